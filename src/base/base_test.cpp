@@ -1,0 +1,130 @@
+// Tests of the base folder: known answers, equalities and error texts.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/options.h"
+#include "base/parallel.h"
+#include "base/record.h"
+#include "base/rng.h"
+#include "base/units.h"
+
+namespace moebius {
+namespace {
+
+// Known-answer vectors of the Philox4x32-10 reference (Random123, kat_vectors).
+TEST(Rng, PhiloxKnownAnswers) {
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (std::array<u32, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+            (std::array<u32, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+}
+
+TEST(Rng, ShuffleIsAPermutation) {
+  Rng rng(7, RngStream::test);
+  std::vector<i64> order(1000);
+  rng_shuffle(rng, order.data(), 1000);
+  EXPECT_EQ(std::set<i64>(order.begin(), order.end()).size(), 1000u);
+}
+
+TEST(Rng, NormalMoments) {
+  double sum = 0, sum2 = 0;
+  constexpr int kCount = 100000;
+  for (int i = 0; i < kCount; ++i) {
+    const double v = rng_normal_at(1, RngStream::test, 0, static_cast<u64>(i));
+    sum += v;
+    sum2 += v * v;
+  }
+  // Four standard errors of the mean and of the variance.
+  EXPECT_NEAR(sum / kCount, 0, 4 / std::sqrt(kCount));
+  EXPECT_NEAR(sum2 / kCount, 1, 4 * std::sqrt(2.0 / kCount));
+}
+
+TEST(Parallel, EveryTaskOnceForAnyNumberOfThreads) {
+  for (int threads : {1, 2, 4}) {
+    parallel_set_threads(threads);
+    std::vector<std::atomic<int>> hits(997);
+    for (int round = 0; round < 50; ++round) {
+      parallel_for(997, [&](i64 task, int) { hits[static_cast<std::size_t>(task)].fetch_add(1); });
+    }
+    for (auto& hit : hits) EXPECT_EQ(hit.load(), 50);
+  }
+}
+
+TEST(Parallel, ExceptionsReachTheCaller) {
+  parallel_set_threads(2);
+  EXPECT_THROW(parallel_for(100, [](i64 task, int) { if (task == 31) throw Error({.what = "no"}); }), Error);
+  std::atomic<int> count{0};
+  parallel_for(10, [&](i64, int) { ++count; });
+  EXPECT_EQ(count.load(), 10);
+}
+
+TEST(Json, RoundTrip) {
+  const std::string text = R"({"a":[1,2.5,-3e-7,true,null,"x\"\n\u00e9"],"b":{"c":9007199254740993}})";
+  const Json value = Json::parse(text, "test");
+  EXPECT_EQ(value.at("b").at("c").as_int(), 9007199254740993);
+  EXPECT_EQ(Json::parse(value.dump(2), "again"), value);
+}
+
+TEST(Json, ErrorsNameTheKey) {
+  const Json value = Json::parse("{}", "test");
+  EXPECT_THROW(value.at("missing"), Error);
+  EXPECT_THROW(Json::parse("{\"a\":}", "broken.json"), Error);
+  EXPECT_THROW(Json::parse(std::string(100000, '['), "deep.json"), Error);
+}
+
+TEST(Options, UnknownKeyNamesTheNearest) {
+  i64 steps = 3;
+  OptionList list;
+  list.add("steps", &steps, "steps", {.min = 1, .max = 10});
+  try {
+    list.set_from_json(Json::object({{"step", 4}}), "run.toml");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("did you mean 'steps'"), std::string::npos);
+  }
+  EXPECT_THROW(list.set_from_text("steps", "11", "flag"), Error);
+  EXPECT_THROW(list.set_from_text("steps", "1.5", "flag"), Error);
+  list.set_from_text("steps", "7", "flag");
+  EXPECT_EQ(steps, 7);
+}
+
+TEST(Units, CountsAndBytes) {
+  EXPECT_EQ(parse_count("1.5M"), 1500000);
+  EXPECT_EQ(parse_count("1e3"), 1000);
+  EXPECT_FALSE(parse_count("1.5"));
+  EXPECT_FALSE(parse_count("ten"));
+  EXPECT_EQ(parse_bytes("80GiB"), 85899345920);
+  EXPECT_EQ(format_exact(1729905152), "1,729,905,152");
+}
+
+TEST(Record, BrokenTailIsCutAndAppendsGoOn) {
+  const std::string path = testing::TempDir() + "records_test.jsonl";
+  file_remove(path);
+  {
+    RecordWriter writer(path);
+    writer.write("step", Json::object({{"loss", 1.5}}));
+  }
+  AppendFile(path).append("{\"type\":\"st");
+  EXPECT_EQ(records_read(path).size(), 1u);
+  RecordWriter writer(path);
+  writer.write("step", Json::object({{"loss", 1.25}}));
+  const auto records = records_read(path, "step");
+  ASSERT_EQ(records.size(), 2u);
+  EXPECT_EQ(records[1].at("loss").as_double(), 1.25);
+}
+
+TEST(File, AtomicWriteKeepsTheOldFileOnFailure) {
+  const std::string path = testing::TempDir() + "atomic_test";
+  file_write_atomic(path, "old");
+  { AtomicFile file(path); file.write("half", 4); }
+  EXPECT_EQ(file_read(path), "old");
+  EXPECT_THROW(file_write_atomic("/nonexistent-folder/x", "y"), Error);
+}
+
+}  // namespace
+}  // namespace moebius

@@ -1,0 +1,48 @@
+// Error texts: one layout for all of them.
+#include "base/error.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace moebius {
+
+namespace {
+
+std::string compose(const ErrorParts& parts) {
+  std::string text;
+  if (!parts.where.empty()) text += parts.where + ": ";
+  text += parts.what;
+  if (!parts.wanted.empty()) text += "\n  wanted: " + parts.wanted;
+  if (!parts.got.empty()) text += "\n  got:    " + parts.got;
+  if (!parts.fix.empty()) text += "\n  to do:  " + parts.fix;
+  return text;
+}
+
+}  // namespace
+
+Error::Error(ErrorParts parts) : std::runtime_error(compose(parts)), parts_(std::move(parts)) {}
+
+void throw_system_error(const std::string& path, const std::string& action, int error_number) {
+  ErrorParts parts;
+  parts.where = path;
+  parts.what = action + " failed: " + std::strerror(error_number);
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      parts.fix = "free some disk space and run the same command again: everything saved before is intact";
+      break;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      parts.fix = "choose a place that you may write to, or change its permissions";
+      break;
+    case ENOENT:
+      parts.fix = "check the spelling of the path";
+      break;
+    default:
+      break;
+  }
+  throw Error(std::move(parts));
+}
+
+}  // namespace moebius

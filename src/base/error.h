@@ -1,0 +1,33 @@
+// The one error type for faults of the user or of the machine: where it happened, what was wanted, what was found and
+// what to do. Thrown anywhere above the kernels; caught only in main and in a server's request loop.
+// Not for the program's own faults: those are CHECK (base/check.h).
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace moebius {
+
+// Parts of an error message. Empty parts are left out of the text.
+struct ErrorParts {
+  std::string where = {};   // file and line, flag, key, stage: "corpus.jsonl, line 12"
+  std::string what = {};    // what went wrong, one clause: "field 'text' is missing"
+  std::string wanted = {};  // what would have been right
+  std::string got = {};     // what was there instead
+  std::string fix = {};     // what the reader can do now
+};
+
+class Error : public std::runtime_error {
+ public:
+  explicit Error(ErrorParts parts);
+  const ErrorParts& parts() const { return parts_; }
+
+ private:
+  ErrorParts parts_;
+};
+
+// Throws Error for a failed system call on `path`, with errno's text and advice for the common cases
+// (disk full, no permission, no such file).
+[[noreturn]] void throw_system_error(const std::string& path, const std::string& action, int error_number);
+
+}  // namespace moebius

@@ -1,0 +1,217 @@
+// File work over POSIX calls; errors by throw_system_error.
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+#include "base/error.h"
+
+namespace moebius {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+void write_all(int fd, const std::string& path, const void* data, i64 bytes) {
+  const char* p = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t n = ::write(fd, p, static_cast<std::size_t>(std::min<i64>(bytes, i64{1} << 30)));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw_system_error(path, "writing", errno);
+    }
+    p += n;
+    bytes -= n;
+  }
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string parent = fs::path(path).parent_path().string();
+  return parent.empty() ? "." : parent;
+}
+
+void sync_folder(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;  // some file systems refuse; the rename itself is still atomic
+  ::fsync(fd);
+  ::close(fd);
+}
+
+}  // namespace
+
+bool file_exists(const std::string& path) {
+  std::error_code code;
+  return fs::is_regular_file(path, code);
+}
+
+bool folder_exists(const std::string& path) {
+  std::error_code code;
+  return fs::is_directory(path, code);
+}
+
+i64 file_bytes(const std::string& path) {
+  struct stat info;
+  if (::stat(path.c_str(), &info) != 0) throw_system_error(path, "reading its size", errno);
+  return info.st_size;
+}
+
+std::string file_read(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw_system_error(path, "opening", errno);
+  std::string content;
+  char buffer[1 << 16];
+  for (;;) {
+    const ssize_t n = ::read(fd, buffer, sizeof buffer);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      const int code = errno;
+      ::close(fd);
+      throw_system_error(path, "reading", code);
+    }
+    if (n == 0) break;
+    content.append(buffer, static_cast<std::size_t>(n));
+  }
+  ::close(fd);
+  return content;
+}
+
+void folder_make(const std::string& path) {
+  std::error_code code;
+  fs::create_directories(path, code);
+  if (code) throw_system_error(path, "making the folder", code.value());
+}
+
+std::vector<std::string> folder_list(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(path, code)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void file_remove(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_system_error(path, "removing", errno);
+}
+
+void folder_remove_all(const std::string& path) {
+  std::error_code code;
+  fs::remove_all(path, code);
+  if (code) throw_system_error(path, "removing the folder", code.value());
+}
+
+std::string path_join(const std::string& a, const std::string& b) { return (fs::path(a) / b).string(); }
+
+i64 disk_bytes_free(const std::string& path) {
+  struct statvfs info;
+  if (::statvfs(path.c_str(), &info) != 0) throw_system_error(path, "asking for free disk space", errno);
+  return static_cast<i64>(info.f_bavail) * static_cast<i64>(info.f_frsize);
+}
+
+void file_write_atomic(const std::string& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content.data(), static_cast<i64>(content.size()));
+  file.commit();
+}
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  temporary_ = path_ + "." + std::to_string(::getpid()) + ".tmp";
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw_system_error(path_, "creating", errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) {
+    ::close(fd_);
+    ::unlink(temporary_.c_str());
+  }
+}
+
+void AtomicFile::write(const void* data, i64 bytes) {
+  write_all(fd_, path_, data, bytes);
+  bytes_written_ += bytes;
+}
+
+void AtomicFile::commit() {
+  if (::fsync(fd_) != 0) throw_system_error(path_, "syncing", errno);
+  const int fd = fd_;
+  fd_ = -1;
+  if (::close(fd) != 0) {
+    const int code = errno;
+    ::unlink(temporary_.c_str());
+    throw_system_error(path_, "closing", code);
+  }
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int code = errno;
+    ::unlink(temporary_.c_str());
+    throw_system_error(path_, "renaming into place", code);
+  }
+  sync_folder(folder_of(path_));
+}
+
+AppendFile::AppendFile(const std::string& path) : path_(path) {
+  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw_system_error(path, "opening for append", errno);
+}
+
+AppendFile::~AppendFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+AppendFile::AppendFile(AppendFile&& other) noexcept : path_(std::move(other.path_)), fd_(other.fd_) { other.fd_ = -1; }
+
+AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+void AppendFile::append(std::string_view bytes) { write_all(fd_, path_, bytes.data(), static_cast<i64>(bytes.size())); }
+
+void AppendFile::sync() {
+  if (::fsync(fd_) != 0) throw_system_error(path_, "syncing", errno);
+}
+
+FileMap::FileMap(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw_system_error(path, "opening", errno);
+  struct stat info;
+  if (::fstat(fd, &info) != 0) {
+    const int code = errno;
+    ::close(fd);
+    throw_system_error(path, "reading its size", code);
+  }
+  bytes_ = info.st_size;
+  if (bytes_ > 0) {
+    void* p = ::mmap(nullptr, static_cast<std::size_t>(bytes_), PROT_READ, MAP_PRIVATE, fd, 0);
+    const int code = errno;
+    ::close(fd);
+    if (p == MAP_FAILED) throw_system_error(path, "mapping", code);
+    data_ = static_cast<const u8*>(p);
+  } else {
+    ::close(fd);
+  }
+}
+
+FileMap::~FileMap() {
+  if (data_ != nullptr) ::munmap(const_cast<u8*>(data_), static_cast<std::size_t>(bytes_));
+}
+
+FileMap::FileMap(FileMap&& other) noexcept : data_(other.data_), bytes_(other.bytes_) {
+  other.data_ = nullptr;
+  other.bytes_ = 0;
+}
+
+FileMap& FileMap::operator=(FileMap&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+}  // namespace moebius

@@ -1,0 +1,81 @@
+// Files: read whole, write so that a reader never sees half a file, map read-only.
+// Every failure is an Error with the path and what to do. Not for token shards' layout (data/) nor tensors (tensor/).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/types.h"
+
+namespace moebius {
+
+bool file_exists(const std::string& path);
+bool folder_exists(const std::string& path);
+i64 file_bytes(const std::string& path);
+std::string file_read(const std::string& path);
+// Makes the folder and its parents.
+void folder_make(const std::string& path);
+// Names in a folder, sorted; empty when there is no such folder.
+std::vector<std::string> folder_list(const std::string& path);
+void file_remove(const std::string& path);  // no error when absent
+void folder_remove_all(const std::string& path);
+std::string path_join(const std::string& a, const std::string& b);
+// Bytes that an unprivileged process may still write on the file system of `path`.
+i64 disk_bytes_free(const std::string& path);
+
+// Writes to a temporary name beside `path`, syncs, renames, syncs the folder: after a crash at any instant the file is
+// the old one or the new one. On any error the temporary file is removed and the old file is untouched.
+void file_write_atomic(const std::string& path, std::string_view content);
+
+// The same in pieces: write(), then commit(). Destroyed without commit: nothing happened.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(const void* data, i64 bytes);
+  i64 bytes_written() const { return bytes_written_; }
+  void commit();
+
+ private:
+  std::string path_, temporary_;
+  int fd_ = -1;
+  i64 bytes_written_ = 0;
+};
+
+// Appends whole lines; each call is one write(2), so a crash leaves at most one broken last line.
+class AppendFile {
+ public:
+  AppendFile() = default;
+  explicit AppendFile(const std::string& path);
+  ~AppendFile();
+  AppendFile(AppendFile&& other) noexcept;
+  AppendFile& operator=(AppendFile&& other) noexcept;
+  bool is_open() const { return fd_ >= 0; }
+  void append(std::string_view bytes);
+  void sync();
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
+// A read-only map of a whole file. Empty files map to an empty view.
+class FileMap {
+ public:
+  FileMap() = default;
+  explicit FileMap(const std::string& path);
+  ~FileMap();
+  FileMap(FileMap&& other) noexcept;
+  FileMap& operator=(FileMap&& other) noexcept;
+  const u8* data() const { return data_; }
+  i64 bytes() const { return bytes_; }
+
+ private:
+  const u8* data_ = nullptr;
+  i64 bytes_ = 0;
+};
+
+}  // namespace moebius

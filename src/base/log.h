@@ -1,0 +1,16 @@
+// Messages for people, on standard error. Standard output belongs to results (--json).
+#pragma once
+
+#include <string_view>
+
+namespace moebius {
+
+enum class LogLevel { debug, info, warning, error };
+
+void log_set_level(LogLevel level);
+void log_message(LogLevel level, std::string_view text);
+inline void log_info(std::string_view text) { log_message(LogLevel::info, text); }
+inline void log_warning(std::string_view text) { log_message(LogLevel::warning, text); }
+inline void log_debug(std::string_view text) { log_message(LogLevel::debug, text); }
+
+}  // namespace moebius

@@ -1,0 +1,206 @@
+// Setting, checking and printing options.
+#include "base/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/units.h"
+
+namespace moebius {
+
+namespace {
+
+std::string with_hyphens(std::string_view key) {
+  std::string text(key);
+  std::replace(text.begin(), text.end(), '_', '-');
+  return text;
+}
+
+void check_range(const Option& option, double value, const std::string& where) {
+  if (value >= option.notes.min && value <= option.notes.max) return;
+  throw Error({.where = where,
+               .what = fmt::format("'{}' is out of range", option.key),
+               .wanted = fmt::format("{} to {}{}", option.notes.min, option.notes.max,
+                                     option.notes.unit.empty() ? "" : " " + option.notes.unit),
+               .got = fmt::format("{}", value)});
+}
+
+void check_choice(const Option& option, const std::string& value, const std::string& where) {
+  const auto& choices = option.notes.choices;
+  if (choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  const std::string near = nearest_word(value, choices);
+  throw Error({.where = where,
+               .what = fmt::format("'{}' has no value '{}'", option.key, value),
+               .wanted = fmt::format("one of: {}", fmt::join(choices, ", ")),
+               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+}
+
+i64 parse_int(const Option& option, const std::string& text, const std::string& where) {
+  const auto value = parse_count(text);
+  if (!value) {
+    throw Error({.where = where,
+                 .what = fmt::format("'{}' wants a whole number", option.key),
+                 .wanted = "like 4096, 2M or 1e6",
+                 .got = text});
+  }
+  return *value;
+}
+
+double parse_real(const Option& option, const std::string& text, const std::string& where) {
+  double value = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (code != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    throw Error({.where = where, .what = fmt::format("'{}' wants a number", option.key), .got = text});
+  }
+  return value;
+}
+
+bool parse_bool(const Option& option, const std::string& text, const std::string& where) {
+  if (text == "true" || text == "yes" || text == "on" || text == "1" || text.empty()) return true;
+  if (text == "false" || text == "no" || text == "off" || text == "0") return false;
+  throw Error({.where = where, .what = fmt::format("'{}' wants true or false", option.key), .got = text});
+}
+
+std::vector<std::string> split_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  while (begin <= text.size() && !text.empty()) {
+    const std::size_t comma = std::min(text.find(',', begin), text.size());
+    parts.push_back(text.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  return parts;
+}
+
+struct SetText {
+  const Option& option;
+  const std::string& text;
+  const std::string& where;
+
+  void operator()(bool* field) const { *field = parse_bool(option, text, where); }
+  void operator()(i64* field) const {
+    const i64 value = parse_int(option, text, where);
+    check_range(option, static_cast<double>(value), where);
+    *field = value;
+  }
+  void operator()(double* field) const {
+    const double value = parse_real(option, text, where);
+    check_range(option, value, where);
+    *field = value;
+  }
+  void operator()(std::string* field) const {
+    check_choice(option, text, where);
+    *field = text;
+  }
+  void operator()(std::vector<std::string>* field) const {
+    auto values = split_commas(text);
+    for (const auto& value : values) check_choice(option, value, where);
+    *field = std::move(values);
+  }
+  void operator()(std::vector<i64>* field) const {
+    std::vector<i64> values;
+    for (const auto& part : split_commas(text)) {
+      values.push_back(parse_int(option, part, where));
+      check_range(option, static_cast<double>(values.back()), where);
+    }
+    *field = std::move(values);
+  }
+  void operator()(std::vector<double>* field) const {
+    std::vector<double> values;
+    for (const auto& part : split_commas(text)) {
+      values.push_back(parse_real(option, part, where));
+      check_range(option, values.back(), where);
+    }
+    *field = std::move(values);
+  }
+};
+
+// A JSON value as the text of a flag would be, so that one path checks both.
+std::string text_of(const Json& value) {
+  if (value.is_string()) return value.as_string();
+  if (value.is_array()) {
+    std::vector<std::string> parts;
+    for (const Json& item : value.as_array()) parts.push_back(text_of(item));
+    return fmt::format("{}", fmt::join(parts, ","));
+  }
+  return value.dump();
+}
+
+struct ToJson {
+  template <typename T>
+  Json operator()(const T* field) const { return Json(*field); }
+  Json operator()(const std::vector<i64>* field) const { return Json(Json::Array(field->begin(), field->end())); }
+};
+
+}  // namespace
+
+void OptionList::add(std::string key, Option::Target target, std::string help, OptionNotes notes) {
+  for (const Option& option : options_) CHECK(option.key != key, "an option key is used twice");
+  options_.push_back({std::move(key), target, std::move(help), std::move(notes)});
+}
+
+Option& OptionList::find_or_throw(std::string_view key, const std::string& where) {
+  const std::string wanted = with_hyphens(key);
+  std::vector<std::string> keys;
+  for (Option& option : options_) {
+    if (option.key == wanted) return option;
+    keys.push_back(option.key);
+  }
+  const std::string near = nearest_word(wanted, keys);
+  throw Error({.where = where,
+               .what = fmt::format("unknown option '{}'", key),
+               .fix = near.empty() ? "see --help for the options there are" : fmt::format("did you mean '{}'?", near)});
+}
+
+void OptionList::set_from_json(const Json& object, const std::string& where) {
+  if (!object.is_object()) throw Error({.where = where, .what = "a table of options is wanted here"});
+  for (const auto& [key, value] : object.as_object()) {
+    const Option& option = find_or_throw(key, where);
+    std::visit(SetText{option, text_of(value), where}, option.target);
+  }
+}
+
+void OptionList::set_from_text(std::string_view key, const std::string& text, const std::string& where) {
+  const Option& option = find_or_throw(key, where);
+  std::visit(SetText{option, text, where}, option.target);
+}
+
+Json OptionList::to_json() const {
+  Json object = Json::object();
+  for (const Option& option : options_) {
+    std::string key = option.key;
+    std::replace(key.begin(), key.end(), '-', '_');
+    object.set(key, std::visit([](const auto* field) { return ToJson{}(field); }, option.target));
+  }
+  return object;
+}
+
+std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    std::vector<std::size_t> row(candidate.size() + 1);
+    for (std::size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= word.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= candidate.size(); ++j) {
+        const std::size_t substitution = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace moebius

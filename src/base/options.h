@@ -1,0 +1,58 @@
+// One list per part says everything about its options: key, field, unit, range, choices, help. From that list come the
+// TOML reader, the command-line flags, the help text, the record of the resolved values and docs/options.md.
+// Order of authority: default, TOML file, flag; later wins. Unknown, repeated or out-of-range is an Error that names
+// the nearest right key. Environment variables set nothing.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/json.h"
+#include "base/types.h"
+
+namespace moebius {
+
+// What may be said about one option beside its key and field.
+struct OptionNotes {
+  std::string unit = {};
+  double min = -1e300;
+  double max = 1e300;
+  std::vector<std::string> choices = {};
+};
+
+struct Option {
+  using Target = std::variant<bool*, i64*, double*, std::string*, std::vector<std::string>*, std::vector<i64>*,
+                              std::vector<double>*>;
+  std::string key;  // words joined by hyphens; the same in TOML (hyphens or underscores) and as --key
+  Target target;
+  std::string help;
+  OptionNotes notes;
+};
+
+class OptionList {
+ public:
+  OptionList() = default;
+  OptionList(const OptionList&) = delete;
+  OptionList& operator=(const OptionList&) = delete;
+
+  void add(std::string key, Option::Target target, std::string help, OptionNotes notes = {});
+  const std::vector<Option>& options() const { return options_; }
+
+  // Sets the fields named in `object`; `where` names the file or table for error texts.
+  void set_from_json(const Json& object, const std::string& where);
+  // Sets one field from the text of a flag. Lists are separated by commas.
+  void set_from_text(std::string_view key, const std::string& text, const std::string& where);
+  // The resolved values, keys with underscores.
+  Json to_json() const;
+
+ private:
+  Option& find_or_throw(std::string_view key, const std::string& where);
+  std::vector<Option> options_;
+};
+
+// The candidate nearest to `word` by edit distance; empty when nothing is near.
+std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates);
+
+}  // namespace moebius

@@ -1,0 +1,38 @@
+// Records: one JSON object a line, the only way in which a stage tells what it measured. Every record carries "type"
+// and "time" (UTC). Reports are made from records alone. Not for messages to people (base/log.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/json.h"
+
+namespace moebius {
+
+class RecordWriter {
+ public:
+  RecordWriter() = default;
+  // Appends to `path`; a broken last line left by a crash is cut off first.
+  explicit RecordWriter(const std::string& path);
+  // Writes {"type": type, "time": now, ...fields}.
+  void write(const std::string& type, const Json& fields);
+  void sync();
+
+ private:
+  AppendFile file_;
+};
+
+// All records of a file, in order; with `type`, only those. A broken last line is ignored (a crash may leave one);
+// a broken line elsewhere is an Error with its number.
+std::vector<Json> records_read(const std::string& path, const std::string& type = "");
+
+// Drops every record of `path` for which keep[i] is false (used on resume to forget what came after the checkpoint).
+void records_filter(const std::string& path, const std::vector<bool>& keep);
+
+std::string time_utc_now();  // 2026-01-31T12:00:00.123Z
+
+// What made a measurement: processor, cores, memory, compiler, version. For records and reports.
+Json machine_describe();
+
+}  // namespace moebius

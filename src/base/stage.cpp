@@ -1,0 +1,221 @@
+// Words to options by CLI11 (the only file that includes it), and the help texts.
+#include "base/stage.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/parallel.h"
+
+namespace moebius {
+
+namespace {
+
+std::string default_text(const Option& option) {
+  if (const auto* const* field = std::get_if<std::string*>(&option.target); field != nullptr) {
+    return (*field)->empty() ? "" : **field;
+  }
+  if (const auto* const* field = std::get_if<std::vector<std::string>*>(&option.target); field != nullptr) {
+    return fmt::format("{}", fmt::join(**field, ","));
+  }
+  if (const auto* const* field = std::get_if<std::vector<i64>*>(&option.target); field != nullptr) {
+    return fmt::format("{}", fmt::join(**field, ","));
+  }
+  if (const auto* const* field = std::get_if<std::vector<double>*>(&option.target); field != nullptr) {
+    return fmt::format("{}", fmt::join(**field, ","));
+  }
+  if (const auto* const* field = std::get_if<i64*>(&option.target); field != nullptr) return fmt::format("{}", **field);
+  if (const auto* const* field = std::get_if<double*>(&option.target); field != nullptr) {
+    return fmt::format("{}", **field);
+  }
+  return "";
+}
+
+void print_option(const Option& option) {
+  std::string left = "--" + option.key;
+  if (!std::holds_alternative<bool*>(option.target)) left += option.notes.unit.empty() ? " X" : " " + option.notes.unit;
+  std::string text = option.help;
+  if (!option.notes.choices.empty()) text += fmt::format(" ({})", fmt::join(option.notes.choices, ", "));
+  const std::string standard = default_text(option);
+  if (!standard.empty()) text += fmt::format(" [{}]", standard);
+  fmt::print("  {:<28} {}\n", left, text);
+}
+
+void print_help(const StageHelp& help, const OptionList& options, const OptionList& common) {
+  fmt::print("moebius {}: {}\n\nusage: {}\n", help.name, help.summary, help.usage);
+  if (!help.reads.empty()) fmt::print("\nreads:  {}\n", help.reads);
+  if (!help.writes.empty()) fmt::print("writes: {}\n", help.writes);
+  if (!options.options().empty()) fmt::print("\noptions (the same names in a TOML file given by --config):\n");
+  for (const Option& option : options.options()) print_option(option);
+  fmt::print("\noptions of every stage:\n");
+  for (const Option& option : common.options()) print_option(option);
+  if (!help.json_keys.empty()) fmt::print("\n--json prints: {}\n", help.json_keys);
+  if (!help.examples.empty()) fmt::print("\nexamples:\n{}\n", help.examples);
+}
+
+void describe_common(StageCommon& common, OptionList& list) {
+  list.add("json", &common.json, "print the result as one JSON object on standard output");
+  list.add("dry-run", &common.dry_run, "print the resolved options and derived numbers, do nothing");
+  list.add("threads", &common.threads, "threads; 0: one for each core", {.unit = "N", .min = 0, .max = 1024});
+  list.add("isa", &common.isa, "instruction set of the kernels",
+           {.choices = {"auto", "portable", "avx2", "avx512", "amx"}});
+  list.add("config", &common.config, "TOML file with options of this stage; flags win", {.unit = "FILE"});
+  list.add("log", &common.log, "least important message that is printed",
+           {.choices = {"debug", "info", "warning", "error"}});
+}
+
+LogLevel level_of(const std::string& name) {
+  if (name == "debug") return LogLevel::debug;
+  if (name == "warning") return LogLevel::warning;
+  if (name == "error") return LogLevel::error;
+  return LogLevel::info;
+}
+
+// A flag's text as CLI11 found it.
+struct Given {
+  const Option* option;
+  bool common;
+  CLI::Option* flag;
+  std::vector<std::string> texts;
+};
+
+[[noreturn]] void unknown_word(const std::string& word, const OptionList& options, const OptionList& common,
+                               const StageHelp& help) {
+  std::vector<std::string> known;
+  for (const Option& option : options.options()) known.push_back("--" + option.key);
+  for (const Option& option : common.options()) known.push_back("--" + option.key);
+  const std::string near = nearest_word(word.substr(0, word.find('=')), known);
+  throw Error({.where = "moebius " + help.name,
+               .what = word.rfind("-", 0) == 0 ? fmt::format("unknown option '{}'", word)
+                                               : fmt::format("'{}' is one word too many", word),
+               .fix = near.empty() ? fmt::format("see moebius {} --help", help.name)
+                                   : fmt::format("did you mean '{}'?", near)});
+}
+
+}  // namespace
+
+StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::vector<std::string>& words,
+                        std::vector<std::string>* positional, i64 positional_max) {
+  StageCommon common;
+  OptionList common_list;
+  describe_common(common, common_list);
+  for (const std::string& word : words) {
+    if (word == "--help" || word == "-h") {
+      print_help(help, options, common_list);
+      throw StageExit{0};
+    }
+  }
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  std::vector<Given> given;
+  given.reserve(options.options().size() + common_list.options().size());
+  const auto declare = [&](const OptionList& list, bool is_common) {
+    for (const Option& option : list.options()) {
+      given.push_back({&option, is_common, nullptr, {}});
+      Given& entry = given.back();
+      entry.flag = app.add_option("--" + option.key, entry.texts);
+      entry.flag->expected(std::holds_alternative<bool*>(option.target) ? 0 : 1, 1);
+      entry.flag->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    }
+  };
+  declare(options, false);
+  declare(common_list, true);
+  try {
+    std::vector<std::string> reversed(words.rbegin(), words.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    throw Error({.where = "moebius " + help.name, .what = e.what(), .fix = fmt::format("see moebius {} --help", help.name)});
+  }
+  const std::string where = "command line";
+  for (const Given& entry : given) {
+    if (entry.flag->count() == 0 || entry.option->key != "config") continue;
+    if (!entry.common) continue;
+    const std::string path = entry.texts.front();
+    options.set_from_json(toml_parse_file(path), path);
+  }
+  for (const Given& entry : given) {
+    if (entry.flag->count() == 0) continue;
+    if (entry.texts.size() > 1) {
+      throw Error({.where = where, .what = fmt::format("--{} is given twice", entry.option->key)});
+    }
+    const std::string text = entry.texts.empty() ? "" : entry.texts.front();
+    (entry.common ? common_list : options).set_from_text(entry.option->key, text, where);
+  }
+  for (const std::string& word : app.remaining()) {
+    const bool is_flag = word.size() > 1 && word[0] == '-';
+    if (is_flag || positional == nullptr || static_cast<i64>(positional->size()) >= positional_max) {
+      unknown_word(word, options, common_list, help);
+    }
+    positional->push_back(word);
+  }
+  log_set_level(level_of(common.log));
+  parallel_set_threads(static_cast<int>(common.threads));
+  return common;
+}
+
+void stage_print(const StageCommon& common, const Json& result, const std::string& text) {
+  const std::string out = common.json ? result.dump() + "\n" : text;
+  std::fwrite(out.data(), 1, out.size(), stdout);
+  std::fflush(stdout);
+}
+
+namespace {
+
+void print_stages(const std::vector<Stage>& stages) {
+  fmt::print(
+      "moebius: plan, train, evaluate and compare Mixture-of-Experts language models on CPUs\n\n"
+      "usage: moebius STAGE [words] [--options]\n\nstages, in the order of the data's way:\n");
+  for (const Stage& stage : stages) fmt::print("  {:<8} {}\n", stage.name, stage.summary);
+  fmt::print(
+      "\nthe main job:      moebius study quick\n"
+      "one stage's help:  moebius STAGE --help\n"
+      "for scripts:       every stage takes --json; results go to standard output, all else to standard error\n");
+}
+
+int run_stage(const std::vector<Stage>& stages, const std::vector<std::string>& words) {
+  if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    print_stages(stages);
+    return words.empty() ? 2 : 0;
+  }
+  if (words[0] == "--version") {
+    fmt::print("moebius 0.1.0\n");
+    return 0;
+  }
+  std::vector<std::string> names;
+  for (const Stage& stage : stages) {
+    if (words[0] == stage.name) return stage.run({words.begin() + 1, words.end()});
+    names.push_back(stage.name);
+  }
+  const std::string near = nearest_word(words[0], names);
+  throw Error({.where = "moebius",
+               .what = fmt::format("there is no stage '{}'", words[0]),
+               .fix = near.empty() ? "see moebius --help" : fmt::format("did you mean '{}'?", near)});
+}
+
+}  // namespace
+
+int stage_main(const std::vector<Stage>& stages, int argc, char** argv) {
+  interrupt_install();
+  try {
+    return run_stage(stages, {argv + 1, argv + argc});
+  } catch (const StageExit& exit) {
+    return exit.code;
+  } catch (const Error& e) {
+    fmt::print(stderr, "error: {}\n", e.what());
+    return interrupt_requested() ? 130 : 1;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr,
+               "error: out of memory\n  to do:  make the model, the micro-batch or the sequence smaller; what was saved "
+               "before is intact\n");
+    return 1;
+  }
+}
+
+}  // namespace moebius

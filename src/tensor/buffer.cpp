@@ -1,0 +1,62 @@
+// Aligned allocation with accounts.
+#include "tensor/buffer.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/units.h"
+
+namespace moebius {
+
+namespace {
+constexpr i64 kHugePage = i64{2} << 20;
+std::atomic<i64> allocations{0}, bytes_in_use{0}, bytes_peak{0};
+}  // namespace
+
+Buffer::Buffer(std::string label, i64 bytes) : label_(std::move(label)), bytes_(bytes) {
+  if (bytes <= 0) return;
+  const i64 alignment = bytes >= kHugePage ? kHugePage : 64;
+  const i64 rounded = (bytes + alignment - 1) / alignment * alignment;
+  data_ = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(rounded));
+  if (data_ == nullptr) {
+    throw Error({.where = label_,
+                 .what = "not enough memory",
+                 .wanted = format_bytes(static_cast<double>(bytes)),
+                 .fix = "make the model, the micro-batch or the sequence smaller"});
+  }
+  if (alignment == kHugePage) ::madvise(data_, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);
+  std::memset(data_, 0, static_cast<std::size_t>(rounded));
+  allocations.fetch_add(1);
+  const i64 now = bytes_in_use.fetch_add(bytes) + bytes;
+  i64 peak = bytes_peak.load();
+  while (now > peak && !bytes_peak.compare_exchange_weak(peak, now)) {
+  }
+}
+
+Buffer::~Buffer() {
+  if (data_ == nullptr) return;
+  std::free(data_);
+  bytes_in_use.fetch_sub(bytes_);
+}
+
+Buffer::Buffer(Buffer&& other) noexcept : label_(std::move(other.label_)), data_(other.data_), bytes_(other.bytes_) {
+  other.data_ = nullptr;
+  other.bytes_ = 0;
+}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(label_, other.label_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+i64 buffer_allocations() { return allocations.load(); }
+i64 buffer_bytes_in_use() { return bytes_in_use.load(); }
+i64 buffer_bytes_peak() { return bytes_peak.load(); }
+
+}  // namespace moebius

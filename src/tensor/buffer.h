@@ -1,0 +1,41 @@
+// Owned, labelled, 64-byte aligned memory; zeroed when made. Large buffers ask for huge pages. Counts every allocation,
+// so that a test can show that steady-state training allocates nothing.
+#pragma once
+
+#include <string>
+
+#include "base/types.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+namespace moebius {
+
+class Buffer {
+ public:
+  Buffer() = default;
+  // Throws Error (label, bytes wanted) when the machine has not enough memory.
+  Buffer(std::string label, i64 bytes);
+  ~Buffer();
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  i64 bytes() const { return bytes_; }
+  const std::string& label() const { return label_; }
+  void* data() const { return data_; }
+  float* f32() const { return static_cast<float*>(data_); }
+  bf16* b16() const { return static_cast<bf16*>(data_); }
+  i32* i32s() const { return static_cast<i32*>(data_); }
+
+ private:
+  std::string label_;
+  void* data_ = nullptr;
+  i64 bytes_ = 0;
+};
+
+i64 buffer_allocations();   // how many since the start
+i64 buffer_bytes_in_use();
+i64 buffer_bytes_peak();
+
+}  // namespace moebius

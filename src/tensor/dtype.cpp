@@ -1,0 +1,60 @@
+// Names and sizes of storage formats.
+#include "tensor/dtype.h"
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace moebius {
+
+namespace {
+struct Row {
+  DType dtype;
+  const char* name;
+  i64 bytes;
+};
+constexpr Row kRows[] = {{DType::f32, "F32", 4}, {DType::bf16, "BF16", 2}, {DType::f16, "F16", 2}, {DType::f64, "F64", 8},
+                         {DType::i32, "I32", 4}, {DType::i64, "I64", 8},   {DType::u8, "U8", 1}};
+
+const Row& row_of(DType dtype) {
+  for (const Row& row : kRows) {
+    if (row.dtype == dtype) return row;
+  }
+  check_failed(__FILE__, __LINE__, "row_of", "every dtype has a row");
+}
+}  // namespace
+
+i64 dtype_bytes(DType dtype) { return row_of(dtype).bytes; }
+const char* dtype_name(DType dtype) { return row_of(dtype).name; }
+
+DType dtype_from_name(const std::string& name, const std::string& where) {
+  for (const Row& row : kRows) {
+    if (name == row.name) return row.dtype;
+  }
+  throw Error({.where = where, .what = "unknown tensor format", .wanted = "F32, BF16, F16, F64, I32, I64 or U8", .got = name});
+}
+
+float f16_to_float(u16 bits) {
+  const u32 sign = static_cast<u32>(bits & 0x8000u) << 16;
+  const u32 exponent = (bits >> 10) & 0x1fu;
+  u32 mantissa = bits & 0x3ffu;
+  u32 wide;
+  if (exponent == 0x1fu) {
+    wide = sign | 0x7f800000u | (mantissa << 13);
+  } else if (exponent != 0) {
+    wide = sign | ((exponent + 112u) << 23) | (mantissa << 13);
+  } else if (mantissa == 0) {
+    wide = sign;
+  } else {  // subnormal: shift up until the hidden bit appears
+    u32 shift = 0;
+    while ((mantissa & 0x400u) == 0) {
+      mantissa <<= 1;
+      ++shift;
+    }
+    wide = sign | ((113u - shift) << 23) | ((mantissa & 0x3ffu) << 13);
+  }
+  float f;
+  std::memcpy(&f, &wide, 4);
+  return f;
+}
+
+}  // namespace moebius
