@@ -1,12 +1,15 @@
 // Merging: a scan for the best pair while a word is short, a heap over a linked list when it is long.
 #include "data/bpe.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
 #include <functional>
 
 #include "base/check.h"
+#include "base/error.h"
 
 namespace moebius::data {
 
@@ -194,9 +197,19 @@ void BpeModel::merge_long(BpeScratch& s) const {
   s.ids.erase(std::remove(s.ids.begin(), s.ids.end(), -1), s.ids.end());
 }
 
+i32 BpeModel::id_of_byte(char byte) const {
+  const i32 id = byte_ids_[static_cast<u8>(byte)];
+  if (id < 0) [[unlikely]] {
+    throw Error({.where = "encoding",
+                 .what = fmt::format("byte 0x{:02x} is not UTF-8 and has no token", static_cast<u8>(byte)),
+                 .fix = "give text in UTF-8, or use a tokenizer with all 256 bytes"});
+  }
+  return id;
+}
+
 void BpeModel::encode_word(std::string_view word, BpeScratch& scratch, std::vector<i32>& out) const {
   if (word.size() == 1) {
-    out.push_back(byte_ids_[static_cast<u8>(word[0])]);
+    out.push_back(id_of_byte(word[0]));
     return;
   }
   const bool cacheable = static_cast<i64>(word.size()) <= WordCache::kWordBytesMax;
@@ -217,7 +230,7 @@ void BpeModel::encode_word(std::string_view word, BpeScratch& scratch, std::vect
     }
   }
   scratch.ids.resize(word.size());
-  for (std::size_t i = 0; i < word.size(); ++i) scratch.ids[i] = byte_ids_[static_cast<u8>(word[i])];
+  for (std::size_t i = 0; i < word.size(); ++i) scratch.ids[i] = id_of_byte(word[i]);
   if (static_cast<i64>(word.size()) <= kShortWord) {
     merge_short(scratch.ids);
   } else {

@@ -68,7 +68,7 @@ struct BpeScratch {
 
 class BpeModel {
  public:
-  // ids of the 256 single bytes, and the merges in order of rank as (left, right, product). A pair that stands twice
+  // ids of the 256 single bytes (-1: none; then encoding such a byte is an Error), and the merges in order of rank as (left, right, product). A pair that stands twice
   // keeps its last rank, as in the `tokenizers` library.
   struct Merge {
     i32 left, right, product;
@@ -80,6 +80,7 @@ class BpeModel {
   void encode_word(std::string_view word, BpeScratch& scratch, std::vector<i32>& out) const;
 
  private:
+  i32 id_of_byte(char byte) const;
   void merge_short(std::vector<i32>& ids) const;
   void merge_long(BpeScratch& scratch) const;
 

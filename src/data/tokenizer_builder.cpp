@@ -33,6 +33,9 @@ const ByteCodes& byte_codes() {
   return instance;
 }
 
+// Bytes that stand in no valid text: vocabularies may leave them out (GPT-NeoX's does).
+bool never_in_utf8(int byte) { return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5; }
+
 u64 combine(u64 hash, std::string_view bytes) {
   return hash * 0x100000001B3ull ^ hash_bytes(bytes.data(), static_cast<i64>(bytes.size()));
 }
@@ -186,12 +189,13 @@ Tokenizer TokenizerBuilder::build() {
     // An added token may decode to something else than its entry in the vocabulary; then only the matcher finds it.
     if (bytes == t.bytes[i]) t.by_bytes.emplace(t.bytes[i], static_cast<i32>(i));
   }
-  std::vector<i32> byte_ids(256);
+  std::vector<i32> byte_ids(256, -1);
   for (int b = 0; b < 256; ++b) {
     std::string text;
     append_utf8(text, byte_to_code(static_cast<u8>(b)));
     const auto found = id_of_.find(text);
     if (found == id_of_.end()) {
+      if (never_in_utf8(b)) continue;
       fail(fmt::format("byte 0x{:02x} has no token in the vocabulary", b), "",
            "use a byte-level BPE tokenizer with the whole byte alphabet");
     }
