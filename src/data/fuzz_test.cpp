@@ -27,7 +27,10 @@ std::string random_bytes(Rng& rng, u64 size_max) {
   std::string bytes(rng.next_below(size_max), '\0');
   // Half of them near to text, so that more than the first check is reached.
   const bool text = rng.next_below(2) == 0;
-  for (char& c : bytes) c = static_cast<char>(text && rng.next_below(8) != 0 ? 32 + rng.next_below(95) : rng.next_below(256));
+  for (char& c : bytes) {
+    const bool printable = text && rng.next_below(8) != 0;
+    c = static_cast<char>(printable ? 32 + rng.next_below(95) : rng.next_below(256));
+  }
   return bytes;
 }
 
@@ -90,7 +93,7 @@ TEST(Fuzz, DamagedArchivesAndLines) {
   for (int i = 0; i < 20; ++i) lines += "{\"text\": \"a line \\u00e9 of text\", \"n\": [1, {\"x\": null}]}\n";
   const std::string folder = testing::TempDir();
   int failed = 0;
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 240; ++round) {
     std::string bytes = round % 4 == 0 ? packed : round % 4 == 1 ? zstd_head + random_bytes(rng, 100) : lines;
     if (round % 4 == 3) bytes = random_bytes(rng, 200);
     damage(rng, bytes);
@@ -104,7 +107,7 @@ TEST(Fuzz, DamagedArchivesAndLines) {
       ++failed;
     }
   }
-  EXPECT_GT(failed, 500);
+  EXPECT_GT(failed, 60);
 }
 
 }  // namespace

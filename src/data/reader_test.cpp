@@ -58,7 +58,9 @@ std::string error_of(const std::string& path, const ReaderOptions& options = {})
 void expect_error(const std::string& path, const std::vector<std::string>& parts, const ReaderOptions& options = {}) {
   const std::string text = error_of(path, options);
   EXPECT_EQ(text.rfind(path, 0), 0u) << text;
-  for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << "wanted '" << part << "' in: " << text;
+  for (const std::string& part : parts) {
+    EXPECT_NE(text.find(part), std::string::npos) << "wanted '" << part << "' in: " << text;
+  }
 }
 
 using Texts = std::vector<std::string>;
@@ -75,7 +77,8 @@ TEST(Reader, PlainText) {
 }
 
 TEST(Reader, JsonLinesAndFields) {
-  const auto path = place("a.jsonl", "{\"text\": \"one\", \"n\": 1}\n\n{\"meta\": {\"q\": \"why\"}, \"text\": \"tw\\u00f6\"}\n");
+  const auto path = place("a.jsonl",
+                          "{\"text\": \"one\", \"n\": 1}\n\n{\"meta\": {\"q\": \"why\"}, \"text\": \"tw\\u00f6\"}\n");
   EXPECT_EQ(texts(path), (Texts{"one", "tw\xc3\xb6"}));
   const auto documents = read_documents(path);
   EXPECT_EQ(documents[1].line, 3);
@@ -84,7 +87,8 @@ TEST(Reader, JsonLinesAndFields) {
   const auto qa = place("qa.jsonl", "{\"answer\": \"42\", \"question\": \"6*7?\", \"m\": {\"t\": \"x\"}}");
   EXPECT_EQ(texts(qa, {.fields = "question,answer", .field_joiner = " "}), Texts{"6*7? 42"});
   EXPECT_EQ(texts(qa, {.fields = "m.t"}), Texts{"x"});
-  const auto array = place("a.json", "[{\"Body\": \"b\", \"Question\": \"q\"},\n {\"Body\": \"c\", \"Question\": \"r\"}]");
+  const auto array = place("a.json",
+                           "[{\"Body\": \"b\", \"Question\": \"q\"},\n {\"Body\": \"c\", \"Question\": \"r\"}]");
   EXPECT_EQ(texts(array, {.fields = "Body,Question"}), (Texts{"b\nq", "c\nr"}));
 }
 
@@ -114,7 +118,7 @@ TEST(Reader, BrokenArchives) {
       expect_error(path, {"truncated", "archive"});
     }
     std::string damaged = packed;
-    for (std::size_t i = damaged.size() / 2; i < damaged.size() / 2 + 20; ++i) damaged[i] = static_cast<char>(~damaged[i]);
+    for (std::size_t i = 0; i < 20; ++i) damaged[damaged.size() / 2 + i] ^= '\xff';
     EXPECT_NE(error_of(place("bad" + ending, damaged)), "no error");
     expect_error(place("not" + ending, "{\"text\": \"plain\"}"), {"does not start as one"});
     expect_error(place("junk" + ending, packed + "trailing bytes"), {"archive"});
@@ -126,7 +130,8 @@ TEST(Reader, BrokenContent) {
   expect_error(place("utf.txt", "fine\nfine\n\xff\n"), {"line 3", "0xff", "byte 1 "});
   expect_error(place("utf.json", "[{\"text\": \"\xc3\"}]"), {"UTF-8", "byte 12"});
   expect_error(place("half.jsonl", "{\"text\": \"ok\"}\n{\"text\": \"cut of"), {"line 2", "not valid JSON"});
-  expect_error(place("miss.jsonl", "{\"text\": \"ok\"}\n{\"txt\": \"x\", \"id\": 1}\n"), {"line 2", "'text' is missing", "txt, id"});
+  expect_error(place("miss.jsonl", "{\"text\": \"ok\"}\n{\"txt\": \"x\", \"id\": 1}\n"),
+               {"line 2", "'text' is missing", "txt, id"});
   expect_error(place("type.jsonl", "{\"text\": 5}\n"), {"line 1", "wrong type", "a number"});
   expect_error(place("list.jsonl", "[1]\n"), {"line 1", "not a JSON object", "an array"});
   expect_error(place("object.json", "{\"text\": \"x\"}"), {"not a JSON array"});
