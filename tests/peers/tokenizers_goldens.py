@@ -124,7 +124,13 @@ def random_text(rnd, size):
 def documents(path):
     with gzip.open(path, "rt", encoding="utf-8") as f:
         for line in f:
-            yield json.loads(line)["text"]
+            item = json.loads(line)
+            TITLES[item["text"]] = item.get("title", "")
+            yield item["text"]
+
+
+TITLES = {}
+TAKEN = []
 
 
 def take(path, size, skip):
@@ -133,6 +139,7 @@ def take(path, size, skip):
         if i < skip:
             continue
         out.append(text)
+        TAKEN.append(TITLES[text])
         total += len(text.encode("utf-8"))
         if total >= size:
             break
@@ -176,6 +183,7 @@ def make(args):
     ids = Tokenizer.from_str(olmoe.decode("utf-8")).encode(text, add_special_tokens=False).ids
     write_ids("mixed_olmoe_ids.u16.gz", ids)
     write_gz("trained_text.txt.gz", take(wikipedia, 400000, 200) + "\n\n" + random_text(rnd, 20000))
+    (OUT / "text_titles.txt").write_text("\n".join(TAKEN) + "\n", encoding="utf-8")
     print("mixed text:", len(text.encode("utf-8")), "bytes,", len(ids), "ids; tokenizers", tokenizers.__version__)
 
 
