@@ -40,11 +40,11 @@ RunLog::RunLog(const TrainOptions& options, const std::string& run, i64 step_sta
       roof_(roof_flops_per_s),
       records_(records_path(options)),
       progress_(fmt::format("train {}", run), steps_total - step_start) {
-  if (options.tensorboard) events_ = EventFile(path_join(options.out, "tensorboard"), step_start > 0 ? step_start + 1 : -1);
+  const std::string folder = path_join(options.out, "tensorboard");
+  if (options.tensorboard) events_ = EventFile(folder, folder_exists(folder) ? step_start + 1 : -1);
 }
 
 void RunLog::step(const StepReport& report, const std::vector<LayerLoad>& loads, i64 tokens) {
-  loss_sum_ += report.loss;
   flops_sum_ += report.flops;
   rows_sum_ += report.rows;
   ns_sum_ += report.step_ns;
@@ -79,7 +79,7 @@ void RunLog::write_step(const StepReport& report, i64 tokens) {
                               "train/learning_rate", "speed/tokens_per_s", "speed/roof_share",
                               "router/load_max_over_mean", "router/dead_experts"};
   for (std::size_t i = 0; i < std::size(values); ++i) events_.scalar(tags[i], report.step, values[i]);
-  loss_sum_ = flops_sum_ = 0;
+  flops_sum_ = 0;
   rows_sum_ = ns_sum_ = steps_ = 0;
 }
 

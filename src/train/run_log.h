@@ -41,7 +41,7 @@ class RunLog {
   EventFile events_;
   Progress progress_;
   // Sums since the last record.
-  double loss_sum_ = 0, flops_sum_ = 0;
+  double flops_sum_ = 0;
   i64 steps_ = 0, rows_sum_ = 0, ns_sum_ = 0;
   // Smoothed for the live line.
   double loss_shown_ = 0, rate_shown_ = 0, share_shown_ = 0;
