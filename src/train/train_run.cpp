@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 
 #include "base/error.h"
@@ -54,6 +55,7 @@ class Run {
  private:
   TrainResult skip(const TrainState& saved) const;
   void take_up(const std::optional<Json>& saved);
+  void copy_weights(const std::string& folder);
   void make_network(bool resumed);
   void write_start(RunLog& log) const;
   void evaluate(RunLog& log);
@@ -157,27 +159,50 @@ void Run::take_up(const std::optional<Json>& saved) {
   check_disk(options_.out, plan_.checkpoint_bytes, "a checkpoint");
 }
 
-void Run::make_network(bool resumed) {
-  if (!resumed && !options_.init_from.empty()) {
-    network_ = model::load_model(options_.init_from, options_.compute(), true);
-    RunIdentity start;
-    start.model = network_->config().to_json();
-    Json wanted = config_.to_json();
-    start.model.set("name", wanted.get_string("name", ""));
-    check_identity(Json::object({{"model", start.model}, {"sources", Json()}, {"options", Json()}}),
-                   {Json(), wanted, Json()}, options_.init_from);
-  } else {
-    network_ = std::make_unique<model::Network>(config_, options_.compute(), true);
-    if (!resumed) {
-      model::init_weights(config_, network_->weights(), static_cast<u64>(options_.seed_init));
-      model::refresh_copy(network_->weights());
+// The weights of another checkpoint, which must have the same parameters and heads.
+void Run::copy_weights(const std::string& folder) {
+  const auto start = model::load_model(folder, options_.compute(), true);
+  const auto refuse = [&](const std::string& key, const auto& wanted, const auto& got) {
+    throw Error({.where = folder,
+                 .what = fmt::format("the checkpoint to start from has another shape: '{}' differs", key),
+                 .wanted = fmt::format("{}", wanted),
+                 .got = fmt::format("{}", got),
+                 .fix = "give the options of that model, or drop --init-from"});
+  };
+  Json wanted = config_.to_json(), got = start->config().to_json();
+  for (const char* key : {"vocab", "d_model", "layers", "heads", "kv_heads", "head_dim", "rope_base", "experts", "top_k",
+                          "expert_width", "activation"}) {
+    const Json *a = wanted.find(key), *b = got.find(key);
+    if (a != nullptr && b != nullptr && a->dump() != b->dump()) refuse(key, a->dump(), b->dump());
+  }
+  const model::Weights& from = start->weights();
+  const model::Weights& to = network_->weights();
+  if (from.parameters.size() != to.parameters.size()) {
+    refuse("number of parameters' tensors", to.parameters.size(), from.parameters.size());
+  }
+  for (std::size_t i = 0; i < to.parameters.size(); ++i) {
+    const model::Parameter &a = to.parameters[i], &b = from.parameters[i];
+    if (a.name != b.name || a.offset != b.offset || a.count != b.count || a.shape.n != b.shape.n) {
+      refuse(a.name, a.count, b.count);
     }
   }
+  std::memcpy(to.master.data(), from.master.data(), static_cast<std::size_t>(to.elements) * sizeof(float));
+}
+
+void Run::make_network(bool resumed) {
+  network_ = std::make_unique<model::Network>(config_, options_.compute(), true);
   adamw_ = make_adamw(network_->weights());
   if (resumed) {
     restore_checkpoint(options_.out, *network_, adamw_);
     log_info(fmt::format("{}: going on from step {}", options_.out, state_.step));
+    return;
   }
+  if (options_.init_from.empty()) {
+    model::init_weights(config_, network_->weights(), static_cast<u64>(options_.seed_init));
+  } else {
+    copy_weights(options_.init_from);
+  }
+  model::refresh_copy(network_->weights());
 }
 
 void Run::write_start(RunLog& log) const {
@@ -348,6 +373,7 @@ TrainResult train_run_on(const TrainOptions& options, const model::ModelConfig& 
                          const Json& sources, const TrainHooks& hooks) {
   check_options(options);
   model::ModelConfig resolved = config;
+  resolved.sequence_max = std::max(resolved.sequence_max, options.sequence);
   resolved.resolve();
   if (source.sequences() * source.length() != options.batch_tokens || source.length() != options.sequence) {
     throw Error({.where = "training data",
