@@ -4,12 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/units.h"
 #include "model/checkpoint.h"
-#include "train/arena_file.h"
+#include "tensor/safetensors.h"
 
 namespace moebius::train {
 
@@ -25,9 +26,14 @@ struct Paths {
         retired(path_join(out, "checkpoint.old")) {}
 };
 
+struct Part {
+  std::string name;
+  std::span<float> values;
+};
+
 // Views of everything that optimizer.safetensors holds. Reading fills them, so they are not const.
-std::vector<ArenaPart> list_parts(const model::Weights& weights, const AdamwState& adamw, std::span<float> bias) {
-  std::vector<ArenaPart> parts;
+std::vector<Part> list_parts(const model::Weights& weights, const AdamwState& adamw, std::span<float> bias) {
+  std::vector<Part> parts;
   const auto add = [&](const char* arena, float* data) {
     for (const model::Parameter& parameter : weights.parameters) {
       parts.push_back({fmt::format("{}.{}", arena, parameter.name),
@@ -39,6 +45,26 @@ std::vector<ArenaPart> list_parts(const model::Weights& weights, const AdamwStat
   add("second_moment", adamw.v.f32());
   if (!bias.empty()) parts.push_back({"selection_bias", bias});
   return parts;
+}
+
+void write_parts(const std::string& path, const std::vector<Part>& parts) {
+  SafetensorsWriter writer(path);
+  for (const Part& part : parts) writer.declare(part.name, DType::f32, {static_cast<i64>(part.values.size())});
+  for (const Part& part : parts) writer.write(part.values.data(), static_cast<i64>(part.values.size_bytes()));
+  writer.commit();
+}
+
+void read_parts(const std::string& path, const std::vector<Part>& parts) {
+  const SafetensorsReader reader(path);
+  for (const Part& part : parts) {
+    const i64 count = static_cast<i64>(part.values.size());
+    const StoredTensor& tensor = reader.find(part.name, {count});
+    if (tensor.dtype != DType::f32) {
+      throw Error({.where = path, .what = fmt::format("tensor '{}' is not F32", part.name),
+                   .fix = "the file is not an optimiser's state of this program"});
+    }
+    std::memcpy(part.values.data(), tensor.data, part.values.size_bytes());
+  }
 }
 
 // The first place where two values differ, as "key.key"; empty when they are equal.
@@ -144,7 +170,7 @@ void save_checkpoint(const CheckpointPlace& place, const model::Network& network
     // Reading and writing share one list of views; the network is not changed here.
     const std::span<float> bias = const_cast<model::Network&>(network).selection_bias();
     if (with_optimizer) {
-      write_arenas(path_join(paths.fresh, "optimizer.safetensors"), list_parts(network.weights(), adamw, bias));
+      write_parts(path_join(paths.fresh, "optimizer.safetensors"), list_parts(network.weights(), adamw, bias));
     }
     Json json = Json::object({{"format_version", kFormatVersion}});
     const Json position = state.to_json();
@@ -215,7 +241,7 @@ void restore_checkpoint(const std::string& out, model::Network& network, AdamwSt
                  .what = "the checkpoint has no optimiser's state",
                  .fix = "only an unfinished run can be resumed; --init-from starts a new run from its weights"});
   }
-  read_arenas(path, list_parts(network.weights(), adamw, network.selection_bias()));
+  read_parts(path, list_parts(network.weights(), adamw, network.selection_bias()));
   model::refresh_copy(network.weights());
 }
 
