@@ -98,7 +98,10 @@ void order_by_study(const StudyRecords& study, std::vector<TaskPart>& parts) {
     return found == rank.end() ? static_cast<i64>(rank.size()) : found->second;
   };
   std::stable_sort(parts.begin(), parts.end(),
-                   [&](const TaskPart& a, const TaskPart& b) { return rank_of(a) < rank_of(b); });
+                   [&](const TaskPart& a, const TaskPart& b) {
+    if (rank_of(a) != rank_of(b)) return rank_of(a) < rank_of(b);
+    return a.name == b.name && a.part == "all" && b.part != "all";  // the whole before its grades
+  });
 }
 
 TaskPart& part_for(std::vector<TaskPart>& parts, const EvalRecord& eval) {

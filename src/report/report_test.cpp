@@ -102,7 +102,7 @@ TEST(Report, CsvHoldsTheRecordsNumbers) {
   const i64 cells = std::count_if(load.begin(), load.end(), [](const auto& row) { return row[0] == "E128-k2-s1" && row[6] == "load_over_mean"; });
   EXPECT_EQ(cells, 4 * 128);
   const auto curve = csv_rows(path_join(fake.folder, "figures/learning_curves.csv"));
-  EXPECT_EQ(std::count_if(curve.begin(), curve.end(), [](const auto& row) { return row[0] == "dense-s1"; }), 120);
+  EXPECT_EQ(std::count_if(curve.begin(), curve.end(), [](const auto& row) { return row[0] == "dense-s1"; }), 60);
 }
 
 TEST(Report, OneSeedClaimsNoTrend) {

@@ -116,7 +116,7 @@ class FakeStudyWriter {
   }
 
   void steps_write(RecordWriter& out, const FakeModel& model, double loss_final) {
-    for (i64 step = 10; step <= 1500; step += 10) {
+    for (i64 step = 10; step <= 1500; step += 25) {
       Json fields = Json::object({{"step", step}, {"tokens", step * 2000},
                                   {"loss", loss_final + 4 * std::exp(-static_cast<double>(step) / 200) + 0.02 * rng_.next_normal()},
                                   {"learning_rate", 3e-3}, {"tokens_per_s", 21000}, {"roof_share", 0.2}});
