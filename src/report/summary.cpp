@@ -172,8 +172,8 @@ void say_spreads(const StudyRecords& study, const std::vector<Point>& points, Su
   if (pairs > 0) {
     out.shows.push_back(fmt::format(
         "Of {} comparisons of two configurations in one measure, {} are within noise (the 95 % interval of the "
-        "difference holds 0). Nothing corrects for their number: about {} would lie outside noise even if all were equal.",
-        pairs, noise, static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
+        "difference holds 0{}). Nothing corrects for their number: about {} would lie outside noise even if all were equal.",
+        pairs, noise, seeds_min(points) == 1 ? "; of the choice of items alone, without that of the seed" : "", static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
   }
   if (!extremes.empty()) {
     out.shows_not.push_back(fmt::format("Any ranking by {}: even the best and the worst configuration differ by less than noise.", joined(extremes)));
