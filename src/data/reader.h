@@ -47,8 +47,9 @@ class DocumentReader {
   // texts are documents. Throws Error.
   bool next(Document& document);
 
+  class Source;  // one for each form of file (reader.cpp)
+
  private:
-  class Source;
   std::unique_ptr<Source> source_;
 };
 

@@ -71,8 +71,9 @@ class Tokenizer {
   void save(const std::string& path) const;
   std::string to_json() const;
 
+  struct Impl;  // tokenizer_impl.h
+
  private:
-  struct Impl;
   friend class TokenizerBuilder;
   explicit Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;
