@@ -86,8 +86,12 @@ LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tok
       request.group = static_cast<i64>(requests.size());
       requests.push_back(std::move(request));
       document_of.push_back(static_cast<i64>(d));
-      context = {document[end - 1]};
+      // The next window needs one token of context; a short last one takes as much as a full one has room for (the
+      // harness's rolling windows).
       at = end;
+      const std::size_t next = std::min(document.size() - at, static_cast<std::size_t>(window));
+      const std::size_t keep = std::min(at, static_cast<std::size_t>(window) - next + 1);
+      context.assign(document.begin() + static_cast<std::ptrdiff_t>(at - keep), document.begin() + static_cast<std::ptrdiff_t>(at));
     }
   }
   if (requests.empty()) throw Error({.where = source.name, .what = "no held-out document has two tokens"});

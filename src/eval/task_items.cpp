@@ -213,6 +213,8 @@ EvalItem read_item(const Json& row, i64 index, const std::string& where) {
   item.target = without_space(row.get_string("solution", ""));
   if (item.target.empty() && item.gold >= 0) item.target = item.choices[static_cast<std::size_t>(item.gold)];
   if (item.target.empty()) item.target = answer;
+  // A worked solution may end where the answer begins.
+  if (!item.answer_after.empty() && item.target.ends_with(item.answer_after)) item.target += " " + answer;
   item.tokens_max = row.get_int("tokens_max", 0);
   item.bits_values = row.get_int("bits_values", 0);
   if (item.tokens_max < 0 || item.tokens_max > (1 << 20) || item.bits_values < 0) {
