@@ -14,6 +14,10 @@ if(MOEBIUS_SANITIZE)
   target_link_options(moebius_flags INTERFACE -fsanitize=${MOEBIUS_SANITIZE})
 endif()
 
+# What the sanitizer builds need: `ninja fast_tests`, `ninja concurrent_tests`.
+add_custom_target(fast_tests)
+add_custom_target(concurrent_tests)
+
 function(moebius_test_program target)
   cmake_parse_arguments(T "" "" "SOURCES;LABELS;LINKS" ${ARGN})
   add_executable(${target} ${T_SOURCES})
@@ -21,6 +25,9 @@ function(moebius_test_program target)
   target_compile_definitions(${target} PRIVATE MOEBIUS_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${target} COMMAND ${target} --gtest_brief=1)
   set_tests_properties(${target} PROPERTIES LABELS "${T_LABELS}" TIMEOUT 600)
+  if("fast" IN_LIST T_LABELS)
+    add_dependencies(fast_tests ${target})
+  endif()
 endfunction()
 
 function(moebius_folder)

@@ -1,0 +1,42 @@
+// Causal attention inside documents, never T x T in memory (online softmax, Dao et al. 2022), and rotary positions.
+// A batch is T flat rows cut into segments (documents); a segment's queries see that segment's keys only. In training
+// the keys lie in the same batch; in generation they lie in a cache.
+// A query's result depends on its position in the segment alone, not on how the queries before it were fed.
+#pragma once
+
+#include <span>
+
+#include "tensor/view.h"
+
+namespace moebius::kernels {
+
+struct AttentionShape {
+  i64 heads = 0, kv_heads = 0, head_dim = 0;  // kv_heads divides heads (grouped queries); head_dim <= 256, even
+  float scale = 0;                            // usually 1/sqrt(head_dim)
+  i64 window = 0;                             // sliding window in tokens; 0: none
+};
+
+struct AttentionSegment {
+  i64 row = 0, rows = 0;    // query rows of the batch
+  const void* k = nullptr;  // position 0 of this segment, kv head 0; position p at k + p * kv_stride elements
+  const void* v = nullptr;
+  i64 kv_stride = 0;
+  i64 kv_rows = 0;          // keys in all; query i of the segment stands at position kv_rows - rows + i
+};
+
+// q_TH: [T, heads * head_dim], out_TH the same; k, v in q's dtype (bf16 or f32); lse_TH [T, heads] keeps the
+// log-sum-exp of the scaled scores for backward (may be null).
+void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
+                       Matrix out_TH, float* lse_TH);
+
+// Training only: every segment has kv_rows == rows and its keys are the batch rows [row, row + rows) of dk_TG, dv_TG
+// ([T, kv_heads * head_dim]). Writes (does not add) dq_TH, dk_TG, dv_TG in q's dtype.
+void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
+                        ConstMatrix out_TH, ConstMatrix dout_TH, const float* lse_TH, Matrix dq_TH, Matrix dk_TG,
+                        Matrix dv_TG);
+
+// Rotary positions (Su et al. 2021), half-split layout as Hugging Face's Llama and Mixtral, in place on `heads` heads
+// of head_dim columns. frequency_h[i] = base^(-2i/head_dim), head_dim/2 of them. inverse turns back (for gradients).
+void rope_apply(Matrix x_TH, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse);
+
+}  // namespace moebius::kernels

@@ -1,0 +1,24 @@
+// Embedding and head. The head's product, softmax, loss and gradient are fused over blocks of tokens and vocabulary:
+// the logits of a batch never exist. Losses in f32, summed in double, in nats.
+#pragma once
+
+#include "kernels/packed.h"
+#include "tensor/view.h"
+
+namespace moebius::kernels {
+
+// x_TD (f32) = rows of table_VD (f32, row-major).
+void embedding_forward(const float* table_VD, const i32* token_T, Matrix x_TD);
+// dtable_VD += rows of dx_TD (f32), tokens in order.
+void embedding_backward(const i32* token_T, ConstMatrix dx_TD, float* dtable_VD);
+
+// For every token with target >= 0: loss_T = -log softmax(x w^T)[target], else 0.
+// Gradient of scale * sum(loss): dx_TD written (x's dtype or f32), dw (packed, f32) +=.
+void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float scale, float* loss_T,
+               Matrix dx_TD, float* dw);
+
+// Scoring without gradient: logprob_T of the target (0 where target < 0) and, if not null, the index of the largest
+// logit (lowest index on ties).
+void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float* logprob_T, i32* argmax_T);
+
+}  // namespace moebius::kernels

@@ -1,0 +1,19 @@
+// The machine's roof, measured: a loop of multiply-adds on registers or tiles in L1 for each precision, and reads of
+// memory larger than every cache; all threads. Shared by train, plan and bench.
+#pragma once
+
+#include "kernels/isa.h"
+
+namespace moebius::kernels {
+
+struct Roof {
+  double bf16_flops_per_s = 0;    // the fastest way this set has for bf16 products: tiles, dot product or f32 FMA
+  double f32_flops_per_s = 0;
+  double dram_bytes_per_s = 0;    // reads
+  double l2_bytes_per_s = 0, l3_bytes_per_s = 0;
+};
+
+// Takes about `milliseconds` a figure. Memory figures are skipped (0) when memory is false.
+Roof roof_measure(Isa isa, int milliseconds, bool memory);
+
+}  // namespace moebius::kernels
