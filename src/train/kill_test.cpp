@@ -8,12 +8,14 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "train/test_support.h"
 
 namespace moebius::train {
 namespace {
 
 constexpr const char* kFolder = "MOEBIUS_TEST_KILL_FOLDER";
+constexpr const char* kLong = "MOEBIUS_TEST_LONG_RUN";  // a run that would take hours and saves nothing by itself
 constexpr i64 kSteps = 60;
 
 TrainOptions victim_options(const std::string& out) {
@@ -25,6 +27,10 @@ TrainOptions victim_options(const std::string& out) {
 TEST(TrainKill, DISABLED_Victim) {
   const char* folder = std::getenv(kFolder);
   ASSERT_NE(folder, nullptr);
+  if (std::getenv(kLong) != nullptr) {
+    interrupt_install();
+    testing::tiny_run(testing::tiny_options(folder, 10'000'000), testing::fixed_roof());
+  }
   testing::tiny_run(victim_options(folder), testing::fixed_roof());
 }
 
@@ -82,6 +88,26 @@ TEST(TrainKill, KilledAtAnyInstantEqualsUninterrupted) {
   EXPECT_GE(resumed, 3);
   EXPECT_EQ(testing::losses_of(whole), testing::losses_of(cut));
   EXPECT_EQ(testing::model_bytes(whole), testing::model_bytes(cut));
+}
+
+// Ctrl-C: the state of the last step is saved, and the run ends with the advice.
+TEST(TrainKill, InterruptSaves) {
+  const std::string out = testing::fresh_folder("kill_interrupt");
+  ::setenv(kLong, "1", 1);
+  const pid_t child = start_victim(out);
+  ::unsetenv(kLong);
+  ASSERT_GT(child, 0);
+  const std::string records = path_join(out, "records.jsonl");
+  for (int i = 0; i < 20'000 && (!file_exists(records) || records_read(records, "step").size() < 5); ++i) ::usleep(1000);
+  ::kill(child, SIGINT);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  const Json state = Json::parse_file(path_join(out, "checkpoint/state.json"));
+  EXPECT_GE(state.at("step").as_int(), 5);
+  EXPECT_FALSE(state.at("finished").as_bool());
+  const auto steps = records_read(records, "step");
+  EXPECT_EQ(steps.back().at("step").as_int(), state.at("step").as_int());
 }
 
 }  // namespace
