@@ -17,6 +17,9 @@ namespace moebius {
 
 namespace {
 
+// Prints docs/options.md, for a test that holds the page against the program; no option of users, so not in any help.
+const char* const kOptionsPage = "--options-markdown";
+
 std::string default_text(const Option& option) {
   if (const auto* const* field = std::get_if<std::string*>(&option.target); field != nullptr) {
     return (*field)->empty() ? "" : **field;
@@ -57,6 +60,42 @@ void print_help(const StageHelp& help, const OptionList& options, const OptionLi
   for (const Option& option : common.options()) print_option(option);
   if (!help.json_keys.empty()) fmt::print("\n--json prints: {}\n", help.json_keys);
   if (!help.examples.empty()) fmt::print("\nexamples:\n{}\n", help.examples);
+}
+
+// A cell of a Markdown table: bars would end it.
+std::string cell(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string range_text(const OptionNotes& notes) {
+  if (!notes.choices.empty()) return fmt::format("{}", fmt::join(notes.choices, ", "));
+  const bool from = notes.min > -1e300;
+  const bool to = notes.max < 1e300;
+  if (from && to) return fmt::format("{} to {}", notes.min, notes.max);
+  if (from) return fmt::format("{} or more", notes.min);
+  return to ? fmt::format("{} or less", notes.max) : "";
+}
+
+void print_options_table(const OptionList& options) {
+  fmt::print("| key | standard | unit | range | what it is |\n|---|---|---|---|---|\n");
+  for (const Option& option : options.options()) {
+    const bool flag = std::holds_alternative<bool*>(option.target);
+    const std::string standard = flag ? (*std::get<bool*>(option.target) ? "true" : "false") : default_text(option);
+    fmt::print("| `{}` | {} | {} | {} | {} |\n", option.key, cell(standard), cell(option.notes.unit),
+               cell(range_text(option.notes)), cell(option.help));
+  }
+  fmt::print("\n");
+}
+
+// One stage's part of docs/options.md.
+void print_options_page(const StageHelp& help, const OptionList& options) {
+  fmt::print("## {}\n\n`{}`\n\n{}\n\n", help.name, help.usage, help.summary);
+  if (!options.options().empty()) print_options_table(options);
 }
 
 void describe_common(StageCommon& common, OptionList& list) {
@@ -108,6 +147,10 @@ StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::v
   for (const std::string& word : words) {
     if (word == "--help" || word == "-h") {
       print_help(help, options, common_list);
+      throw StageExit{0};
+    }
+    if (word == kOptionsPage) {
+      print_options_page(help, options);
       throw StageExit{0};
     }
   }
@@ -179,10 +222,34 @@ void print_stages(const std::vector<Stage>& stages) {
       "for scripts:       every stage takes --json; results go to standard output, all else to standard error\n");
 }
 
+void print_all_options(const std::vector<Stage>& stages) {
+  fmt::print(
+      "# Options\n\nMade by `moebius {}`; a test holds it against the program. A key is the flag `--key` and the same word\n"
+      "in the TOML file that `--config` names (there with hyphens or underscores). Order of authority: standard value, file,\n"
+      "flag; the later wins. Counts may be written as 4096, 2M or 1e6.\n\n",
+      kOptionsPage);
+  for (const Stage& stage : stages) {
+    try {
+      stage.run({kOptionsPage});
+    } catch (const StageExit&) {
+      // Every stage leaves stage_parse so.
+    }
+  }
+  StageCommon common;
+  OptionList list;
+  describe_common(common, list);
+  fmt::print("## every stage\n\n");
+  print_options_table(list);
+}
+
 int run_stage(const std::vector<Stage>& stages, const std::vector<std::string>& words) {
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     print_stages(stages);
     return words.empty() ? 2 : 0;
+  }
+  if (words[0] == kOptionsPage) {
+    print_all_options(stages);
+    return 0;
   }
   if (words[0] == "--version") {
     fmt::print("moebius 0.1.0\n");

@@ -43,7 +43,7 @@ void digest_eval(const Json& record, RunRecords& run) {
   EvalRecord eval;
   eval.name = record.at("name").as_string();
   eval.kind = record.at("kind").as_string();
-  eval.tokens = record.get_double("tokens", 0);
+  eval.tokens = record.get_double("tokens", std::numeric_limits<double>::infinity());
   if (eval.kind == "loss") {
     eval.part = record.get_string("source", "all");
   } else {
@@ -179,9 +179,11 @@ const char* run_status_name(RunStatus status) {
 }
 
 const EvalRecord* RunRecords::eval_final(const std::string& wanted, const std::string& part) const {
+  // A record of the middle of the training is no final score.
+  const double tokens_done = train_end.is_null() ? 0 : 0.99 * train_end.get_double("tokens", 0);
   const EvalRecord* best = nullptr;
   for (const EvalRecord& eval : evals) {
-    if (eval.name != wanted || eval.part != part) continue;
+    if (eval.name != wanted || eval.part != part || eval.tokens < tokens_done) continue;
     if (best == nullptr || eval.tokens >= best->tokens) best = &eval;
   }
   return best;
@@ -213,6 +215,14 @@ std::vector<const RunRecords*> StudyRecords::main_runs() const {
   std::vector<const RunRecords*> chosen;
   for (const RunRecords& run : runs) {
     if (run.has_data() && !run.sweep) chosen.push_back(&run);
+  }
+  return chosen;
+}
+
+std::vector<const RunRecords*> StudyRecords::done_runs() const {
+  std::vector<const RunRecords*> chosen;
+  for (const RunRecords& run : runs) {
+    if (run.status == RunStatus::done && !run.sweep) chosen.push_back(&run);
   }
   return chosen;
 }

@@ -29,7 +29,7 @@ struct StepPoint {
 // One `eval` record. `part` is the grade of a task or the source of a loss.
 struct EvalRecord {
   std::string name, part, kind, skill;
-  double tokens = 0;
+  double tokens = 0;  // infinity when the record does not say: the end of the training
   Json fields;
 };
 
@@ -47,7 +47,8 @@ struct RunRecords {
   Json router;                // the last `router` record, or null
   double seconds = kUnknown;  // wall time: of train_end, else of the study's run_done
 
-  // The final record of an evaluation; nullptr when there is none.
+  // The record of an evaluation at the end of the training (or, of an unfinished run, the latest); nullptr when there
+  // is none.
   const EvalRecord* eval_final(const std::string& name, const std::string& part) const;
   // `key` of the run record, else of study.json's entry; nullptr when neither has it.
   const Json* find(std::string_view key) const;
@@ -68,6 +69,7 @@ struct StudyRecords {
   std::string time_last;  // time of the newest record
 
   std::vector<const RunRecords*> main_runs() const;   // with data, no sweep
+  std::vector<const RunRecords*> done_runs() const;   // the same, trained to the end
   std::vector<const RunRecords*> sweep_runs() const;  // all of them, with data or not
 };
 
