@@ -322,7 +322,9 @@ TEST(Arithmetic, StepsAndAnswersAreRight) {
       EXPECT_EQ(std::stoll(w[10]), p.value(w[0], 23));
       EXPECT_EQ(std::stoll(w[6]), p.value(w[2], 23));
       EXPECT_TRUE(known.contains(w[2])) << steps;
-      if (!std::isdigit(w[4][0])) EXPECT_TRUE(known.contains(w[4])) << steps;
+      if (!std::isdigit(w[4][0])) {
+        EXPECT_TRUE(known.contains(w[4])) << steps;
+      }
       known.insert(w[0]);
       at = dot + 2;
     }

@@ -108,7 +108,9 @@ TEST(Mixture, RowsAreRightAndSharesAreKept) {
         } else {
           EXPECT_TRUE(batch.targets[r] == batch.tokens[r] + 1 || batch.targets[r] == kEnd);
         }
-        if (row + 1 < span.begin + span.count) EXPECT_EQ(batch.targets[r], batch.tokens[r + 1]);
+        if (row + 1 < span.begin + span.count) {
+          EXPECT_EQ(batch.targets[r], batch.tokens[r + 1]);
+        }
       }
     }
   }
@@ -260,7 +262,9 @@ TEST(Mixture, AcrossDocumentsSpansAreSequencesAndTargetsGoOn) {
   ASSERT_EQ(batch.spans.size(), 4u);
   for (i64 row = 0; row < batch.rows(); ++row) {
     const auto r = static_cast<std::size_t>(row);
-    if (row % 64 != 63 && batch.targets[r] >= 0) EXPECT_EQ(batch.targets[r], batch.tokens[r + 1]);
+    if (row % 64 != 63 && batch.targets[r] >= 0) {
+      EXPECT_EQ(batch.targets[r], batch.tokens[r + 1]);
+    }
     EXPECT_EQ(batch.positions[r], row % 64);
   }
 }
