@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/units.h"
+#include "model/network.h"
 
 namespace moebius::plan {
 
@@ -20,6 +21,9 @@ TrainingMemory training_memory(const Plan& plan, const PlanOptions& options) {
   memory.master = 4 * parameters;
   memory.moments = 8 * parameters;
   memory.gradient = 4 * parameters;
+  const DType compute = options.precision == "bf16" ? DType::bf16 : DType::f32;
+  memory.activations = static_cast<double>(
+      model::Network::activation_bytes(plan.config, compute, true, options.micro_batch_tokens));
   return memory;
 }
 
