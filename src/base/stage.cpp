@@ -17,9 +17,6 @@ namespace moebius {
 
 namespace {
 
-// Prints docs/options.md, for a test that holds the page against the program; no option of users, so not in any help.
-const char* const kOptionsPage = "--options-markdown";
-
 std::string default_text(const Option& option) {
   if (const auto* const* field = std::get_if<std::string*>(&option.target); field != nullptr) {
     return (*field)->empty() ? "" : **field;
@@ -209,6 +206,14 @@ void stage_print(const StageCommon& common, const Json& result, const std::strin
   std::fflush(stdout);
 }
 
+void stage_options_page(int (*run)(const std::vector<std::string>& words)) {
+  try {
+    run({kOptionsPage});
+  } catch (const StageExit&) {
+    // stage_parse has printed the page and leaves so.
+  }
+}
+
 namespace {
 
 void print_stages(const std::vector<Stage>& stages) {
@@ -228,13 +233,7 @@ void print_all_options(const std::vector<Stage>& stages) {
       "in the TOML file that `--config` names (there with hyphens or underscores). Order of authority: standard value, file,\n"
       "flag; the later wins. Counts may be written as 4096, 2M or 1e6.\n\n",
       kOptionsPage);
-  for (const Stage& stage : stages) {
-    try {
-      stage.run({kOptionsPage});
-    } catch (const StageExit&) {
-      // Every stage leaves stage_parse so.
-    }
-  }
+  for (const Stage& stage : stages) stage_options_page(stage.run);
   StageCommon common;
   OptionList list;
   describe_common(common, list);
@@ -275,12 +274,14 @@ int stage_main(const std::vector<Stage>& stages, int argc, char** argv) {
   } catch (const StageExit& exit) {
     return exit.code;
   } catch (const Error& e) {
-    fmt::print(stderr, "error: {}\n", e.what());
+    // Not fmt::print: it throws when standard error cannot be written (a log file on a full disk).
+    std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
     return interrupt_requested() ? 130 : 1;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr,
-               "error: out of memory\n  to do:  make the model, the micro-batch or the sequence smaller; what was saved "
-               "before is intact\n");
+    std::fputs(
+        "error: out of memory\n  to do:  make the model, the micro-batch or the sequence smaller; what was saved before is "
+        "intact\n",
+        stderr);
     return 1;
   }
 }

@@ -9,12 +9,16 @@ namespace moebius::data {
 
 namespace {
 
+bool is_tail(std::string_view text, i64 at) {
+  return (static_cast<u8>(text[static_cast<std::size_t>(at)]) & 0xC0) == 0x80;
+}
+
 // Start of the run of white space that ends at the end of `text`.
 i64 space_start(std::string_view text) {
   i64 at = static_cast<i64>(text.size());
   while (at > 0) {
     i64 begin = at - 1;
-    while (begin > 0 && at - begin < 4 && (static_cast<u8>(text[static_cast<std::size_t>(begin)]) & 0xC0) == 0x80) --begin;
+    while (begin > 0 && at - begin < 4 && is_tail(text, begin)) --begin;
     u32 code;
     const int length = decode_utf8(text.data() + begin, text.data() + at, code);
     if (code == kInvalidCode || begin + length != at || char_class(code) != CharClass::space) break;
@@ -39,7 +43,7 @@ i64 space_length(std::string_view text) {
 bool ends_with_word(std::string_view text) {
   if (text.empty()) return false;
   i64 begin = static_cast<i64>(text.size()) - 1;
-  for (int i = 0; i < 3 && begin > 0 && (static_cast<u8>(text[static_cast<std::size_t>(begin)]) & 0xC0) == 0x80; ++i) --begin;
+  for (int i = 0; i < 3 && begin > 0 && is_tail(text, begin); ++i) --begin;
   u32 code;
   decode_utf8(text.data() + begin, text.data() + text.size(), code);
   return code != kInvalidCode && is_word_char(code);

@@ -15,7 +15,7 @@ namespace moebius::data {
 namespace {
 
 constexpr i64 kChunk = 4096;            // candidates drawn at once
-constexpr i64 kAttemptsPerItem = 400;   // then there are not enough different problems
+constexpr i64 kChunksInVain = 32;       // without one new problem: then there are no more
 constexpr i64 kGradeMax = 64;
 
 u64 hash_text(u64 seed, const std::string& text) {
@@ -36,10 +36,12 @@ struct Generator {
   ArithmeticOptions options;
   ProblemRules rules;
 
-  // Whether a key is kept for the test.
-  bool is_test(i64 grade, const std::string& structure, const std::string& graph) const {
-    const std::string& key = grade >= options.structure_grade_min ? structure : graph;
-    const u64 hash = hash_text(static_cast<u64>(options.seed) + 1, fmt::format("{} {}", grade, key));
+  // Whether a key is kept for the test. The operations counted are those of the unfolded structure, so that a small
+  // graph with shared quantities does not bring a larger one's structure into training.
+  bool is_test(const std::string& structure, const std::string& graph) const {
+    const i64 operations = std::count(structure.begin(), structure.end(), '(');
+    const std::string& key = operations >= options.structure_grade_min ? structure : graph;
+    const u64 hash = hash_text(static_cast<u64>(options.seed) + 1, key);
     return static_cast<double>(hash >> 11) * 0x1p-53 < options.test_share;
   }
 
@@ -56,8 +58,9 @@ std::vector<Accepted> Generator::draw(i64 grade, bool test, i64 count) const {
     bool fits = false;
   };
   std::vector<Candidate> chunk(kChunk);
+  i64 in_vain = 0;
   for (i64 first = 0; static_cast<i64>(taken.size()) < count; first += kChunk) {
-    if (first > kAttemptsPerItem * count + 100 * kChunk) {
+    if (in_vain == kChunksInVain) {
       throw Error({.where = fmt::format("arithmetic task, grade {}", grade),
                    .what = fmt::format("there are not enough different {} problems", test ? "test" : "training"),
                    .wanted = fmt::format("{}", count), .got = fmt::format("{}", taken.size()),
@@ -72,13 +75,15 @@ std::vector<Accepted> Generator::draw(i64 grade, bool test, i64 count) const {
         candidate.accepted.structure = problem_structure(candidate.accepted.problem);
         const std::string graph = problem_graph(candidate.accepted.problem);
         candidate.accepted.graph = hash_text(0, graph);
-        candidate.fits = is_test(grade, candidate.accepted.structure, graph) == test;
+        candidate.fits = is_test(candidate.accepted.structure, graph) == test;
       }
     });
+    const std::size_t before = taken.size();
     for (Candidate& candidate : chunk) {
       if (static_cast<i64>(taken.size()) == count) break;
       if (candidate.fits && graphs.insert(candidate.accepted.graph).second) taken.push_back(std::move(candidate.accepted));
     }
+    in_vain = taken.size() == before ? in_vain + 1 : 0;
   }
   return taken;
 }

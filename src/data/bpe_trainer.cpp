@@ -168,7 +168,7 @@ class Merger {
     for (std::size_t w = 0; w < begin_.size(); ++w) {
       const i32* s = symbols_.data() + begin_[w];
       for (u32 i = 0; i + 1 < length_[w]; ++i) {
-        const std::size_t key = static_cast<std::size_t>(s[i] - first) * 256 + static_cast<std::size_t>(s[i + 1] - first);
+        const std::size_t key = static_cast<std::size_t>((s[i] - first) * 256 + (s[i + 1] - first));
         counts[key] += weight_[w];
         if (places[key] < 0) places[key] = new_places();
         add_place(places[key], static_cast<u32>(w));
@@ -251,7 +251,8 @@ class Merger {
         const i32 next = s[i + 1];
         change(after_, touched_after_, next).old_pair -= weight;
         // (product, product) is one pair whichever side it is seen from.
-        gain(next == product ? change(before_, touched_before_, next) : change(after_, touched_after_, next), weight, word);
+        Change& c = next == product ? change(before_, touched_before_, next) : change(after_, touched_after_, next);
+        gain(c, weight, word);
       }
     }
     length_[word] = kept;
@@ -373,7 +374,9 @@ Tokenizer BpeTrainer::finish() {
   impl_->finished = true;
   const auto words = impl_->joined().sorted();
   if (words.empty()) {
-    throw Error({.where = "tokenizer training", .what = "there is no text to learn from", .fix = "give a corpus with text"});
+    throw Error({.where = "tokenizer training",
+                 .what = "there is no text to learn from",
+                 .fix = "give a corpus with text"});
   }
   const BpeTrainerOptions& options = impl_->options;
   std::vector<std::string> tokens;

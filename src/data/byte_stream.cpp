@@ -40,10 +40,6 @@ class RawFile {
       if (errno != EINTR) throw_system_error(path_, "reading", errno);
     }
   }
-  void rewind() {
-    if (::lseek(fd_, 0, SEEK_SET) < 0) throw_system_error(path_, "rewinding", errno);
-    bytes_read_ = 0;
-  }
   const std::string& path() const { return path_; }
   i64 bytes_read() const { return bytes_read_; }
 
@@ -64,7 +60,8 @@ class ByteStream::Source {
  protected:
   [[noreturn]] void fail(const char* kind, const std::string& what) const {
     throw Error({.where = file_.path(),
-                 .what = fmt::format("the {} archive is broken near packed byte {}: {}", kind, file_.bytes_read(), what),
+                 .what = fmt::format("the {} archive is broken near packed byte {}: {}", kind, file_.bytes_read(),
+                                     what),
                  .fix = "copy or download the file again"});
   }
 

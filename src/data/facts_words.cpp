@@ -74,7 +74,7 @@ FactsAttribute city() {
           {"Athens", "Berlin", "Boston", "Cairo",  "Chicago", "Dallas", "Delhi",  "Denver", "Dublin", "Geneva", "Havana",
            "Houston", "Kiev",  "Leeds",  "Lima",   "Lisbon",  "London", "Lyon",   "Madrid", "Miami",  "Milan",  "Moscow",
            "Munich", "Naples", "Oslo",   "Paris",  "Prague",  "Rome",   "Seattle", "Tokyo", "Venice", "Vienna"},
-          {"born in @", "from @", "raised in @", "native of @", "child of @", "came from @"},
+          {"born in @", "home @", "raised in @", "native of @", "child of @", "came from @"},
           {"# was born in @", "# came from @", "The birthplace of # is @", "# first saw the light in @",
            "# is a native of @", "# grew up in @", "The home town of # is @"},
           "Where was # born?"};
@@ -105,7 +105,7 @@ FactsAttribute university() {
 FactsAttribute year() {
   return {"year",
           years(),
-          {"birth year @", "year @", "dated @", "since @", "arrived @", "life from @"},
+          {"birth year @", "start @", "dated @", "since @", "arrived @", "life from @"},
           {"# was born in the year @", "The birth year of # is @", "# came into the world in @", "# has lived since @",
            "The life of # began in @", "Records of # begin in @", "The family welcomed # in @"},
           "When was # born?"};

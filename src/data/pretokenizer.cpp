@@ -67,7 +67,8 @@ inline int contraction(const char* p, const char* end) {
   return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }
 
-// White space: all of it at the end of the text; else all but the last, which belongs to the next word; but at least one.
+// White space: all of it at the end of the text; else all but the last, which belongs to the next word; but at least
+// one.
 inline const char* space_end(const char* p, const char* end) {
   const char* const begin = p;
   const char* last = p;
@@ -188,9 +189,8 @@ void PreTokenizer::run_step(const Step& step, std::string_view piece, std::vecto
     matches.emplace_back(static_cast<i64>(piece.size()), static_cast<i64>(piece.size()));
     i64 done = 0;
     for (const auto& [from, to] : matches) {
-      const bool keep_between = !(step.removed && step.invert), keep_match = !(step.removed && !step.invert);
-      if (from > done && keep_between) out.push_back(piece.substr(static_cast<std::size_t>(done), static_cast<std::size_t>(from - done)));
-      if (to > from && keep_match) out.push_back(piece.substr(static_cast<std::size_t>(from), static_cast<std::size_t>(to - from)));
+      if (from > done && !(step.removed && step.invert)) out.emplace_back(begin + done, static_cast<u64>(from - done));
+      if (to > from && !(step.removed && !step.invert)) out.emplace_back(begin + from, static_cast<u64>(to - from));
       done = to;
     }
     return;

@@ -90,7 +90,8 @@ std::vector<std::string> split_fields(const std::string& fields) {
     const std::size_t stop = std::min(fields.find(',', at), fields.size());
     names.push_back(fields.substr(at, stop - at));
     if (names.back().empty()) {
-      throw Error({.where = "fields", .what = "a field name is empty", .wanted = "names with commas between", .got = fields});
+      throw Error(
+          {.where = "fields", .what = "a field name is empty", .wanted = "names with commas between", .got = fields});
     }
     at = stop + 1;
   }

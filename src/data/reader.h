@@ -1,7 +1,7 @@
 // Documents from files: plain text, JSON lines with named fields, and JSON arrays of objects, each also as .gz or .zst.
 // File in, one document after another out, in bounded memory (a JSON array file is the exception: it is read whole).
-// Every fault (invalid UTF-8, a broken line, a missing field, a truncated archive, an empty file) is an Error that names
-// file and line. Not for tokens (tokenizer.h) nor for the choice between sources (the mixture).
+// Every fault (invalid UTF-8, a broken line, a missing field, a truncated archive, an empty file) is an Error that
+// names file and line. Not for tokens (tokenizer.h) nor for the choice between sources (the mixture).
 #pragma once
 
 #include <memory>
@@ -43,8 +43,8 @@ class DocumentReader {
   DocumentReader(DocumentReader&&) noexcept;
   DocumentReader& operator=(DocumentReader&&) noexcept;
 
-  // The next document (its strings are reused), or false at the end of the file. Blank JSON lines are passed over; empty
-  // texts are documents. Throws Error.
+  // The next document (its strings are reused), or false at the end of the file. Blank JSON lines are passed over;
+  // empty texts are documents. Throws Error.
   bool next(Document& document);
 
   class Source;  // one for each form of file (reader.cpp)

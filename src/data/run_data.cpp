@@ -207,7 +207,9 @@ int run_show(const Words& words) {
 }
 
 void print_actions() {
-  fmt::print(
+  const StageCommon plain;
+  stage_print(
+      plain, Json::object(),
       "moebius data: text to tokens to shards, and generated tasks\n\n"
       "usage: moebius data ACTION [--options]\n\nactions:\n"
       "  tokenizer  text files -> tokenizer.json\n"
@@ -223,6 +225,10 @@ int run_data(const std::vector<std::string>& words) {
   if (words.empty() || words[0] == "--help" || words[0] == "-h") {
     print_actions();
     return words.empty() ? 2 : 0;
+  }
+  if (words[0] == kOptionsPage) {
+    for (const auto& action : {run_tokenizer, run_pack, run_tasks, run_show}) stage_options_page(action);
+    return 0;
   }
   const Words rest(words.begin() + 1, words.end());
   if (words[0] == "tokenizer") return run_tokenizer(rest);

@@ -44,7 +44,8 @@ class Tokenizer {
   static Tokenizer from_parts(std::vector<std::string> tokens, std::vector<std::pair<i32, i32>> merges,
                               std::vector<AddedToken> added);
 
-  // Invalid UTF-8 is allowed: each bad byte counts as a symbol of its own between words and keeps its byte token.
+  // Bytes that are not UTF-8 count as punctuation and keep their byte tokens; a vocabulary that has no token for such a
+  // byte (GPT-NeoX's lacks 0xC0, 0xC1 and 0xF5 to 0xFF) makes it an Error.
   std::vector<i32> encode(std::string_view text, SpecialTokens special = SpecialTokens::parse) const;
   // Appends to `ids`.
   void encode(std::string_view text, std::vector<i32>& ids, SpecialTokens special = SpecialTokens::parse) const;

@@ -64,7 +64,8 @@ std::string bytes_to_text(std::string_view bytes) {
 }
 
 Json byte_level_section() {
-  return Json::object({{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}});
+  return Json::object(
+      {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}});
 }
 
 TokenizerBuilder::TokenizerBuilder(std::string where)

@@ -59,7 +59,8 @@ void read_model(const Json& model, const std::string& where, TokenizerBuilder& b
     unsupported(where, "BPE dropout is not supported", section_of(model, "dropout").dump());
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (!model.get_string(key, "").empty()) unsupported(where, fmt::format("{} is not supported", key), model.at(key).dump());
+    if (model.get_string(key, "").empty()) continue;
+    unsupported(where, fmt::format("{} is not supported", key), model.at(key).dump());
   }
   builder.impl().ignore_merges = model.get_bool("ignore_merges", false);
   for (const auto& [text, id] : model.at("vocab").as_object()) builder.add_token(text, id.as_int());
@@ -175,7 +176,7 @@ std::string Tokenizer::to_json() const {
   const auto text_of = [&](i32 id) -> const std::string& { return t.texts[static_cast<std::size_t>(id)]; };
   bool spaces = false;
   for (const auto& merge : t.merges) {
-    spaces = spaces || text_of(merge.left).find(' ') != std::string::npos || text_of(merge.right).find(' ') != std::string::npos;
+    spaces = spaces || (text_of(merge.left) + text_of(merge.right)).find(' ') != std::string::npos;
   }
   Json merges = Json::array();
   merges.as_array().reserve(t.merges.size());

@@ -47,6 +47,7 @@ Json view_json(const View& view) {
     Json points = Json::array();
     for (const FigurePoint& point : one.points) points.push_back(point_json(point));
     series.push_back(Json::object({{"name", one.name},
+                                   {"group", one.group.empty() ? one.name : one.group},
                                    {"style", one.style},
                                    {"line", one.line},
                                    {"marker", one.marker},
@@ -147,7 +148,7 @@ View view_of(const Styles& styles, const std::vector<Point>& points, const std::
 }
 
 Series curve_of(const Styles& styles, const RunRecords& run, const std::function<double(const StepPoint&)>& value) {
-  Series series{.name = run.name, .style = styles.of_curve(run), .line = true, .marker = false};
+  Series series{.name = run.name, .group = run.model, .style = styles.of_curve(run), .line = true, .marker = false};
   double tokens_max = run.number("tokens_total");
   for (const StepPoint& step : run.steps) {
     if (!(step.tokens <= tokens_max)) tokens_max = step.tokens;
@@ -188,7 +189,7 @@ View score_curve_view(const Styles& styles, const std::vector<const RunRecords*>
       by_tokens[tokens] = {tokens, value->as_double(), value->as_double() - half, value->as_double() + half, ""};
     }
     if (by_tokens.size() < 2) continue;
-    Series series{.name = run->name, .style = styles.of_curve(*run)};
+    Series series{.name = run->name, .group = run->model, .style = styles.of_curve(*run)};
     for (const auto& [tokens, point] : by_tokens) {
       series.points.push_back(point);
       csv.row({run->name, run->model, run->text("seed"), csv_number(tokens), part.name, part.part, key,
@@ -200,7 +201,7 @@ View score_curve_view(const Styles& styles, const std::vector<const RunRecords*>
 }
 
 HeatStrip strip_of(const RunRecords& run, CsvTable& csv) {
-  HeatStrip strip{.run = run.name, .layers = {}};
+  HeatStrip strip{.run = run.name};
   const Json* layers = run.router.find("layers");
   if (layers == nullptr || !layers->is_array()) return strip;
   const double tokens = run.router.find("tokens") == nullptr ? kUnknown : run.router.get_double("tokens", kUnknown);

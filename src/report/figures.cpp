@@ -159,11 +159,11 @@ Figure figure_knowledge(const StudyRecords& study, const Styles& styles, const s
   return figure;
 }
 
-Figure figure_load(const StudyRecords& study, const Styles& styles, const std::vector<const RunRecords*>& runs) {
+Figure figure_load(const Styles& styles, const std::vector<const RunRecords*>& runs) {
   Figure figure{.id = "expert_load", .title = "Expert load"};
   figure.caption =
       "Above: assignments of the busiest expert over the mean, in the worst layer, over the training (1 is perfect balance). Below: "
-      "the last measured load of every expert, one row a layer from the first to the last, experts sorted by load; white "
+      "the last measured load of every expert (first seed), one row a layer from the first to the last, experts sorted by load; white "
       "is an expert without work, mid grey the mean, black three times the mean or more. A model with dead experts is smaller than "
       "its name says.";
   CsvTable csv({"run", "model", "seed", "tokens", "layer", "expert", "measure", "value"});
@@ -185,10 +185,12 @@ Figure figure_load(const StudyRecords& study, const Styles& styles, const std::v
   figure.panels.push_back(std::move(panel));
   std::set<std::string> shown;  // one strip a configuration: the first seed
   for (const RunRecords* run : runs) {
+    if (shown.contains(run->model)) continue;
     HeatStrip strip = strip_of(*run, csv);
-    if (!strip.layers.empty() && shown.insert(run->model).second) figure.strips.push_back(std::move(strip));
+    if (strip.layers.empty()) continue;
+    shown.insert(run->model);
+    figure.strips.push_back(std::move(strip));
   }
-  (void)study;
   figure.csv = csv.text();
   return figure;
 }
@@ -308,7 +310,7 @@ std::vector<Figure> figures_build(const StudyRecords& study) {
   }
   keep(figures, figure_curves(styles, with_data));
   keep(figures, figure_score_curves(study, styles, with_data));
-  keep(figures, figure_load(study, styles, with_data));
+  keep(figures, figure_load(styles, with_data));
   if (!done.empty()) keep(figures, figure_cost(styles, done));
   return figures;
 }

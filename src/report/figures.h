@@ -19,6 +19,7 @@ struct FigurePoint {
 
 struct Series {
   std::string name = {};
+  std::string group = {};  // series of one group share one entry in the legend (the seeds of a configuration)
   i64 style = 0;       // marker, dash and colour: equal style, equal look in all figures
   bool line = true;    // joined by a line
   bool marker = true;

@@ -72,25 +72,35 @@ std::string strips_html(const Figure& figure) {
          "<canvas data-scale=\"1\" role=\"img\" aria-label=\"scale from 0 to 3\"></canvas><span>3+</span></div></div>\n</div>\n";
 }
 
+std::string choice_html(const std::string& selector) {
+  return fmt::format("<label class=\"choice\">{0} task and grade <select data-selector=\"{0}\"></select></label>\n", html_escape(selector));
+}
+
+// Bars need height by their number; all other panels have the height of the style sheet.
+std::string plot_style(const Panel& panel) {
+  if (!panel.bars || panel.views[0].series.empty()) return "";
+  const double bars = static_cast<double>(panel.views[0].series[0].points.size());
+  return fmt::format(" style=\"height:{}px\"", static_cast<i64>(std::fmin(2400, 90 + 22 * bars)));
+}
+
 std::string figure_html(const Figure& figure, i64 number) {
-  std::string out = fmt::format("<figure id=\"figure-{}\" data-figure=\"{}\">\n<h3>{}. {}</h3>\n<div class=\"panels\">\n",
-                                html_escape(figure.id), html_escape(figure.id), number, html_escape(figure.title));
-  std::string selector_open;
+  const std::string id = html_escape(figure.id);
+  std::string out = fmt::format("<figure id=\"figure-{0}\" data-figure=\"{0}\">\n<h3>{1}. {2}</h3>\n<div class=\"panels{3}\">\n", id, number,
+                                html_escape(figure.title), !figure.panels.empty() && figure.panels[0].bars ? " narrow" : "");
   for (std::size_t i = 0; i < figure.panels.size(); ++i) {
     const Panel& panel = figure.panels[i];
-    if (!panel.selector.empty() && panel.views.size() > 1 && panel.selector != selector_open) {
-      selector_open = panel.selector;
-      out += fmt::format("<label class=\"choice\">{} task and grade <select data-selector=\"{}\"></select></label>\n",
-                         html_escape(panel.selector), html_escape(panel.selector));
-    }
-    const double bars = panel.bars && !panel.views[0].series.empty() ? static_cast<double>(panel.views[0].series[0].points.size()) : 0;
-    const std::string height = bars > 0 ? fmt::format(" style=\"height:{}px\"", static_cast<i64>(std::fmin(2400, 90 + 22 * bars))) : "";
-    out += fmt::format("<div class=\"panel\"><h4>{}</h4><div class=\"plot\"{}><canvas data-panel=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div></div>\n",
-                       html_escape(panel.title), height, i, html_escape(figure.title + ": " + panel.title));
+    const auto same = [&](std::size_t other) { return other < figure.panels.size() && figure.panels[other].selector == panel.selector; };
+    // A menu for several panels stands above them, a menu for one inside it.
+    const bool menu = !panel.selector.empty() && panel.views.size() > 1 && (i == 0 || !same(i - 1));
+    if (menu && same(i + 1)) out += choice_html(panel.selector);
+    out += "<div class=\"panel\"><h4>" + html_escape(panel.title) + "</h4>";
+    if (menu && !same(i + 1)) out += choice_html(panel.selector);
+    out += fmt::format("<div class=\"plot\"{}><canvas data-panel=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div></div>\n", plot_style(panel), i,
+                       html_escape(figure.title + ": " + panel.title));
   }
   out += "</div>\n" + strips_html(figure);
   out += fmt::format("<figcaption>{} <a class=\"download\" download=\"{}.csv\" href=\"{}\">data as CSV</a></figcaption>\n</figure>\n",
-                     html_escape(figure.caption), html_escape(figure.id), data_uri_csv(figure.csv));
+                     html_escape(figure.caption), id, data_uri_csv(figure.csv));
   return out;
 }
 

@@ -12,21 +12,22 @@ namespace moebius::report {
 
 namespace {
 
+// "eval.NAME.PART.KEY" cut at its first and last dot: names and parts may hold dots themselves.
 struct EvalPath {
-  std::string name, part, key;
+  std::string test;  // "NAME.PART"
+  std::string key;
 };
 
 bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
 
-// "eval.NAME.PART.KEY"; PART may hold dots. False when a piece is missing.
+// False when a piece is missing.
 bool eval_path_split(const std::string& path, EvalPath& out) {
-  const std::size_t name_end = path.find('.', 5);
   const std::size_t key_begin = path.rfind('.');
-  if (name_end == std::string::npos || key_begin <= name_end) return false;
-  out.name = path.substr(5, name_end - 5);
-  out.part = path.substr(name_end + 1, key_begin - name_end - 1);
+  if (key_begin < 5) return false;
+  out.test = path.substr(5, key_begin - 5);
   out.key = path.substr(key_begin + 1);
-  return !out.name.empty() && !out.part.empty() && !out.key.empty();
+  const std::size_t dot = out.test.find('.');
+  return dot != std::string::npos && dot > 0 && dot + 1 < out.test.size() && !out.key.empty();
 }
 
 Measure measure_in(const Json& fields, const std::string& key) {
@@ -98,7 +99,10 @@ void order_by_study(const StudyRecords& study, std::vector<TaskPart>& parts) {
     return found == rank.end() ? static_cast<i64>(rank.size()) : found->second;
   };
   std::stable_sort(parts.begin(), parts.end(),
-                   [&](const TaskPart& a, const TaskPart& b) { return rank_of(a) < rank_of(b); });
+                   [&](const TaskPart& a, const TaskPart& b) {
+    if (rank_of(a) != rank_of(b)) return rank_of(a) < rank_of(b);
+    return a.name == b.name && a.part == "all" && b.part != "all";  // the whole before its grades
+  });
 }
 
 TaskPart& part_for(std::vector<TaskPart>& parts, const EvalRecord& eval) {
@@ -122,7 +126,7 @@ TaskPart& part_for(std::vector<TaskPart>& parts, const EvalRecord& eval) {
 void metric_check(const std::string& path, const std::string& where) {
   EvalPath pieces;
   const bool is_eval = starts_with(path, "eval.");
-  if (!path.empty() && path.find(' ') == std::string::npos && (!is_eval || eval_path_split(path, pieces))) return;
+  if (!path.empty() && (!is_eval || eval_path_split(path, pieces))) return;
   throw Error({.where = where,
                .what = fmt::format("'{}' names no metric", path),
                .wanted = "like eval.facts.all.acc, train.loss_final, config.experts or parameters_total",
@@ -133,7 +137,7 @@ Measure metric_of(const RunRecords& run, const std::string& path) {
   if (starts_with(path, "eval.")) {
     EvalPath pieces;
     if (!eval_path_split(path, pieces)) return {};
-    const EvalRecord* eval = run.eval_final(pieces.name, pieces.part);
+    const EvalRecord* eval = run.eval_final(pieces.test);
     return eval == nullptr ? Measure{} : measure_in(eval->fields, pieces.key);
   }
   if (starts_with(path, "train.")) return measure_in(run.train_end, path.substr(6));
@@ -146,7 +150,9 @@ Measure metric_of(const RunRecords& run, const std::string& path) {
 std::string metric_label(const std::string& path) {
   EvalPath pieces;
   if (starts_with(path, "eval.") && eval_path_split(path, pieces)) {
-    return fmt::format("{}{}: {}", pieces.name, pieces.part == "all" ? "" : ", " + pieces.part, label_of(pieces.key));
+    const std::size_t dot = pieces.test.rfind('.');
+    const std::string name = pieces.test.substr(0, dot), part = pieces.test.substr(dot + 1);
+    return fmt::format("{}{}: {}", name, part == "all" ? "" : ", " + part, label_of(pieces.key));
   }
   return label_of(path);
 }

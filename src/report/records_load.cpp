@@ -132,11 +132,37 @@ void study_records_read(StudyRecords& study) {
   }
 }
 
+// The optional parts of study.json, so that a wrong type is an error here and not in the middle of the page.
+void shapes_check(const Json& study) {
+  const auto wrong = [](const std::string& key, const std::string& wanted) {
+    throw Error({.what = fmt::format("'{}' has a wrong form", key), .wanted = wanted});
+  };
+  for (const char* key : {"title", "question", "learning_rate_rule"}) {
+    const Json* value = study.find(key);
+    if (value != nullptr && !value->is_null() && !value->is_string()) wrong(key, "a text");
+  }
+  for (const char* key : {"data", "evaluations", "hypotheses"}) {
+    const Json* value = study.find(key);
+    if (value == nullptr) continue;
+    if (!value->is_array()) wrong(key, "an array of objects");
+    for (const Json& entry : value->as_array()) {
+      if (!entry.is_object()) wrong(key, "an array of objects");
+      for (const char* number : {"weight", "tokens_unique", "tokens_seen"}) entry.get_double(number, 0);
+      for (const char* text : {"source", "name", "note", "id"}) entry.get_string(text, "");
+    }
+  }
+  const Json* notes = study.find("notes");
+  if (notes == nullptr) return;
+  if (!notes->is_array()) wrong("notes", "an array of texts");
+  for (const Json& note : notes->as_array()) note.as_string();
+}
+
 void study_read(StudyRecords& study) {
   const std::string path = path_join(study.folder, "study.json");
   study.study = Json::parse_file(path);
   try {
     study.study.at("name").as_string();
+    shapes_check(study.study);
     runs_planned(study, path);
   } catch (const Error& e) {
     if (!e.parts().where.empty()) throw;
@@ -178,12 +204,12 @@ const char* run_status_name(RunStatus status) {
   return "?";
 }
 
-const EvalRecord* RunRecords::eval_final(const std::string& wanted, const std::string& part) const {
+const EvalRecord* RunRecords::eval_final(const std::string& name_and_part) const {
   // A record of the middle of the training is no final score.
   const double tokens_done = train_end.is_null() ? 0 : 0.99 * train_end.get_double("tokens", 0);
   const EvalRecord* best = nullptr;
   for (const EvalRecord& eval : evals) {
-    if (eval.name != wanted || eval.part != part || eval.tokens < tokens_done) continue;
+    if (eval.tokens < tokens_done || eval.name + "." + eval.part != name_and_part) continue;
     if (best == nullptr || eval.tokens >= best->tokens) best = &eval;
   }
   return best;

@@ -49,7 +49,7 @@ struct RunRecords {
 
   // The record of an evaluation at the end of the training (or, of an unfinished run, the latest); nullptr when there
   // is none.
-  const EvalRecord* eval_final(const std::string& name, const std::string& part) const;
+  const EvalRecord* eval_final(const std::string& name_and_part) const;  // "NAME.PART"
   // `key` of the run record, else of study.json's entry; nullptr when neither has it.
   const Json* find(std::string_view key) const;
   double number(std::string_view key) const;  // NaN when absent or no number

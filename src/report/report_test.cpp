@@ -102,7 +102,7 @@ TEST(Report, CsvHoldsTheRecordsNumbers) {
   const i64 cells = std::count_if(load.begin(), load.end(), [](const auto& row) { return row[0] == "E128-k2-s1" && row[6] == "load_over_mean"; });
   EXPECT_EQ(cells, 4 * 128);
   const auto curve = csv_rows(path_join(fake.folder, "figures/learning_curves.csv"));
-  EXPECT_EQ(std::count_if(curve.begin(), curve.end(), [](const auto& row) { return row[0] == "dense-s1"; }), 120);
+  EXPECT_EQ(std::count_if(curve.begin(), curve.end(), [](const auto& row) { return row[0] == "dense-s1"; }), 60);
 }
 
 TEST(Report, OneSeedClaimsNoTrend) {
@@ -181,6 +181,10 @@ TEST(Report, FoldersAndFilesThatAreWrong) {
   EXPECT_THROW(study_load(folder), Error);
   file_write_atomic(path_join(folder, "study.json"), R"({"name":"x","runs":[{"name":"a"},{"name":"a"}]})");
   EXPECT_THROW(study_load(folder), Error);
+  file_write_atomic(path_join(folder, "study.json"), R"({"name":"x","runs":[],"data":[{"source":"a","weight":"much"}]})");
+  EXPECT_THROW(study_load(folder), Error);
+  file_write_atomic(path_join(folder, "study.json"), R"({"name":"x","runs":[],"notes":"one"})");
+  EXPECT_THROW(study_load(folder), Error);
   file_write_atomic(path_join(folder, "study.json"), R"({"name":"x"})");
   try {
     study_load(folder);
@@ -195,9 +199,35 @@ TEST(Report, AScoreOfMidTrainingIsNoFinalScore) {
   RunRecords run;
   run.train_end = Json::object({{"tokens", 1000}});
   run.evals.push_back({"facts", "all", "task", "memorisation", 500, Json::object({{"acc", 0.5}})});
-  EXPECT_EQ(run.eval_final("facts", "all"), nullptr);
+  EXPECT_EQ(run.eval_final("facts.all"), nullptr);
   run.evals.push_back({"facts", "all", "task", "memorisation", 1000, Json::object({{"acc", 0.75}})});
   EXPECT_EQ(metric_of(run, "eval.facts.all.acc").value, 0.75);
+}
+
+TEST(Report, NamesAndGradesMayHoldDots) {
+  RunRecords run;
+  run.evals.push_back({"facts.told", "1.5 steps", "task", "memorisation", 1, Json::object({{"acc", 0.25}, {"acc_se", 0.01}})});
+  EXPECT_EQ(metric_of(run, "eval.facts.told.1.5 steps.acc").value, 0.25);
+  EXPECT_EQ(metric_of(run, "eval.facts.told.1.5 steps.acc").se, 0.01);
+  EXPECT_FALSE(metric_of(run, "eval.facts.told.acc").known());
+}
+
+TEST(Report, TheStagesWords) {
+  const FakeStudy fake{.folder = fresh_folder("words"), .seeds = 1, .hypotheses = trend()};
+  fake_study_write(fake);
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(run_report({fake.folder, "--json", "--dry-run"}), 0);
+  EXPECT_EQ(Json::parse(testing::internal::GetCapturedStdout(), "dry").at("runs").as_int(), 10);
+  EXPECT_FALSE(file_exists(path_join(fake.folder, "report.html")));
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(run_report({fake.folder, "--json"}), 0);
+  const Json result = Json::parse(testing::internal::GetCapturedStdout(), "result");
+  EXPECT_TRUE(file_exists(result.at("report").as_string()));
+  EXPECT_EQ(result.at("hypotheses").count(), 1);
+  EXPECT_EQ(result.at("runs_done").as_int(), 10);
+  EXPECT_THROW(run_report({}), Error);
+  EXPECT_THROW(run_report({fake.folder, "--ouput", "x.html"}), Error);
+  EXPECT_THROW(run_report({fake.folder, "--out", "/proc/nowhere/report.html"}), Error);
 }
 
 TEST(Html, Escapes) {

@@ -25,6 +25,8 @@ struct Range {
   }
 };
 
+std::string three_digits(double value) { return fmt::format("{:.3g}", value); }
+
 Range range_of(const std::vector<const RunRecords*>& runs, const std::string& path) {
   Range range;
   for (const RunRecords* run : runs) range.add(metric_of(*run, path).value);
@@ -75,7 +77,7 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   }
   if (tokens.known()) {
     out.done.push_back(fmt::format("{} training tokens for each{}.", tokens.text(format_count),
-                                   tpp.known() ? fmt::format(", {} per parameter", tpp.text(number_text)) : ""));
+                                   tpp.known() ? fmt::format(", {} for each of the total parameters (TPP)", tpp.text(three_digits)) : ""));
   }
   double seconds = 0;
   for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
@@ -170,8 +172,8 @@ void say_spreads(const StudyRecords& study, const std::vector<Point>& points, Su
   if (pairs > 0) {
     out.shows.push_back(fmt::format(
         "Of {} comparisons of two configurations in one measure, {} are within noise (the 95 % interval of the "
-        "difference holds 0); about {} of the others would be expected by chance alone, as nothing corrects for their number.",
-        pairs, noise, static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
+        "difference holds 0{}). Nothing corrects for their number: about {} would lie outside noise even if all were equal.",
+        pairs, noise, seeds_min(points) == 1 ? "; of the choice of items alone, without that of the seed" : "", static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
   }
   if (!extremes.empty()) {
     out.shows_not.push_back(fmt::format("Any ranking by {}: even the best and the worst configuration differ by less than noise.", joined(extremes)));
@@ -206,9 +208,8 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
       out.off_chance.push_back(best);
       const std::string what = metric_label(fmt::format("eval.{}.all.{}", whole.name, score));
       if (best.distance() >= kOffChance) {
-        out.shows.push_back(fmt::format("{}: the best run, {}, has {} with a standard error of {}, which is {:.1f} of them above chance ({}){}.",
-                                        what, best.model, number_text(best.value), number_text(best.se), best.distance(),
-                                        number_text(best.chance),
+        out.shows.push_back(fmt::format("{}: the best run, {}, reaches {}, {:.1f} standard errors above chance ({:.3g}){}.", what, best.model,
+                                        measure_text({best.value, best.se}), best.distance(), best.chance,
                                         best.distance() >= kClearlyOffChance ? ": clearly off chance" : ""));
         continue;
       }
@@ -257,7 +258,7 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
     out.shows_not.emplace_back("A comparison at equal tokens: the runs saw different numbers of them.");
   }
   if (study.is_study && tpp.known() && points_of(runs).size() > 1 && (tpp.low > 10 || tpp.high < 40)) {
-    out.shows_not.push_back(fmt::format("Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.", tpp.text(number_text)));
+    out.shows_not.push_back(fmt::format("Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.", tpp.text(three_digits)));
   }
   const Range rates = range_of(runs, "learning_rate"), widths = range_of(runs, "config.d_model");
   if (study.sweep_runs().empty() && study.study.get_string("learning_rate_rule", "").empty() && points_of(runs).size() > 1) {
@@ -321,6 +322,14 @@ std::string interval_text(const Interval& interval) {
   if (!std::isfinite(interval.estimate)) return "-";
   if (!interval.known()) return number_text(interval.estimate) + " (no interval)";
   return fmt::format("{} [{}, {}]", number_text(interval.estimate), number_text(interval.low), number_text(interval.high));
+}
+
+std::string measure_text(const Measure& measure) {
+  if (!measure.known()) return "-";
+  if (!std::isfinite(measure.se)) return number_text(measure.value);
+  // As many decimals as two digits of the standard error need.
+  const int digits = measure.se > 0 ? std::clamp(1 - static_cast<int>(std::floor(std::log10(measure.se))), 0, 5) : 3;
+  return fmt::format("{:.{}f} \u00b1 {:.{}f}", measure.value, digits, measure.se, digits);
 }
 
 std::string joined(const std::vector<std::string>& words) {

@@ -36,6 +36,8 @@ Summary summary_build(const StudyRecords& study, const std::vector<HypothesisRes
 
 // "0.6123", "12.3", "0.00412": four significant digits.
 std::string number_text(double value);
+// "0.570 +- 0.020": as many digits as the standard error needs; without one, number_text; "-" when unknown.
+std::string measure_text(const Measure& measure);
 // "0.0123 [0.0100, 0.0150]" or "0.0123 (no interval)".
 std::string interval_text(const Interval& interval);
 std::string joined(const std::vector<std::string>& words);  // "a, b and c"

@@ -20,14 +20,6 @@ std::string plain_text(double value) { return std::isfinite(value) ? fmt::format
 std::string percent_text(double value) { return std::isfinite(value) ? fmt::format("{:.1f} %", 100 * value) : "-"; }
 std::string seconds_text(double value) { return std::isfinite(value) ? format_seconds(value) : "-"; }
 
-std::string measure_text(const Measure& measure) {
-  if (!measure.known()) return "-";
-  if (!std::isfinite(measure.se)) return number_text(measure.value);
-  // As many decimals as two digits of the standard error need.
-  const int digits = measure.se > 0 ? std::clamp(1 - static_cast<int>(std::floor(std::log10(measure.se))), 0, 5) : 3;
-  return fmt::format("{:.{}f} \u00b1 {:.{}f}", measure.value, digits, measure.se, digits);
-}
-
 bool is_number_or_text(const Json& value) { return value.is_number() || value.is_string() || value.is_bool(); }
 
 Cell score_cell(const RunRecords& run, const TaskPart& part, const std::string& key) {

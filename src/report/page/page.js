@@ -142,8 +142,11 @@
         const points = chart.getDatasetMeta(index).data;
         if (!chart.isDatasetVisible(index) || points.length === 0) return;
         const last = points[points.length - 1];
-        names.push({ text: dataset.label, x: last.x, y: last.y, colour: dataset.borderColor });
+        const same = names.find((name) => name.text === dataset.group);
+        if (same) Object.assign(same, { y: same.y + last.y, count: same.count + 1 });
+        else names.push({ text: dataset.group, x: last.x, y: last.y, count: 1, colour: dataset.borderColor });
       });
+      for (const name of names) name.y /= name.count;
       names.sort((a, b) => a.y - b.y);
       for (let i = 1; i < names.length; ++i) names[i].y = Math.max(names[i].y, names[i - 1].y + 12);
       const over = names.length ? names[names.length - 1].y - chart.chartArea.bottom : 0;
@@ -179,6 +182,20 @@
 
   const xValues = (view) => view.series.flatMap((s) => s.points.map((p) => p.x));
 
+  // 1, 2, 5 in every decade; over many decades 1 alone, within one also 3 and 7.
+  function logTicks(scale) {
+    const decades = Math.log10(scale.max / scale.min);
+    const steps = decades > 4 ? [1] : decades > 1.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
+    const values = [];
+    for (let power = Math.floor(Math.log10(scale.min)); power <= Math.log10(scale.max); ++power) {
+      for (const step of steps) {
+        const value = Number((step * 10 ** power).toPrecision(3));
+        if (value >= scale.min && value <= scale.max) values.push({ value });
+      }
+    }
+    scale.ticks = values;
+  }
+
   function axis(label, log) {
     const scale = {
       type: log ? "logarithmic" : "linear",
@@ -186,11 +203,8 @@
       ticks: { color: theme.soft, maxRotation: 0, autoSkipPadding: 14 },
       grid: { color: theme.grid },
     };
-    scale.ticks.callback = (value) => {
-      if (!log) return short(value);
-      const mantissa = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
-      return [1, 2, 3, 5, 7].some((m) => Math.abs(mantissa - m) < 1e-6) ? short(value) : "";
-    };
+    scale.ticks.callback = (value) => short(value);
+    if (log) scale.afterBuildTicks = logTicks;
     return scale;
   }
 
@@ -198,7 +212,7 @@
     const colour = colourOf(series.style);
     const radius = series.marker ? 4.5 : (context) => (context.dataIndex % 20 === (7 * series.style) % 20 ? 3.5 : 0);
     return {
-      label: series.name, data: series.points, showLine: series.line, borderColor: colour, backgroundColor: colour,
+      label: series.name, group: series.group, data: series.points, showLine: series.line, borderColor: colour, backgroundColor: colour,
       borderWidth: series.marker ? 1.6 : 1.4, borderDash: dashes[series.style % dashes.length],
       pointStyle: markers[series.style % markers.length], pointRadius: radius, pointHoverRadius: 6,
       pointBorderColor: colour, pointBackgroundColor: colour, pointBorderWidth: 1.5, tension: 0,
@@ -211,14 +225,38 @@
     return `${context.dataset.label}${point.label ? ", " + point.label : ""}: ${short(point.y)}${interval} at ${short(point.x)}`;
   }
 
+  // One entry a group; a click hides or shows all of its series.
+  function legendOf(chart) {
+    const seen = new Set();
+    return Chart.defaults.plugins.legend.labels.generateLabels(chart).filter((item) => {
+      const { group } = chart.data.datasets[item.datasetIndex];
+      item.text = group;
+      return !seen.has(group) && seen.add(group);
+    });
+  }
+
+  function toggleGroup(event, item, legend) {
+    const { chart } = legend;
+    const visible = chart.isDatasetVisible(item.datasetIndex);
+    chart.data.datasets.forEach((dataset, index) => {
+      if (dataset.group === item.text) chart.setDatasetVisibility(index, !visible);
+    });
+    chart.update();
+  }
+
   function scatter(canvas, panel, view) {
     const xs = xValues(view);
     const spread = Math.max(...xs) / Math.min(...xs);
-    const names = view.series.some((s) => !s.marker) && view.series.length <= 14;
-    const longest = Math.max(0, ...view.series.map((s) => s.name.length));
+    const groups = new Set(view.series.map((s) => s.group));
+    const names = view.series.some((s) => !s.marker) && groups.size <= 14;
+    const longest = Math.max(0, ...[...groups].map((g) => g.length));
     const x = axis(panel.x_label, panel.x_log && Math.min(...xs) > 0 && spread > 2.5);
     if (x.type === "logarithmic") Object.assign(x, { min: Math.min(...xs) / 1.15, max: Math.max(...xs) * 1.15 });
     else if (!names && spread < 1e3) x.grace = "6%";
+    if (panel.x_label === "tokens seen") {
+      const last = Math.max(...xs);
+      Object.assign(x, Math.min(...xs) > 0.45 * last ? { max: last } : { min: 0, max: last });
+    }
     const y = axis(view.y_label, panel.y_log);
     y.grace = "6%";
     const marks = view.rules.map((r) => r.y).concat(view.series.flatMap((s) => s.points.flatMap((p) => [p.low, p.high])))
@@ -235,8 +273,9 @@
         scales: { x, y },
         plugins: {
           rules: { list: view.rules }, curveNames: { on: names },
-          legend: { display: view.series.length > 1 && !names && view.series.length <= 24,
-                    labels: { usePointStyle: true, color: theme.ink, boxHeight: 7 } },
+          legend: { display: groups.size > 1 && !names && groups.size <= 24,
+                    labels: { usePointStyle: true, color: theme.ink, boxHeight: 7, generateLabels: legendOf },
+                    onClick: toggleGroup },
           tooltip: { callbacks: { label: tooltipText } },
         },
       },
@@ -251,7 +290,7 @@
     return new Chart(canvas, {
       type: "bar",
       data: { labels: series.points.map((p) => p.label),
-              datasets: [{ label: series.name, data: series.points.map((p) => p.y), backgroundColor: colourOf(0), maxBarThickness: 15 }] },
+              datasets: [{ label: series.name, group: series.group, data: series.points.map((p) => p.y), backgroundColor: colourOf(0), maxBarThickness: 15 }] },
       plugins: [barValues],
       options: {
         indexAxis: "y", responsive: true, maintainAspectRatio: false, animation: false,
