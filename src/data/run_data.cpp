@@ -207,7 +207,8 @@ int run_show(const Words& words) {
 }
 
 void print_actions() {
-  fmt::print(
+  stage_print(
+      {}, Json(),
       "moebius data: text to tokens to shards, and generated tasks\n\n"
       "usage: moebius data ACTION [--options]\n\nactions:\n"
       "  tokenizer  text files -> tokenizer.json\n"
