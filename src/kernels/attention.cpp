@@ -30,6 +30,11 @@ i64 keys_max(std::span<const AttentionSegment> segments) {
   return round_to_block(keys);
 }
 
+// Room for a block of queries, or of their weights, in the order that the set prepares.
+i64 prepared_bytes(const TypedOps& ops, i64 keys, i64 dim) {
+  return ops.prepare == nullptr ? 0 : Scratch::bytes(ops.prepare_bytes(kQueryRows, std::max(keys, dim)));
+}
+
 // One (segment, kv head): what forward and backward share.
 struct HeadTask {
   const AttentionShape& shape;
@@ -38,6 +43,7 @@ struct HeadTask {
   const AttentionSegment& segment;
   i64 kv_head;
   i64 keys_padded;  // row length of strips
+  void* prepared = nullptr;
 
   i64 dim() const { return shape.head_dim; }
   i64 dim_blocks() const { return (dim() + kBlock - 1) / kBlock; }
@@ -45,6 +51,13 @@ struct HeadTask {
   i64 position(i64 i) const { return segment.kv_rows - segment.rows + i; }
   i64 first_key(i64 i) const { return shape.window > 0 ? std::max<i64>(0, position(i) - shape.window + 1) : 0; }
   i64 panel_elements() const { return dim_blocks() * kBlockElements; }
+  void multiply(RowsProduct& p) const {
+    if (ops.prepare != nullptr) {
+      ops.prepare(p.rows, p.num_rows, p.k, prepared);
+      p.prepared = prepared;
+    }
+    ops.rows(p);
+  }
   static i64 panels_bytes(i64 keys, i64 head_dim, DType dtype) {
     return Scratch::bytes(keys * round_to_block(head_dim) * dtype_bytes(dtype));
   }
@@ -103,7 +116,7 @@ struct QueryBlock {
     p.cols = keys();
     p.out = strip;
     p.out_stride = task.keys_padded;
-    task.ops.rows(p);
+    task.multiply(p);
   }
   // out rows of this head = strip (in the operand type) times values.
   void weigh(const void* strip, const void** row_list, const void* value_panels, const Matrix& out) const {
@@ -118,16 +131,17 @@ struct QueryBlock {
     p.out = advance(out.data, batch_row(0) * out.stride + col(), out.dtype);
     p.out_stride = out.stride;
     p.store = store_of(out.dtype, false);
-    task.ops.rows(p);
+    task.multiply(p);
   }
 };
 
-i64 forward_bytes(i64 keys, i64 dim, DType dtype) {
+i64 forward_bytes(const TypedOps& ops, i64 keys, i64 dim, DType dtype) {
   return Scratch::bytes(keys * 8) + 2 * HeadTask::panels_bytes(keys, dim, dtype) + Scratch::bytes(kQueryRows * 8) +
-         Scratch::bytes(kQueryRows * keys * 4) + Scratch::bytes(kQueryRows * keys * dtype_bytes(dtype));
+         Scratch::bytes(kQueryRows * keys * 4) + Scratch::bytes(kQueryRows * keys * dtype_bytes(dtype)) +
+         prepared_bytes(ops, keys, dim);
 }
 
-void forward_task(const HeadTask& task, const ConstMatrix& q_TH, const Matrix& out_TH, float* lse_TH, Scratch scratch) {
+void forward_task(HeadTask task, const ConstMatrix& q_TH, const Matrix& out_TH, float* lse_TH, Scratch scratch) {
   Scratch lists = scratch;
   const void* keys = nullptr;
   const void* values = nullptr;
@@ -137,6 +151,7 @@ void forward_task(const HeadTask& task, const ConstMatrix& q_TH, const Matrix& o
     keys = task.pack_keys(task.row_pointers(task.segment.k, once), scratch);
   }
   values = task.pack_values(task.row_pointers(task.segment.v, lists), scratch);
+  task.prepared = scratch.take_bytes(prepared_bytes(task.ops, task.keys_padded, task.dim()));
   const void** rows = scratch.take<const void*>(kQueryRows);
   float* strip = scratch.take<float>(kQueryRows * task.keys_padded);
   void* prob = scratch.take_bytes(kQueryRows * task.keys_padded * dtype_bytes(task.dtype));
@@ -163,7 +178,7 @@ void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<
   CHECK(out_TH.rows == q_TH.rows && out_TH.cols >= shape.heads * shape.head_dim, "shapes of attention do not fit");
   check_operand(out_TH.dtype);
   const TypedOps& ops = ops_of(vector_table(), q_TH.dtype);
-  const i64 keys = keys_max(segments), bytes = forward_bytes(keys, shape.head_dim, q_TH.dtype);
+  const i64 keys = keys_max(segments), bytes = forward_bytes(ops, keys, shape.head_dim, q_TH.dtype);
   parallel_for(static_cast<i64>(segments.size()) * shape.kv_heads, [&](i64 index, int thread) {
     const AttentionSegment& segment = segments[static_cast<size_t>(index / shape.kv_heads)];
     const HeadTask task{shape, ops, q_TH.dtype, segment, index % shape.kv_heads, round_to_block(segment.kv_rows)};
@@ -179,11 +194,11 @@ struct BackwardInputs {
   Matrix dq_TH, dk_TG, dv_TG;
 };
 
-i64 backward_bytes(i64 keys, i64 dim, DType dtype) {
+i64 backward_bytes(const TypedOps& ops, i64 keys, i64 dim, DType dtype) {
   const i64 strip = Scratch::bytes(kQueryRows * keys * 4), small = Scratch::bytes(kQueryRows * 8);
   return Scratch::bytes(keys * 8) * 2 + 3 * HeadTask::panels_bytes(keys, dim, dtype) + 4 * strip + 4 * small +
          2 * Scratch::bytes(keys * dim * 4) + 2 * Scratch::bytes(kQueryRows * round_to_block(dim) * 4) +
-         Scratch::bytes(kQueryRows * kBlock * 4);
+         Scratch::bytes(kQueryRows * kBlock * 4) + prepared_bytes(ops, keys, dim);
 }
 
 // Working memory of one backward task.
@@ -251,10 +266,11 @@ struct BackwardTask {
   }
 };
 
-void backward_task(const HeadTask& task, const BackwardInputs& in, Scratch scratch) {
+void backward_task(HeadTask task, const BackwardInputs& in, Scratch scratch) {
   const i64 keys = task.keys_padded, size = dtype_bytes(task.dtype), dim = task.dim();
   const void* const* key_rows = task.row_pointers(task.segment.k, scratch);
   const void* const* value_rows = task.row_pointers(task.segment.v, scratch);
+  task.prepared = scratch.take_bytes(prepared_bytes(task.ops, keys, dim));
   BackwardTask b{task, in, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr,
                  nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
   b.keys = task.pack_keys(key_rows, scratch);
@@ -271,7 +287,7 @@ void backward_task(const HeadTask& task, const BackwardInputs& in, Scratch scrat
   b.dv = scratch.take<float>(keys * dim);
   b.q_panels = scratch.take_bytes(kQueryRows * round_to_block(dim) * size);
   b.dout_panels = scratch.take_bytes(kQueryRows * round_to_block(dim) * size);
-  b.left = scratch.take_bytes(kQueryRows * kBlock * size);
+  b.left = scratch.take_bytes(kQueryRows * kBlock * 4);
   std::memset(b.dk, 0, static_cast<size_t>(keys * dim) * 4);
   std::memset(b.dv, 0, static_cast<size_t>(keys * dim) * 4);
   for (i64 head = task.kv_head * task.group(); head < (task.kv_head + 1) * task.group(); ++head)
@@ -296,7 +312,7 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
             dv_TG.dtype == dtype, "attention's operands must be of one type");
   const TypedOps& ops = ops_of(vector_table(), dtype);
   const BackwardInputs in{q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG};
-  const i64 bytes = backward_bytes(keys_max(segments), shape.head_dim, dtype);
+  const i64 bytes = backward_bytes(ops, keys_max(segments), shape.head_dim, dtype);
   parallel_for(static_cast<i64>(segments.size()) * shape.kv_heads, [&](i64 index, int thread) {
     const AttentionSegment& segment = segments[static_cast<size_t>(index / shape.kv_heads)];
     const HeadTask task{shape, ops, dtype, segment, index % shape.kv_heads, round_to_block(segment.kv_rows)};

@@ -91,9 +91,11 @@ inline i64 reinterleaved_elements(PackedShape shape) { return shape.n_blocks() *
 inline constexpr i64 kGradientRows = 256;
 inline constexpr i64 kGradientBlocks = 8;
 
+inline constexpr i64 kLeftPanelBytes = kGradientRows * kBlock * 4;
+
 inline i64 gradient_scratch_bytes(DType dtype) {
-  const i64 panel = kGradientRows * kBlock * dtype_bytes(dtype);
-  return 2 * Scratch::bytes(kGradientRows * 8) + Scratch::bytes(panel * kGradientBlocks) + Scratch::bytes(panel);
+  return 2 * Scratch::bytes(kGradientRows * 8) + Scratch::bytes(kLeftPanelBytes * kGradientBlocks) +
+         Scratch::bytes(kGradientRows * kBlock * dtype_bytes(dtype));
 }
 
 // dw[n blocks begin..end) += sum over rows of dy[row][n] * x[row][k], in chunks of rows in order.
@@ -102,9 +104,8 @@ void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 
                          PackedShape shape, i64 n_begin, i64 n_end, float* dw) {
   const void** dy_rows = scratch.take<const void*>(kGradientRows);
   const void** x_rows = scratch.take<const void*>(kGradientRows);
-  const i64 panel_elements = kGradientRows * kBlock;
-  void* left = scratch.take_bytes(panel_elements * kGradientBlocks * dtype_bytes(dtype));
-  void* right = scratch.take_bytes(panel_elements * dtype_bytes(dtype));
+  u8* left = scratch.take<u8>(kLeftPanelBytes * kGradientBlocks);
+  void* right = scratch.take_bytes(kGradientRows * kBlock * dtype_bytes(dtype));
   for (i64 begin = 0; begin < num_rows; begin += kGradientRows) {
     const i64 count = std::min(kGradientRows, num_rows - begin);
     for (i64 i = 0; i < count; ++i) {
@@ -115,7 +116,7 @@ void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 
       const i64 k_end = std::min(shape.k_blocks(), k_begin + kGradientBlocks);
       for (i64 k_block = k_begin; k_block < k_end; ++k_block)
         ops.interleave_left(x_rows, count, k_block * kBlock, std::min(kBlock, shape.k - k_block * kBlock),
-                            advance(left, (k_block - k_begin) * panel_elements, dtype));
+                            left + (k_block - k_begin) * kLeftPanelBytes);
       for (i64 n_block = n_begin; n_block < n_end; ++n_block) {
         ops.interleave(dy_rows, count, n_block * kBlock, std::min(kBlock, shape.n - n_block * kBlock), right);
         PairsProduct product;
@@ -123,7 +124,7 @@ void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 
         product.pairs = (count + 1) / 2;
         product.packed = true;
         for (i64 k_block = k_begin; k_block < k_end; ++k_block) {
-          product.left = advance(left, (k_block - k_begin) * panel_elements, dtype);
+          product.left = left + (k_block - k_begin) * kLeftPanelBytes;
           product.out = dw + (n_block * shape.k_blocks() + k_block) * kBlockElements;
           ops.pairs(product);
         }

@@ -36,7 +36,7 @@ const OpTable& current_table() {
 
 const OpTable& vector_table() {
   const OpTable* table = overriding().load(std::memory_order_relaxed);
-  if (table != nullptr && table->typed[1].prepare == nullptr) return *table;
+  if (table != nullptr && !table->tiles) return *table;
   const Isa isa = isa_current();
   return table_of(isa == Isa::amx ? Isa::avx512 : isa);
 }

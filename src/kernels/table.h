@@ -69,6 +69,7 @@ struct TypedOps {
   void (*rows)(const RowsProduct& product);
   // Columns [0, cols) of the rows, cols <= 32, in pairs of rows; zero where padded (an odd last row, columns).
   void (*interleave)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
+  // The same for the left operand of `pairs`, in the set's own order; at most 128 bytes a row (and row pair).
   void (*interleave_left)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
   void (*pairs)(const PairsProduct& product);
   // Rows (<= 32) of k elements as the columns of a panel: ceil(k/32) blocks.
@@ -100,6 +101,7 @@ struct TypedOps {
 struct OpTable {
   TypedOps typed[2];  // f32, bf16
   i64 rows_per_task;  // rows of a product that one task should take at most
+  bool tiles;         // bf16 products use tiles; the vector table has operations for small ones
   void (*add)(const float* src, i64 count, float* dst);  // dst += src
   double (*sum_of_squares)(const float* values, i64 count);
   // Largest value (lowest index) and log-sum-exp of a row.
@@ -117,7 +119,9 @@ struct OpTable {
 
 const OpTable& portable_table();
 const OpTable& avx2_table();
-const OpTable& avx512_table();
+const OpTable& avx512_table();        // the faster of the two forms below on this processor
+const OpTable& avx512_dot_table();    // bf16 by the dot product of pairs
+const OpTable& avx512_fma_table();    // bf16 by f32 multiply-add
 const OpTable& amx_table();           // needs AMX
 const OpTable& amx_emulated_table();  // the same driver over emulated tiles; tests only
 

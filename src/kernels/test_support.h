@@ -93,6 +93,16 @@ inline constexpr double kToleranceF32 = 2e-5;
 inline constexpr double kToleranceBf16 = 1.2e-2;
 inline double tolerance(DType dtype) { return dtype == DType::bf16 ? kToleranceBf16 : kToleranceF32; }
 
+// Forms that this machine would not choose.
+inline std::vector<const OpTable*> other_tables() {
+  std::vector<const OpTable*> tables;
+#if defined(__x86_64__)
+  for (const OpTable* table : {&avx512_dot_table(), &avx512_fma_table()})
+    if (table != &avx512_table()) tables.push_back(table);
+#endif
+  return tables;
+}
+
 // Runs `body` under every set of this machine, and under the emulated tiles.
 template <class Body>
 void for_each_set(Body body) {
@@ -102,6 +112,13 @@ void for_each_set(Body body) {
     body();
   }
   isa_select("auto");
+  if (!isa_supported(Isa::avx512)) return;
+  for (const OpTable* table : other_tables()) {
+    SCOPED_TRACE("another form of a set");
+    override_table(table);
+    body();
+  }
+  override_table(nullptr);
 }
 
 inline std::vector<unsigned char> bytes_of(const Matrix& m) {

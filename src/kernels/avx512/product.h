@@ -105,11 +105,12 @@ inline void interleave_lanes(__m512 a, __m512 b, __m512& low, __m512& high) {
   high = _mm512_permutex2var_ps(a, second, b);
 }
 
-// Adds eight finished rows a, a + 1, ... of a pairs product.
-inline void add_pairs_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[8][2]) {
+// Adds M (even) finished rows a, a + 1, ... of a pairs product.
+template <int M>
+inline void add_pairs_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]) {
   if (p.packed) {
-#pragma GCC unroll 4
-    for (int m = 0; m < 8; m += 2)
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m += 2)
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
         __m512 low, high;
@@ -122,8 +123,8 @@ inline void add_pairs_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[8][
   }
   const __mmask32 mask = p.cols >= 32 ? ~__mmask32{0} : (__mmask32{1} << p.cols) - 1;
   const __mmask16 mask0 = static_cast<__mmask16>(mask), mask1 = static_cast<__mmask16>(mask >> 16);
-#pragma GCC unroll 8
-  for (int m = 0; m < 8; ++m) {
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m) {
     if (a + m >= p.rows) return;
     float* out = p.out + (a + m) * p.out_stride;
     _mm512_mask_storeu_ps(out, mask0, _mm512_maskz_loadu_ps(mask0, out) + acc[m][0]);
@@ -148,7 +149,7 @@ void pairs_dot(const PairsProduct& p) {
         acc[m][1] = _mm512_dpbf16_ps(acc[m][1], x, b1);
       }
     }
-    add_pairs_rows(p, a, acc);
+    add_pairs_rows<8>(p, a, acc);
   }
 }
 
@@ -176,7 +177,7 @@ void pairs_f32_wide(const PairsProduct& p) {
 #pragma GCC unroll 8
       for (int m = 0; m < 8; ++m) acc[m][half] = Avx512::add_pairs(sum[m][0], sum[m][1]);
     }
-    add_pairs_rows(p, a, acc);
+    add_pairs_rows<8>(p, a, acc);
   }
 }
 
