@@ -91,22 +91,12 @@ packages_install() {
   else
     say "installing them with apt-get"
   fi
-  if [ -n "$(ls -A /var/lib/dpkg/updates 2>/dev/null)" ]; then
-    say "an earlier installation was interrupted; finishing it first (dpkg --configure -a)"
-    "${as_root[@]}" dpkg --configure -a >&2 9>&- ||
-      fail "the earlier installation cannot be finished" "to do: run dpkg --configure -a as root and see what it says"
-  fi
-  local fresh=0
-  if ! ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1; then
-    apt_update "${as_root[@]}"
-    fresh=1
-  fi
+  ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 || apt_update "${as_root[@]}"
   apt_install "${as_root[@]}" -- "$@" && return 0
-  if [ "$fresh" = 0 ]; then
-    say "that failed; the lists of packages may be old: fetching them and trying once more"
-    apt_update "${as_root[@]}"
-    apt_install "${as_root[@]}" -- "$@" && return 0
-  fi
+  say "that failed; trying once more with fresh lists, and finishing what an interrupted installation may have left"
+  apt_update "${as_root[@]}"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a </dev/null >&2 9>&-
+  apt_install "${as_root[@]}" -- "$@" && return 0
   fail "apt-get could not install all packages; its own messages stand above" \
        "to do: check the network (or the distribution's mirror in /etc/apt), then run the same command again:" \
        "what has been installed already is kept, and only the rest is fetched"

@@ -5,49 +5,49 @@
 #include "base/stage.h"
 
 // A stage stands in the table when its folder is there.
-#if __has_include("data/run_data.h")
+#ifdef MOEBIUS_STAGE_DATA
 #include "data/run_data.h"
 #endif
-#if __has_include("plan/run_plan.h")
+#ifdef MOEBIUS_STAGE_PLAN
 #include "plan/run_plan.h"
 #endif
-#if __has_include("train/run_train.h")
+#ifdef MOEBIUS_STAGE_TRAIN
 #include "train/run_train.h"
 #endif
-#if __has_include("eval/run_eval.h")
+#ifdef MOEBIUS_STAGE_EVAL
 #include "eval/run_eval.h"
 #endif
-#if __has_include("study/run_study.h")
+#ifdef MOEBIUS_STAGE_STUDY
 #include "study/run_study.h"
 #endif
-#if __has_include("report/run_report.h")
+#ifdef MOEBIUS_STAGE_REPORT
 #include "report/run_report.h"
 #endif
-#if __has_include("bench/run_bench.h")
+#ifdef MOEBIUS_STAGE_BENCH
 #include "bench/run_bench.h"
 #endif
 
 int main(int argc, char** argv) {
   const std::vector<moebius::Stage> stages = {
-#if __has_include("data/run_data.h")
+#ifdef MOEBIUS_STAGE_DATA
       {"data", "text to tokenizer, token shards and generated tasks", moebius::data::run_data},
 #endif
-#if __has_include("plan/run_plan.h")
+#ifdef MOEBIUS_STAGE_PLAN
       {"plan", "parameters, FLOPs, tokens per parameter and memory of a model", moebius::plan::run_plan},
 #endif
-#if __has_include("train/run_train.h")
+#ifdef MOEBIUS_STAGE_TRAIN
       {"train", "tokens to a checkpoint", moebius::train::run_train},
 #endif
-#if __has_include("eval/run_eval.h")
+#ifdef MOEBIUS_STAGE_EVAL
       {"eval", "scores of a checkpoint on held-out text and tasks", moebius::eval::run_eval},
 #endif
-#if __has_include("study/run_study.h")
+#ifdef MOEBIUS_STAGE_STUDY
       {"study", "a whole experiment from one TOML file: plan, train, evaluate, report", moebius::study::run_study},
 #endif
-#if __has_include("report/run_report.h")
+#ifdef MOEBIUS_STAGE_REPORT
       {"report", "one HTML page from a study's records", moebius::report::run_report},
 #endif
-#if __has_include("bench/run_bench.h")
+#ifdef MOEBIUS_STAGE_BENCH
       {"bench", "the machine's roof and the program's speed beside it", moebius::bench::run_bench},
 #endif
   };

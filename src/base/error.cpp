@@ -31,6 +31,12 @@ void throw_system_error(const std::string& path, const std::string& action, int 
     case EDQUOT:
       parts.fix = "free some disk space and run the same command again: everything saved before is intact";
       break;
+    case EFBIG:
+      parts.fix = "raise the limit on file sizes (ulimit -f) and run the same command again: everything saved before is intact";
+      break;
+    case ENOTDIR:
+      parts.fix = "a part of this path is a file, not a folder: choose another place";
+      break;
     case EACCES:
     case EPERM:
     case EROFS:

@@ -106,6 +106,34 @@ void folder_remove_all(const std::string& path) {
   if (code) throw_system_error(path, "removing the folder", code.value());
 }
 
+void path_rename(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) throw_system_error(to, "renaming into place", errno);
+}
+
+void folder_sync(const std::string& path) { sync_folder(path); }
+
+void folder_replace(const std::string& fresh, const std::string& target, const std::string& retired, bool exchange) {
+  sync_folder(fresh);
+  if (!folder_exists(target)) {
+    path_rename(fresh, target);
+    sync_folder(folder_of(target));
+    return;
+  }
+  folder_remove_all(retired);
+  if (exchange && ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) {
+    sync_folder(folder_of(target));
+    path_rename(fresh, retired);
+  } else {
+    path_rename(target, retired);
+    path_rename(fresh, target);
+  }
+  sync_folder(folder_of(target));
+}
+
+void folder_recover(const std::string& target, const std::string& retired) {
+  if (!folder_exists(target) && folder_exists(retired)) path_rename(retired, target);
+}
+
 std::string path_join(const std::string& a, const std::string& b) { return (fs::path(a) / b).string(); }
 
 i64 disk_bytes_free(const std::string& path) {

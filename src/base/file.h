@@ -24,6 +24,19 @@ std::string path_join(const std::string& a, const std::string& b);
 // Bytes that an unprivileged process may still write on the file system of `path`.
 i64 disk_bytes_free(const std::string& path);
 
+// Renames a file or folder over what is there.
+void path_rename(const std::string& from, const std::string& to);
+void folder_sync(const std::string& path);
+
+// The complete folder `fresh` becomes `target`, what was there becomes `retired` (whatever stood there is removed).
+// Both names are on one file system. At any instant `target` is the old or the new folder: the two are exchanged in one
+// step where the file system can (renameat2), else there is a moment in which only `retired` is there, and
+// folder_recover() puts it back after a crash. exchange = false is for tests of that second way.
+void folder_replace(const std::string& fresh, const std::string& target, const std::string& retired,
+                    bool exchange = true);
+// Before reading `target`: undoes a replacement that a crash left half-way.
+void folder_recover(const std::string& target, const std::string& retired);
+
 // Writes to a temporary name beside `path`, syncs, renames, syncs the folder: after a crash at any instant the file is
 // the old one or the new one. On any error the temporary file is removed and the old file is untouched.
 void file_write_atomic(const std::string& path, std::string_view content);

@@ -59,6 +59,42 @@ void print_help(const StageHelp& help, const OptionList& options, const OptionLi
   if (!help.examples.empty()) fmt::print("\nexamples:\n{}\n", help.examples);
 }
 
+// A cell of a Markdown table: bars would end it.
+std::string cell(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string range_text(const OptionNotes& notes) {
+  if (!notes.choices.empty()) return fmt::format("{}", fmt::join(notes.choices, ", "));
+  const bool from = notes.min > -1e300;
+  const bool to = notes.max < 1e300;
+  if (from && to) return fmt::format("{} to {}", notes.min, notes.max);
+  if (from) return fmt::format("{} or more", notes.min);
+  return to ? fmt::format("{} or less", notes.max) : "";
+}
+
+void print_options_table(const OptionList& options) {
+  fmt::print("| key | standard | unit | range | what it is |\n|---|---|---|---|---|\n");
+  for (const Option& option : options.options()) {
+    const bool flag = std::holds_alternative<bool*>(option.target);
+    const std::string standard = flag ? (*std::get<bool*>(option.target) ? "true" : "false") : default_text(option);
+    fmt::print("| `{}` | {} | {} | {} | {} |\n", option.key, cell(standard), cell(option.notes.unit),
+               cell(range_text(option.notes)), cell(option.help));
+  }
+  fmt::print("\n");
+}
+
+// One stage's part of docs/options.md.
+void print_options_page(const StageHelp& help, const OptionList& options) {
+  fmt::print("## {}\n\n`{}`\n\n{}\n\n", help.name, help.usage, help.summary);
+  if (!options.options().empty()) print_options_table(options);
+}
+
 void describe_common(StageCommon& common, OptionList& list) {
   list.add("json", &common.json, "print the result as one JSON object on standard output");
   list.add("dry-run", &common.dry_run, "print the resolved options and derived numbers, do nothing");
@@ -108,6 +144,10 @@ StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::v
   for (const std::string& word : words) {
     if (word == "--help" || word == "-h") {
       print_help(help, options, common_list);
+      throw StageExit{0};
+    }
+    if (word == kOptionsPage) {
+      print_options_page(help, options);
       throw StageExit{0};
     }
   }
@@ -166,6 +206,14 @@ void stage_print(const StageCommon& common, const Json& result, const std::strin
   std::fflush(stdout);
 }
 
+void stage_options_page(int (*run)(const std::vector<std::string>& words)) {
+  try {
+    run({kOptionsPage});
+  } catch (const StageExit&) {
+    // stage_parse has printed the page and leaves so.
+  }
+}
+
 namespace {
 
 void print_stages(const std::vector<Stage>& stages) {
@@ -179,10 +227,28 @@ void print_stages(const std::vector<Stage>& stages) {
       "for scripts:       every stage takes --json; results go to standard output, all else to standard error\n");
 }
 
+void print_all_options(const std::vector<Stage>& stages) {
+  fmt::print(
+      "# Options\n\nMade by `moebius {}`; a test holds it against the program. A key is the flag `--key` and the same word\n"
+      "in the TOML file that `--config` names (there with hyphens or underscores). Order of authority: standard value, file,\n"
+      "flag; the later wins. Counts may be written as 4096, 2M or 1e6.\n\n",
+      kOptionsPage);
+  for (const Stage& stage : stages) stage_options_page(stage.run);
+  StageCommon common;
+  OptionList list;
+  describe_common(common, list);
+  fmt::print("## every stage\n\n");
+  print_options_table(list);
+}
+
 int run_stage(const std::vector<Stage>& stages, const std::vector<std::string>& words) {
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     print_stages(stages);
     return words.empty() ? 2 : 0;
+  }
+  if (words[0] == kOptionsPage) {
+    print_all_options(stages);
+    return 0;
   }
   if (words[0] == "--version") {
     fmt::print("moebius 0.1.0\n");
@@ -208,12 +274,14 @@ int stage_main(const std::vector<Stage>& stages, int argc, char** argv) {
   } catch (const StageExit& exit) {
     return exit.code;
   } catch (const Error& e) {
-    fmt::print(stderr, "error: {}\n", e.what());
+    // Not fmt::print: it throws when standard error cannot be written (a log file on a full disk).
+    std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
     return interrupt_requested() ? 130 : 1;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr,
-               "error: out of memory\n  to do:  make the model, the micro-batch or the sequence smaller; what was saved "
-               "before is intact\n");
+    std::fputs(
+        "error: out of memory\n  to do:  make the model, the micro-batch or the sequence smaller; what was saved before is "
+        "intact\n",
+        stderr);
     return 1;
   }
 }

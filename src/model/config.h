@@ -17,7 +17,8 @@ struct AttentionConfig {
   i64 kv_heads = 0;       // 0: as many as heads
   i64 head_dim = 0;       // 0: d_model / heads
   double rope_base = 10000;
-  bool qk_norm = false;   // RMSNorm over each head's query and key before RoPE
+  bool qk_norm = false;   // RMSNorm over each head's query and key before RoPE (Qwen3)
+  bool qk_norm_whole = false;  // with qk_norm: over all heads at once (OLMoE)
   bool bias = false;      // on the query, key and value projections
   i64 window = 0;         // sliding window in tokens; 0: none
   void describe(OptionList& list);
@@ -29,7 +30,7 @@ struct ExpertConfig {
   i64 width = 0;               // F of an expert; 0: 2 * d_model
   i64 shared_experts = 0;      // always active, each of the experts' width
   i64 dense_layers_first = 0;  // so many first layers have a dense FFN
-  i64 dense_width = 0;         // F of a dense FFN; 0: top_k * width (equal active parameters)
+  i64 dense_width = 0;         // F of a dense FFN; 0: (top_k + shared_experts) * width (equal active parameters)
   i64 bank_layers = 1;         // layers that share one bank of experts (Megrez2: 3)
   std::string activation = "swiglu";  // swiglu, gelu
   void describe(OptionList& list);
@@ -41,7 +42,8 @@ struct RouterConfig {
   bool renormalise = true;
   double scale = 1.0;
   double bias_rate = 0;        // > 0: loss-free balancing, selection bias moved by this much a step (2408.15664)
-  bool previous_layer = false; // pre-gating: the router reads the layer before (Megrez2)
+  // Pre-gating (Megrez2): the router reads the normalised FFN input of the layer before; layer 0 reads its own.
+  bool previous_layer = false;
   void describe(OptionList& list);
 };
 
@@ -81,8 +83,8 @@ struct ModelConfig {
 
 // Exact counts of a resolved configuration. Formulas: docs/plan.md, facts of arXiv 2508.18672 (Megatron's own count).
 struct ModelCounts {
-  i64 parameters_total = 0;
-  i64 parameters_active = 0;         // without the router, as the published names count
+  i64 parameters_total = 0;             // everything stored, selection biases too
+  i64 parameters_active = 0;            // without the router, as the published names count; a bank counts per layer
   i64 parameters_active_router = 0;  // with it
   i64 parameters_embedding = 0;      // input embedding alone; the head is as large
   double flops_per_token_megatron = 0;  // forward and backward, full attention matrix, head; no router, no look-up

@@ -1,6 +1,6 @@
 // The network: the only forward and the only backward pass of the project. Training, scoring and generation all call it.
 // In: token ids cut into segments (documents or sequences of a cache). Out: losses and gradients, scores, or logits.
-// Activations come from one plan, made once: steady state allocates nothing.
+// Activations come from one plan, made once: steady state allocates nothing. A token outside the vocabulary is an Error.
 #pragma once
 
 #include <memory>
@@ -54,7 +54,8 @@ class Network {
   Weights& weights();
   const Weights& weights() const;
 
-  // Makes the plan of activations for passes of at most `tokens_max` rows. Called again: grows only.
+  // Makes the plan of activations for passes of at most `tokens_max` rows. Called again: grows only. A pass with more
+  // rows calls it itself.
   void reserve(i64 tokens_max);
   // Bytes that reserve(tokens_max) would take, without taking them.
   static i64 activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max);
@@ -70,7 +71,7 @@ class Network {
   const PassResult& score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
                                std::span<i32> argmax_T);
 
-  // Forward only: logits_RV (f32, rows.size() x vocab) of chosen rows.
+  // Forward only: logits_RV (f32, rows.size() x vocab) of chosen rows, which must rise.
   void logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV);
 
   // Loss-free balancing: the selection bias of every router, [MoE layer][E]; part of a checkpoint.

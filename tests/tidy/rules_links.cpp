@@ -10,6 +10,8 @@ namespace moebius::tidy {
 
 namespace {
 
+namespace fs = std::filesystem;
+
 // Folder -> what it may include beside itself; what those may use comes with them.
 const std::map<std::string, std::vector<std::string>>& include_table() {
   static const std::map<std::string, std::vector<std::string>> kTable = {
@@ -192,7 +194,8 @@ Findings check_sources_listed(const Files& files) {
     lists[slash == std::string::npos ? "" : file.path.substr(0, slash)] = file.text;
   }
   for (const SourceFile& file : files) {
-    if (!file.path.ends_with(".cpp")) continue;
+    const bool scenario = file.path.ends_with(".scenario");
+    if (!scenario && !file.path.ends_with(".cpp")) continue;
     bool listed = false;
     // The list may stand in the file's folder or in one above it.
     for (std::size_t slash = file.path.rfind('/'); slash != std::string::npos && !listed;
@@ -200,7 +203,11 @@ Findings check_sources_listed(const Files& files) {
       const auto list = lists.find(file.path.substr(0, slash));
       if (list == lists.end()) continue;
       std::istringstream in(std::regex_replace(list->second, std::regex("[()\"]"), " "));
-      for (std::string word; in >> word;) listed = listed || word == file.path.substr(slash + 1);
+      for (std::string word; in >> word;) {
+        // Scenarios are listed by their bare names.
+        const std::string name = file.path.substr(slash + 1);
+        listed = listed || word == (scenario ? fs::path(name).stem().string() : name);
+      }
     }
     if (!listed) findings.push_back(at_line(file, 1, "no CMakeLists.txt lists this file"));
   }

@@ -140,6 +140,7 @@ TEST(Rules, SourcesListed) {
   const SourceFile list = file_of("src/x/CMakeLists.txt", "moebius_folder(NAME x SOURCES a.cpp avx2/b.cpp)\n");
   EXPECT_TRUE(check_sources_listed({list, file_of("src/x/a.cpp", ""), file_of("src/x/avx2/b.cpp", "")}).empty());
   EXPECT_EQ(check_sources_listed({list, file_of("src/x/c.cpp", "")}).size(), 1u);
+  EXPECT_EQ(check_sources_listed({list, file_of("src/x/d.scenario", "")}).size(), 1u);
 }
 
 TEST(Rules, MarkdownLinks) {

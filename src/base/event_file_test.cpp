@@ -1,0 +1,53 @@
+// Tests of TensorBoard event files: checksums of the standard, frames equal to TensorBoard's own writer, files.
+#include "base/event_file.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace moebius {
+namespace {
+
+TEST(EventFile, CrcKnownAnswers) {
+  EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
+  // RFC 3720, B.4: 32 bytes of zeros, 32 bytes of ones.
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);
+  EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43u);
+}
+
+// tests/golden/events.golden was written by TensorBoard's own RecordWriter and protocol buffers.
+TEST(EventFile, FramesEqualTensorBoards) {
+  const std::string golden = file_read(MOEBIUS_SOURCE_DIR "/tests/golden/events.golden");
+  std::string ours = event_frame_version(1700000000.25);
+  ours += event_frame_session_start(300, 1700000000.5);
+  ours += event_frame_scalar("loss", 1, 6.9314718f, 1700000001.0);
+  ours += event_frame_scalar("router/load_max_over_mean", 300, 1.5f, 1700000002.0);
+  ours += event_frame_scalar("loss", 5000000000, -0.125f, 1700000003.0);
+  EXPECT_EQ(ours, golden);
+}
+
+TEST(EventFile, EveryWriterHasItsOwnFile) {
+  const std::string folder = testing::TempDir() + "event_file_test";
+  folder_remove_all(folder);
+  std::string first;
+  {
+    EventFile writer(folder);
+    first = writer.path();
+    writer.scalar("loss", 1, 2.5, 1700000001.0);
+  }
+  const std::string text = file_read(first);
+  const std::string last = event_frame_scalar("loss", 1, 2.5f, 1700000001.0);
+  ASSERT_GT(text.size(), last.size());
+  EXPECT_EQ(text.substr(text.size() - last.size()), last);
+  EXPECT_EQ(text.size(), last.size() + event_frame_version(0).size());
+  EventFile resumed(folder, 2);
+  EXPECT_NE(resumed.path(), first);
+  EXPECT_EQ(folder_list(folder).size(), 2u);
+  EXPECT_EQ(file_read(first), text);
+  EXPECT_EQ(file_read(resumed.path()).size(), event_frame_version(0).size() + event_frame_session_start(2, 0).size());
+}
+
+TEST(EventFile, UnwritableFolderIsAnError) { EXPECT_THROW(EventFile("/proc/no-such-folder/tb"), Error); }
+
+}  // namespace
+}  // namespace moebius

@@ -1,0 +1,196 @@
+// Text to token shards, and the split into training and held-out documents.
+#include "data/pack.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "data/reader.h"
+
+namespace moebius::data {
+
+namespace {
+
+// Text that is tokenized at once: enough for all threads, little beside the rest of memory.
+constexpr i64 kChunkBytes = i64{8} << 20;
+
+ReaderOptions reader_options(const PackOptions& options) {
+  ReaderOptions reader;
+  reader.fields = options.field;
+  reader.separator = options.separator;
+  return reader;
+}
+
+bool taken(Split split, std::string_view text, i64 one_in) {
+  return split == Split::all || held_out(text, one_in) == (split == Split::held_out);
+}
+
+std::string last_part(const std::string& path) {
+  const std::size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+// Collects documents and writes them tokenized.
+class Packer {
+ public:
+  Packer(const Tokenizer& tokenizer, const std::string& out)
+      : tokenizer_(tokenizer), writer_(out, tokenizer.vocab_size()), progress_("packing " + last_part(out), 0) {
+    if (tokenizer.eos_id() < 0) {
+      throw Error({.where = out, .what = "the tokenizer has no end-of-text token",
+                   .wanted = "a special token such as <|endoftext|>", .fix = "train one with `moebius data tokenizer`"});
+    }
+  }
+
+  void add(std::string text) {
+    if (text.empty()) return;
+    pending_bytes_ += static_cast<i64>(text.size());
+    pending_.push_back(std::move(text));
+    if (pending_bytes_ >= kChunkBytes) flush();
+  }
+
+  ShardMeta commit(ShardMeta meta) {
+    flush();
+    meta.bytes = bytes_;
+    meta.end_of_text = tokenizer_.eos_id();
+    meta.tokenizer = fmt::format("{:016x}", tokenizer_.fingerprint());
+    meta.vocab = tokenizer_.vocab_size();
+    meta.documents = writer_.documents();
+    meta.tokens = writer_.tokens();
+    writer_.commit(meta);
+    progress_.finish(fmt::format("{} tokens", meta.tokens));
+    return meta;
+  }
+
+  double seconds() const { return progress_.seconds(); }
+
+ private:
+  void flush() {
+    interrupt_check("nothing was written; start the same command again");
+    const std::vector<std::string_view> views(pending_.begin(), pending_.end());
+    std::vector<std::vector<i32>> tokens = tokenizer_.encode_parallel(views, SpecialTokens::plain);
+    for (std::vector<i32>& document : tokens) {
+      document.push_back(tokenizer_.eos_id());
+      writer_.add(document.data(), static_cast<i64>(document.size()));
+    }
+    bytes_ += pending_bytes_;
+    pending_bytes_ = 0;
+    pending_.clear();
+    progress_.update(bytes_);
+  }
+
+  const Tokenizer& tokenizer_;
+  ShardWriter writer_;
+  Progress progress_;
+  std::vector<std::string> pending_;
+  i64 pending_bytes_ = 0;
+  i64 bytes_ = 0;
+};
+
+// Calls use(text) for every document of the split; returns how many were left out.
+template <typename Use>
+i64 for_each_document(const PackOptions& options, const Use& use) {
+  if (options.input.empty()) {
+    throw Error({.where = "moebius data", .what = "no input files", .fix = "name them: --input FILE,FILE"});
+  }
+  const Split split = split_parse(options.split);
+  i64 used = 0, skipped = 0;
+  Document document;
+  for (const std::string& path : options.input) {
+    DocumentReader reader(path, reader_options(options));
+    while ((options.documents_max <= 0 || used < options.documents_max) && reader.next(document)) {
+      if (document.text.empty() || !taken(split, document.text, options.held_out_one_in)) {
+        ++skipped;
+        continue;
+      }
+      ++used;
+      use(document.text);
+    }
+  }
+  return skipped;
+}
+
+}  // namespace
+
+Split split_parse(const std::string& text) {
+  if (text == "train") return Split::train;
+  if (text == "held-out") return Split::held_out;
+  if (text == "all") return Split::all;
+  throw Error({.where = "split", .what = "unknown split", .wanted = "train, held-out or all", .got = text});
+}
+
+const char* split_name(Split split) {
+  switch (split) {
+    case Split::train: return "train";
+    case Split::held_out: return "held-out";
+    default: return "all";
+  }
+}
+
+bool held_out(std::string_view text, i64 one_in) {
+  if (one_in <= 0) return false;
+  u64 hash = 0xcbf29ce484222325ull;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<u8>(c)) * 0x100000001b3ull;
+  hash ^= hash >> 32;
+  hash *= 0xff51afd7ed558ccdull;
+  hash ^= hash >> 33;
+  return hash % static_cast<u64>(one_in) == 0;
+}
+
+void describe(PackOptions& options, OptionList& list) {
+  list.add("input", &options.input, "text files: .txt, .jsonl, .json, also .gz and .zst", {.unit = "FILE,..."});
+  list.add("field", &options.field, "JSON field with the text; several, separated by commas, are joined");
+  list.add("separator", &options.separator, "plain text: line that separates documents, or blank-line");
+  list.add("name", &options.name, "name of the source; the last part of --out if not given");
+  list.add("out", &options.out, "file or prefix to write", {.unit = "PATH"});
+  list.add("split", &options.split, "documents to take", {.choices = {"train", "held-out", "all"}});
+  list.add("held-out-one-in", &options.held_out_one_in, "one document in so many is held out; 0: none", {.min = 0});
+  list.add("documents-max", &options.documents_max, "stop after so many documents; 0: all", {.min = 0});
+  list.add("generated", &options.generated, "mark the shard as generated text, which may be repeated without limit");
+}
+
+Json PackResult::to_json() const {
+  Json json = meta.to_json();
+  json.set("documents_skipped", documents_skipped);
+  json.set("seconds", seconds);
+  json.set("bytes_per_token", static_cast<double>(meta.bytes) / static_cast<double>(meta.tokens));
+  return json;
+}
+
+PackResult pack_corpus(const PackOptions& options, const Tokenizer& tokenizer) {
+  if (options.out.empty()) throw Error({.where = "moebius data pack", .what = "no output", .fix = "give --out PREFIX"});
+  PackResult result;
+  Packer packer(tokenizer, options.out);
+  result.documents_skipped = for_each_document(options, [&](std::string& text) { packer.add(std::move(text)); });
+  ShardMeta meta;
+  meta.name = options.name.empty() ? last_part(options.out) : options.name;
+  meta.generated = options.generated;
+  meta.extra = Json::object({{"input", Json(options.input)},
+                             {"field", options.field},
+                             {"split", options.split},
+                             {"held_out_one_in", options.held_out_one_in}});
+  result.meta = packer.commit(std::move(meta));
+  result.seconds = packer.seconds();
+  return result;
+}
+
+PackResult pack_documents(const std::vector<std::string>& documents, const Tokenizer& tokenizer, const std::string& name,
+                          const std::string& out, bool generated) {
+  PackResult result;
+  Packer packer(tokenizer, out);
+  for (const std::string& document : documents) packer.add(document);
+  ShardMeta meta;
+  meta.name = name;
+  meta.generated = generated;
+  result.meta = packer.commit(std::move(meta));
+  result.seconds = packer.seconds();
+  return result;
+}
+
+std::vector<std::string> read_split(const PackOptions& options) {
+  std::vector<std::string> texts;
+  for_each_document(options, [&](std::string& text) { texts.push_back(std::move(text)); });
+  return texts;
+}
+
+}  // namespace moebius::data

@@ -1,0 +1,243 @@
+// moebius data: tokenizer, pack, tasks, show. Reads as the table of contents of the stage.
+#include "data/run_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "base/stage.h"
+#include "base/units.h"
+#include "data/bpe_trainer.h"
+#include "data/generated_tasks.h"
+#include "data/pack.h"
+#include "data/shard.h"
+
+namespace moebius::data {
+
+namespace {
+
+struct DataOptions {
+  PackOptions pack;
+  FactsOptions facts;
+  ArithmeticOptions arithmetic;
+  std::string tokenizer;       // file or folder
+  i64 vocab = 8192;
+  std::string task = "both";
+  bool with_text = true;
+  i64 show = 3;
+};
+
+using Words = std::vector<std::string>;
+
+StageHelp help_of(const std::string& action) {
+  StageHelp help;
+  help.name = "data " + action;
+  if (action == "tokenizer") {
+    help.summary = "train a byte-level BPE tokenizer on text";
+    help.usage = "moebius data tokenizer --input FILE,... --vocab 8192 --out tokenizer.json";
+    help.reads = "text files (--input)";
+    help.writes = "a Hugging Face tokenizer.json (--out)";
+    help.json_keys = "out, vocab, merges, documents, bytes, seconds";
+    help.examples = "  moebius data tokenizer --input corpora/enwiki2019-00.jsonl.gz --vocab 4096 --out tokenizer.json";
+  } else if (action == "pack") {
+    help.summary = "turn text into a token shard";
+    help.usage = "moebius data pack --input FILE,... --tokenizer tokenizer.json --out PREFIX";
+    help.reads = "text files (--input), tokenizer.json (--tokenizer)";
+    help.writes = "PREFIX.bin, PREFIX.idx (Megatron's layout) and PREFIX.meta.json";
+    help.json_keys = "name, vocab, end_of_text, documents, documents_skipped, tokens, bytes, bytes_per_token, seconds";
+    help.examples = "  moebius data pack --input corpora/gsm8k_train.jsonl.gz --field question,answer --tokenizer tokenizer.json --out data/gsm8k";
+  } else if (action == "tasks") {
+    help.summary = "generate the facts and arithmetic tasks";
+    help.usage = "moebius data tasks --task facts|arithmetic|both --out FOLDER";
+    help.reads = "nothing; with --tokenizer, tokenizer.json";
+    help.writes = "FOLDER/TASK.jsonl and TASK.meta.json (items), NAME.train.jsonl (text); with --tokenizer also shards FOLDER/NAME";
+    help.json_keys = "out, tasks (array of: task, documents, bytes, seconds, item_files, ...; with --tokenizer: tokens)";
+    help.examples = "  moebius data tasks --task arithmetic --problems 20000 --grades 0,1,2 --grade-weights 2,1,1 --out tasks";
+  } else {
+    help.summary = "counts and first documents of a token shard";
+    help.usage = "moebius data show PREFIX [--tokenizer tokenizer.json]";
+    help.reads = "PREFIX.idx and PREFIX.bin, or llm.c's or nanoGPT's .bin; tokenizer.json to show text";
+    help.json_keys = "path, documents, tokens, tokens_per_document, vocab, end_of_text, first (array of tokens or texts)";
+  }
+  return help;
+}
+
+void wanted(const std::string& value, const std::string& flag, const std::string& action) {
+  if (!value.empty()) return;
+  throw Error({.where = "moebius data " + action, .what = "--" + flag + " is missing",
+               .fix = "see moebius data " + action + " --help"});
+}
+
+void describe_input(DataOptions& o, OptionList& list) {
+  list.add("input", &o.pack.input, "text files: .txt, .jsonl, .json, also .gz and .zst", {.unit = "FILE,..."});
+  list.add("field", &o.pack.field, "JSON field with the text; several, separated by commas, are joined");
+  list.add("separator", &o.pack.separator, "plain text: line that separates documents, or blank-line");
+  list.add("out", &o.pack.out, "file to write", {.unit = "PATH"});
+  list.add("split", &o.pack.split, "documents to take", {.choices = {"train", "held-out", "all"}});
+  list.add("held-out-one-in", &o.pack.held_out_one_in, "one document in so many is held out; 0: none", {.min = 0});
+  list.add("vocab", &o.vocab, "size of the vocabulary", {.unit = "N", .min = 257, .max = 1 << 20});
+}
+
+int run_tokenizer(const Words& words) {
+  DataOptions o;
+  OptionList list;
+  describe_input(o, list);
+  const StageCommon common = stage_parse(help_of("tokenizer"), list, words, nullptr, 0);
+  wanted(o.pack.out, "out", "tokenizer");
+  if (common.dry_run) {
+    stage_print(common, list.to_json(), list.to_json().dump(2) + "\n");
+    return 0;
+  }
+  const i64 start = clock_ns();
+  const std::vector<std::string> texts = read_split(o.pack);
+  BpeTrainer trainer({.vocab_size = o.vocab});
+  trainer.add(std::vector<std::string_view>(texts.begin(), texts.end()));
+  const Tokenizer tokenizer = trainer.finish();
+  tokenizer.save(o.pack.out);
+  i64 bytes = 0;
+  for (const std::string& text : texts) bytes += static_cast<i64>(text.size());
+  const double seconds = static_cast<double>(clock_ns() - start) * 1e-9;
+  stage_print(common,
+              Json::object({{"out", o.pack.out}, {"vocab", tokenizer.vocab_size()}, {"merges", tokenizer.num_merges()},
+                            {"documents", static_cast<i64>(texts.size())}, {"bytes", bytes}, {"seconds", seconds}}),
+              fmt::format("{}: {} tokens from {} documents, {} in {}\n", o.pack.out, tokenizer.vocab_size(), texts.size(),
+                          format_bytes(static_cast<double>(bytes)), format_seconds(seconds)));
+  return 0;
+}
+
+int run_pack(const Words& words) {
+  DataOptions o;
+  OptionList list;
+  describe(o.pack, list);
+  list.add("tokenizer", &o.tokenizer, "tokenizer.json, or a folder that holds one", {.unit = "PATH"});
+  const StageCommon common = stage_parse(help_of("pack"), list, words, nullptr, 0);
+  wanted(o.pack.out, "out", "pack");
+  wanted(o.tokenizer, "tokenizer", "pack");
+  if (common.dry_run) {
+    stage_print(common, list.to_json(), list.to_json().dump(2) + "\n");
+    return 0;
+  }
+  const PackResult result = pack_corpus(o.pack, Tokenizer::load(o.tokenizer));
+  stage_print(common, result.to_json(),
+              fmt::format("{}: {} documents, {} tokens, {:.2f} bytes a token, {} documents left out by the split\n",
+                          o.pack.out, format_exact(result.meta.documents), format_exact(result.meta.tokens),
+                          static_cast<double>(result.meta.bytes) / static_cast<double>(result.meta.tokens),
+                          format_exact(result.documents_skipped)));
+  return 0;
+}
+
+Json write_task(const DataOptions& o, const GeneratedTask& task, double seconds, std::string& text) {
+  write_generated_task(task, o.pack.out, o.with_text);
+  Json summary = task.summary;
+  summary.set("seconds", seconds);
+  Json files = Json::array();
+  for (const TaskItems& items : task.tasks) {
+    files.push_back(path_join(o.pack.out, items.task + ".jsonl"));
+    text += fmt::format("{}: {} items\n", path_join(o.pack.out, items.task + ".jsonl"), items.items.size());
+  }
+  summary.set("item_files", files);
+  text += fmt::format("{}: {} training documents\n", task.name, format_exact(static_cast<i64>(task.documents.size())));
+  if (!o.tokenizer.empty()) {
+    const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
+    const PackResult packed = pack_documents(task.documents, tokenizer, task.name, path_join(o.pack.out, task.name), true);
+    const double mean = static_cast<double>(packed.meta.tokens) / static_cast<double>(packed.meta.documents);
+    summary.set("tokens", packed.meta.tokens);
+    summary.set("tokens_per_document", mean);
+    text += fmt::format("{}: {} tokens, {:.1f} a document\n", task.name, format_exact(packed.meta.tokens), mean);
+  }
+  return summary;
+}
+
+int run_tasks(const Words& words) {
+  DataOptions o;
+  OptionList list;
+  list.add("task", &o.task, "which task", {.choices = {"facts", "arithmetic", "both"}});
+  list.add("out", &o.pack.out, "folder to write", {.unit = "FOLDER"});
+  list.add("with-text", &o.with_text, "write the training documents as JSON lines too");
+  list.add("tokenizer", &o.tokenizer, "also pack the documents with this tokenizer.json", {.unit = "PATH"});
+  describe(o.facts, list);
+  describe(o.arithmetic, list);
+  const StageCommon common = stage_parse(help_of("tasks"), list, words, nullptr, 0);
+  wanted(o.pack.out, "out", "tasks");
+  if (common.dry_run) {
+    stage_print(common, list.to_json(), list.to_json().dump(2) + "\n");
+    return 0;
+  }
+  Json tasks = Json::array();
+  std::string text;
+  for (const bool facts : {true, false}) {
+    if (o.task == (facts ? "arithmetic" : "facts")) continue;
+    const i64 start = clock_ns();
+    const GeneratedTask task = facts ? make_facts(o.facts) : make_arithmetic(o.arithmetic);
+    const double seconds = static_cast<double>(clock_ns() - start) * 1e-9;
+    tasks.push_back(write_task(o, task, seconds, text));
+  }
+  stage_print(common, Json::object({{"out", o.pack.out}, {"tasks", tasks}}), text);
+  return 0;
+}
+
+int run_show(const Words& words) {
+  DataOptions o;
+  OptionList list;
+  list.add("tokenizer", &o.tokenizer, "tokenizer.json to decode with", {.unit = "PATH"});
+  list.add("documents", &o.show, "documents to show", {.min = 0, .max = 1000000});
+  std::vector<std::string> positional;
+  const StageCommon common = stage_parse(help_of("show"), list, words, &positional, 1);
+  wanted(positional.empty() ? "" : positional[0], "PREFIX", "show");
+  const TokenShard shard = TokenShard::open(positional[0]);
+  Json first = Json::array();
+  std::string text = fmt::format("{}: {} documents, {} tokens, vocabulary {}\n", positional[0],
+                                 format_exact(shard.documents()), format_exact(shard.tokens()), shard.meta().vocab);
+  for (i64 d = 0; d < std::min(o.show, shard.documents()); ++d) {
+    std::vector<i32> tokens(static_cast<std::size_t>(std::min<i64>(shard.document_tokens(d), 256)));
+    shard.copy(d, 0, static_cast<i64>(tokens.size()), tokens.data());
+    std::string line = fmt::format("{}", fmt::join(tokens, " "));
+    if (!o.tokenizer.empty()) line = Tokenizer::load(o.tokenizer).decode(tokens);
+    text += fmt::format("--- document {}, {} tokens\n{}\n", d, shard.document_tokens(d), line);
+    first.push_back(line);
+  }
+  stage_print(common,
+              Json::object({{"path", positional[0]}, {"documents", shard.documents()}, {"tokens", shard.tokens()},
+                            {"tokens_per_document", static_cast<double>(shard.tokens()) / static_cast<double>(shard.documents())},
+                            {"vocab", shard.meta().vocab}, {"end_of_text", shard.meta().end_of_text}, {"first", first}}),
+              text);
+  return 0;
+}
+
+void print_actions() {
+  const StageCommon plain;
+  stage_print(
+      plain, Json::object(),
+      "moebius data: text to tokens to shards, and generated tasks\n\n"
+      "usage: moebius data ACTION [--options]\n\nactions:\n"
+      "  tokenizer  text files -> tokenizer.json\n"
+      "  pack       text files + tokenizer.json -> PREFIX.bin, PREFIX.idx, PREFIX.meta.json\n"
+      "  tasks      a seed -> training text and evaluation items of the facts and arithmetic tasks\n"
+      "  show       a shard -> its counts and first documents\n\n"
+      "each action's options: moebius data ACTION --help\n");
+}
+
+}  // namespace
+
+int run_data(const std::vector<std::string>& words) {
+  if (words.empty() || words[0] == "--help" || words[0] == "-h") {
+    print_actions();
+    return words.empty() ? 2 : 0;
+  }
+  if (words[0] == kOptionsPage) {
+    for (const auto& action : {run_tokenizer, run_pack, run_tasks, run_show}) stage_options_page(action);
+    return 0;
+  }
+  const Words rest(words.begin() + 1, words.end());
+  if (words[0] == "tokenizer") return run_tokenizer(rest);
+  if (words[0] == "pack") return run_pack(rest);
+  if (words[0] == "tasks") return run_tasks(rest);
+  if (words[0] == "show") return run_show(rest);
+  const std::string near = nearest_word(words[0], {"tokenizer", "pack", "tasks", "show"});
+  throw Error({.where = "moebius data", .what = fmt::format("there is no action '{}'", words[0]),
+               .wanted = "tokenizer, pack, tasks or show", .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+}
+
+}  // namespace moebius::data

@@ -1,0 +1,159 @@
+// Token shards: round trips, foreign layouts, and files that lie.
+#include "data/shard.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace moebius::data {
+namespace {
+
+std::string temp(const std::string& name) { return testing::TempDir() + "shard_test_" + name; }
+
+std::vector<i32> document(const TokenShard& shard, i64 d) {
+  std::vector<i32> tokens(static_cast<std::size_t>(shard.document_tokens(d)));
+  shard.copy(d, 0, static_cast<i64>(tokens.size()), tokens.data());
+  return tokens;
+}
+
+// Not synced: there are many.
+void put_file(const std::string& path, const std::string& content) { std::ofstream(path, std::ios::binary) << content; }
+
+std::string write(const std::string& name, i64 vocab, const std::vector<std::vector<i32>>& documents) {
+  const std::string prefix = temp(name);
+  ShardWriter writer(prefix, vocab);
+  for (const auto& d : documents) writer.add(d.data(), static_cast<i64>(d.size()));
+  ShardMeta meta;
+  meta.name = name;
+  meta.end_of_text = 0;
+  writer.commit(meta);
+  return prefix;
+}
+
+TEST(Shard, RoundTripNarrowAndWide) {
+  for (const i64 vocab : {i64{65499}, i64{65500}}) {
+    const std::vector<std::vector<i32>> documents = {{5, 6, 0}, {static_cast<i32>(vocab) - 1, 0}, {0}};
+    const std::string prefix = write("round", vocab, documents);
+    EXPECT_EQ(file_bytes(prefix + ".bin"), 6 * (vocab < 65500 ? 2 : 4));
+    const TokenShard shard = TokenShard::open(prefix);
+    ASSERT_EQ(shard.documents(), 3);
+    EXPECT_EQ(shard.tokens(), 6);
+    EXPECT_EQ(shard.meta().vocab, vocab);
+    EXPECT_EQ(shard.meta().name, "round");
+    for (i64 d = 0; d < 3; ++d) EXPECT_EQ(document(shard, d), documents[static_cast<std::size_t>(d)]);
+    EXPECT_EQ(TokenShard::open(prefix + ".bin").documents(), 3);
+    EXPECT_EQ(TokenShard::open(prefix + ".idx").documents(), 3);
+  }
+}
+
+// Byte for byte the layout of Megatron-LM's indexed dataset.
+TEST(Shard, IndexBytes) {
+  const std::string prefix = write("bytes", 100, {{7, 8}, {9}});
+  std::string wanted = std::string("MMIDIDX\0\0", 9);
+  const auto put = [&](auto v) { wanted.append(reinterpret_cast<const char*>(&v), sizeof(v)); };
+  put(u64{1});
+  put(u8{8});
+  put(u64{2});
+  put(u64{3});
+  for (const i32 v : {2, 1}) put(v);
+  for (const i64 v : {i64{0}, i64{4}, i64{0}, i64{1}, i64{2}}) put(v);
+  EXPECT_EQ(file_read(prefix + ".idx"), wanted);
+  EXPECT_EQ(file_read(prefix + ".bin"), std::string("\7\0\10\0\11\0", 6));
+}
+
+TEST(Shard, SeveralSequencesMakeOneDocument) {
+  const std::string prefix = write("joined", 100, {{7, 8}, {9}, {4, 0}});
+  std::string index = file_read(prefix + ".idx");
+  // Borders 0 2 3 in place of 0 1 2 3.
+  const u64 borders = 3;
+  std::memcpy(index.data() + 26, &borders, 8);
+  index.resize(34 + 12 * 3);
+  for (const i64 v : {i64{0}, i64{2}, i64{3}}) index.append(reinterpret_cast<const char*>(&v), 8);
+  file_write_atomic(prefix + ".idx", index);
+  const TokenShard shard = TokenShard::open(prefix);
+  ASSERT_EQ(shard.documents(), 2);
+  EXPECT_EQ(document(shard, 0), (std::vector<i32>{7, 8, 9}));
+  EXPECT_EQ(document(shard, 1), (std::vector<i32>{4, 0}));
+}
+
+// Every shortened file and every flipped byte of the index is an Error or a shard that is still within its file.
+TEST(Shard, NothingInAFileIsTrusted) {
+  const std::string prefix = write("broken", 100, {{7, 8, 0}, {9, 0}});
+  const std::string index = file_read(prefix + ".idx");
+  const std::string bin = file_read(prefix + ".bin");
+  for (std::size_t cut = 0; cut < index.size(); ++cut) {
+    put_file(prefix + ".idx", index.substr(0, cut));
+    EXPECT_THROW(TokenShard::open_megatron(prefix), Error) << cut;
+  }
+  for (std::size_t i = 0; i < index.size(); ++i) {
+    for (const char mask : {'\x01', '\x80', '\xff'}) {
+      std::string changed = index;
+      changed[i] = static_cast<char>(changed[i] ^ mask);
+      put_file(prefix + ".idx", changed);
+      try {
+        const TokenShard shard = TokenShard::open_megatron(prefix);
+        for (i64 d = 0; d < shard.documents(); ++d) document(shard, d);
+      } catch (const Error&) {
+      }
+    }
+  }
+  put_file(prefix + ".idx", index);
+  put_file(prefix + ".bin", bin.substr(0, bin.size() - 2));
+  EXPECT_THROW(TokenShard::open_megatron(prefix), Error);
+  put_file(prefix + ".bin", bin + "ab");
+  EXPECT_THROW(TokenShard::open_megatron(prefix), Error);
+  std::string large = bin;
+  large[1] = '\x7f';
+  put_file(prefix + ".bin", large);
+  const TokenShard shard = TokenShard::open_megatron(prefix);
+  EXPECT_THROW(document(shard, 0), Error);
+  file_remove(prefix + ".idx");
+  EXPECT_THROW(TokenShard::open(prefix + ".bin"), Error);  // not taken for nanoGPT's layout
+}
+
+TEST(Shard, WriterRefusesIdsOutOfTheVocabularyAndNothing) {
+  const std::string prefix = temp("refuse");
+  ShardWriter writer(prefix, 10);
+  const i32 bad = 10;
+  EXPECT_THROW(writer.add(&bad, 1), Error);
+  EXPECT_THROW(writer.commit({}), Error);
+  EXPECT_FALSE(file_exists(prefix + ".bin"));
+}
+
+TEST(Shard, ReadsLlmC) {
+  for (const bool wide : {false, true}) {
+    const std::string path = temp("llmc.bin");
+    std::string content(1024, '\0');
+    const i32 header[3] = {wide ? 20240801 : 20240520, wide ? 7 : 1, 6};
+    std::memcpy(content.data(), header, sizeof(header));
+    for (const u32 token : {50u, 1u, 2u, 50u, 3u, 4u}) {
+      content.append(reinterpret_cast<const char*>(&token), wide ? 4 : 2);
+    }
+    file_write_atomic(path, content);
+    const TokenShard shard = TokenShard::open(path, 50);
+    ASSERT_EQ(shard.documents(), 3);  // end-of-text stands before a document there
+    EXPECT_EQ(document(shard, 1), (std::vector<i32>{1, 2, 50}));
+    EXPECT_EQ(document(shard, 2), (std::vector<i32>{3, 4}));
+    file_write_atomic(path, content.substr(0, content.size() - 1));
+    EXPECT_THROW(TokenShard::open(path, 50), Error);
+  }
+}
+
+TEST(Shard, ReadsNanoGpt) {
+  const std::string path = temp("nano.bin");
+  file_write_atomic(path, std::string("\1\0\2\0\11\0\3\0\11\0", 10));
+  const TokenShard shard = TokenShard::open(path, 9);
+  ASSERT_EQ(shard.documents(), 2);
+  EXPECT_EQ(document(shard, 0), (std::vector<i32>{1, 2, 9}));
+  EXPECT_EQ(document(shard, 1), (std::vector<i32>{3, 9}));
+  file_write_atomic(path, "abc");
+  EXPECT_THROW(TokenShard::open(path, 9), Error);
+  EXPECT_THROW(TokenShard::open(temp("absent"), 9), Error);
+}
+
+}  // namespace
+}  // namespace moebius::data

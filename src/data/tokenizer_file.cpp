@@ -1,0 +1,217 @@
+// tokenizer.json in both directions, and GPT-2's two files.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "data/byte_stream.h"
+#include "data/tokenizer_impl.h"
+#include "data/utf8.h"
+
+namespace moebius::data {
+
+namespace {
+
+constexpr i64 kFileBytesMax = i64{256} << 20;
+
+AddedToken read_added(const Json& item) {
+  AddedToken token;
+  const i64 id = item.at("id").as_int();
+  token.id = id < 0 || id > INT32_MAX ? -1 : static_cast<i32>(id);
+  token.content = item.at("content").as_string();
+  token.special = item.get_bool("special", false);
+  token.normalized = item.get_bool("normalized", !token.special);
+  token.single_word = item.get_bool("single_word", false);
+  token.lstrip = item.get_bool("lstrip", false);
+  token.rstrip = item.get_bool("rstrip", false);
+  return token;
+}
+
+Json write_added(const AddedToken& token) {
+  return Json::object({{"id", static_cast<i64>(token.id)},
+                       {"content", token.content},
+                       {"single_word", token.single_word},
+                       {"lstrip", token.lstrip},
+                       {"rstrip", token.rstrip},
+                       {"normalized", token.normalized},
+                       {"special", token.special}});
+}
+
+const Json& section_of(const Json& root, std::string_view key) {
+  static const Json none;
+  const Json* section = root.find(key);
+  return section == nullptr ? none : *section;
+}
+
+[[noreturn]] void unsupported(const std::string& where, const std::string& what, const std::string& got) {
+  throw Error({.where = where,
+               .what = what,
+               .wanted = "a byte-level BPE tokenizer (GPT-2, GPT-NeoX, Llama 3, Qwen families)",
+               .got = got});
+}
+
+void read_model(const Json& model, const std::string& where, TokenizerBuilder& builder) {
+  const std::string type = model.get_string("type", "BPE");
+  if (type != "BPE") unsupported(where, "this kind of model is not supported", type);
+  if (model.get_bool("byte_fallback", false)) {
+    unsupported(where, "this BPE model works on characters, not on bytes", "\"byte_fallback\": true");
+  }
+  if (model.get_double("dropout", 0.0) != 0.0) {
+    unsupported(where, "BPE dropout is not supported", section_of(model, "dropout").dump());
+  }
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (model.get_string(key, "").empty()) continue;
+    unsupported(where, fmt::format("{} is not supported", key), model.at(key).dump());
+  }
+  builder.impl().ignore_merges = model.get_bool("ignore_merges", false);
+  for (const auto& [text, id] : model.at("vocab").as_object()) builder.add_token(text, id.as_int());
+  for (const Json& merge : model.at("merges").as_array()) {
+    if (merge.is_string()) {
+      builder.add_merge_line(merge.as_string());
+    } else if (merge.count() == 2 && merge.is_array()) {
+      builder.add_merge(merge[0].as_string(), merge[1].as_string());
+    } else {
+      unsupported(where, "a merge is neither \"left right\" nor [left, right]", merge.dump());
+    }
+  }
+}
+
+// A token name of tokenizer_config.json: a string, or an object with its content.
+std::string name_in(const Json& config, const char* key) {
+  const Json* value = config.find(key);
+  if (value == nullptr) return "";
+  if (value->is_string()) return value->as_string();
+  return value->is_object() ? value->get_string("content", "") : "";
+}
+
+void read_ends(const Json& config, Tokenizer::Impl& impl) {
+  const std::string eos = name_in(config, "eos_token"), bos = name_in(config, "bos_token");
+  for (const AddedToken& token : impl.added) {
+    if (token.content == eos) impl.eos = token.id;
+    if (token.content == bos) impl.bos = token.id;
+  }
+}
+
+Tokenizer from_json(std::string_view text, const std::string& where, const std::string& config_path) {
+  try {
+    if (const i64 at = find_invalid_utf8(text); at >= 0) {
+      throw Error({.where = where, .what = fmt::format("not valid UTF-8 at byte {}", at)});
+    }
+    const Json root = Json::parse(text, where);
+    if (!root.is_object() || !root.contains("model")) {
+      unsupported(where, "this is not a tokenizer.json: there is no \"model\"", "");
+    }
+    TokenizerBuilder builder(where);
+    read_model(root.at("model"), where, builder);
+    if (const Json& added = section_of(root, "added_tokens"); !added.is_null()) {
+      for (const Json& item : added.as_array()) builder.add_added(read_added(item));
+    }
+    builder.set_normalizer(section_of(root, "normalizer"));
+    builder.set_pre_tokenizer(section_of(root, "pre_tokenizer"));
+    builder.impl().post_processor = section_of(root, "post_processor");
+    builder.impl().decoder = section_of(root, "decoder");
+    if (!config_path.empty()) read_ends(Json::parse_file(config_path), builder.impl());
+    return builder.build();
+  } catch (const Error& error) {
+    // Faults found by the JSON accessors do not know the file.
+    if (!error.parts().where.empty()) throw;
+    ErrorParts parts = error.parts();
+    parts.where = where;
+    throw Error(std::move(parts));
+  }
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) { return from_json(json, where, ""); }
+
+Tokenizer Tokenizer::load(const std::string& path) {
+  const std::string file = folder_exists(path) ? path_join(path, "tokenizer.json") : path;
+  std::string config;
+  const std::string name = "tokenizer.json";
+  if (file.size() >= name.size() && file.compare(file.size() - name.size(), name.size(), name) == 0) {
+    config = file.substr(0, file.size() - name.size()) + "tokenizer_config.json";
+    if (!file_exists(config)) config.clear();
+  }
+  return from_json(read_unpacked(file, kFileBytesMax), file, config);
+}
+
+Tokenizer Tokenizer::load_gpt2(const std::string& encoder_path, const std::string& merges_path) {
+  TokenizerBuilder builder(encoder_path);
+  const Json encoder = Json::parse(read_unpacked(encoder_path, kFileBytesMax), encoder_path);
+  if (!encoder.is_object()) unsupported(encoder_path, "this is not a JSON object of tokens and ids", "");
+  for (const auto& [text, id] : encoder.as_object()) {
+    if (!id.is_int()) unsupported(encoder_path, "a token's id is not a whole number", id.dump());
+    builder.add_token(text, id.as_int());
+    if (text == "<|endoftext|>") builder.add_added({.id = static_cast<i32>(id.as_int()), .content = text});
+  }
+  const std::string merges = read_unpacked(merges_path, kFileBytesMax);
+  i64 line_number = 0;
+  for (std::size_t at = 0; at < merges.size();) {
+    const std::size_t stop = std::min(merges.find('\n', at), merges.size());
+    std::string_view line = std::string_view(merges).substr(at, stop - at);
+    at = stop + 1;
+    ++line_number;
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (line.empty() || (line_number == 1 && line.substr(0, 8) == "#version")) continue;
+    try {
+      builder.add_merge_line(line);
+    } catch (const Error& error) {
+      ErrorParts parts = error.parts();
+      parts.where = fmt::format("{}, line {}", merges_path, line_number);
+      throw Error(std::move(parts));
+    }
+  }
+  builder.set_pre_tokenizer(byte_level_section());
+  builder.impl().decoder = byte_level_section();
+  return builder.build();
+}
+
+std::string Tokenizer::to_json() const {
+  const Impl& t = *impl_;
+  // Members are appended, not set: `set` looks for the key each time.
+  Json vocab = Json::object();
+  for (std::size_t i = 0; i < t.texts.size(); ++i) {
+    if (t.known[i] != 0) vocab.as_object().emplace_back(t.texts[i], Json(static_cast<i64>(i)));
+  }
+  const auto text_of = [&](i32 id) -> const std::string& { return t.texts[static_cast<std::size_t>(id)]; };
+  bool spaces = false;
+  for (const auto& merge : t.merges) {
+    spaces = spaces || (text_of(merge.left) + text_of(merge.right)).find(' ') != std::string::npos;
+  }
+  Json merges = Json::array();
+  merges.as_array().reserve(t.merges.size());
+  for (const auto& merge : t.merges) {
+    if (spaces) {
+      Json pair = Json::array();
+      pair.push_back(text_of(merge.left));
+      pair.push_back(text_of(merge.right));
+      merges.push_back(std::move(pair));
+    } else {
+      merges.push_back(text_of(merge.left) + " " + text_of(merge.right));
+    }
+  }
+  Json added = Json::array();
+  for (const AddedToken& token : t.added) added.push_back(write_added(token));
+  Json model = Json::object({{"type", "BPE"},
+                             {"dropout", Json()},
+                             {"unk_token", Json()},
+                             {"continuing_subword_prefix", Json()},
+                             {"end_of_word_suffix", Json()},
+                             {"fuse_unk", false},
+                             {"byte_fallback", false},
+                             {"ignore_merges", t.ignore_merges}});
+  model.as_object().emplace_back("vocab", std::move(vocab));
+  model.as_object().emplace_back("merges", std::move(merges));
+  Json root = Json::object({{"version", "1.0"}, {"truncation", Json()}, {"padding", Json()}});
+  root.as_object().emplace_back("added_tokens", std::move(added));
+  root.as_object().emplace_back("normalizer", t.normalizer);
+  root.as_object().emplace_back("pre_tokenizer", t.pre_tokenizer);
+  root.as_object().emplace_back("post_processor", t.post_processor);
+  root.as_object().emplace_back("decoder", t.decoder);
+  root.as_object().emplace_back("model", std::move(model));
+  return root.dump(1);
+}
+
+void Tokenizer::save(const std::string& path) const { file_write_atomic(path, to_json()); }
+
+}  // namespace moebius::data

@@ -1,0 +1,137 @@
+// Runs tasks and held-out sources and writes their records.
+#include "eval/evaluate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "eval/metrics.h"
+
+namespace moebius::eval {
+
+void describe(EvalOptions& options, OptionList& list) {
+  list.add("tasks", &options.tasks, "names of tasks, or paths of .toml or item files; commas between them");
+  list.add("task-folders", &options.task_folders, "folders in which names are looked for");
+  list.add("shots", &options.shots, "examples before each question; -1: as the task says", {.min = -1, .max = 1000});
+  list.add("limit", &options.limit, "rows of each task (items of each grade); 0: all", {.min = 0});
+  list.add("loss-sources", &options.loss_sources, "held-out text: NAME=PATH of a shard or a text file");
+  list.add("loss-tokens", &options.loss_tokens, "tokens of each held-out source; 0: all", {.unit = "tokens", .min = 0});
+  list.add("loss-window", &options.loss_window, "tokens of a window of held-out text; 0: the model's positions",
+           {.unit = "tokens", .min = 0});
+  list.add("loss-prefix", &options.loss_prefix, "score the first token of a held-out document too, after end-of-text");
+  list.add("loss-form", &options.loss_form, "between prompt and gold answer: nothing (as-published) or the task's delimiter; empty: as the task says",
+           {.choices = {"", "as-published", "with-separator"}});
+  list.add("measures", &options.measures, "only these of a task's measures: choice, generate, loss; empty: all");
+  list.add("positions-max", &options.positions_max, "longest input; 0: the model's", {.unit = "tokens", .min = 0});
+  list.add("rows-max", &options.rows_max, "tokens of one pass through the network", {.unit = "tokens", .min = 16});
+  list.add("sequences-max", &options.sequences_max, "prompts that are generated at once", {.min = 1, .max = 4096});
+}
+
+Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
+    : tokenizer_(tokenizer), options_(std::move(options)) {
+  for (const std::string& measure : options_.measures) {
+    if (measure != "choice" && measure != "generate" && measure != "loss") {
+      throw Error({.where = "--measures", .what = "a word that means nothing here", .wanted = "choice, generate, loss", .got = measure});
+    }
+  }
+  for (const std::string& word : options_.tasks) {
+    Loaded loaded;
+    loaded.spec = find_task(word, options_.task_folders);
+    auto keep = [&](const char* measure) {
+      return options_.measures.empty() || std::find(options_.measures.begin(), options_.measures.end(), measure) != options_.measures.end();
+    };
+    loaded.spec.choice &= keep("choice");
+    loaded.spec.generate &= keep("generate");
+    loaded.spec.loss &= keep("loss");
+    loaded.items = make_items(loaded.spec, {options_.shots, options_.limit});
+    tasks_.push_back(std::move(loaded));
+  }
+  for (const std::string& text : options_.loss_sources) {
+    sources_.push_back(read_loss_documents(parse_loss_source(text), tokenizer_, options_.loss_tokens));
+  }
+}
+
+void Evaluator::write_items(const Loaded& loaded, const std::vector<ItemScores>& scores, i64 step) const {
+  folder_make(options_.items_folder);
+  AtomicFile file(path_join(options_.items_folder, loaded.spec.name + ".jsonl"));
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const EvalItem& item = loaded.items[i];
+    Json line = Json::object({{"step", step}, {"task", loaded.spec.name}, {"index", item.index}});
+    if (!item.id.empty()) line.set("id", item.id);
+    if (!item.grade.empty()) line.set("grade", item.grade);
+    line.set("prompt", item.prompt);
+    for (const auto& [key, value] : scores[i].record.as_object()) line.set(key, value);
+    const std::string text = line.dump() + "\n";
+    file.write(text.data(), static_cast<i64>(text.size()));
+  }
+  file.commit();
+}
+
+std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& context, i64 step, i64 tokens) const {
+  std::vector<ItemScores> scores(loaded.items.size());
+  for (const auto& task : make_tasks(loaded.spec)) task->run(context, loaded.items, scores);
+  if (!options_.items_folder.empty()) write_items(loaded, scores, step);
+  std::vector<Json> records;
+  for (const Json& summary : summarise(loaded.spec, loaded.items, scores)) {
+    Json record = Json::object({{"step", step}, {"tokens", tokens}, {"name", loaded.spec.name}, {"kind", "task"},
+                                {"skill", loaded.spec.skill}});
+    record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
+    for (const auto& [key, value] : summary.as_object()) record.set(key, value);
+    if (loaded.spec.loss) record.set("loss_form", context.loss_form.empty() ? loaded.spec.loss_form : context.loss_form);
+    if (!loaded.spec.seen_source.empty()) record.set("seen_source", loaded.spec.seen_source);
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 tokens) const {
+  if (tokenizer_.vocab_size() > engine.vocab) {
+    throw Error({.what = "the tokenizer does not fit the model", .wanted = fmt::format("at most {} tokens", engine.vocab),
+                 .got = fmt::format("{}", tokenizer_.vocab_size()), .fix = "use the tokenizer.json of the checkpoint"});
+  }
+  TaskContext context;
+  context.engine = &engine;
+  context.tokenizer = &tokenizer_;
+  context.limits.positions_max = options_.positions_max > 0 ? std::min(options_.positions_max, engine.positions_max) : engine.positions_max;
+  context.limits.rows_max = options_.rows_max;
+  context.sequences_max = options_.sequences_max;
+  context.loss_form = options_.loss_form;
+  std::vector<Json> records;
+  for (const LossDocuments& source : sources_) {
+    const LossResult r = held_out_loss(engine, tokenizer_, source, {options_.loss_tokens, options_.loss_window, options_.loss_prefix},
+                                       context.limits);
+    records.push_back(Json::object({{"step", step}, {"tokens", tokens}, {"name", source.name}, {"kind", "loss"},
+                                    {"source", source.name}, {"loss", r.loss}, {"loss_se", r.loss_se},
+                                    {"bits_per_byte", r.bits_per_byte}, {"bits_per_byte_se", r.bits_per_byte_se},
+                                    {"tokens_scored", r.tokens}, {"bytes_scored", r.bytes}, {"documents", r.documents}}));
+  }
+  for (const Loaded& loaded : tasks_) {
+    for (Json& record : run_task(loaded, context, step, tokens)) records.push_back(std::move(record));
+  }
+  return records;
+}
+
+std::string format_records(const std::vector<Json>& records) {
+  std::string out;
+  for (const Json& record : records) {
+    if (record.get_string("kind", "") == "loss") {
+      out += fmt::format("{:<24} loss {:.4f} +- {:.4f} nats/token, {:.4f} bits/byte, {} tokens\n", record.get_string("name", ""),
+                         record.get_double("loss", 0), record.get_double("loss_se", 0), record.get_double("bits_per_byte", 0),
+                         record.get_int("tokens_scored", 0));
+      continue;
+    }
+    out += fmt::format("{:<24} {:<8} {} items, {} shots, chance {:.3f}", record.get_string("name", ""), record.get_string("grade", ""),
+                       record.get_int("items", 0), record.get_int("shots", 0), record.get_double("chance", 0));
+    for (const auto& [key, value] : record.as_object()) {
+      if (!record.contains(key + "_se")) continue;
+      out += fmt::format("; {} {:.4f} +- {:.4f}", key, value.as_double(), record.get_double(key + "_se", 0));
+    }
+    if (record.contains("seen_source")) out += fmt::format("; answers stand in {}", record.get_string("seen_source", ""));
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace moebius::eval

@@ -1,0 +1,65 @@
+// Evaluation of a model: held-out loss per source and scores per task, as records of type `eval` (docs/formats.md).
+// Used by the stage, by training at chosen steps and by studies. In: a network, a tokenizer, options. Out: records, and one
+// line an item in ITEMS_FOLDER/TASK.jsonl. Not for training.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/options.h"
+#include "eval/held_out.h"
+#include "eval/task.h"
+
+namespace moebius::eval {
+
+struct EvalOptions {
+  std::vector<std::string> tasks;       // names, or paths of .toml or item files
+  std::vector<std::string> task_folders = {"corpora/eval"};
+  i64 shots = -1;                       // examples before each question; -1: as the task says
+  i64 limit = 0;                        // rows of each task (items of each grade); 0: all
+  std::vector<std::string> loss_sources;  // NAME=PATH
+  i64 loss_tokens = 0;                  // of each source; 0: all
+  i64 loss_window = 0;
+  bool loss_prefix = false;
+  std::string loss_form;                // of the tasks: as-published, with-separator; empty: as the task says
+  std::vector<std::string> measures;    // of choice, generate, loss; empty: as the task says
+  i64 positions_max = 0;                // 0: the model's
+  i64 rows_max = 4096;                  // tokens of one pass
+  i64 sequences_max = 64;               // generated at once
+  std::string items_folder;             // empty: no item records
+};
+void describe(EvalOptions& options, OptionList& list);
+
+// Reads tasks and held-out text once; run() as often as wanted (during training).
+class Evaluator {
+ public:
+  // Throws Error for unknown tasks, broken files, measures that mean nothing.
+  Evaluator(const data::Tokenizer& tokenizer, EvalOptions options);
+  // One record of type `eval` for each source, and for each task and grade. Records have no "type" and "time":
+  // RecordWriter::write("eval", record) adds them.
+  std::vector<Json> run(const infer::Engine& engine, i64 step, i64 tokens) const;
+
+ private:
+  struct Loaded {
+    TaskSpec spec;
+    std::vector<EvalItem> items;
+  };
+  std::vector<Json> run_task(const Loaded& loaded, const TaskContext& context, i64 step, i64 tokens) const;
+  void write_items(const Loaded& loaded, const std::vector<ItemScores>& scores, i64 step) const;
+
+  data::Tokenizer tokenizer_;
+  EvalOptions options_;
+  std::vector<Loaded> tasks_;
+  std::vector<LossDocuments> sources_;
+};
+
+// Once, of a network.
+inline std::vector<Json> evaluate(model::Network& network, const data::Tokenizer& tokenizer, const EvalOptions& options,
+                                  i64 step, i64 tokens) {
+  return Evaluator(tokenizer, options).run(infer::engine_of(network), step, tokens);
+}
+
+// A table for people.
+std::string format_records(const std::vector<Json>& records);
+
+}  // namespace moebius::eval

@@ -1,0 +1,142 @@
+// Means and ratios over items.
+#include "eval/metrics.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace moebius::eval {
+
+Mean mean_of(const std::vector<double>& values) {
+  Mean m;
+  m.n = static_cast<i64>(values.size());
+  if (m.n == 0) return m;
+  double sum = 0;
+  for (const double v : values) sum += v;
+  m.mean = sum / static_cast<double>(m.n);
+  if (m.n < 2) return m;
+  double squares = 0;
+  for (const double v : values) squares += (v - m.mean) * (v - m.mean);
+  m.se = std::sqrt(squares / static_cast<double>(m.n - 1) / static_cast<double>(m.n));
+  return m;
+}
+
+Mean ratio_of(const std::vector<double>& numerators, const std::vector<double>& denominators) {
+  CHECK(numerators.size() == denominators.size(), "pairs");
+  Mean m;
+  m.n = static_cast<i64>(numerators.size());
+  double top = 0, bottom = 0;
+  for (std::size_t i = 0; i < numerators.size(); ++i) {
+    top += numerators[i];
+    bottom += denominators[i];
+  }
+  if (bottom <= 0) return m;
+  m.mean = top / bottom;
+  if (m.n < 2) return m;
+  double squares = 0;
+  for (std::size_t i = 0; i < numerators.size(); ++i) {
+    const double d = numerators[i] - m.mean * denominators[i];
+    squares += d * d;
+  }
+  const auto n = static_cast<double>(m.n);
+  m.se = std::sqrt(squares * n / (n - 1)) / bottom;
+  return m;
+}
+
+namespace {
+
+// What the meta file of generated items says about a grade; null when it says nothing.
+const Json* meta_of_grade(const Json& meta, const std::string& grade) {
+  const Json* grades = meta.find("grades");
+  if (grades == nullptr) return nullptr;
+  if (grades->is_object()) return grades->find(grade);
+  if (!grades->is_array()) return nullptr;
+  for (const Json& entry : grades->as_array()) {
+    const Json* name = entry.is_object() ? entry.find("grade") : nullptr;
+    if (name != nullptr && value_text(*name) == grade) return &entry;
+  }
+  return nullptr;
+}
+
+// Chance of an item: the grade's from the meta file, else one in the number of choices.
+double item_chance(const TaskSpec& spec, const EvalItem& item, const ItemScores& scores) {
+  const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
+  if (meta != nullptr && meta->is_object() && meta->contains("chance")) return meta->get_double("chance", scores.chance);
+  if (spec.meta.is_object() && spec.meta.contains("chance") && spec.meta.at("chance").is_number()) {
+    return spec.meta.at("chance").as_double();
+  }
+  return scores.chance;
+}
+
+void set_mean(Json& out, const std::string& name, const Mean& m) {
+  out.set(name, m.mean);
+  out.set(name + "_se", m.se);
+}
+
+Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vector<EvalItem>& items,
+                const std::vector<ItemScores>& scores, const std::vector<i64>& members) {
+  Json out = Json::object({{"grade", grade}, {"items", static_cast<i64>(members.size())}});
+  std::vector<std::string> names;
+  std::vector<std::vector<double>> values;
+  std::vector<double> chance, known, there, raw;
+  i64 truncated = 0;
+  for (const i64 i : members) {
+    const ItemScores& s = scores[static_cast<std::size_t>(i)];
+    chance.push_back(item_chance(spec, items[static_cast<std::size_t>(i)], s));
+    truncated += s.record.get_bool("truncated", false);
+    if (s.bits_there > 0) {
+      known.push_back(s.bits_known);
+      there.push_back(s.bits_there);
+      raw.push_back(s.record.get_double("knowledge_bits_raw", 0));
+    }
+    for (const auto& [name, value] : s.scores) {
+      const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
+      if (at == names.size()) {
+        names.push_back(name);
+        values.emplace_back();
+      }
+      values[at].push_back(value);
+    }
+  }
+  out.set("chance", mean_of(chance).mean);
+  for (std::size_t k = 0; k < names.size(); ++k) set_mean(out, names[k], mean_of(values[k]));
+  if (!known.empty()) {
+    const Mean m = mean_of(known);
+    const auto n = static_cast<double>(known.size());
+    set_mean(out, "knowledge_bits", {m.mean * n, m.se * n, m.n});
+    set_mean(out, "knowledge_share", ratio_of(known, there));
+    set_mean(out, "knowledge_share_raw", ratio_of(raw, there));
+  }
+  if (truncated > 0) out.set("items_truncated", truncated);
+  const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, grade) : nullptr;
+  for (const char* key : {"chance_best", "baselines"}) {
+    if (meta != nullptr && meta->is_object() && meta->contains(key)) out.set(key, meta->at(key));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<Json> summarise(const TaskSpec& spec, const std::vector<EvalItem>& items, const std::vector<ItemScores>& scores) {
+  std::vector<std::string> grades;
+  std::vector<std::vector<i64>> members;
+  std::vector<i64> all;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    all.push_back(static_cast<i64>(i));
+    const auto at = static_cast<std::size_t>(std::find(grades.begin(), grades.end(), items[i].grade) - grades.begin());
+    if (at == grades.size()) {
+      grades.push_back(items[i].grade);
+      members.emplace_back();
+    }
+    members[at].push_back(static_cast<i64>(i));
+  }
+  std::vector<Json> out;
+  for (std::size_t g = 0; g < grades.size() && grades.size() > 1; ++g) {
+    out.push_back(summary_of(spec, grades[g], items, scores, members[g]));
+  }
+  out.push_back(summary_of(spec, "all", items, scores, all));
+  return out;
+}
+
+}  // namespace moebius::eval

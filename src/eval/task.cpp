@@ -1,0 +1,256 @@
+// The three kinds of task.
+#include "eval/task.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "base/progress.h"
+
+namespace moebius::eval {
+
+void ItemScores::add(const std::string& name, double value) {
+  scores.emplace_back(name, value);
+  record.set(name, value);
+}
+
+i64 best_choice(const std::vector<double>& sums) {
+  return std::max_element(sums.begin(), sums.end()) - sums.begin();
+}
+
+i64 best_choice_normalised(const std::vector<double>& sums, const std::vector<std::string>& choices) {
+  std::vector<double> scaled;
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    // An empty choice has no characters: minus infinity, as in floating-point division.
+    scaled.push_back(sums[i] / static_cast<double>(characters(choices[i])));
+  }
+  return best_choice(scaled);
+}
+
+double exact_match(const TaskSpec& spec, const std::string& extracted, const std::vector<std::string>& answers) {
+  const std::string got = normalised(spec.normalisation, extracted);
+  for (const std::string& answer : answers) {
+    if (normalised(spec.normalisation, answer) == got) return 1;
+  }
+  return 0;
+}
+
+namespace {
+
+// Encodes in parallel; a fault is reported for the first item in order.
+template <typename F>
+void for_items(const std::vector<i64>& wanted, F work) {
+  parallel_for(static_cast<i64>(wanted.size()), [&](i64 i, int) { work(i, wanted[static_cast<std::size_t>(i)]); });
+}
+
+std::vector<i64> wanted_items(const Task& task, const std::vector<EvalItem>& items) {
+  std::vector<i64> wanted;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (task.wants(items[i])) wanted.push_back(static_cast<i64>(i));
+  }
+  return wanted;
+}
+
+std::vector<Loglik> score_with_progress(const TaskContext& context, const std::vector<LoglikRequest>& requests,
+                                        const std::string& what) {
+  Progress progress(what, static_cast<i64>(requests.size()));
+  std::vector<Loglik> results =
+      score_requests(*context.engine, requests, context.limits, [&](i64 done) { progress.update(done); });
+  progress.finish();
+  return results;
+}
+
+class ChoiceTask final : public Task {
+ public:
+  using Task::Task;
+  const char* kind() const override { return "choice"; }
+  bool wants(const EvalItem& item) const override { return !item.choices.empty(); }
+
+  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) const override {
+    const std::vector<i64> wanted = wanted_items(*this, items);
+    std::vector<i64> first;
+    i64 count = 0;
+    for (const i64 i : wanted) {
+      first.push_back(count);
+      count += static_cast<i64>(items[static_cast<std::size_t>(i)].choices.size());
+    }
+    std::vector<LoglikRequest> requests(static_cast<std::size_t>(count));
+    for_items(wanted, [&](i64 n, i64 i) {
+      const EvalItem& item = items[static_cast<std::size_t>(i)];
+      for (std::size_t c = 0; c < item.choices.size(); ++c) {
+        LoglikRequest& request = requests[static_cast<std::size_t>(first[static_cast<std::size_t>(n)]) + c];
+        encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + item.choices[c], request);
+        request.group = n;
+      }
+    });
+    const std::vector<Loglik> results = score_with_progress(context, requests, spec_.name + ": choices");
+    for (std::size_t n = 0; n < wanted.size(); ++n) {
+      const auto i = static_cast<std::size_t>(wanted[n]);
+      judge(items[i], results.data() + first[n], scores[i]);
+    }
+  }
+
+ private:
+  static void judge(const EvalItem& item, const Loglik* results, ItemScores& out) {
+    const std::size_t count = item.choices.size();
+    std::vector<double> sums;
+    for (std::size_t c = 0; c < count; ++c) sums.push_back(results[c].sum);
+    const i64 best = best_choice(sums), best_norm = best_choice_normalised(sums, item.choices);
+    const Loglik& gold = results[item.gold];
+    out.record.set("choices", item.choices);
+    out.record.set("gold", item.gold);
+    out.record.set("logprobs", sums);
+    out.record.set("chosen", best);
+    out.record.set("chosen_norm", best_norm);
+    if (gold.truncated) out.record.set("truncated", true);
+    out.chance = 1.0 / static_cast<double>(count);
+    out.add("acc", best == item.gold);
+    out.add("acc_norm", best_norm == item.gold);
+    if (item.bits_values > 0) {
+      // Greedy decoding would write the gold value.
+      out.add("exact_match", gold.greedy);
+      out.bits_there = std::log2(static_cast<double>(item.bits_values));
+      const double bits = out.bits_there + gold.sum / std::numbers::ln2;
+      out.record.set("knowledge_bits_raw", bits);
+      out.bits_known = std::max(0.0, bits);
+      out.record.set("knowledge_bits", out.bits_known);
+    }
+  }
+};
+
+class GenerationTask final : public Task {
+ public:
+  using Task::Task;
+  const char* kind() const override { return "generate"; }
+  bool wants(const EvalItem& item) const override {
+    return !item.answers.empty() && (!spec_.item_file || (item.tokens_max > 0 && item.choices.empty()));
+  }
+
+  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) const override {
+    const std::vector<i64> wanted = wanted_items(*this, items);
+    std::vector<infer::Prompt> prompts(wanted.size());
+    const i64 positions = context.limits.positions_max > 0 ? context.limits.positions_max : context.engine->positions_max;
+    for_items(wanted, [&](i64 n, i64 i) {
+      const EvalItem& item = items[static_cast<std::size_t>(i)];
+      infer::Prompt& prompt = prompts[static_cast<std::size_t>(n)];
+      prompt.tokens = context.tokenizer->encode(item.prompt);
+      if (prompt.tokens.empty()) prompt.tokens = {prefix_token(*context.tokenizer)};
+      // The context gives way to the new tokens, but never by more than half of the positions.
+      prompt.tokens_max = std::min(item.tokens_max > 0 ? item.tokens_max : spec_.generation.tokens_max, std::max<i64>(1, positions / 2));
+      const i64 room = positions - prompt.tokens_max;
+      if (static_cast<i64>(prompt.tokens.size()) > room) prompt.tokens.erase(prompt.tokens.begin(), prompt.tokens.end() - room);
+      prompt.stops = spec_.generation.stops;
+      prompt.sequence = static_cast<u64>(i);
+    });
+    Progress progress(spec_.name + ": generation", static_cast<i64>(prompts.size()));
+    infer::GenerateOptions options;
+    options.end_of_text = context.tokenizer->eos_id();
+    options.sequences_max = context.sequences_max;
+    options.rows_max = std::max(context.limits.rows_max, context.sequences_max);
+    options.token_bytes = [&](i32 token) {
+      return context.tokenizer->is_special(token) ? std::string_view() : context.tokenizer->token_bytes(token);
+    };
+    options.on_done = [&](i64 done) { progress.update(done); };
+    const std::vector<infer::Generated> results = infer::generate(*context.engine, prompts, options);
+    progress.finish();
+    for (std::size_t n = 0; n < wanted.size(); ++n) {
+      const auto i = static_cast<std::size_t>(wanted[n]);
+      judge(items[i], results[n], scores[i]);
+    }
+  }
+
+ private:
+  void judge(const EvalItem& item, const infer::Generated& result, ItemScores& out) const {
+    out.record.set("answers", item.answers);
+    out.record.set("generated", result.text);
+    out.record.set("generated_tokens", static_cast<i64>(result.tokens.size()));
+    out.record.set("generated_logprob", result.logprob_sum);
+    std::vector<Extraction> rules = spec_.extractions;
+    if (rules.empty()) rules.emplace_back();
+    if (spec_.item_file) {
+      rules[0].after = item.answer_after;
+      rules[0].strip = true;
+    }
+    for (std::size_t r = 0; r < rules.size(); ++r) {
+      const std::string suffix = r == 0 ? "" : "_" + rules[r].name;
+      const std::string extracted = extract(rules[r], result.text);
+      out.record.set("extracted" + suffix, extracted);
+      out.add("exact_match" + suffix, exact_match(spec_, extracted, item.answers));
+    }
+  }
+};
+
+class LossTask final : public Task {
+ public:
+  using Task::Task;
+  const char* kind() const override { return "loss"; }
+  bool wants(const EvalItem& item) const override { return !item.target.empty(); }
+
+  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) const override {
+    const std::vector<i64> wanted = wanted_items(*this, items);
+    const bool bare = (context.loss_form.empty() ? spec_.loss_form : context.loss_form) == "as-published";
+    std::vector<LoglikRequest> requests(wanted.size());
+    for_items(wanted, [&](i64 n, i64 i) {
+      const EvalItem& item = items[static_cast<std::size_t>(i)];
+      LoglikRequest& request = requests[static_cast<std::size_t>(n)];
+      if (bare) {
+        encode_prompt_answer(*context.tokenizer, item.prompt, item.target, request);
+      } else {
+        encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + item.target, request);
+      }
+      request.group = n;
+    });
+    const std::vector<Loglik> results = score_with_progress(context, requests, spec_.name + ": task loss");
+    for (std::size_t n = 0; n < wanted.size(); ++n) {
+      const auto i = static_cast<std::size_t>(wanted[n]);
+      judge(context, items[i], requests[n], results[n], scores[i]);
+    }
+  }
+
+ private:
+  static void judge(const TaskContext& context, const EvalItem& item, const LoglikRequest& request, const Loglik& result,
+                    ItemScores& out) {
+    const auto tokens = static_cast<double>(result.logprob_tokens.size());
+    out.record.set("target", item.target);
+    out.record.set("target_logprob", result.sum);
+    out.record.set("target_tokens", static_cast<i64>(tokens));
+    if (result.truncated) out.record.set("truncated", true);
+    // Bytes of the scored tokens' share when the answer itself was cut.
+    double bytes = static_cast<double>(item.target.size());
+    if (result.logprob_tokens.size() < request.continuation.size()) bytes *= tokens / static_cast<double>(request.continuation.size());
+    out.add("task_loss", -result.sum / tokens);
+    out.add("task_bits_per_byte", -result.sum / std::numbers::ln2 / bytes);
+    if (!item.answer_after.empty()) answer_loss(context, item, request, result, out);
+  }
+
+  // The loss of the tokens that hold the answer itself, behind the last mark in a worked solution.
+  static void answer_loss(const TaskContext& context, const EvalItem& item, const LoglikRequest& request, const Loglik& result,
+                          ItemScores& out) {
+    const std::size_t mark = item.target.rfind(item.answer_after);
+    if (mark == std::string::npos || result.logprob_tokens.size() != request.continuation.size()) return;
+    auto behind = static_cast<i64>(item.target.size() - mark - item.answer_after.size());
+    double sum = 0;
+    i64 tokens = 0;
+    for (std::size_t t = request.continuation.size(); t-- > 0 && behind > 0; ++tokens) {
+      behind -= static_cast<i64>(context.tokenizer->token_bytes(request.continuation[t]).size());
+      sum += result.logprob_tokens[t];
+    }
+    if (tokens > 0) out.add("answer_loss", -sum / static_cast<double>(tokens));
+  }
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<Task>> make_tasks(const TaskSpec& spec) {
+  std::vector<std::unique_ptr<Task>> tasks;
+  if (spec.choice) tasks.push_back(std::make_unique<ChoiceTask>(spec));
+  if (spec.generate) tasks.push_back(std::make_unique<GenerationTask>(spec));
+  if (spec.loss) tasks.push_back(std::make_unique<LossTask>(spec));
+  return tasks;
+}
+
+}  // namespace moebius::eval

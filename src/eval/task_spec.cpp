@@ -1,0 +1,273 @@
+// Reading of task files.
+#include "eval/task_spec.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/options.h"
+
+namespace moebius::eval {
+
+namespace {
+
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+std::string name_of(const std::string& path) {
+  std::string name = path.substr(path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1);
+  for (const char* ending : {".gz", ".toml", ".jsonl"}) {
+    if (name.ends_with(ending)) name.resize(name.size() - std::string(ending).size());
+  }
+  return name;
+}
+
+// Reads a table key by key; finish() throws for keys that nobody asked for.
+class Table {
+ public:
+  Table(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object.is_object()) throw Error({.where = where_, .what = "a table is wanted here"});
+  }
+  const Json* find(const std::string& key) {
+    known_.push_back(key);
+    return object_.find(key);
+  }
+  void read(const std::string& key, std::string& into) {
+    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_string(); });
+  }
+  void read(const std::string& key, i64& into) {
+    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_int(); });
+  }
+  void read(const std::string& key, bool& into) {
+    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_bool(); });
+  }
+  // A single string counts as a list of one.
+  void read(const std::string& key, std::vector<std::string>& into) {
+    const Json* v = find(key);
+    if (v == nullptr) return;
+    into.clear();
+    typed(key, [&] {
+      if (v->is_string()) {
+        into.push_back(v->as_string());
+      } else {
+        for (const Json& item : v->as_array()) into.push_back(item.as_string());
+      }
+      return 0;
+    });
+  }
+  void read_choice(const std::string& key, std::string& into, const std::vector<std::string>& allowed) {
+    read(key, into);
+    if (std::find(allowed.begin(), allowed.end(), into) == allowed.end()) {
+      throw Error({.where = where_, .what = fmt::format("'{}' has a value that means nothing here", key),
+                   .wanted = fmt::format("one of {}", fmt::join(allowed, ", ")), .got = into});
+    }
+  }
+  void finish() const {
+    for (const auto& member : object_.as_object()) {
+      if (std::find(known_.begin(), known_.end(), member.first) != known_.end()) continue;
+      const std::string near = nearest_word(member.first, known_);
+      throw Error({.where = where_, .what = fmt::format("unknown key '{}'", member.first),
+                   .fix = near.empty() ? fmt::format("the keys here are: {}", fmt::join(known_, ", "))
+                                       : fmt::format("did you mean '{}'?", near)});
+    }
+  }
+  const std::string& where() const { return where_; }
+  bool has(const std::string& key) const { return object_.contains(key); }
+
+ private:
+  template <typename F>
+  auto typed(const std::string& key, F read) -> decltype(read()) {
+    try {
+      return read();
+    } catch (const Error& e) {
+      throw Error({.where = where_, .what = fmt::format("the key '{}' has another type", key), .wanted = e.parts().wanted,
+                   .got = e.parts().got});
+    }
+  }
+  const Json& object_;
+  std::string where_;
+  std::vector<std::string> known_;
+};
+
+void read_variant(Table& table, Variant& v) {
+  table.read("grade", v.grade);
+  table.read("prompt", v.prompt);
+  if (const Json* choices = table.find("choices")) v.choices = *choices;
+  table.read("choices_drawn", v.choices_drawn);
+  table.read("answer_index", v.answer_index);
+  table.read("answers", v.answers);
+  table.read("target", v.target);
+  table.read("require", v.require);
+}
+
+void read_few_shot(const Json& json, const std::string& where, const std::string& folder, FewShot& out) {
+  Table table(json, where + ", [few_shot]");
+  table.read("shots", out.shots);
+  table.read("file", out.file);
+  if (!out.file.empty() && out.file[0] != '/') out.file = path_join(folder, out.file);
+  table.read_choice("draw", out.draw, {"random", "first"});
+  table.read("seed", out.seed);
+  table.read("separator", out.separator);
+  table.finish();
+  if (out.shots < 0 || out.seed < 0 || out.seed > 0xFFFFFFFFll) {
+    throw Error({.where = table.where(), .what = "shots and seed are whole numbers from 0 on"});
+  }
+}
+
+void read_scoring(Table& table, TaskSpec& task) {
+  if (const Json* generation = table.find("generation")) {
+    Table t(*generation, task.path + ", [generation]");
+    t.read("tokens_max", task.generation.tokens_max);
+    t.read("stops", task.generation.stops);
+    t.finish();
+    if (task.generation.tokens_max < 1) throw Error({.where = t.where(), .what = "tokens_max is at least 1"});
+  }
+  if (const Json* list = table.find("extract")) {
+    for (const Json& json : list->as_array()) {
+      Table t(json, task.path + ", [[extract]]");
+      Extraction e;
+      std::string regex, pick = "first";
+      t.read("name", e.name);
+      t.read("regex", regex);
+      t.read_choice("pick", pick, {"first", "last"});
+      t.read("strip", e.strip);
+      t.read("after", e.after);
+      t.finish();
+      e.last = pick == "last";
+      if (!regex.empty()) e.regex = std::make_shared<Pattern>(regex, t.where());
+      task.extractions.push_back(std::move(e));
+    }
+  }
+  if (const Json* json = table.find("normalise")) {
+    Table t(*json, task.path + ", [normalise]");
+    std::vector<std::string> remove;
+    t.read("remove", remove);
+    t.read("ignore_case", task.normalisation.ignore_case);
+    t.read("ignore_punctuation", task.normalisation.ignore_punctuation);
+    t.finish();
+    for (const std::string& regex : remove) task.normalisation.remove.push_back(std::make_shared<Pattern>(regex, t.where()));
+  }
+}
+
+void check_task(const TaskSpec& task) {
+  auto fail = [&](const std::string& what, const std::string& fix) {
+    throw Error({.where = task.path, .what = what, .fix = fix});
+  };
+  if (task.files.empty()) fail("the task names no file of rows", "add: files = [\"rows.jsonl\"]");
+  if (!task.choice && !task.generate && !task.loss) fail("the task measures nothing", "add: measures = [\"choice\"]");
+  for (const Variant& v : task.variants) {
+    const bool choices = !v.choices.is_null() || v.choices_drawn > 0;
+    if (v.prompt.empty()) fail("a prompt is missing", "add: prompt = \"Question: {question}\\nAnswer:\"");
+    if (task.choice && !choices) fail("choices are missing", "add: choices = \"{choices}\", or take choice out of measures");
+    if (choices && v.choices_drawn == 0 && v.answer_index.empty()) fail("the right choice is missing", "add: answer_index = \"{answer_index}\"");
+    if (v.choices_drawn > 0 && v.answers.empty()) fail("choices are drawn among answers, but there are none", "add: answers = \"{answer}\"");
+    if (task.generate && v.answers.empty() && !choices) fail("the answers are missing", "add: answers = \"{answer}\"");
+  }
+}
+
+TaskSpec load_toml_task(const std::string& path) {
+  const Json json = toml_parse_file(path);
+  Table table(json, path);
+  TaskSpec task;
+  task.path = path;
+  task.name = name_of(path);
+  table.read("name", task.name);
+  table.read("title", task.title);
+  table.read_choice("skill", task.skill, {"memorisation", "reasoning", "knowledge", "language"});
+  table.read("seen_source", task.seen_source);
+  table.read("files", task.files);
+  for (std::string& file : task.files) {
+    if (!file.starts_with('/')) file = path_join(folder_of(path), file);
+  }
+  std::vector<std::string> measures;
+  table.read("measures", measures);
+  for (const std::string& m : measures) {
+    if (m != "choice" && m != "generate" && m != "loss") {
+      throw Error({.where = path, .what = "measures has a word that means nothing here", .wanted = "choice, generate, loss", .got = m});
+    }
+    task.choice |= m == "choice";
+    task.generate |= m == "generate";
+    task.loss |= m == "loss";
+  }
+  table.read("description", task.description);
+  table.read("delimiter", task.delimiter);
+  table.read_choice("loss_form", task.loss_form, {"with-separator", "as-published"});
+  table.read("shuffle_seed", task.shuffle_seed);
+  Variant base;
+  read_variant(table, base);
+  if (const Json* list = table.find("variant")) {
+    for (const Json& entry : list->as_array()) {
+      Variant v = base;
+      Table t(entry, path + ", [[variant]]");
+      read_variant(t, v);
+      t.finish();
+      task.variants.push_back(std::move(v));
+    }
+  } else {
+    task.variants.push_back(base);
+  }
+  if (const Json* shots = table.find("few_shot")) read_few_shot(*shots, path, folder_of(path), task.few_shot);
+  read_scoring(table, task);
+  table.finish();
+  check_task(task);
+  return task;
+}
+
+// A file of generated items: what is measured is decided item by item.
+TaskSpec load_item_task(const std::string& path) {
+  TaskSpec task;
+  task.path = path;
+  task.name = name_of(path);
+  task.files = {path};
+  task.item_file = true;
+  task.choice = task.generate = task.loss = true;
+  std::string meta = path;
+  for (const char* ending : {".gz", ".jsonl"}) {
+    if (meta.ends_with(ending)) meta.resize(meta.size() - std::string(ending).size());
+  }
+  meta += ".meta.json";
+  if (file_exists(meta)) task.meta = Json::parse_file(meta);
+  if (task.meta.is_object()) task.skill = task.meta.get_string("skill", task.skill);
+  return task;
+}
+
+}  // namespace
+
+TaskSpec load_task(const std::string& path) {
+  return path.ends_with(".toml") ? load_toml_task(path) : load_item_task(path);
+}
+
+std::vector<std::string> list_tasks(const std::string& folder) {
+  std::vector<std::string> paths;
+  const std::vector<std::string> names = folder_list(folder);
+  auto there = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  for (const std::string& name : names) {
+    const bool items = (name.ends_with(".jsonl") || name.ends_with(".jsonl.gz")) && there(name_of(name) + ".meta.json");
+    if (name.ends_with(".toml") || items) paths.push_back(path_join(folder, name));
+  }
+  return paths;
+}
+
+TaskSpec find_task(const std::string& word, const std::vector<std::string>& folders) {
+  if (word.ends_with(".toml") || word.ends_with(".jsonl") || word.ends_with(".jsonl.gz")) {
+    if (!file_exists(word)) throw Error({.where = word, .what = "there is no such task file"});
+    return load_task(word);
+  }
+  std::vector<std::string> names;
+  for (const std::string& folder : folders) {
+    for (const std::string& path : list_tasks(folder)) {
+      if (name_of(path) == word) return load_task(path);
+      names.push_back(name_of(path));
+    }
+  }
+  const std::string near = nearest_word(word, names);
+  throw Error({.what = fmt::format("there is no task '{}'", word),
+               .wanted = fmt::format("a task of {} or a path", fmt::join(folders, ", ")),
+               .fix = near.empty() ? "moebius eval --list shows all tasks" : fmt::format("did you mean '{}'?", near)});
+}
+
+}  // namespace moebius::eval

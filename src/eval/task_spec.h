@@ -1,0 +1,67 @@
+// TaskSpec: an evaluation task as its TOML file says it (docs/how-to-add-a-task.md), or as a file of generated items
+// implies it. In: a path. Out: everything that turns rows into items and texts into scores. Not for the rows: task_items.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "eval/text_rules.h"
+
+namespace moebius::eval {
+
+// One way to make an item from a row; a task may ask several things of each row.
+struct Variant {
+  std::string grade;          // of its items; a template
+  std::string prompt;         // template
+  Json choices;               // template of a list, or list of templates; null: none
+  std::string answer_index;   // template: number, boolean, letter, or the text of a choice
+  std::vector<std::string> answers;  // templates; one that is a list gives several accepted answers
+  std::string target;         // template: gold text of few-shot examples and task loss; empty: right choice or first answer
+  std::vector<std::string> require;  // fields that must not be empty, else the row is passed over
+  // Choices drawn from the other rows' values of the first answer; 0: none.
+  i64 choices_drawn = 0;
+};
+
+struct FewShot {
+  i64 shots = 0;
+  std::string file;             // path; empty: the task's first file, without the item itself
+  std::string draw = "random";  // random: as lm-evaluation-harness; first: the first ones
+  i64 seed = 1234;
+  std::string separator = "\n\n";
+};
+
+struct Generation {
+  i64 tokens_max = 256;
+  std::vector<std::string> stops;
+};
+
+struct TaskSpec {
+  std::string name;
+  std::string title;
+  std::string skill = "knowledge";  // memorisation, reasoning, knowledge, language
+  std::string seen_source;          // shipped training text that holds the answers; empty: none
+  std::string path;                 // file of the task, for messages
+  std::vector<std::string> files;   // of rows
+  bool choice = false, generate = false, loss = false;
+  bool item_file = false;           // rows are items (docs/formats.md, "Evaluation items")
+  std::vector<Variant> variants;
+  std::string description;          // before everything
+  std::string delimiter = " ";      // between prompt and answer
+  std::string loss_form = "with-separator";  // or as-published: nothing between prompt and answer
+  i64 shuffle_seed = -1;            // >= 0: rows in a random order, so that a limit takes a random part
+  FewShot few_shot;
+  Generation generation;
+  std::vector<Extraction> extractions;
+  Normalisation normalisation;
+  Json meta;                        // item files: NAME.meta.json
+};
+
+// A .toml or an item file (.jsonl, .jsonl.gz). Throws Error that names the nearest known key.
+TaskSpec load_task(const std::string& path);
+// `word` is a path, or the name of a task in one of the folders. Throws Error that names the nearest task.
+TaskSpec find_task(const std::string& word, const std::vector<std::string>& folders);
+// Paths of all tasks in a folder, sorted.
+std::vector<std::string> list_tasks(const std::string& folder);
+
+}  // namespace moebius::eval

@@ -1,0 +1,251 @@
+// Regular expressions by PCRE2 in UTF mode with Unicode classes, which is Python's default for texts.
+#include "eval/text_rules.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <fmt/format.h>
+#include <pcre2.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/options.h"
+
+namespace moebius::eval {
+
+i64 characters(std::string_view text) {
+  i64 count = 0;
+  for (const char c : text) count += (static_cast<u8>(c) & 0xC0) != 0x80;
+  return count;
+}
+
+namespace {
+
+bool is_space(u32 c) {
+  return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+// The code point that ends at text[end - 1], and its bytes.
+u32 code_point_before(std::string_view text, std::size_t end, std::size_t* bytes) {
+  std::size_t begin = end - 1;
+  while (begin > 0 && end - begin < 4 && (static_cast<u8>(text[begin]) & 0xC0) == 0x80) --begin;
+  *bytes = end - begin;
+  const u8 first = static_cast<u8>(text[begin]);
+  u32 c = first;
+  if (*bytes == 2) c = first & 0x1F;
+  if (*bytes == 3) c = first & 0x0F;
+  if (*bytes == 4) c = first & 0x07;
+  for (std::size_t i = begin + 1; i < end; ++i) c = (c << 6) | (static_cast<u8>(text[i]) & 0x3F);
+  return c;
+}
+
+}  // namespace
+
+i64 trailing_space_bytes(std::string_view text) {
+  std::size_t end = text.size();
+  while (end > 0) {
+    std::size_t bytes = 0;
+    if (!is_space(code_point_before(text, end, &bytes))) break;
+    end -= bytes;
+  }
+  return static_cast<i64>(text.size() - end);
+}
+
+std::string stripped(std::string_view text) {
+  text.remove_suffix(static_cast<std::size_t>(trailing_space_bytes(text)));
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    std::size_t end = begin + 1;
+    while (end < text.size() && (static_cast<u8>(text[end]) & 0xC0) == 0x80) ++end;
+    std::size_t bytes = 0;
+    if (!is_space(code_point_before(text.substr(0, end), end, &bytes))) break;
+    begin = end;
+  }
+  return std::string(text.substr(begin));
+}
+
+struct Pattern::Impl {
+  pcre2_code* code = nullptr;
+  ~Impl() { pcre2_code_free(code); }
+};
+
+Pattern::Pattern(const std::string& regex, const std::string& where) : impl_(std::make_unique<Impl>()) {
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  impl_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(), PCRE2_UTF | PCRE2_UCP, &error,
+                              &offset, nullptr);
+  if (impl_->code != nullptr) return;
+  char message[200] = {};
+  pcre2_get_error_message(error, reinterpret_cast<PCRE2_UCHAR*>(message), sizeof message);
+  throw Error({.where = where,
+               .what = fmt::format("the regular expression is broken at character {}: {}", offset, message),
+               .got = regex});
+}
+
+Pattern::~Pattern() = default;
+Pattern::Pattern(Pattern&&) noexcept = default;
+Pattern& Pattern::operator=(Pattern&&) noexcept = default;
+
+namespace {
+
+std::string substitute(const pcre2_code* code, const std::string& text, const char* replacement, u32 options) {
+  PCRE2_SIZE size = text.size() * 2 + 64;
+  std::string out(size, '\0');
+  const int count = pcre2_substitute(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
+                                     PCRE2_SUBSTITUTE_GLOBAL | options, nullptr, nullptr,
+                                     reinterpret_cast<PCRE2_SPTR>(replacement), PCRE2_ZERO_TERMINATED,
+                                     reinterpret_cast<PCRE2_UCHAR*>(out.data()), &size);
+  if (count < 0) throw Error({.what = "a regular expression failed on a text", .got = text.substr(0, 200)});
+  out.resize(size);
+  return out;
+}
+
+}  // namespace
+
+std::string lower_case(const std::string& text) {
+  // PCRE2's own case tables: \L in an extended replacement.
+  static pcre2_code* const code = [] {
+    int error = 0;
+    PCRE2_SIZE offset = 0;
+    return pcre2_compile(reinterpret_cast<PCRE2_SPTR>("(?s).+"), PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error,
+                         &offset, nullptr);
+  }();
+  return substitute(code, text, "\\L$0", PCRE2_SUBSTITUTE_EXTENDED);
+}
+
+std::string Pattern::removed_from(const std::string& text) const { return substitute(impl_->code, text, "", 0); }
+
+std::vector<std::vector<std::string>> Pattern::find_all(const std::string& text) const {
+  std::vector<std::vector<std::string>> found;
+  pcre2_match_data* match = pcre2_match_data_create_from_pattern(impl_->code, nullptr);
+  PCRE2_SIZE at = 0;
+  u32 options = 0;
+  while (at <= text.size()) {
+    const int groups = pcre2_match(impl_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, options, match,
+                                   nullptr);
+    if (groups < 0) {
+      if (options == 0 || at >= text.size()) break;
+      // No match that is not empty here: one character on.
+      options = 0;
+      ++at;
+      while (at < text.size() && (static_cast<u8>(text[at]) & 0xC0) == 0x80) ++at;
+      continue;
+    }
+    const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match);
+    const u32 all = pcre2_get_ovector_count(match);
+    std::vector<std::string> row;
+    for (u32 g = all > 1 ? 1 : 0; g < all; ++g) {
+      const bool set = g < static_cast<u32>(groups) && span[2 * g] != PCRE2_UNSET;
+      row.push_back(set ? text.substr(span[2 * g], span[2 * g + 1] - span[2 * g]) : std::string());
+    }
+    found.push_back(std::move(row));
+    at = span[1];
+    options = span[0] == span[1] ? PCRE2_NOTEMPTY_ATSTART | PCRE2_ANCHORED : 0;
+  }
+  pcre2_match_data_free(match);
+  return found;
+}
+
+std::string extract(const Extraction& rule, const std::string& text) {
+  std::string out = text;
+  if (!rule.after.empty()) {
+    const std::size_t at = text.rfind(rule.after);
+    if (at == std::string::npos) return "[invalid]";
+    out = stripped(std::string_view(text).substr(at + rule.after.size()));
+    out = stripped(std::string_view(out).substr(0, out.find('\n')));
+    if (!out.empty() && out.back() == '.') out.pop_back();
+  }
+  if (rule.regex) {
+    const auto found = rule.regex->find_all(text);
+    out = "[invalid]";
+    if (!found.empty()) {
+      const auto& groups = rule.last ? found.back() : found.front();
+      for (const std::string& group : groups) {
+        if (group.empty() && groups.size() > 1) continue;
+        out = stripped(group);
+        break;
+      }
+    }
+  }
+  return rule.strip ? stripped(out) : out;
+}
+
+std::string normalised(const Normalisation& rule, const std::string& text) {
+  std::string out = text;
+  for (const auto& pattern : rule.remove) out = pattern->removed_from(out);
+  if (rule.ignore_case) out = lower_case(out);
+  if (rule.ignore_punctuation) {
+    std::erase_if(out, [](char c) {
+      return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    });
+  }
+  return out;
+}
+
+std::string value_text(const Json& value) {
+  if (value.is_string()) return value.as_string();
+  if (value.is_number() && !value.is_int()) {
+    const double x = value.as_double();
+    if (std::floor(x) == x && std::fabs(x) < 1e15) return std::to_string(static_cast<i64>(x));
+  }
+  return value.is_null() ? "" : value.dump();
+}
+
+namespace {
+
+const Json& field_of(const Json& row, const std::string& path, const std::string& where) {
+  const Json* at = &row;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t dot = path.find('.', begin);
+    const std::string key = path.substr(begin, dot == std::string::npos ? dot : dot - begin);
+    const Json* next = at->is_object() ? at->find(key) : nullptr;
+    if (next == nullptr) {
+      std::vector<std::string> keys;
+      if (at->is_object()) {
+        for (const auto& member : at->as_object()) keys.push_back(member.first);
+      }
+      const std::string near = nearest_word(key, keys);
+      throw Error({.where = where,
+                   .what = fmt::format("there is no field '{}'", path),
+                   .fix = near.empty() ? "the fields are: " + fmt::format("{}", fmt::join(keys, ", "))
+                                       : fmt::format("did you mean '{}'?", near)});
+    }
+    at = next;
+    if (dot == std::string::npos) return *at;
+    begin = dot + 1;
+  }
+}
+
+}  // namespace
+
+Json render(const std::string& pattern, const Json& row, const std::string& where) {
+  std::string out;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if ((c == '{' || c == '}') && i + 1 < pattern.size() && pattern[i + 1] == c) {
+      out += c;
+      ++i;
+    } else if (c == '{') {
+      const std::size_t end = pattern.find('}', i);
+      if (end == std::string::npos) {
+        throw Error({.where = where, .what = "a template has '{' without '}'", .got = pattern, .fix = "write {{ for a brace"});
+      }
+      const Json& value = field_of(row, pattern.substr(i + 1, end - i - 1), where);
+      if (i == 0 && end + 1 == pattern.size()) return value;
+      out += value_text(value);
+      i = end;
+    } else if (c == '}') {
+      throw Error({.where = where, .what = "a template has '}' without '{'", .got = pattern, .fix = "write }} for a brace"});
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string render_text(const std::string& pattern, const Json& row, const std::string& where) {
+  return value_text(render(pattern, row, where));
+}
+
+}  // namespace moebius::eval

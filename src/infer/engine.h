@@ -1,0 +1,35 @@
+// Engine: what generation and scoring need of a model, as a struct of functions over the network's forward passes.
+// In: a Network, which must outlive the engine (tests: a table of bigrams). Out: logits and log-probabilities.
+// Not a second model: there is no arithmetic here.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "model/network.h"
+
+namespace moebius::infer {
+
+// The shape of one position in a cache of keys and values.
+struct CacheShape {
+  i64 layers = 0;
+  i64 row = 0;  // kv_heads * head_dim elements
+  DType dtype = DType::f32;
+};
+
+struct Engine {
+  i64 vocab = 0;
+  i64 positions_max = 0;  // the longest sequence the model was made for
+  CacheShape cache;
+  // As Network::score_pass and Network::logits_pass.
+  std::function<void(const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
+                     std::span<i32> argmax_T)>
+      score;
+  std::function<void(const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV)> logits;
+  // As Network::reserve.
+  std::function<void(i64 rows_max)> reserve;
+};
+
+Engine engine_of(model::Network& network);
+
+}  // namespace moebius::infer

@@ -1,0 +1,267 @@
+// Equalities that must hold to the bit: alone and packed, cached and whole, one thread and many, recorded and replayed.
+#include "model/network.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "model/test_network.h"
+
+namespace moebius::model {
+namespace {
+
+using testing_network::make_batch;
+using testing_network::make_network;
+using testing_network::TestBatch;
+using testing_network::Variant;
+using testing_network::variants;
+
+std::vector<float> scores(Network& network, const TestBatch& batch) {
+  std::vector<float> logprob(batch.token_T.size());
+  network.score_pass(batch.input(), batch.target_T, logprob, {});
+  return logprob;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * 4) == 0;
+}
+
+class Equality : public testing::TestWithParam<Variant> {};
+
+// A document alone scores as it does between others; what stands in one document changes nothing in another.
+TEST_P(Equality, AloneIsPacked) {
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    const auto network = make_network(GetParam().config, compute, false);
+    TestBatch packed = make_batch(GetParam().config.vocab, {9, 21, 6});
+    const std::vector<float> together = scores(*network, packed);
+    for (const Segment& segment : packed.segments) {
+      TestBatch alone;
+      const auto begin = segment.row, end = segment.row + segment.rows;
+      alone.token_T.assign(packed.token_T.begin() + begin, packed.token_T.begin() + end);
+      alone.target_T.assign(packed.target_T.begin() + begin, packed.target_T.begin() + end);
+      alone.segments = {{.row = 0, .rows = segment.rows}};
+      const std::vector<float> expected(together.begin() + begin, together.begin() + end);
+      EXPECT_TRUE(same_bits(scores(*network, alone), expected)) << dtype_name(compute);
+    }
+    TestBatch changed = packed;
+    for (i64 i = 0; i < 9; ++i) changed.token_T[static_cast<std::size_t>(i)] = static_cast<i32>((packed.token_T[static_cast<std::size_t>(i)] + 1) % 37);
+    const std::vector<float> after = scores(*network, changed);
+    EXPECT_FALSE(same_bits(after, together));
+    EXPECT_EQ(std::memcmp(after.data() + 9, together.data() + 9, (after.size() - 9) * 4), 0) << dtype_name(compute);
+  }
+}
+
+// Keys and values of `sequences` sequences.
+struct TestCache {
+  TestCache(const ModelConfig& config, DType compute, i64 sequences, i64 positions)
+      : width(config.attention.kv_heads * config.attention.head_dim), bytes(dtype_bytes(compute)),
+        k(static_cast<std::size_t>(sequences * config.layers * positions * width * bytes)), v(k.size()) {
+    for (i64 s = 0; s < sequences; ++s) {
+      const i64 at = s * config.layers * positions * width * bytes;
+      slots.push_back({k.data() + at, v.data() + at, positions * width, width, 0});
+    }
+  }
+  i64 width, bytes;
+  std::vector<u8> k, v;
+  std::vector<KvSlot> slots;
+};
+
+// Fed piece by piece through a cache, two sequences at a time, every logit is the one of the whole pass.
+TEST_P(Equality, CachedIsWhole) {
+  const ModelConfig& config = GetParam().config;
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    const auto network = make_network(config, compute, false);
+    const i64 length = 11, V = config.vocab;
+    const TestBatch whole = make_batch(V, {length, length});
+    std::vector<i32> all_rows;
+    for (i32 r = 0; r < 2 * length; ++r) all_rows.push_back(r);
+    std::vector<float> expected(static_cast<std::size_t>(2 * length * V));
+    network->logits_pass(whole.input(), all_rows, matrix_of(expected.data(), 2 * length, V));
+    TestCache cache(config, compute, 2, length);
+    for (i64 begin = 0, count = 4; begin < length; begin += count, count = 1) {  // a prompt of four, then one by one
+      TestBatch step;
+      for (i64 s = 0; s < 2; ++s) {
+        step.segments.push_back({.row = s * count, .rows = count, .position = begin, .cache = &cache.slots[static_cast<std::size_t>(s)]});
+        for (i64 i = 0; i < count; ++i) step.token_T.push_back(whole.token_T[static_cast<std::size_t>(s * length + begin + i)]);
+      }
+      const std::vector<i32> last = {static_cast<i32>(count - 1), static_cast<i32>(2 * count - 1)};
+      std::vector<float> logits(static_cast<std::size_t>(2 * V));
+      network->logits_pass(step.input(), last, matrix_of(logits.data(), 2, V));
+      for (i64 s = 0; s < 2; ++s) {
+        const i64 row = s * length + begin + count - 1;
+        EXPECT_EQ(std::memcmp(logits.data() + s * V, expected.data() + row * V, static_cast<std::size_t>(V) * 4), 0)
+            << dtype_name(compute) << " position " << begin + count - 1;
+        cache.slots[static_cast<std::size_t>(s)].positions += count;
+      }
+    }
+  }
+}
+
+TEST_P(Equality, OneThreadIsMany) {
+  const ModelConfig& config = GetParam().config;
+  const TestBatch batch = make_batch(config.vocab, {40, 70, 3, 50});
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    std::vector<std::vector<float>> gradients, losses;
+    for (const int threads : {1, 3}) {
+      parallel_set_threads(threads);
+      const auto network = make_network(config, compute, true);
+      losses.emplace_back(batch.token_T.size());
+      network->train_pass(batch.input(), batch.target_T, 0.1f, 1.0f, losses.back());
+      const Weights& w = network->weights();
+      gradients.emplace_back(w.gradient.f32(), w.gradient.f32() + w.elements);
+    }
+    parallel_set_threads(0);
+    EXPECT_TRUE(same_bits(losses[0], losses[1])) << dtype_name(compute);
+    EXPECT_TRUE(same_bits(gradients[0], gradients[1])) << dtype_name(compute);
+  }
+}
+
+// Training's losses are the scores, to the bit or to rounding of one fused product.
+TEST_P(Equality, TrainedLossIsScore) {
+  const ModelConfig& config = GetParam().config;
+  const auto network = make_network(config, DType::f32, true);
+  const TestBatch batch = make_batch(config.vocab, {12, 8});
+  std::vector<float> loss(batch.token_T.size());
+  const PassResult trained = network->train_pass(batch.input(), batch.target_T, 1, 1, loss);
+  const std::vector<float> logprob = scores(*network, batch);
+  for (std::size_t i = 0; i < loss.size(); ++i) EXPECT_NEAR(loss[i], -logprob[i], 1e-5f);
+  EXPECT_EQ(trained.targets, 18);
+}
+
+TEST_P(Equality, ReplayedIsRecorded) {
+  const ModelConfig& config = GetParam().config;
+  if (config.moe_layers() == 0) return;
+  const auto network = make_network(config, DType::f32, false);
+  const TestBatch batch = make_batch(config.vocab, {10, 10});
+  std::vector<std::vector<i32>> record;
+  network->record_routing(&record);
+  const std::vector<float> first = scores(*network, batch);
+  network->record_routing(nullptr);
+  ASSERT_EQ(static_cast<i64>(record.size()), config.moe_layers());
+  network->replay_routing(&record);
+  EXPECT_TRUE(same_bits(scores(*network, batch), first));
+  for (std::vector<i32>& layer : record) {
+    for (i32& expert : layer) expert = static_cast<i32>((expert + 1) % config.experts.experts);
+  }
+  EXPECT_FALSE(same_bits(scores(*network, batch), first));  // another choice is another result
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, Equality, testing::ValuesIn(variants()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(Network, SteadyStateAllocatesNothing) {
+  for (const Variant& variant : variants()) {
+    const auto network = make_network(variant.config, DType::bf16, true);
+    const TestBatch batch = make_batch(variant.config.vocab, {30, 34});
+    const NetworkInput input = batch.input();
+    std::vector<float> values(64);
+    network->reserve(64);
+    const i64 reserved = buffer_bytes_in_use();
+    network->train_pass(input, batch.target_T, 1, 1, values);
+    network->score_pass(input, batch.target_T, values, {});
+    const i64 buffers = buffer_allocations();
+    for (int i = 0; i < 3; ++i) {
+      network->train_pass(input, batch.target_T, 1, 1, values);
+      network->score_pass(input, batch.target_T, values, {});
+    }
+    EXPECT_EQ(buffer_allocations(), buffers) << variant.name;
+    EXPECT_EQ(buffer_bytes_in_use(), reserved) << variant.name;
+  }
+}
+
+TEST(Network, PlanSaysWhatReserveTakes) {
+  const ModelConfig config = variants().back().config;
+  for (const bool training : {false, true}) {
+    Network network(config, DType::bf16, training);
+    const i64 before = buffer_bytes_in_use();
+    network.reserve(100);
+    EXPECT_EQ(buffer_bytes_in_use() - before, Network::activation_bytes(config, DType::bf16, training, 100));
+    network.reserve(50);
+    EXPECT_EQ(buffer_bytes_in_use() - before, Network::activation_bytes(config, DType::bf16, training, 100));
+  }
+}
+
+// An inference network's plan (layers share one place) gives a training network's scores.
+TEST(Network, InferencePlanIsTrainingPlan) {
+  for (const Variant& variant : variants()) {
+    for (const DType compute : {DType::f32, DType::bf16}) {
+      const auto training = make_network(variant.config, compute, true);
+      Network inference(variant.config, compute, false);
+      for (const Parameter& p : training->weights().parameters) {
+        std::vector<float> rows(static_cast<std::size_t>(p.rows() * p.shape.k));
+        for (i64 copy = 0; copy < p.copies; ++copy) {
+          weights_get_rows(training->weights(), p, copy, 0, p.rows(), rows.data());
+          weights_set_rows(inference.weights(), p, copy, 0, p.rows(), rows.data());
+        }
+      }
+      std::copy(training->selection_bias().begin(), training->selection_bias().end(), inference.selection_bias().begin());
+      const TestBatch batch = make_batch(variant.config.vocab, {12, 30});
+      EXPECT_TRUE(same_bits(scores(*training, batch), scores(inference, batch))) << variant.name;
+    }
+  }
+}
+
+// Softmax before top-k and renormalised is softmax over the chosen (facts: both are Mixtral's).
+TEST(Network, TwoWaysToSayMixtral) {
+  const auto all = variants();
+  const auto before = make_network(all[0].config, DType::f32, false), after = make_network(all[1].config, DType::f32, false);
+  const TestBatch batch = make_batch(37, {20});
+  const std::vector<float> a = scores(*before, batch), b = scores(*after, batch);
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 2e-5f);
+}
+
+TEST(Network, BalancedRouterHasBalanceOne) {
+  const auto network = make_network(testing_network::small_config(), DType::f32, false);
+  for (const Parameter& p : network->weights().parameters) {
+    if (p.kind == ParameterKind::router) std::fill_n(network->weights().master_data(p), p.count, 0.0f);
+  }
+  const TestBatch batch = make_batch(37, {24});
+  const PassResult& result = network->score_pass(batch.input(), batch.target_T, {}, {});
+  for (const LayerRouting& layer : result.layers) {
+    EXPECT_NEAR(layer.balance, 1.0, 1e-6);  // equal probabilities: sum f_i P_i = 1/E whatever the counts
+    EXPECT_NEAR(layer.entropy, std::log(6.0), 1e-6);
+    EXPECT_NEAR(layer.z, std::log(6.0) * std::log(6.0), 1e-5);
+    EXPECT_EQ(layer.count_E[0], 24);  // ties go to the lowest indices
+    EXPECT_EQ(layer.count_E[1], 24);
+    EXPECT_EQ(layer.count_E[2], 0);
+  }
+}
+
+TEST(Network, RefusesForeignTokens) {
+  const auto network = make_network(testing_network::small_config(), DType::f32, false);
+  TestBatch batch = make_batch(37, {4});
+  batch.token_T[2] = 37;
+  EXPECT_THROW(network->score_pass(batch.input(), batch.target_T, {}, {}), Error);
+}
+
+// First values do not depend on threads, and an expert's do not depend on how many others there are.
+TEST(Weights, FirstValues) {
+  ModelConfig small = testing_network::small_config(), large = small;
+  large.experts.experts = 12;
+  parallel_set_threads(1);
+  const auto a = std::make_unique<Network>(small, DType::f32, true);
+  init_weights(a->config(), a->weights(), 11);
+  parallel_set_threads(3);
+  const auto b = std::make_unique<Network>(large, DType::f32, true);
+  init_weights(b->config(), b->weights(), 11);
+  parallel_set_threads(0);
+  const Weights &wa = a->weights(), &wb = b->weights();
+  for (const char* name : {"embedding", "head", "banks.1.up", "banks.1.down", "layers.0.attention.query_key_value"}) {
+    const Parameter &pa = wa.find(name), &pb = wb.find(name);
+    EXPECT_EQ(std::memcmp(wa.master_data(pa), wb.master_data(pb), static_cast<std::size_t>(pa.count) * 4), 0) << name;
+  }
+  double sum = 0, squares = 0;
+  const Parameter& p = wa.find("head");
+  std::vector<float> rows(static_cast<std::size_t>(p.rows() * p.shape.k));
+  weights_get_rows(wa, p, 0, 0, p.rows(), rows.data());
+  for (const float v : rows) sum += v, squares += static_cast<double>(v) * static_cast<double>(v);
+  const double n = static_cast<double>(rows.size());
+  EXPECT_NEAR(sum / n, 0, 4 * 0.2 / std::sqrt(n));
+  EXPECT_NEAR(std::sqrt(squares / n), 0.2, 4 * 0.2 / std::sqrt(2 * n));
+}
+
+}  // namespace
+}  // namespace moebius::model

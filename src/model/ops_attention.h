@@ -1,0 +1,92 @@
+// Block-level operations of attention: norm, query-key-value projection with rotary positions, attention, output
+// projection. Each holds views of what it reads and writes and has its hand-written backward beside its forward.
+// Gradients of the residual stream (dx) and of normalised inputs (dh) are added to; who consumes a dh clears it.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/packed.h"
+#include "model/network.h"
+#include "tensor/view.h"
+
+namespace moebius::model {
+
+// y = RMSNorm(x) * gain
+struct NormOp {
+  Matrix x_TD;
+  const float* gain_D;
+  float epsilon;
+  Matrix y_TD;
+  float* inv_rms_T;
+  Matrix dy_TD;  // cleared after use
+  Matrix dx_TD;
+  float* dgain_D;
+
+  void forward() const;
+  void backward() const;
+};
+
+// qkv = rope(norm(x w^T + bias))
+struct QueryKeyValueOp {
+  const AttentionConfig* config;
+  float epsilon;
+  Matrix x_TD;
+  kernels::PackedWeight w;
+  const float* bias;              // null: none
+  const float *query_gain, *key_gain;  // null: no QK-norm
+  Matrix raw_TC;                  // f32; data null without bias and QK-norm
+  float* inv_rms_qk;
+  Matrix qkv_TC;
+  const i32* position_T;
+  const float* frequency;
+  Matrix dqkv_TC, draw_TC;
+  Matrix dx_TD;
+  float *dw, *dbias, *dquery_gain, *dkey_gain;
+
+  void forward() const;
+  void backward() const;
+
+ private:
+  void normalise() const;
+  void normalise_backward() const;
+};
+
+// out = attention of each segment with itself, or with its cache, to which its keys and values are appended first.
+struct AttentionOp {
+  kernels::AttentionShape shape;
+  i64 layer;
+  Matrix qkv_TC;
+  std::span<const Segment> segments;
+  std::vector<kernels::AttentionSegment>* scratch;  // room for all segments
+  Matrix out_TH;
+  float* lse_TH;
+  Matrix dout_TH, dqkv_TC;
+
+  void forward() const;
+  void backward() const;
+
+ private:
+  void fill_segments() const;
+};
+
+// y = x + mixed w^T
+struct OutputOp {
+  Matrix mixed_TH;
+  kernels::PackedWeight w;
+  Matrix x_TD, y_TD;  // may be the same
+  Matrix dx_TD;       // gradient of y and of x: the residual stream's
+  Matrix dx_compute_TD;
+  Matrix dmixed_TH;
+  float* dw;
+
+  void forward() const;
+  void backward() const;
+};
+
+// dst = src, all rows, f32; nothing when they are the same place.
+void copy_rows(ConstMatrix src, Matrix dst);
+void clear_rows(Matrix m);
+
+}  // namespace moebius::model

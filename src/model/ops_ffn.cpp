@@ -1,0 +1,103 @@
+// Forward and backward of the FFN's operations.
+#include "model/ops_ffn.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "model/ops_attention.h"
+
+namespace moebius::model {
+
+namespace {
+
+constexpr i64 kSigmoidEntropyStride = 16;  // a sigmoid router's entropy wants a logarithm each: look at every 16th token
+
+// The gates that route_forward gives to chosen experts (kernels/routing.h: RouterShape).
+void gates_of_choice(const kernels::RouterShape& shape, const float* logits_E, const float* prob_E, const i32* expert_K,
+                     float* gate_K) {
+  float sum = 0;
+  if (!shape.sigmoid && !shape.softmax_before_top_k) {
+    float largest = logits_E[expert_K[0]];
+    for (i64 j = 1; j < shape.top_k; ++j) largest = std::max(largest, logits_E[expert_K[j]]);
+    for (i64 j = 0; j < shape.top_k; ++j) sum += gate_K[j] = std::exp(logits_E[expert_K[j]] - largest);
+  } else {
+    for (i64 j = 0; j < shape.top_k; ++j) sum += gate_K[j] = prob_E[expert_K[j]];
+    if (!shape.renormalise) sum = 1;
+  }
+  for (i64 j = 0; j < shape.top_k; ++j) gate_K[j] = gate_K[j] / sum * shape.scale;
+}
+
+// Mean entropy of the routers' probabilities in nats. For a softmax it is logsumexp - sum p l, and logsumexp is
+// l_j - ln p_j of any expert j: one logarithm a token.
+double mean_entropy(const kernels::RouterShape& shape, const float* logits_TE, const float* prob_TE,
+                    const kernels::Routing& routing) {
+  double total = 0;
+  i64 seen = 0;
+  const i64 step = shape.sigmoid ? kSigmoidEntropyStride : 1;
+  for (i64 t = 0; t < routing.tokens; t += step, ++seen) {
+    const float* logits = logits_TE + t * shape.experts;
+    const float* prob = prob_TE + t * shape.experts;
+    if (shape.sigmoid) {
+      double sum = 0, weighted = 0;
+      for (i64 e = 0; e < shape.experts; ++e) {
+        const double s = prob[e];
+        sum += s;
+        if (s > 0) weighted += s * std::log(s);
+      }
+      if (sum > 0) total += std::log(sum) - weighted / sum;
+      continue;
+    }
+    const float* top = std::max_element(logits, logits + shape.experts);
+    const i64 j = top - logits;
+    float mean = 0;
+    for (i64 e = 0; e < shape.experts; ++e) mean += prob[e] * (logits[e] - *top);
+    total += -std::log(static_cast<double>(prob[j])) - static_cast<double>(mean);
+  }
+  return seen > 0 ? total / static_cast<double>(seen) : 0;
+}
+
+}  // namespace
+
+void RouteOp::forward() {
+  kernels::route_forward(x_TD, w_ED, shape, bias_E, logits_TE, prob_TE, routing);
+  if (replay_TK != nullptr) replay();
+  kernels::dispatch_tokens(routing);
+  describe();
+}
+
+// Takes the recorded choice; where it is the router's own, the router's own gates stay, to the bit.
+void RouteOp::replay() {
+  const i64 k = shape.top_k;
+  CHECK(static_cast<i64>(replay_TK->size()) == routing.tokens * k, "the recorded routing has this batch's tokens");
+  for (i64 t = 0; t < routing.tokens; ++t) {
+    const i32* recorded = replay_TK->data() + t * k;
+    i32* chosen = routing.expert_TK + t * k;
+    if (std::equal(recorded, recorded + k, chosen)) continue;
+    std::copy(recorded, recorded + k, chosen);
+    gates_of_choice(shape, logits_TE + t * shape.experts, prob_TE + t * shape.experts, chosen, routing.gate_TK + t * k);
+  }
+}
+
+void RouteOp::describe() const {
+  const kernels::RouterLosses values = kernels::router_losses(shape, logits_TE, prob_TE, routing, nullptr, routing.tokens);
+  result->balance = values.balance;
+  result->z = values.z;
+  result->entropy = mean_entropy(shape, logits_TE, prob_TE, routing);
+  for (i64 e = 0; e < shape.experts; ++e) result->count_E[static_cast<std::size_t>(e)] = routing.expert_rows(e);
+}
+
+void RouteOp::backward() const {
+  kernels::route_backward(x_TD, w_ED, shape, logits_TE, prob_TE, routing, dgate_TK, losses, dlogits_TE, dw_ED, dx_TD);
+}
+
+void ExpertsOp::forward() const {
+  copy_rows(residual_TD, y_TD);
+  kernels::experts_forward(x_TD, routing, bank, saved, out_RD, y_TD);
+}
+
+void ExpertsOp::backward() const {
+  kernels::experts_backward(dy_TD, x_TD, routing, bank, saved, scratch, dx_TD, dgate_TK, dup, ddown);
+}
+
+}  // namespace moebius::model

@@ -1,0 +1,52 @@
+// Block-level operations of the FFN: route (with dispatch), experts (compute and combine), and the record of what a
+// router did. A dense FFN and shared experts are ExpertsOp with one expert that every token uses.
+#pragma once
+
+#include <vector>
+
+#include "kernels/experts.h"
+#include "kernels/routing.h"
+#include "model/network.h"
+
+namespace moebius::model {
+
+// From the router's input to a Routing.
+struct RouteOp {
+  kernels::RouterShape shape;
+  Matrix x_TD;               // this layer's FFN input, or with pre-gating that of the layer before
+  const float* w_ED;
+  const float* bias_E;       // selection bias; null: none
+  float *logits_TE, *prob_TE;
+  kernels::Routing routing;
+  kernels::RouterLossGradients losses;
+  const std::vector<i32>* replay_TK;  // null: choose
+  LayerRouting* result;
+  float *dgate_TK, *dlogits_TE, *dw_ED;
+  Matrix dx_TD;
+
+  void forward();
+  void backward() const;
+
+ private:
+  void replay();
+  void describe() const;
+};
+
+// y = x_residual + experts(x); y may be the residual itself.
+struct ExpertsOp {
+  Matrix x_TD;
+  kernels::Routing routing;
+  kernels::ExpertBank bank;
+  kernels::ExpertSaved saved;
+  Matrix out_RD;
+  Matrix residual_TD, y_TD;
+  Matrix dy_TD;              // gradient of y: the residual stream's, which it leaves as it is
+  Matrix dx_TD;
+  kernels::ExpertBackwardScratch scratch;
+  float *dgate_TK, *dup, *ddown;
+
+  void forward() const;
+  void backward() const;
+};
+
+}  // namespace moebius::model

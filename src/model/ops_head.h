@@ -1,0 +1,34 @@
+// Block-level operations at both ends: embedding, and head with the cross-entropy.
+#pragma once
+
+#include "kernels/head.h"
+#include "tensor/view.h"
+
+namespace moebius::model {
+
+struct EmbeddingOp {
+  const float* table_VD;
+  const i32* token_T;
+  Matrix x_TD;
+  Matrix dx_TD;
+  float* dtable_VD;
+
+  void forward() const { kernels::embedding_forward(table_VD, token_T, x_TD); }
+  void backward() const { kernels::embedding_backward(token_T, dx_TD, dtable_VD); }
+};
+
+// Forward and backward are one product: the logits never exist, so the gradient is made at once.
+struct HeadOp {
+  Matrix x_TD;
+  kernels::PackedWeight w;
+  const i32* target_T;
+  float scale;
+  float* loss_T;
+  Matrix dx_TD;
+  float* dw;
+
+  void forward() const { kernels::head_loss(x_TD, w, target_T, scale, loss_T, dx_TD, dw); }
+  void backward() const {}
+};
+
+}  // namespace moebius::model

@@ -1,0 +1,135 @@
+// Derived numbers of one configuration.
+#include "plan/plan.h"
+
+#include <fmt/format.h>
+
+#include "base/units.h"
+#include "model/network.h"
+
+namespace moebius::plan {
+
+namespace {
+
+constexpr i64 kOptimalSparsityTokens = 125002842112;  // 29,803 steps of 1024 sequences of 4096
+
+bool in_family(const std::string& name) { return name.rfind("optimal-sparsity-", 0) == 0; }
+
+TrainingMemory training_memory(const Plan& plan, const PlanOptions& options) {
+  const double parameters = static_cast<double>(plan.counts.parameters_total);
+  TrainingMemory memory;
+  memory.copy = options.precision == "bf16" ? 2 * parameters : 0;
+  memory.master = 4 * parameters;
+  memory.moments = 8 * parameters;
+  memory.gradient = 4 * parameters;
+  const DType compute = options.precision == "bf16" ? DType::bf16 : DType::f32;
+  memory.activations = static_cast<double>(
+      model::Network::activation_bytes(plan.config, compute, true, options.micro_batch_tokens));
+  return memory;
+}
+
+}  // namespace
+
+void PlanOptions::describe(OptionList& options) {
+  options.add("preset", &preset, "a model by name; the same as the first word", {.unit = "NAME"});
+  options.add("tokens", &tokens, "training tokens; 0: the family's own budget", {.unit = "N", .min = 0});
+  options.add("sequence", &sequence, "tokens of a sequence; 0: the model's longest", {.unit = "N", .min = 0, .max = 1 << 24});
+  options.add("micro-batch-tokens", &micro_batch_tokens, "tokens of one pass", {.unit = "N", .min = 1, .max = 1 << 24});
+  options.add("precision", &precision, "of storage and products", {.choices = {"bf16", "f32"}});
+  options.add("list", &list, "print the presets' names");
+}
+
+Plan make_plan(const model::ModelConfig& config, const PlanOptions& options) {
+  Plan plan;
+  plan.config = config;
+  plan.sequence = options.sequence > 0 ? options.sequence : config.sequence_max;
+  plan.counts = model::count_model(config, plan.sequence);
+  plan.tokens = options.tokens > 0 ? options.tokens : in_family(config.name) ? kOptimalSparsityTokens : 0;
+  const double total = static_cast<double>(plan.counts.parameters_total);
+  plan.tpp = static_cast<double>(plan.tokens) / total;
+  if (config.moe_layers() > 0) {
+    plan.sparsity = 1.0 - static_cast<double>(config.experts.top_k) / static_cast<double>(config.experts.experts);
+  }
+  plan.memory = training_memory(plan, options);
+  plan.checkpoint_bytes = (options.precision == "bf16" ? 2 : 4) * total;
+  plan.checkpoint_training_bytes = plan.checkpoint_bytes + 12 * total;  // master and two moments
+  return plan;
+}
+
+Json plan_to_json(const Plan& plan) {
+  const model::ModelCounts& counts = plan.counts;
+  const double tokens = static_cast<double>(plan.tokens);
+  Json memory = Json::object({{"copy_bytes", plan.memory.copy},
+                              {"master_bytes", plan.memory.master},
+                              {"moments_bytes", plan.memory.moments},
+                              {"gradient_bytes", plan.memory.gradient},
+                              {"activation_bytes", plan.memory.activations},
+                              {"total_bytes", plan.memory.total()}});
+  Json json = Json::object({{"name", plan.config.name},
+                            {"parameters_total", counts.parameters_total},
+                            {"parameters_active", counts.parameters_active},
+                            {"parameters_active_router", counts.parameters_active_router},
+                            {"parameters_active_non_embedding", counts.parameters_active - 2 * counts.parameters_embedding},
+                            {"parameters_embedding", counts.parameters_embedding},
+                            {"flops_per_token_megatron", counts.flops_per_token_megatron},
+                            {"flops_per_token_6n", counts.flops_per_token_6n},
+                            {"flops_per_token_mfu", counts.flops_per_token_mfu},
+                            {"sequence", plan.sequence},
+                            {"sparsity", plan.sparsity},
+                            {"tokens", plan.tokens},
+                            {"tpp", plan.tpp},
+                            {"flops_megatron", counts.flops_per_token_megatron * tokens},
+                            {"flops_6n", counts.flops_per_token_6n * tokens},
+                            {"training_memory", memory},
+                            {"checkpoint_bytes", plan.checkpoint_bytes},
+                            {"checkpoint_training_bytes", plan.checkpoint_training_bytes},
+                            {"weight_bytes_per_decoded_token", counts.weight_bytes_per_decoded_token},
+                            {"kv_bytes_per_position", counts.kv_bytes_per_position}});
+  if (in_family(plan.config.name)) json.set("label", model::optimal_sparsity_label(plan.config));
+  json.set("config", plan.config.to_json());
+  return json;
+}
+
+std::string plan_to_text(const Plan& plan) {
+  const model::ModelConfig& config = plan.config;
+  const model::ModelCounts& counts = plan.counts;
+  std::string text;
+  const auto row = [&](const char* what, const std::string& value, const std::string& note = "") {
+    text += fmt::format("{:<28} {:>22}  {}\n", what, value, note);
+  };
+  const auto flops = [](double value) { return fmt::format("{:.6e}", value); };
+  text += fmt::format("{}\n", in_family(config.name) ? model::optimal_sparsity_label(config)
+                              : config.name.empty()  ? "model"
+                                                     : config.name);
+  row("layers x width", fmt::format("{} x {}", config.layers, config.d_model));
+  if (config.moe_layers() > 0) {
+    row("experts", fmt::format("E {}, top-k {}, F {}", config.experts.experts, config.experts.top_k, config.experts.width));
+    row("sparsity", fmt::format("{:.6g}", plan.sparsity), "1 - k/E");
+  } else {
+    row("dense FFN", fmt::format("F {}", config.experts.dense_width));
+  }
+  row("parameters, total", format_exact(counts.parameters_total));
+  row("parameters, active", format_exact(counts.parameters_active), "without the router, as published names count");
+  row("  with the router", format_exact(counts.parameters_active_router));
+  row("  without embeddings", format_exact(counts.parameters_active - 2 * counts.parameters_embedding));
+  row("FLOPs per token, Megatron", flops(counts.flops_per_token_megatron),
+      fmt::format("full attention over {} tokens, head", plan.sequence));
+  row("FLOPs per token, 6N", flops(counts.flops_per_token_6n), "6 * active");
+  row("FLOPs per token, MFU", flops(counts.flops_per_token_mfu), "linear and head, causal attention");
+  if (plan.tokens > 0) {
+    row("training tokens", format_exact(plan.tokens));
+    row("TPP", fmt::format("{:.2f}", plan.tpp), "tokens / total parameters");
+    row("training FLOPs, Megatron", fmt::format("{:.4e}", counts.flops_per_token_megatron * static_cast<double>(plan.tokens)));
+    row("training FLOPs, 6N", fmt::format("{:.4e}", counts.flops_per_token_6n * static_cast<double>(plan.tokens)));
+  }
+  row("training memory", format_bytes(plan.memory.total()),
+      fmt::format("copy {} + master {} + moments {} + gradient {} + activations {}", format_bytes(plan.memory.copy),
+                  format_bytes(plan.memory.master), format_bytes(plan.memory.moments), format_bytes(plan.memory.gradient),
+                  format_bytes(plan.memory.activations)));
+  row("checkpoint", format_bytes(plan.checkpoint_bytes),
+      fmt::format("while training {}", format_bytes(plan.checkpoint_training_bytes)));
+  row("bytes per decoded token", format_bytes(counts.weight_bytes_per_decoded_token),
+      fmt::format("weights in bf16; and {} for each position of the cache", format_bytes(counts.kv_bytes_per_position)));
+  return text;
+}
+
+}  // namespace moebius::plan

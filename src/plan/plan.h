@@ -1,0 +1,52 @@
+// What a model costs before it is trained: parameters, FLOPs, tokens per parameter, memory, bytes per decoded token.
+// In: a resolved ModelConfig, a token budget. Out: exact numbers, as text and as JSON. Formulas: docs/plan.md.
+// Not for time on a machine: that needs a measured rate (study).
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "base/options.h"
+#include "model/config.h"
+#include "tensor/dtype.h"
+
+namespace moebius::plan {
+
+struct PlanOptions {
+  std::string preset;             // empty: the model is given by flags alone
+  i64 tokens = 0;                 // training tokens; 0: the family's own budget, if it has one
+  i64 sequence = 0;               // tokens of a sequence, for attention's FLOPs; 0: the model's longest
+  i64 micro_batch_tokens = 4096;  // rows of one forward and backward pass
+  std::string precision = "bf16"; // bf16, f32
+  bool list = false;              // print the presets' names
+  void describe(OptionList& list);
+};
+
+// Bytes that training holds at once.
+struct TrainingMemory {
+  double copy = 0;         // compute copy of the weights (bf16; none in f32)
+  double master = 0;       // f32
+  double moments = 0;      // two, f32
+  double gradient = 0;     // f32
+  double activations = 0;  // of one micro-batch
+  double total() const { return copy + master + moments + gradient + activations; }
+};
+
+struct Plan {
+  model::ModelConfig config;
+  model::ModelCounts counts;
+  i64 tokens = 0, sequence = 0;
+  double tpp = 0;       // tokens / total parameters
+  double sparsity = 0;  // 1 - k / E; 0 for a dense model
+  TrainingMemory memory;
+  double checkpoint_bytes = 0;           // model.safetensors
+  double checkpoint_training_bytes = 0;  // with the optimiser's state
+};
+
+// The model that the options name, with the changes that `overrides` (keys of ModelConfig::describe) makes, resolved.
+Plan make_plan(const model::ModelConfig& config, const PlanOptions& options);
+
+Json plan_to_json(const Plan& plan);
+std::string plan_to_text(const Plan& plan);
+
+}  // namespace moebius::plan

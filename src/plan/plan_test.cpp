@@ -1,0 +1,54 @@
+// The plan's numbers and the stage's output and errors.
+#include "plan/plan.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/stage.h"
+#include "plan/run_plan.h"
+
+namespace moebius::plan {
+namespace {
+
+Json planned(const std::vector<std::string>& words) {
+  testing::internal::CaptureStdout();
+  const int code = run_plan(words);
+  const std::string out = testing::internal::GetCapturedStdout();
+  EXPECT_EQ(code, 0);
+  return Json::parse(out, "plan --json");
+}
+
+TEST(Plan, FamilyMemberAsJson) {
+  const Json json = planned({"optimal-sparsity-d512-E64-k2", "--json"});
+  EXPECT_EQ(json.at("parameters_total").as_int(), 1729905152);
+  EXPECT_EQ(json.at("parameters_active").as_int(), 169099776);
+  EXPECT_DOUBLE_EQ(json.at("flops_per_token_6n").as_double(), 6.0 * 169099776);
+  EXPECT_NEAR(json.at("flops_per_token_megatron").as_double(), 1.111228e9, 500);
+  EXPECT_NEAR(json.at("tpp").as_double(), 72.26, 0.005);
+  EXPECT_DOUBLE_EQ(json.at("sparsity").as_double(), 0.96875);
+  EXPECT_EQ(json.at("label").as_string(), "optimal-sparsity-math-d512-E64-k2-1.7B-A170M");
+  EXPECT_DOUBLE_EQ(json.at("checkpoint_bytes").as_double(), 2.0 * 1729905152);
+}
+
+TEST(Plan, FlagsChangeAPreset) {
+  const Json json = planned({"mixtral-8x7b", "--experts", "16", "--tokens", "1T", "--json"});
+  EXPECT_EQ(json.at("config").at("experts").as_int(), 16);
+  EXPECT_EQ(json.at("config").at("layers").as_int(), 32);
+  EXPECT_EQ(json.at("tokens").as_int(), 1000000000000);
+}
+
+TEST(Plan, TextNamesTheNumbers) {
+  testing::internal::CaptureStdout();
+  run_plan({"olmoe-1b-7b"});
+  const std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_NE(text.find("6,919,161,856"), std::string::npos) << text;
+}
+
+TEST(Plan, Errors) {
+  EXPECT_THROW(run_plan({"mixtrall-8x7b"}), Error);
+  EXPECT_THROW(run_plan({"--expets", "8"}), Error);
+  EXPECT_THROW(run_plan({"--heads", "5"}), Error);
+}
+
+}  // namespace
+}  // namespace moebius::plan

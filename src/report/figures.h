@@ -1,0 +1,74 @@
+// The figures of a report as data: panels of series of points with intervals, and the same as CSV.
+// In: StudyRecords; out: Figures, which html.h turns into JSON for the page and run_report writes to figures/NAME.csv.
+// How they are drawn is page/page.js; what they show is decided here.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/metrics.h"
+#include "report/statistics.h"
+
+namespace moebius::report {
+
+struct FigurePoint {
+  double x = 0, y = 0;
+  double low = kUnknown, high = kUnknown;  // 95 % interval of y
+  std::string label = {};                  // short, drawn beside the point
+};
+
+struct Series {
+  std::string name = {};
+  std::string group = {};  // series of one group share one entry in the legend (the seeds of a configuration)
+  i64 style = 0;           // marker, dash and colour: equal style, equal look in all figures
+  bool line = true;        // joined by a line
+  bool marker = true;
+  std::vector<FigurePoint> points = {};
+};
+
+// A horizontal line, such as chance.
+struct Rule {
+  double y = 0;
+  std::string label = {};
+};
+
+// What a panel shows for one choice of its selector.
+struct View {
+  std::string name = {};
+  std::string y_label = {};
+  std::vector<Series> series = {};
+  std::vector<Rule> rules = {};
+};
+
+struct Panel {
+  std::string title = {};
+  std::string x_label = {};
+  bool x_log = false, y_log = false, bars = false;
+  std::string selector = {};  // panels of one figure with the same selector change their view together; empty: one view
+  std::vector<View> views = {};
+};
+
+// Expert load of one run: one row a layer, one cell an expert, as multiples of the mean.
+struct HeatStrip {
+  std::string run = {};
+  std::vector<std::vector<double>> layers = {};
+};
+
+struct Figure {
+  std::string id = {};  // figures/ID.csv
+  std::string title = {};
+  std::string caption = {};
+  std::vector<Panel> panels = {};
+  std::vector<HeatStrip> strips = {};
+  std::string csv = {};
+};
+
+// The figures for which there are numbers, in the report's order.
+std::vector<Figure> figures_build(const StudyRecords& study);
+Json figure_json(const Figure& figure);
+
+// One CSV field, quoted where needed.
+std::string csv_field(const std::string& text);
+std::string csv_number(double value);  // empty for NaN
+
+}  // namespace moebius::report

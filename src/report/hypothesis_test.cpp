@@ -1,0 +1,175 @@
+// Tests of verdicts on studies with planted effects, and of the errors for hypotheses that make no sense.
+#include "report/hypothesis.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "report/study_fake.h"
+
+namespace moebius::report {
+namespace {
+
+Json monotone(const std::string& y, const std::string& direction) {
+  return Json::object({{"id", "h"},
+                       {"text", "a claim"},
+                       {"kind", "monotone"},
+                       {"x", "parameters_total"},
+                       {"y", y},
+                       {"direction", direction},
+                       {"where", Json::object({{"top_k", 2}})}});
+}
+
+HypothesisResult tested(FakeStudy fake, Json hypothesis) {
+  fake.folder = testing::TempDir() + "report_hypothesis_study";
+  fake.hypotheses.push_back(std::move(hypothesis));
+  fake_study_write(fake);
+  const StudyRecords study = study_load(fake.folder);
+  return hypothesis_test(study, hypotheses_parse(study).at(0), 0);
+}
+
+TEST(Hypothesis, PlantedTrendIsSupportedAndItsOppositeRefuted) {
+  const HypothesisResult fair = tested({}, monotone("eval.heldout.wikipedia.bits_per_byte", "decrease"));
+  EXPECT_EQ(fair.verdict, Verdict::supported);
+  EXPECT_NEAR(fair.effect.estimate, -0.03, 0.01);
+  EXPECT_LT(fair.effect.high, 0);
+  EXPECT_EQ(fair.configurations, 3);
+  EXPECT_EQ(fair.seeds, 3);
+  EXPECT_EQ(tested({}, monotone("eval.heldout.wikipedia.bits_per_byte", "increase")).verdict, Verdict::refuted);
+  EXPECT_EQ(tested({}, monotone("eval.facts.all.acc", "increase")).verdict, Verdict::supported);
+}
+
+TEST(Hypothesis, NoiseIsUnresolved) {
+  const HypothesisResult result =
+      tested({.loss_slope = 0, .seed_noise = 0.02}, monotone("train.loss_final", "decrease"));
+  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  EXPECT_LE(result.effect.low, 0);
+  EXPECT_GE(result.effect.high, 0);
+}
+
+TEST(Hypothesis, OneSeedIsUnresolvedHoweverLargeTheEffect) {
+  const HypothesisResult result = tested({.seeds = 1, .loss_slope = -0.5}, monotone("eval.facts.all.acc", "increase"));
+  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  EXPECT_NE(result.reason.find("one seed"), std::string::npos);
+  EXPECT_TRUE(result.effect.known());  // the items' interval is shown all the same
+  EXPECT_GT(result.effect.low, 0);
+  EXPECT_EQ(tested({.seeds = 2}, monotone("eval.facts.all.acc", "increase")).verdict, Verdict::unresolved);
+}
+
+TEST(Hypothesis, MissingRunsForbidAVerdict) {
+  const HypothesisResult result = tested({.runs_written = 10}, monotone("eval.facts.all.acc", "increase"));
+  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  EXPECT_NE(result.reason.find("2 of its 9 runs lack"), std::string::npos) << result.reason;
+}
+
+TEST(Hypothesis, ScoresAtChanceForbidAVerdict) {
+  const HypothesisResult result = tested({}, monotone("eval.gsm8k.all.acc", "increase"));
+  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  EXPECT_NE(result.reason.find("above chance"), std::string::npos);
+}
+
+TEST(Hypothesis, DifferencesAndEquality) {
+  const Json dense = Json::object({{"dense", true}}), sparse = Json::object({{"experts", 128}});
+  const auto claim = [&](const std::string& kind, const std::string& y) {
+    return Json::object({{"id", "d"}, {"text", "t"}, {"kind", kind}, {"y", y}, {"a", dense}, {"b", sparse}});
+  };
+  Json difference = claim("difference", "eval.facts.all.acc");
+  difference.set("direction", "increase");
+  EXPECT_EQ(tested({}, difference).verdict, Verdict::supported);
+  Json equal = claim("equal", "eval.facts.all.acc");
+  equal.set("margin", 0.02);
+  EXPECT_EQ(tested({}, equal).verdict, Verdict::refuted);
+  equal.set("margin", 1.0);
+  EXPECT_EQ(tested({}, equal).verdict, Verdict::supported);
+}
+
+TEST(Hypothesis, CorrelationAndFilters) {
+  Json claim = Json::object({{"id", "c"},
+                             {"text", "t"},
+                             {"kind", "correlation"},
+                             {"x", "train.loss_final"},
+                             {"y", "eval.facts.all.acc"},
+                             {"direction", "decrease"}});
+  EXPECT_EQ(tested({}, claim).verdict, Verdict::supported);
+  claim.set("where", Json::object({{"experts", Json::object({{"min", 8}, {"max", 32}})}, {"dense", false}}));
+  const HypothesisResult five = tested({}, claim);
+  EXPECT_EQ(five.configurations, 5);
+  claim.set("where", Json::object({{"experts", 128}}));
+  EXPECT_EQ(tested({}, claim).reason, "a correlation needs five configurations");
+}
+
+// A turning point: values of a parabola in log2 x with its maximum at x = 2^3.
+std::vector<Group> parabola_groups(double bend, double noise) {
+  Rng rng(2, RngStream::test);
+  std::vector<Group> groups;
+  for (int x = 0; x < 7; ++x) {
+    Group group;
+    for (int seed = 0; seed < 3; ++seed) {
+      group.push_back({static_cast<double>(x), bend * (x - 3) * (x - 3) + noise * rng.next_normal()});
+    }
+    groups.push_back(group);
+  }
+  return groups;
+}
+
+TEST(Hypothesis, PeakIsFoundWhereItStands) {
+  StudyRecords study;
+  study.is_study = true;
+  study.study = Json::object();
+  const auto groups = parabola_groups(-0.05, 0.01);
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    for (const Value& value : groups[g]) {
+      RunRecords run;
+      run.name = run.model = "m" + std::to_string(g);
+      run.status = RunStatus::done;
+      run.planned = Json::object();
+      run.run = Json::object({{"tpp", std::exp2(value.x)}, {"config", Json::object({{"experts", 8}})}});
+      run.train_end = Json::object({{"score", value.y}});
+      study.runs.push_back(std::move(run));
+    }
+  }
+  Hypothesis h{.id = "p", .text = "t", .kind = "peak", .direction = "maximum", .x = "tpp", .y = "train.score"};
+  h.where = h.a = h.b = Json::object();
+  const HypothesisResult result = hypothesis_test(study, h, 0);
+  EXPECT_EQ(result.verdict, Verdict::supported) << result.reason;
+  EXPECT_NEAR(result.effect.estimate, 8, 0.5);
+  h.direction = "minimum";
+  EXPECT_EQ(hypothesis_test(study, h, 0).verdict, Verdict::refuted);
+  // The same turning point is no monotone trend, whatever the slope says.
+  h.kind = "monotone";
+  h.direction = "increase";
+  h.where = Json::object({{"tpp", Json::object({{"max", 40}})}});
+  const HypothesisResult slope = hypothesis_test(study, h, 0);
+  EXPECT_EQ(slope.verdict, Verdict::refuted) << slope.reason;
+  EXPECT_NE(slope.reason.find("not monotone"), std::string::npos) << slope.reason;
+}
+
+void expect_error(Json hypothesis, const std::string& wanted) {
+  try {
+    tested({.seeds = 1}, std::move(hypothesis));
+    FAIL() << "no error; wanted " << wanted;
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find(wanted), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("hypothesis h"), std::string::npos) << e.what();
+  }
+}
+
+TEST(Hypothesis, ErrorsNameTheFault) {
+  Json wrong = monotone("train.loss_final", "decrease");
+  wrong.set("kind", "monotonous");
+  expect_error(wrong, "did you mean 'monotone'");
+  wrong = monotone("train.loss_final", "down");
+  expect_error(wrong, "one of: increase, decrease");
+  wrong = monotone("train.loss_final", "decrease");
+  wrong.set("wher", 1);
+  expect_error(wrong, "did you mean 'where'");
+  wrong = monotone("eval.facts", "decrease");
+  expect_error(wrong, "names no metric");
+  wrong = monotone("train.loss_final", "decrease");
+  wrong.set("where", Json::object({{"topk", 2}}));
+  expect_error(wrong, "did you mean 'top_k'");
+  wrong = Json::object({{"id", "h"}, {"text", "t"}, {"kind", "monotone"}, {"x", "tpp"}, {"direction", "increase"}});
+  expect_error(wrong, "'y' is missing");
+}
+
+}  // namespace
+}  // namespace moebius::report

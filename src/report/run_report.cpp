@@ -1,0 +1,156 @@
+// The stage's table of contents: load, test, draw, write.
+#include "report/run_report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/stage.h"
+#include "report/html.h"
+
+namespace moebius::report {
+
+namespace {
+
+StageHelp report_help() {
+  StageHelp help;
+  help.name = "report";
+  help.summary = "make a self-contained page and CSVs from the records of a study or of a run";
+  help.usage = "moebius report FOLDER [--out FILE] [options]";
+  help.reads = "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl (or one run's records.jsonl)";
+  help.writes = "FOLDER/report.html, FOLDER/figures/*.csv";
+  help.json_keys =
+      "report (path), figures_folder, figures [{id, title, csv}], hypotheses [{id, verdict, effect, low, high, "
+      "reason}], runs_done, "
+      "runs_missing [], summary {done, shows, shows_not}";
+  help.examples = "  moebius report runs/quick\n  moebius report runs/quick --out quick.html --json";
+  return help;
+}
+
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+std::vector<HypothesisResult> hypotheses_test(const StudyRecords& study) {
+  std::vector<HypothesisResult> results;
+  for (const Hypothesis& hypothesis : hypotheses_parse(study)) {
+    results.push_back(hypothesis_test(study, hypothesis, results.size()));
+  }
+  return results;
+}
+
+struct Paths {
+  std::string page, figures;
+};
+
+Paths paths_of(const std::string& folder, const ReportOptions& options) {
+  Paths paths{options.out.empty() ? path_join(folder, "report.html") : options.out, options.figures};
+  if (paths.figures.empty()) {
+    const std::size_t slash = paths.page.rfind('/');
+    paths.figures = slash == std::string::npos ? "figures" : path_join(paths.page.substr(0, slash), "figures");
+  }
+  return paths;
+}
+
+Json result_of(const StudyRecords& study, const Summary& summary, const std::vector<HypothesisResult>& verdicts,
+               const std::vector<Figure>& figures, const Paths& paths) {
+  Json drawn = Json::array(), tested = Json::array(), missing = Json::array();
+  for (const Figure& figure : figures) {
+    drawn.push_back(Json::object(
+        {{"id", figure.id}, {"title", figure.title}, {"csv", path_join(paths.figures, figure.id + ".csv")}}));
+  }
+  for (const HypothesisResult& result : verdicts) {
+    tested.push_back(Json::object({{"id", result.hypothesis.id},
+                                   {"verdict", verdict_name(result.verdict)},
+                                   {"effect", number_or_null(result.effect.estimate)},
+                                   {"low", number_or_null(result.effect.low)},
+                                   {"high", number_or_null(result.effect.high)},
+                                   {"effect_name", result.effect_name},
+                                   {"reason", result.reason}}));
+  }
+  i64 done = 0;
+  for (const RunRecords& run : study.runs) {
+    done += run.status == RunStatus::done ? 1 : 0;
+    if (run.status != RunStatus::done) missing.push_back(run.name);
+  }
+  return Json::object({{"report", paths.page},
+                       {"figures_folder", paths.figures},
+                       {"figures", std::move(drawn)},
+                       {"hypotheses", std::move(tested)},
+                       {"runs_done", done},
+                       {"runs_missing", std::move(missing)},
+                       {"summary", Json::object({{"done", Json(summary.done)},
+                                                 {"shows", Json(summary.shows)},
+                                                 {"shows_not", Json(summary.shows_not)}})}});
+}
+
+std::string text_of(const Json& result) {
+  std::string text;
+  for (const char* part : {"done", "shows", "shows_not"}) {
+    text += fmt::format("{}\n", part == std::string("done")    ? "What was done"
+                                : part == std::string("shows") ? "What the numbers show"
+                                                               : "What they do not show");
+    for (const Json& sentence : result.at("summary").at(part).as_array()) text += "  - " + sentence.as_string() + "\n";
+  }
+  for (const Json& one : result.at("hypotheses").as_array()) {
+    text += fmt::format("{:<11} {}: {}\n", one.at("verdict").as_string(), one.at("id").as_string(),
+                        one.at("reason").as_string());
+  }
+  return text + fmt::format("\nreport: {}\nCSVs:   {}\n", result.at("report").as_string(),
+                            result.at("figures_folder").as_string());
+}
+
+}  // namespace
+
+void ReportOptions::describe(OptionList& list) {
+  list.add("out", &out, "the page to write; empty: FOLDER/report.html", {.unit = "FILE"});
+  list.add("figures", &figures, "folder for the CSVs; empty: figures beside the page", {.unit = "FOLDER"});
+}
+
+Json report_write(const std::string& folder, const ReportOptions& options) {
+  const StudyRecords study = study_load(folder);
+  for (const RunRecords& run : study.runs) {
+    if (run.status == RunStatus::broken) log_warning("left out: " + run.problem);
+  }
+  const std::vector<HypothesisResult> verdicts = hypotheses_test(study);
+  const Summary summary = summary_build(study, verdicts);
+  const std::vector<Figure> figures = figures_build(study);
+  const Paths paths = paths_of(folder, options);
+  folder_make(paths.figures);
+  for (const Figure& figure : figures) file_write_atomic(path_join(paths.figures, figure.id + ".csv"), figure.csv);
+  file_write_atomic(path_join(paths.figures, "runs.csv"), runs_csv(study));
+  file_write_atomic(path_join(paths.figures, "scores.csv"), scores_csv(study));
+  file_write_atomic(paths.page, html_page(study, summary, verdicts, figures));
+  return result_of(study, summary, verdicts, figures, paths);
+}
+
+int run_report(const std::vector<std::string>& words) {
+  ReportOptions options;
+  OptionList list;
+  options.describe(list);
+  std::vector<std::string> positional;
+  const StageCommon common = stage_parse(report_help(), list, words, &positional, 1);
+  if (positional.empty()) {
+    throw Error({.where = "moebius report",
+                 .what = "no folder is given",
+                 .wanted = "the folder of a study or of one run",
+                 .fix = "like: moebius report runs/quick"});
+  }
+  if (common.dry_run) {
+    const StudyRecords study = study_load(positional[0]);
+    const Paths paths = paths_of(positional[0], options);
+    const Json plan = Json::object({{"options", list.to_json()},
+                                    {"report", paths.page},
+                                    {"figures_folder", paths.figures},
+                                    {"runs", static_cast<i64>(study.runs.size())},
+                                    {"runs_with_data", static_cast<i64>(study.main_runs().size())}});
+    stage_print(common, plan, plan.dump(2) + "\n");
+    return 0;
+  }
+  const Json result = report_write(positional[0], options);
+  stage_print(common, result, text_of(result));
+  return 0;
+}
+
+}  // namespace moebius::report

@@ -1,0 +1,73 @@
+// The statistics behind verdicts and error bars: means, slopes, rank correlation, bootstrap intervals.
+// In: measured values with item-level standard errors, grouped by configuration; out: an estimate and its 95 %
+// interval. Deterministic: the bootstrap draws from base/rng.h. Knows nothing of records or pages.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "report/records_load.h"
+
+namespace moebius::report {
+
+// One run as a test sees it. Standard errors (over items) that are unknown are NaN and count as 0.
+struct Value {
+  double x = 0, y = 0;
+  double x_se = kUnknown, y_se = kUnknown;
+};
+// The seeds of one configuration.
+using Group = std::vector<Value>;
+
+struct Interval {
+  double estimate = kUnknown, low = kUnknown, high = kUnknown;
+  bool known() const { return low == low && high == high; }
+  bool above(double bound) const { return known() && low > bound; }
+  bool below(double bound) const { return known() && high < bound; }
+};
+
+double mean_of(const std::vector<double>& values);
+// Sample standard deviation (n - 1); NaN for fewer than two.
+double deviation_of(const std::vector<double>& values);
+// Two-sided 95 % point of Student's t; 1.96 for df <= 0 (no degrees of freedom: the normal law of the items).
+double student_t95(i64 df);
+
+// A mean over seeds with its 95 % interval: Student's t over the seeds when there are two or more, else 1.96 standard
+// errors over items, else none.
+enum class IntervalKind { seeds, items, none };
+struct SeedMean {
+  Interval interval;
+  IntervalKind kind = IntervalKind::none;
+};
+SeedMean seed_mean(const std::vector<double>& values, const std::vector<double>& item_se);
+
+// The difference of two configurations' means (b - a) with its 95 % interval, by the same rule: Student's t over seeds
+// when both have two or more, else the items' standard errors, else unknown.
+Interval difference_of(const std::vector<double>& a, const std::vector<double>& a_se, const std::vector<double>& b,
+                       const std::vector<double>& b_se);
+
+// Least squares; NaN when x does not vary.
+double slope_of(const std::vector<double>& x, const std::vector<double>& y);
+struct Parabola {
+  double curvature = kUnknown;  // y = a + b u + curvature u^2, u = x - mean(x)
+  double slope = kUnknown;      // b
+  double center = 0;            // mean(x)
+  double slope_at(double x) const { return slope + 2 * curvature * (x - center); }
+  double vertex() const { return center - slope / (2 * curvature); }
+};
+Parabola parabola_of(const std::vector<double>& x, const std::vector<double>& y);
+// Spearman's rank correlation, ties at their mean rank; NaN when a side does not vary.
+double spearman_of(const std::vector<double>& x, const std::vector<double>& y);
+
+// A statistic of the configurations' means.
+using Statistic = std::function<double(const std::vector<double>& x, const std::vector<double>& y)>;
+
+// Bootstrap interval of `statistic` over the configurations' means. Each of `kReplicates` replicates draws the seeds
+// of each configuration anew, with deviations from the mean stretched by sqrt(n/(n-1)), and adds normal noise of the
+// item-level standard errors; percentiles are then widened by t(df)/1.96 with df = number of runs - number of
+// configurations, since few seeds make the bootstrap too sure of itself. With single seeds only the item noise is left,
+// and with no standard errors either the interval is unknown. `coverage` is 0.95 unless several are asked at once.
+// `test` numbers the test within a study: equal inputs give equal intervals.
+constexpr i64 kReplicates = 2000;
+Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage = 0.95);
+
+}  // namespace moebius::report

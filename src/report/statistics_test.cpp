@@ -1,0 +1,92 @@
+// Tests of the statistics against values worked out by hand or with the standard tables.
+#include "report/statistics.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+
+namespace moebius::report {
+namespace {
+
+TEST(Statistics, MeansAndIntervals) {
+  const SeedMean three = seed_mean({1, 2, 3}, {0.1, 0.1, 0.1});
+  EXPECT_EQ(three.kind, IntervalKind::seeds);
+  EXPECT_DOUBLE_EQ(three.interval.estimate, 2);
+  EXPECT_NEAR(three.interval.high - 2, 4.303 / std::sqrt(3.0), 1e-12);
+  const SeedMean one = seed_mean({0.5}, {0.02});
+  EXPECT_EQ(one.kind, IntervalKind::items);
+  EXPECT_NEAR(one.interval.low, 0.5 - 0.0392, 1e-12);
+  EXPECT_EQ(seed_mean({0.5}, {kUnknown}).kind, IntervalKind::none);
+  EXPECT_FALSE(seed_mean({0.5}, {kUnknown}).interval.known());
+}
+
+TEST(Statistics, StudentT) {
+  EXPECT_NEAR(student_t95(4), 2.776, 1e-9);
+  EXPECT_NEAR(student_t95(60), 2.000, 0.002);
+  EXPECT_NEAR(student_t95(120), 1.980, 0.002);
+  EXPECT_NEAR(student_t95(0), 1.96, 1e-9);
+}
+
+TEST(Statistics, SlopeParabolaSpearman) {
+  EXPECT_DOUBLE_EQ(slope_of({0, 1, 2, 3}, {1, 3, 5, 7}), 2);
+  EXPECT_TRUE(std::isnan(slope_of({1, 1}, {1, 2})));
+  // y = 3 + 2 x - x^2: vertex at 1, slope at x = 4 is -6.
+  const Parabola fit = parabola_of({0, 1, 3, 4, 7}, {3, 4, 0, -5, -32});
+  EXPECT_NEAR(fit.vertex(), 1, 1e-9);
+  EXPECT_NEAR(fit.slope_at(4), -6, 1e-9);
+  EXPECT_DOUBLE_EQ(spearman_of({1, 2, 3, 4}, {10, 20, 400, 500}), 1);
+  EXPECT_DOUBLE_EQ(spearman_of({1, 2, 3, 4}, {9, 7, 5, 3}), -1);
+  // Ranks 1.5, 1.5, 3 against 1, 2, 3: 1.5 / sqrt(1.5 * 2).
+  EXPECT_NEAR(spearman_of({5, 5, 8}, {1, 2, 3}), 1.5 / std::sqrt(3.0), 1e-12);
+  EXPECT_TRUE(std::isnan(spearman_of({1, 1}, {1, 2})));
+}
+
+TEST(Statistics, DifferenceOfMeans) {
+  const Interval seeds = difference_of({1, 2, 3}, {0, 0, 0}, {2, 3, 4}, {0, 0, 0});
+  EXPECT_NEAR(seeds.low, 1 - 2.776 * std::sqrt(2.0 / 3), 1e-9);
+  const Interval items = difference_of({0.5}, {0.03}, {0.6}, {0.04});
+  EXPECT_NEAR(items.high, 0.1 + 1.96 * 0.05, 1e-12);
+  EXPECT_FALSE(difference_of({0.5}, {kUnknown}, {0.6}, {0.04}).known());
+}
+
+TEST(Bootstrap, IsDeterministicAndKnowsWhenItKnowsNothing) {
+  const std::vector<Group> groups = {{{0, 1.0}, {0, 1.1}}, {{1, 2.0}, {1, 2.1}}, {{2, 3.0}, {2, 2.9}}};
+  const Interval first = bootstrap(groups, slope_of, 3), second = bootstrap(groups, slope_of, 3);
+  EXPECT_EQ(first.low, second.low);
+  EXPECT_EQ(first.high, second.high);
+  EXPECT_TRUE(first.above(0));
+  const Interval silent = bootstrap({{{0, 1}}, {{1, 2}}}, slope_of, 3);
+  EXPECT_DOUBLE_EQ(silent.estimate, 1);
+  EXPECT_FALSE(silent.known());
+}
+
+TEST(Bootstrap, SingleSeedsLeaveTheItemNoise) {
+  const std::vector<Group> groups = {{{0, 0, kUnknown, 0.3}}, {{1, 1, kUnknown, 0.4}}};
+  const Interval interval = bootstrap(groups, slope_of, 1);
+  EXPECT_NEAR(interval.high - interval.low, 2 * 1.96 * 0.5, 0.12);
+}
+
+// Of intervals that claim 95 %, about 95 % must hold the truth: 200 studies of 5 configurations with 3 seeds.
+TEST(Bootstrap, CoversTheTruth) {
+  Rng rng(11, RngStream::test);
+  int covered = 0;
+  constexpr int kStudies = 200;
+  for (int study = 0; study < kStudies; ++study) {
+    std::vector<Group> groups;
+    for (int point = 0; point < 5; ++point) {
+      Group group;
+      for (int seed = 0; seed < 3; ++seed)
+        group.push_back({static_cast<double>(point), 0.3 * point + rng.next_normal()});
+      groups.push_back(group);
+    }
+    const Interval interval = bootstrap(groups, slope_of, static_cast<u64>(study));
+    covered += interval.low <= 0.3 && interval.high >= 0.3 ? 1 : 0;
+  }
+  EXPECT_GE(covered, 180);  // 190 expected, standard deviation 3
+  EXPECT_LE(covered, 199);
+}
+
+}  // namespace
+}  // namespace moebius::report

@@ -1,0 +1,387 @@
+// Sentences by rules. Each rule is one function, so that it can be read and tested by itself.
+#include "report/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/units.h"
+
+namespace moebius::report {
+
+namespace {
+
+struct Range {
+  double low = 1e300, high = -1e300;
+  void add(double value) {
+    if (!std::isfinite(value)) return;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  bool known() const { return low <= high; }
+  std::string text(std::string (*format)(double)) const {
+    return low == high ? format(low) : format(low) + " to " + format(high);
+  }
+};
+
+std::string three_digits(double value) { return fmt::format("{:.3g}", value); }
+
+Range range_of(const std::vector<const RunRecords*>& runs, const std::string& path) {
+  Range range;
+  for (const RunRecords* run : runs) range.add(metric_of(*run, path).value);
+  return range;
+}
+
+std::string plural(i64 count, const std::string& word) {
+  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+}
+
+std::vector<std::string> names_with(const StudyRecords& study, RunStatus status) {
+  std::vector<std::string> names;
+  for (const RunRecords& run : study.runs) {
+    if (run.status == status) names.push_back(run.name);
+  }
+  return names;
+}
+
+void say_runs(const StudyRecords& study, Summary& out) {
+  const i64 all = static_cast<i64>(study.runs.size());
+  const i64 done = static_cast<i64>(names_with(study, RunStatus::done).size());
+  out.done.push_back(done == all
+                         ? fmt::format("All {} of the study are done.", plural(all, "run"))
+                         : fmt::format("{} of {} are done: this report is preliminary.", done, plural(all, "run")));
+  if (all == 1) {
+    out.done.back() = done == 1 ? "The run is done." : "The run is not finished: this report is preliminary.";
+  }
+  for (const RunStatus status : {RunStatus::unfinished, RunStatus::missing}) {
+    const auto names = names_with(study, status);
+    if (!names.empty() && all > 1)
+      out.done.push_back(
+          fmt::format("{}: {}.", status == RunStatus::missing ? "Not started" : "Unfinished", joined(names)));
+  }
+  for (const RunRecords& run : study.runs) {
+    if (run.status == RunStatus::broken) {
+      out.done.push_back(
+          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, run.problem));
+    }
+  }
+}
+
+void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& runs, Summary& out) {
+  const std::vector<Point> points = points_of(runs);
+  const Range total = range_of(runs, "parameters_total"), active = range_of(runs, "parameters_active");
+  const Range tokens = range_of(runs, "tokens_total"), tpp = range_of(runs, "tpp");
+  if (study.is_study && points.size() > 1) {
+    std::string text = fmt::format("{}", plural(static_cast<i64>(points.size()), "configuration"));
+    if (total.known()) text += fmt::format(" of {} parameters", total.text(format_count));
+    if (active.known()) text += fmt::format(", {} of them active", active.text(format_count));
+    out.done.push_back(text + ".");
+  } else if (total.known()) {
+    out.done.push_back(
+        fmt::format("{} parameters{}.", total.text(format_count),
+                    active.known() ? fmt::format(", {} of them active", active.text(format_count)) : ""));
+  }
+  if (tokens.known()) {
+    out.done.push_back(fmt::format(
+        "{} training tokens for each{}.", tokens.text(format_count),
+        tpp.known() ? fmt::format(", {} for each of the total parameters (TPP)", tpp.text(three_digits)) : ""));
+  }
+  double seconds = 0;
+  for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
+  const std::string cpu = study.machine.get_string("cpu", "");
+  if (seconds > 0) {
+    out.done.push_back(fmt::format("{} of training{}.", format_seconds(seconds), cpu.empty() ? "" : " on " + cpu));
+  }
+}
+
+void say_seeds(const std::vector<Point>& points, Summary& out) {
+  if (points.empty()) return;
+  const i64 seeds = seeds_min(points);
+  if (seeds == 1) {
+    out.shows.emplace_back(
+        "One seed for each configuration: this report claims no trend. Intervals cover the choice of test items only; "
+        "another seed could change the order of the models.");
+    out.shows_not.emplace_back(
+        "Whether any difference outlasts another seed: that needs at least three seeds a configuration.");
+  } else if (seeds < kSeedsForVerdict) {
+    out.shows.push_back(
+        fmt::format("{} seeds at some configuration: too few for a verdict, which needs {}.", seeds, kSeedsForVerdict));
+  } else {
+    out.done.push_back(fmt::format("At least {} seeds for each configuration.", seeds));
+  }
+}
+
+void say_verdicts(const std::vector<HypothesisResult>& verdicts, Summary& out) {
+  if (verdicts.empty()) return;
+  i64 counts[3] = {0, 0, 0};
+  for (const HypothesisResult& result : verdicts) ++counts[static_cast<int>(result.verdict)];
+  out.shows.push_back(
+      fmt::format("Hypotheses: {} supported, {} refuted, {} unresolved.", counts[0], counts[1], counts[2]));
+}
+
+struct Seeds {
+  std::vector<double> values, errors;
+};
+
+Seeds seeds_of(const Point& point, const std::string& path) {
+  Seeds seeds;
+  for (const RunRecords* run : point.runs) {
+    const Measure measure = metric_of(*run, path);
+    if (!std::isfinite(measure.value)) continue;
+    seeds.values.push_back(measure.value);
+    seeds.errors.push_back(measure.se);
+  }
+  return seeds;
+}
+
+void spread_add(const std::vector<Point>& points, const std::string& path, const std::string& name, Summary& out) {
+  std::vector<std::pair<const Point*, Seeds>> known;
+  for (const Point& point : points) {
+    Seeds seeds = seeds_of(point, path);
+    if (!seeds.values.empty()) known.emplace_back(&point, std::move(seeds));
+  }
+  if (known.size() < 2) return;
+  const auto lower = [](const auto& a, const auto& b) { return mean_of(a.second.values) < mean_of(b.second.values); };
+  auto low = std::min_element(known.begin(), known.end(), lower),
+       high = std::max_element(known.begin(), known.end(), lower);
+  const auto best = metric_is_loss(path) ? low : high, worst = metric_is_loss(path) ? high : low;
+  const auto text = [](const auto& it) {
+    return fmt::format("{} ({})", it->first->model, number_text(mean_of(it->second.values)));
+  };
+  Spread spread{.measure = name, .best = text(best), .worst = text(worst), .difference = {}};
+  const auto difference = [](const Seeds& a, const Seeds& b) {
+    return difference_of(a.values, a.errors, b.values, b.errors);
+  };
+  spread.difference = difference(worst->second, best->second);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    for (std::size_t j = i + 1; j < known.size(); ++j) {
+      const Interval gap = difference(known[i].second, known[j].second);
+      ++spread.pairs;
+      spread.pairs_unknown += gap.known() ? 0 : 1;
+      spread.pairs_within_noise += gap.known() && gap.low <= 0 && gap.high >= 0 ? 1 : 0;
+    }
+  }
+  out.spreads.push_back(std::move(spread));
+}
+
+void say_spreads(const StudyRecords& study, const std::vector<Point>& points, Summary& out) {
+  if (points.size() < 2) return;
+  spread_add(points, "train.loss_final", "training loss, nats per token", out);
+  for (const TaskPart& part : loss_parts(study)) {
+    spread_add(points, fmt::format("eval.{}.{}.bits_per_byte", part.name, part.part),
+               fmt::format("held-out {}, bits per byte", part.part), out);
+  }
+  for (const TaskPart& part : task_parts(study)) {
+    if (part.part != "all") continue;
+    const std::string path = fmt::format("eval.{}.all.", part.name);
+    if (part.has_loss) spread_add(points, path + "task_loss", metric_label(path + "task_loss"), out);
+    for (const std::string& score : part.scores) spread_add(points, path + score, metric_label(path + score), out);
+  }
+  i64 pairs = 0, noise = 0;
+  std::vector<std::string> extremes;
+  for (const Spread& spread : out.spreads) {
+    pairs += spread.pairs - spread.pairs_unknown;
+    noise += spread.pairs_within_noise;
+    if (spread.difference.known() && spread.difference.low <= 0 && spread.difference.high >= 0)
+      extremes.push_back(spread.measure);
+  }
+  if (pairs > 0) {
+    out.shows.push_back(fmt::format(
+        "Of {} comparisons of two configurations in one measure, {} are within noise (the 95 % interval of the "
+        "difference holds 0{}). Nothing corrects for their number: about {} would lie outside noise even if all were "
+        "equal.",
+        pairs, noise, seeds_min(points) == 1 ? "; of the choice of items alone, without that of the seed" : "",
+        static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
+  }
+  if (!extremes.empty()) {
+    out.shows_not.push_back(fmt::format(
+        "Any ranking by {}: even the best and the worst configuration differ by less than noise.", joined(extremes)));
+  }
+}
+
+// The best configuration at a part, by its distance from chance.
+OffChance best_of(const std::vector<const RunRecords*>& runs, const TaskPart& part, const std::string& score) {
+  OffChance best{.task = part.name, .part = part.part, .score = score, .model = ""};
+  for (const RunRecords* run : runs) {
+    const std::string path = fmt::format("eval.{}.{}.", part.name, part.part);
+    const Measure value = metric_of(*run, path + score), chance = metric_of(*run, path + "chance");
+    if (!value.known() || !chance.known() || !(value.se > 0)) continue;
+    OffChance here = best;
+    here.model = run->name;
+    here.value = value.value;
+    here.se = value.se;
+    here.chance = chance.value;
+    if (best.model.empty() || here.distance() > best.distance()) best = here;
+  }
+  return best;
+}
+
+void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>& runs, Summary& out) {
+  const std::vector<TaskPart> parts = task_parts(study);
+  std::vector<std::string> flat;
+  for (const TaskPart& whole : parts) {
+    if (whole.part != "all") continue;
+    for (const std::string& score : whole.scores) {
+      const OffChance best = best_of(runs, whole, score);
+      if (best.model.empty()) continue;
+      out.off_chance.push_back(best);
+      const std::string what = metric_label(fmt::format("eval.{}.all.{}", whole.name, score));
+      if (best.distance() >= kOffChance) {
+        out.shows.push_back(
+            fmt::format("{}: the best run, {}, reaches {}, {:.1f} standard errors above chance ({:.3g}){}.", what,
+                        best.model, measure_text({best.value, best.se}), best.distance(), best.chance,
+                        best.distance() >= kClearlyOffChance ? ": clearly off chance" : ""));
+        continue;
+      }
+      std::vector<std::string> grades;
+      for (const TaskPart& part : parts) {
+        if (part.name != whole.name || part.part == "all") continue;
+        if (best_of(runs, part, score).distance() >= kClearlyOffChance) grades.push_back(part.part);
+      }
+      if (grades.empty()) {
+        flat.push_back(what);
+      } else {
+        out.shows.push_back(
+            fmt::format("{}: as a whole within {:g} standard errors of chance, but clearly above it at {}.", what,
+                        kOffChance, joined(grades)));
+      }
+    }
+  }
+  if (!flat.empty()) {
+    out.shows_not.push_back(
+        fmt::format("Anything about {}: no run is {:g} standard errors above chance, so these scores cannot tell "
+                    "models apart (the task "
+                    "loss beside them still may).",
+                    joined(flat), kOffChance));
+  }
+}
+
+void say_loads(const std::vector<const RunRecords*>& runs, Summary& out) {
+  std::vector<std::string> dead, uneven;
+  for (const RunRecords* run : runs) {
+    const double count = metric_of(*run, "load.dead_experts").value, load = metric_of(*run, "load.max_over_mean").value;
+    if (count > 0) dead.push_back(fmt::format("{} ({:g})", run->name, count));
+    if (load >= 4) uneven.push_back(fmt::format("{} ({:.1f})", run->name, load));
+  }
+  if (!dead.empty())
+    out.shows_not.push_back(
+        fmt::format("What a full model of that name would do, for runs that ended with dead experts (their number, "
+                    "summed over layers): {}.",
+                    joined(dead)));
+  if (!uneven.empty())
+    out.shows_not.push_back(
+        fmt::format("What balanced routing would do: the busiest expert has four times the mean load or more in {}.",
+                    joined(uneven)));
+}
+
+void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>& runs, Summary& out) {
+  std::vector<std::string> infinite;
+  for (const RunRecords* run : runs) {
+    if (run->status == RunStatus::done && !metric_of(*run, "train.loss_final").known()) infinite.push_back(run->name);
+  }
+  if (!infinite.empty())
+    out.shows_not.push_back(
+        fmt::format("Anything about {}: the training did not end with a finite loss.", joined(infinite)));
+  const Range total = range_of(runs, "parameters_total"), tokens = range_of(runs, "tokens_total"),
+              tpp = range_of(runs, "tpp");
+  if (total.known() && tokens.known()) {
+    out.shows_not.push_back(
+        fmt::format("What larger models or longer training would do: the largest model here has {} parameters, the "
+                    "longest training {} tokens.",
+                    format_count(total.high), format_count(tokens.high)));
+  }
+  if (tokens.known() && tokens.low < 0.99 * tokens.high) {
+    out.shows_not.emplace_back("A comparison at equal tokens: the runs saw different numbers of them.");
+  }
+  if (study.is_study && tpp.known() && points_of(runs).size() > 1 && (tpp.low > 10 || tpp.high < 40)) {
+    out.shows_not.push_back(fmt::format(
+        "Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.",
+        tpp.text(three_digits)));
+  }
+  const Range rates = range_of(runs, "learning_rate"), widths = range_of(runs, "config.d_model");
+  if (study.sweep_runs().empty() && study.study.get_string("learning_rate_rule", "").empty() &&
+      points_of(runs).size() > 1) {
+    out.shows_not.push_back(
+        fmt::format("How each model does at its own best learning rate: none was swept and no rule is given{}.",
+                    rates.known() && rates.low == rates.high && widths.low != widths.high
+                        ? "; one rate serves all widths, which favours some of them"
+                        : ""));
+  }
+}
+
+void say_data(const StudyRecords& study, Summary& out) {
+  std::vector<std::string> repeated;
+  const Json* data = study.study.find("data");
+  for (i64 i = 0; data != nullptr && i < data->count(); ++i) {
+    const Json& source = (*data)[i];
+    const double passes = source.get_double("tokens_seen", 0) / source.get_double("tokens_unique", kUnknown);
+    if (passes > 1.5) repeated.push_back(fmt::format("{} ({:.1f} times)", source.get_string("source", "?"), passes));
+  }
+  if (!repeated.empty()) {
+    out.shows_not.push_back(
+        fmt::format("What fresh text would do: these sources were seen more than once: {}.", joined(repeated)));
+  }
+  const Json* evaluations = study.study.find("evaluations");
+  for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {
+    const std::string note = (*evaluations)[i].get_string("note", "");
+    if (!note.empty()) out.shows_not.push_back(fmt::format("{}: {}", (*evaluations)[i].get_string("name", "?"), note));
+  }
+  const Json* notes = study.study.find("notes");
+  for (i64 i = 0; notes != nullptr && i < notes->count(); ++i) out.shows_not.push_back((*notes)[i].as_string());
+}
+
+}  // namespace
+
+Summary summary_build(const StudyRecords& study, const std::vector<HypothesisResult>& verdicts) {
+  Summary out;
+  const std::vector<const RunRecords*> runs = study.main_runs(), finished = study.done_runs();
+  const std::vector<Point> points = points_of(finished);
+  say_runs(study, out);
+  say_sizes(study, runs, out);
+  if (study.is_study) say_seeds(points, out);
+  say_verdicts(verdicts, out);
+  say_chance(study, finished.empty() ? runs : finished, out);
+  if (study.is_study) say_spreads(study, points, out);
+  say_loads(runs, out);
+  say_limits(study, runs, out);
+  say_data(study, out);
+  if (out.shows.empty()) out.shows.emplace_back("Nothing yet: no evaluation has been recorded.");
+  return out;
+}
+
+std::string number_text(double value) {
+  if (!std::isfinite(value)) return "-";
+  if (value == 0) return "0";
+  const double magnitude = std::fabs(value);
+  if (magnitude >= 1e5) return format_count(value);
+  if (magnitude < 1e-3) return fmt::format("{:.2e}", value);
+  const int digits = std::clamp(3 - static_cast<int>(std::floor(std::log10(magnitude))), 0, 5);
+  return fmt::format("{:.{}f}", value, digits);
+}
+
+std::string interval_text(const Interval& interval) {
+  if (!std::isfinite(interval.estimate)) return "-";
+  if (!interval.known()) return number_text(interval.estimate) + " (no interval)";
+  return fmt::format("{} [{}, {}]", number_text(interval.estimate), number_text(interval.low),
+                     number_text(interval.high));
+}
+
+std::string measure_text(const Measure& measure) {
+  if (!measure.known()) return "-";
+  if (!std::isfinite(measure.se)) return number_text(measure.value);
+  // As many decimals as two digits of the standard error need.
+  const int digits = measure.se > 0 ? std::clamp(1 - static_cast<int>(std::floor(std::log10(measure.se))), 0, 5) : 3;
+  return fmt::format("{:.{}f} \u00b1 {:.{}f}", measure.value, digits, measure.se, digits);
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (i > 0) text += i + 1 == words.size() ? " and " : ", ";
+    text += words[i];
+  }
+  return text;
+}
+
+}  // namespace moebius::report

@@ -1,0 +1,45 @@
+// The plain words of a report, made from the numbers by rules (docs/report.md): what was done, what the numbers show,
+// what they do not show. In: StudyRecords and verdicts; out: sentences and the table of spreads. Plain text, no HTML.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/hypothesis.h"
+
+namespace moebius::report {
+
+// How far the configurations lie apart in one measure.
+struct Spread {
+  std::string measure, best, worst;  // best and worst configuration with their values
+  Interval difference;               // worst to best
+  i64 pairs = 0, pairs_within_noise = 0, pairs_unknown = 0;
+};
+
+// One task's distance from chance: of the best configuration, in standard errors over items.
+struct OffChance {
+  std::string task, part, score, model;
+  double value = kUnknown, se = kUnknown, chance = kUnknown;
+  double distance() const { return (value - chance) / se; }
+};
+
+struct Summary {
+  std::vector<std::string> done, shows, shows_not;
+  std::vector<Spread> spreads;
+  std::vector<OffChance> off_chance;  // one for each task and score, at its whole
+};
+
+constexpr double kOffChance = 3;         // standard errors for "above chance"
+constexpr double kClearlyOffChance = 5;  // ... and for "clearly"
+
+Summary summary_build(const StudyRecords& study, const std::vector<HypothesisResult>& verdicts);
+
+// "0.6123", "12.3", "0.00412": four significant digits.
+std::string number_text(double value);
+// "0.570 +- 0.020": as many digits as the standard error needs; without one, number_text; "-" when unknown.
+std::string measure_text(const Measure& measure);
+// "0.0123 [0.0100, 0.0150]" or "0.0123 (no interval)".
+std::string interval_text(const Interval& interval);
+std::string joined(const std::vector<std::string>& words);  // "a, b and c"
+
+}  // namespace moebius::report

@@ -1,0 +1,266 @@
+// Reading a study's TOML file, table by table; each table has one list of keys.
+#include "study/study_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/options.h"
+#include "base/units.h"
+
+namespace moebius::study {
+
+namespace {
+
+// Takes `table` apart: what the list knows is set, sub-tables named in `tables` are left to their readers.
+void read_table(const Json& table, OptionList& list, const std::vector<std::string>& tables, const std::string& where) {
+  Json plain = Json::object();
+  for (const auto& [key, value] : table.as_object()) {
+    if (std::find(tables.begin(), tables.end(), key) == tables.end()) plain.set(key, value);
+  }
+  list.set_from_json(plain, where);
+}
+
+const Json& table_or_throw(const Json& root, const std::string& key, const std::string& where) {
+  const Json* table = root.find(key);
+  if (table == nullptr || !table->is_object()) {
+    throw Error({.where = where, .what = fmt::format("the table [{}] is missing", key)});
+  }
+  return *table;
+}
+
+StudyText read_text(const Json& table, const std::string& where) {
+  StudyText text;
+  OptionList list;
+  list.add("name", &text.name, "name of the source");
+  list.add("input", &text.input, "files");
+  list.add("field", &text.field, "JSON field");
+  list.add("share", &text.share, "share of the training tokens", {.min = 0, .max = 1});
+  list.add("held-out-bytes", &text.held_out_bytes, "held-out text that is scored", {.min = 0});
+  read_table(table, list, {}, where);
+  if (text.name.empty() || text.input.empty() || text.share <= 0) {
+    throw Error({.where = where, .what = "a text source needs name, input and a positive share"});
+  }
+  return text;
+}
+
+StudyData read_data(const Json& table, const std::string& where) {
+  StudyData data;
+  OptionList list;
+  list.add("sequence", &data.sequence, "tokens of a sequence", {.min = 8, .max = 65536});
+  list.add("vocab", &data.vocab, "tokens of the vocabulary trained for the study", {.min = 300, .max = 1e6});
+  list.add("seed", &data.seed, "seed of the data's order");
+  list.add("tokenizer-bytes-each", &data.tokenizer_bytes_each, "text of each source for the tokenizer", {.min = 1000});
+  list.add("attend-across-documents", &data.attend_across_documents, "attention crosses documents");
+  read_table(table, list, {"text", "facts", "arithmetic"}, where + ", [data]");
+  if (const Json* texts = table.find("text")) {
+    for (const Json& text : texts->as_array()) data.text.push_back(read_text(text, where + ", [[data.text]]"));
+  }
+  if (const Json* facts = table.find("facts")) {
+    OptionList options;
+    options.add("share", &data.facts_share, "share of the training tokens", {.min = 0, .max = 1});
+    data::describe(data.facts, options);
+    read_table(*facts, options, {}, where + ", [data.facts]");
+  }
+  if (const Json* arithmetic = table.find("arithmetic")) {
+    OptionList options;
+    options.add("share", &data.arithmetic_share, "share of the training tokens", {.min = 0, .max = 1});
+    data::describe(data.arithmetic, options);
+    read_table(*arithmetic, options, {}, where + ", [data.arithmetic]");
+  }
+  return data;
+}
+
+StudyLearningRate read_learning_rate(const Json& table, const std::string& where) {
+  StudyLearningRate rate;
+  OptionList list;
+  list.add("value", &rate.value, "one learning rate for all", {.min = 0, .max = 1});
+  list.add("source", &rate.source, "why this one");
+  list.add("sweep", &rate.sweep, "learning rates tried", {.min = 1e-8, .max = 1});
+  list.add("sweep-tokens", &rate.sweep_tokens, "tokens of a trial", {.min = 0});
+  read_table(table, list, {}, where);
+  if ((rate.value > 0) == !rate.sweep.empty()) {
+    throw Error({.where = where, .what = "give either a value (with its source) or a sweep"});
+  }
+  if (rate.value > 0 && rate.source.empty()) {
+    throw Error({.where = where, .what = "a fixed learning rate needs its source: where it comes from"});
+  }
+  return rate;
+}
+
+StudyEvaluate read_evaluate(const Json& table, const std::string& where) {
+  StudyEvaluate evaluate;
+  OptionList list;
+  list.add("tasks", &evaluate.tasks, "evaluation tasks beside the generated ones");
+  list.add("items-max", &evaluate.items_max, "items of each task and grade; 0: all", {.min = 0});
+  list.add("at", &evaluate.at, "fractions of the budget", {.min = 0, .max = 1});
+  list.add("batch-tokens", &evaluate.batch_tokens, "tokens scored at once", {.min = 64});
+  read_table(table, list, {}, where);
+  return evaluate;
+}
+
+// A short name from what varies: "E32-k2", with width and depth in front when the grid has several.
+std::string grid_name(const Json& point) {
+  std::string name;
+  const auto part = [&](const char* key, const char* letter) {
+    const Json* value = point.find(key);
+    if (value == nullptr) return;
+    if (!name.empty()) name += "-";
+    name += letter + fmt::format("{}", value->as_int());
+  };
+  part("d-model", "d");
+  part("layers", "L");
+  const bool dense = point.get_int("experts", 2) <= 1;
+  if (dense) return name.empty() ? "dense" : name + "-dense";
+  part("experts", "E");
+  part("top-k", "k");
+  return name;
+}
+
+// The cross product of the lists; dense points differ by no top-k, and k never exceeds E.
+std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) {
+  std::vector<Json> points = {Json::object()};
+  for (const auto& [key, values] : grid.as_object()) {
+    if (!values.is_array() || values.count() == 0) {
+      throw Error({.where = where, .what = fmt::format("'{}' of the grid wants a list", key)});
+    }
+    std::vector<Json> longer;
+    for (const Json& point : points) {
+      for (const Json& value : values.as_array()) {
+        Json copy = point;
+        std::string hyphened = key;
+        std::replace(hyphened.begin(), hyphened.end(), '_', '-');
+        copy.set(hyphened, value);
+        longer.push_back(std::move(copy));
+      }
+    }
+    points = std::move(longer);
+  }
+  std::vector<StudyModel> models;
+  for (const Json& point : points) {
+    if (point.get_int("top-k", 1) > std::max<i64>(point.get_int("experts", 1 << 20), 1) &&
+        point.get_int("experts", 2) > 1) {
+      continue;
+    }
+    const std::string name = grid_name(point);
+    const bool known = std::any_of(models.begin(), models.end(), [&](const StudyModel& m) { return m.name == name; });
+    if (!known) models.push_back({name, point});
+  }
+  return models;
+}
+
+std::vector<StudyModel> read_models(const Json& root, const std::string& where) {
+  std::vector<StudyModel> models;
+  if (const Json* grids = root.find("grid")) {
+    const Json::Array list = grids->is_array() ? grids->as_array() : Json::Array{*grids};
+    for (const Json& grid : list) {
+      for (StudyModel& model : expand_grid(grid, where + ", [grid]")) models.push_back(std::move(model));
+    }
+  }
+  if (const Json* runs = root.find("models")) {
+    for (const Json& table : runs->as_array()) {
+      StudyModel model;
+      for (const auto& [key, value] : table.as_object()) {
+        if (key == "name") {
+          model.name = value.as_string();
+        } else {
+          model.overrides.set(key, value);
+        }
+      }
+      if (model.name.empty()) model.name = grid_name(model.overrides);
+      models.push_back(std::move(model));
+    }
+  }
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (models[i].name == models[j].name) {
+        throw Error({.where = where, .what = fmt::format("two models are named '{}'", models[i].name)});
+      }
+    }
+  }
+  if (models.empty()) throw Error({.where = where, .what = "no model: give [grid] lists or [[models]] tables"});
+  return models;
+}
+
+std::string find_file(const std::string& name_or_path) {
+  if (file_exists(name_or_path)) return name_or_path;
+  const std::string shipped = path_join(study_source_folder(), "studies/" + name_or_path + ".toml");
+  if (file_exists(shipped)) return shipped;
+  const auto names = study_names();
+  const std::string near = nearest_word(name_or_path, names);
+  throw Error({.where = "moebius study",
+               .what = fmt::format("there is no study '{}'", name_or_path),
+               .wanted = fmt::format("a TOML file, or one of: {}", fmt::join(names, ", ")),
+               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+}
+
+}  // namespace
+
+Json StudyData::to_json() const {
+  auto* self = const_cast<StudyData*>(this);  // describe() wants fields to point at; nothing is written
+  OptionList facts_list, arithmetic_list;
+  data::describe(self->facts, facts_list);
+  data::describe(self->arithmetic, arithmetic_list);
+  Json texts = Json::array();
+  for (const StudyText& source : text) {
+    Json inputs = Json::array();
+    for (const std::string& file : source.input) inputs.push_back(file);
+    texts.push_back(Json::object({{"name", source.name},
+                                  {"input", inputs},
+                                  {"field", source.field},
+                                  {"share", source.share},
+                                  {"held_out_bytes", source.held_out_bytes}}));
+  }
+  return Json::object({{"sequence", sequence},
+                       {"vocab", vocab},
+                       {"seed", seed},
+                       {"tokenizer_bytes_each", tokenizer_bytes_each},
+                       {"attend_across_documents", attend_across_documents},
+                       {"text", texts},
+                       {"facts_share", facts_share},
+                       {"facts", facts_list.to_json()},
+                       {"arithmetic_share", arithmetic_share},
+                       {"arithmetic", arithmetic_list.to_json()}});
+}
+
+std::string study_source_folder() { return MOEBIUS_SOURCE_DIR; }
+
+std::vector<std::string> study_names() {
+  std::vector<std::string> names;
+  for (const std::string& file : folder_list(path_join(study_source_folder(), "studies"))) {
+    if (file.size() > 5 && file.substr(file.size() - 5) == ".toml") names.push_back(file.substr(0, file.size() - 5));
+  }
+  return names;
+}
+
+StudySpec study_load(const std::string& name_or_path) {
+  StudySpec spec;
+  spec.path = find_file(name_or_path);
+  const Json root = toml_parse_file(spec.path);
+  const std::string& where = spec.path;
+  OptionList list;
+  list.add("name", &spec.name, "name of the study");
+  list.add("title", &spec.title, "title of the report");
+  list.add("question", &spec.question, "one or two sentences");
+  list.add("tokens", &spec.tokens, "training tokens of each run", {.unit = "TOKENS", .min = 1, .max = 1e13});
+  list.add("seeds", &spec.seeds, "seeds of initialisation", {.min = 0});
+  read_table(root, list,
+             {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "hypotheses", "notes"}, where);
+  if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name and tokens must be given"});
+  spec.model = table_or_throw(root, "model", where);
+  spec.models = read_models(root, where);
+  spec.data = read_data(table_or_throw(root, "data", where), where);
+  if (const Json* train = root.find("train")) spec.train = *train;
+  spec.learning_rate = read_learning_rate(table_or_throw(root, "learning-rate", where), where + ", [learning-rate]");
+  if (const Json* evaluate = root.find("evaluate")) spec.evaluate = read_evaluate(*evaluate, where + ", [evaluate]");
+  if (const Json* hypotheses = root.find("hypotheses")) spec.hypotheses = *hypotheses;
+  if (const Json* notes = root.find("notes")) spec.notes = *notes;
+  if (spec.data.text.empty() && spec.data.facts_share <= 0 && spec.data.arithmetic_share <= 0) {
+    throw Error({.where = where, .what = "the study has no data: give [[data.text]], [data.facts] or [data.arithmetic]"});
+  }
+  return spec;
+}
+
+}  // namespace moebius::study

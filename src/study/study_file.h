@@ -1,0 +1,80 @@
+// A study as its TOML file says it: models, data, budget, seeds, learning rates, evaluations, hypotheses.
+// In: studies/NAME.toml or a path. Out: StudySpec, every key checked. Not for derived numbers: study_plan.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "data/generated_tasks.h"
+
+namespace moebius::study {
+
+// One corpus of real text: files relative to the study's file or to the source tree.
+struct StudyText {
+  std::string name;
+  std::vector<std::string> input;
+  std::string field = "text";
+  double share = 0;          // of the training tokens
+  double held_out_bytes = 200000;  // text scored for the held-out loss
+};
+
+// The mixture that every run of the study sees, in the same order.
+struct StudyData {
+  i64 sequence = 128;
+  i64 vocab = 1024;
+  i64 seed = 1;                          // order of the data
+  double tokenizer_bytes_each = 1.5e6;   // text of each source that the tokenizer is trained on
+  std::vector<StudyText> text;
+  double facts_share = 0, arithmetic_share = 0;  // 0: the task is not in the study
+  data::FactsOptions facts;
+  data::ArithmeticOptions arithmetic;
+  bool attend_across_documents = false;
+  Json to_json() const;
+};
+
+// One configuration: a name and what differs from the study's [model] table.
+struct StudyModel {
+  std::string name;
+  Json overrides = Json::object();
+};
+
+// How learning rates are chosen: one value with its source, or a sweep at the smallest and the largest number of
+// experts, the others by interpolation in log E.
+struct StudyLearningRate {
+  double value = 0;              // > 0: this one for all
+  std::string source;            // why
+  std::vector<double> sweep;     // three values or so
+  i64 sweep_tokens = 0;          // tokens of a trial; 0: a fifth of the budget
+};
+
+struct StudyEvaluate {
+  std::vector<std::string> tasks;      // names of eval tasks beside the generated ones
+  i64 items_max = 0;                   // of each task and grade; 0: all
+  std::vector<double> at = {1.0};      // fractions of the budget at which runs are evaluated; 0: untrained
+  i64 batch_tokens = 8192;
+};
+
+struct StudySpec {
+  std::string name, title, question;
+  i64 tokens = 0;            // of each run
+  std::vector<i64> seeds = {1};
+  Json model = Json::object();
+  std::vector<StudyModel> models;
+  StudyData data;
+  Json train = Json::object();
+  StudyLearningRate learning_rate;
+  StudyEvaluate evaluate;
+  Json hypotheses = Json::array();
+  Json notes = Json::array();
+  std::string path;          // of the file
+};
+
+// `name_or_path`: "quick" finds studies/quick.toml in the source tree. Throws Error for unknown keys (with the nearest),
+// missing tables, shares that are not positive, a grid without models.
+StudySpec study_load(const std::string& name_or_path);
+std::vector<std::string> study_names();
+// The source tree that the program was built from: corpora/ and studies/ lie there.
+std::string study_source_folder();
+
+}  // namespace moebius::study

@@ -1,0 +1,217 @@
+// Expanding a study into runs, and what they cost.
+#include "study/study_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/units.h"
+
+namespace moebius::study {
+
+namespace {
+
+// Bytes that AdamW moves for one parameter: master, two moments and gradient read and written, compute copy written.
+constexpr double kOptimiserBytesPerParameter = 4 * 4 * 2 + 2;
+
+model::ModelConfig resolve_model(const StudySpec& spec, const StudyModel& entry) {
+  model::ModelConfig config;
+  {
+    OptionList list;
+    config.describe(list);
+    list.set_from_json(spec.model, spec.path + ", [model]");
+    list.set_from_json(entry.overrides, fmt::format("{}, model '{}'", spec.path, entry.name));
+  }
+  config.vocab = spec.data.vocab;
+  config.sequence_max = std::max(config.sequence_max, spec.data.sequence);
+  config.name = entry.name;
+  config.resolve();
+  return config;
+}
+
+i64 expert_count(const model::ModelConfig& config) { return std::max<i64>(config.experts.experts, 1); }
+
+PlannedRun plan_run(const StudySpec& spec, const model::ModelConfig& config, i64 seed) {
+  PlannedRun run;
+  run.model = config.name;
+  run.name = spec.seeds.size() > 1 ? fmt::format("{}-s{}", config.name, seed) : config.name;
+  run.seed = seed;
+  run.tokens = spec.tokens;
+  run.config = config;
+  run.counts = model::count_model(config, spec.data.sequence);
+  run.learning_rate = spec.learning_rate.value;
+  run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
+  run.sparsity = config.experts.experts > 1 ? 1.0 - static_cast<double>(config.experts.top_k) /
+                                                        static_cast<double>(config.experts.experts)
+                                            : 0.0;
+  return run;
+}
+
+void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs) {
+  const StudySpec& spec = plan.spec;
+  for (const i64 experts : {plan.fewest_experts, plan.most_experts}) {
+    const auto config = std::find_if(configs.begin(), configs.end(),
+                                     [&](const model::ModelConfig& c) { return expert_count(c) == experts; });
+    CHECK(config != configs.end(), "the extremes come from the list itself");
+    for (const double rate : spec.learning_rate.sweep) {
+      PlannedRun run = plan_run(spec, *config, spec.seeds.front());
+      run.name = fmt::format("sweep-{}-lr{:g}", config->name, rate);
+      run.role = "sweep";
+      run.tokens = spec.learning_rate.sweep_tokens > 0 ? spec.learning_rate.sweep_tokens : spec.tokens / 5;
+      run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
+      run.learning_rate = rate;
+      plan.runs.push_back(std::move(run));
+    }
+    if (plan.fewest_experts == plan.most_experts) break;
+  }
+}
+
+// The best rate of the trials at one number of experts.
+double best_rate(const StudyPlan& plan, const std::map<std::string, double>& losses, i64 experts) {
+  double best = 0, best_loss = std::numeric_limits<double>::infinity();
+  for (const PlannedRun& run : plan.runs) {
+    if (run.role != "sweep" || expert_count(run.config) != experts) continue;
+    const auto loss = losses.find(run.name);
+    if (loss == losses.end() || !std::isfinite(loss->second) || loss->second >= best_loss) continue;
+    best_loss = loss->second;
+    best = run.learning_rate;
+  }
+  if (best == 0) {
+    throw Error({.where = "learning-rate sweep",
+                 .what = fmt::format("no trial at {} experts ended with a finite loss", experts),
+                 .fix = "add smaller learning rates to the sweep"});
+  }
+  return best;
+}
+
+}  // namespace
+
+StudyPlan plan_study(const StudySpec& spec) {
+  StudyPlan plan;
+  plan.spec = spec;
+  std::vector<model::ModelConfig> configs;
+  for (const StudyModel& entry : spec.models) configs.push_back(resolve_model(spec, entry));
+  const auto by_experts = [](const model::ModelConfig& a, const model::ModelConfig& b) {
+    return expert_count(a) < expert_count(b);
+  };
+  plan.fewest_experts = expert_count(*std::min_element(configs.begin(), configs.end(), by_experts));
+  plan.most_experts = expert_count(*std::max_element(configs.begin(), configs.end(), by_experts));
+  if (!spec.learning_rate.sweep.empty()) add_trials(plan, configs);
+  // Seeds outermost: when a study is cut short, every model has as many seeds as any other, or one fewer.
+  for (const i64 seed : spec.seeds) {
+    for (const model::ModelConfig& config : configs) plan.runs.push_back(plan_run(spec, config, seed));
+  }
+  return plan;
+}
+
+double cost_seconds_per_token(const PlannedRun& run, const kernels::Roof& roof, i64 batch_tokens) {
+  const double arithmetic = run.counts.flops_per_token_mfu / std::max(roof.bf16_flops_per_s, 1.0);
+  const double bytes = kOptimiserBytesPerParameter * static_cast<double>(run.counts.parameters_total);
+  const double optimiser = bytes / std::max(roof.dram_bytes_per_s, 1.0) / static_cast<double>(batch_tokens);
+  return arithmetic + optimiser;
+}
+
+void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& measured) {
+  const i64 batch_tokens = plan.spec.train.get_int("batch-tokens", plan.spec.train.get_int("batch_tokens", 2048));
+  struct Point {
+    double cost, seconds;
+  };
+  std::vector<Point> points;
+  for (const PlannedRun& run : plan.runs) {
+    const auto known = measured.find(run.model);
+    if (known != measured.end()) {
+      points.push_back({cost_seconds_per_token(run, plan.roof, batch_tokens), known->second});
+    }
+  }
+  CHECK(!points.empty(), "an estimate needs one measured configuration");
+  plan.seconds_estimated = 0;
+  for (PlannedRun& run : plan.runs) {
+    const double cost = cost_seconds_per_token(run, plan.roof, batch_tokens);
+    const auto nearest = std::min_element(points.begin(), points.end(), [&](const Point& a, const Point& b) {
+      return std::fabs(std::log(a.cost / cost)) < std::fabs(std::log(b.cost / cost));
+    });
+    const auto known = measured.find(run.model);
+    const double per_token = known != measured.end() ? known->second : nearest->seconds * cost / nearest->cost;
+    run.seconds_estimated = per_token * static_cast<double>(run.tokens);
+    plan.seconds_estimated += run.seconds_estimated;
+  }
+}
+
+std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, double>& trial_losses) {
+  const StudyLearningRate& rule = plan.spec.learning_rate;
+  if (rule.value > 0) return fmt::format("{:g} for every run: {}", rule.value, rule.source);
+  const double low = best_rate(plan, trial_losses, plan.fewest_experts);
+  const double high = best_rate(plan, trial_losses, plan.most_experts);
+  const double span = std::log(static_cast<double>(plan.most_experts) / static_cast<double>(plan.fewest_experts));
+  for (PlannedRun& run : plan.runs) {
+    if (run.role != "main") continue;
+    const double at = span > 0 ? std::log(static_cast<double>(expert_count(run.config)) /
+                                          static_cast<double>(plan.fewest_experts)) / span
+                               : 0.0;
+    run.learning_rate = std::exp((1 - at) * std::log(low) + at * std::log(high));
+  }
+  std::vector<std::string> rates;
+  for (const double rate : rule.sweep) rates.push_back(fmt::format("{:g}", rate));
+  return fmt::format(
+      "swept over {} at E = {} (best {:g}) and E = {} (best {:g}) by the train loss at the end of each trial; the other "
+      "runs take the value between them, linear in log E",
+      fmt::join(rates, ", "), plan.fewest_experts, low, plan.most_experts, high);
+}
+
+Json plan_to_json(const StudyPlan& plan) {
+  Json runs = Json::array();
+  for (const PlannedRun& run : plan.runs) {
+    runs.push_back(Json::object({{"name", run.name},
+                                 {"model", run.model},
+                                 {"role", run.role},
+                                 {"seed", run.seed},
+                                 {"config", run.config.to_json()},
+                                 {"parameters_total", run.counts.parameters_total},
+                                 {"parameters_active", run.counts.parameters_active},
+                                 {"flops_per_token_megatron", run.counts.flops_per_token_megatron},
+                                 {"flops_per_token_6n", run.counts.flops_per_token_6n},
+                                 {"tokens_total", run.tokens},
+                                 {"tpp", run.tpp},
+                                 {"sparsity", run.sparsity},
+                                 {"learning_rate", run.learning_rate > 0 ? Json(run.learning_rate) : Json()},
+                                 {"balance_coefficient", run.config.losses.balance_coefficient},
+                                 {"balance_scope", "micro-batch"},
+                                 {"seconds_estimated", run.seconds_estimated}}));
+  }
+  const StudySpec& spec = plan.spec;
+  return Json::object({{"name", spec.name},
+                       {"title", spec.title.empty() ? spec.name : spec.title},
+                       {"question", spec.question},
+                       {"budget_tokens", spec.tokens},
+                       {"runs", runs},
+                       {"seeds", Json::object({{"init", Json(Json::Array(spec.seeds.begin(), spec.seeds.end()))},
+                                               {"data", Json(Json::Array{Json(spec.data.seed)})},
+                                               {"items", Json(Json::Array{Json(spec.data.facts.seed),
+                                                                          Json(spec.data.arithmetic.seed)})}})},
+                       {"hypotheses", spec.hypotheses},
+                       {"notes", spec.notes}});
+}
+
+std::string plan_table(const StudyPlan& plan) {
+  std::string text = fmt::format("{:<22} {:>12} {:>12} {:>11} {:>8} {:>8} {:>9} {:>10}\n", "run", "parameters", "active",
+                                 "FLOP/token", "TPP", "tokens", "rate", "time here");
+  for (const PlannedRun& run : plan.runs) {
+    text += fmt::format("{:<22} {:>12} {:>12} {:>11} {:>8.2f} {:>8} {:>9} {:>10}\n", run.name,
+                        format_exact(run.counts.parameters_total), format_exact(run.counts.parameters_active),
+                        format_count(run.counts.flops_per_token_megatron), run.tpp,
+                        format_count(static_cast<double>(run.tokens)),
+                        run.learning_rate > 0 ? fmt::format("{:.2g}", run.learning_rate) : "sweep",
+                        run.seconds_estimated > 0 ? format_seconds(run.seconds_estimated) : "?");
+  }
+  if (plan.seconds_estimated > 0) {
+    text += fmt::format("{} runs, about {} of training on this machine (roof {}/s in bf16)\n", plan.runs.size(),
+                        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s));
+  }
+  return text;
+}
+
+}  // namespace moebius::study

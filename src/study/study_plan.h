@@ -1,0 +1,55 @@
+// From a study to its runs: every configuration resolved, every derived number, and what each run will cost here.
+// In: StudySpec, the machine's roof. Out: StudyPlan, its table, study.json. Runs nothing.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/roof.h"
+#include "model/config.h"
+#include "study/study_file.h"
+
+namespace moebius::study {
+
+struct PlannedRun {
+  std::string name;          // its folder: "E32-k2", with "-s2" when the study has several seeds
+  std::string model;         // the configuration's name, shared by its seeds
+  std::string role = "main"; // "sweep": a learning-rate trial
+  i64 seed = 1;
+  i64 tokens = 0;
+  model::ModelConfig config;
+  model::ModelCounts counts;
+  double learning_rate = 0;  // 0: not known before the sweep
+  double tpp = 0;            // tokens / total parameters (2508.18672)
+  double sparsity = 0;       // 1 - k/E
+  double seconds_estimated = 0;
+};
+
+struct StudyPlan {
+  StudySpec spec;
+  std::vector<PlannedRun> runs;  // trials of the sweep first
+  kernels::Roof roof;
+  double seconds_estimated = 0;  // runs, with evaluations
+  i64 fewest_experts = 0, most_experts = 0;
+};
+
+// Resolves every model and expands seeds and trials. Throws Error when a budget fits no step or a model is impossible.
+StudyPlan plan_study(const StudySpec& spec);
+
+// Fills seconds_estimated by the cost of a training step: arithmetic at the share of the roof that one timed step of a
+// configuration reached, and the optimiser's traffic at the memory's bandwidth. `measured` maps a model's name to the
+// seconds a token took; the others are scaled from the nearest by that cost.
+void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& measured);
+
+// Seconds of one token by the cost model alone (the quantity that estimate_seconds scales).
+double cost_seconds_per_token(const PlannedRun& run, const kernels::Roof& roof, i64 batch_tokens);
+
+// Learning rate of every main run from the trials' losses (run name -> final loss): the best at the fewest experts and
+// the best at the most, in between linear in log E. Returns the sentence that the report prints.
+std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, double>& trial_losses);
+
+Json plan_to_json(const StudyPlan& plan);  // study.json without what only the run knows
+std::string plan_table(const StudyPlan& plan);
+
+}  // namespace moebius::study

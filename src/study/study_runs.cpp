@@ -1,0 +1,237 @@
+// The study's loop over its runs, one train_run each, evaluations by hook.
+#include "study/study_runs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/record.h"
+#include "base/rng.h"
+#include "base/units.h"
+#include "eval/evaluate.h"
+#include "report/run_report.h"
+#include "train/train_run.h"
+#include "train/trainer.h"
+
+namespace moebius::study {
+
+namespace {
+
+constexpr i64 kTimedSteps = 3;
+
+train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) {
+  train::TrainOptions options;
+  OptionList list;
+  options.describe(list);
+  list.set_from_json(spec.train, spec.path + ", [train]");
+  options.tokens = run.tokens;
+  options.sequence = spec.data.sequence;
+  options.attend_across_documents = spec.data.attend_across_documents;
+  options.seed_init = run.seed;
+  options.seed_data = spec.data.seed;
+  if (run.learning_rate > 0) options.optimizer.learning_rate = run.learning_rate;
+  return options;
+}
+
+// One long document of random tokens: the cost of a step does not depend on what the tokens say.
+data::MemorySource random_source(const StudySpec& spec, i64 batch_tokens) {
+  Rng rng(1, RngStream::benchmark);
+  std::vector<std::vector<i32>> documents(64);
+  for (auto& document : documents) {
+    document.resize(static_cast<std::size_t>(spec.data.sequence / 4 + 1));
+    for (i32& token : document) token = static_cast<i32>(rng.next_below(static_cast<u64>(spec.data.vocab)));
+  }
+  return data::MemorySource(std::move(documents), batch_tokens / spec.data.sequence, spec.data.sequence);
+}
+
+double time_configuration(const StudyPlan& plan, const PlannedRun& run) {
+  train::TrainOptions options = train_options(plan.spec, run);
+  const train::MemoryPlan memory = train::plan_memory(run.config, options);
+  model::Network network(run.config, options.compute(), true);
+  model::init_weights(run.config, network.weights(), 1);
+  model::refresh_copy(network.weights());
+  train::AdamwState adamw = train::make_adamw(network.weights());
+  const train::Schedule schedule = train::make_schedule(options.optimizer, 100);
+  train::Trainer trainer(network, adamw, options.optimizer, schedule, memory.micro_batch_tokens);
+  data::MemorySource source = random_source(plan.spec, options.batch_tokens);
+  double best = 1e300;
+  for (i64 step = 1; step <= kTimedSteps; ++step) {
+    const i64 start = clock_ns();
+    trainer.step(source, step);
+    if (step > 1) best = std::min(best, static_cast<double>(clock_ns() - start) * 1e-9);
+  }
+  return best / static_cast<double>(options.batch_tokens);
+}
+
+eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, const std::string& folder) {
+  eval::EvalOptions options;
+  options.tasks = files.items;
+  for (const std::string& task : spec.evaluate.tasks) options.tasks.push_back(task);
+  options.task_folders = {path_join(study_source_folder(), "corpora/eval")};
+  for (const StudyShard& shard : files.shards) {
+    if (!shard.held_out.empty()) options.loss_sources.push_back(shard.name + "=" + shard.held_out);
+  }
+  options.limit = spec.evaluate.items_max;
+  options.positions_max = 0;
+  options.rows_max = spec.evaluate.batch_tokens;
+  options.items_folder = folder;
+  return options;
+}
+
+// The steps after which a run is evaluated.
+std::vector<i64> evaluation_steps(const StudyEvaluate& evaluate, i64 steps) {
+  std::vector<i64> at;
+  for (const double fraction : evaluate.at) at.push_back(std::llround(fraction * static_cast<double>(steps)));
+  return at;
+}
+
+train::TrainHooks make_hooks(const StudyPlan& plan, const PlannedRun& run,
+                             std::shared_ptr<const eval::Evaluator> evaluator) {
+  train::TrainHooks hooks;
+  hooks.run = run.name;
+  hooks.roof_flops_per_s = plan.roof.bf16_flops_per_s;
+  if (evaluator == nullptr) return hooks;
+  const StudyEvaluate evaluate = plan.spec.evaluate;
+  hooks.evaluates = [evaluate](i64 step, i64 steps) {
+    const auto at = evaluation_steps(evaluate, steps);
+    return std::find(at.begin(), at.end(), step) != at.end();
+  };
+  hooks.evaluate = [evaluator](model::Network& network, i64 step, i64 tokens) {
+    return evaluator->run(infer::engine_of(network), step, tokens);
+  };
+  return hooks;
+}
+
+// Trains one run in FOLDER/runs/NAME; done before: returns its result.
+train::TrainResult run_one(const StudyPlan& plan, const PlannedRun& run, const StudyFiles& files,
+                           const std::string& folder, const std::shared_ptr<const data::Tokenizer>& tokenizer) {
+  train::TrainOptions options = train_options(plan.spec, run);
+  options.out = path_join(folder, "runs/" + run.name);
+  options.tokenizer = files.tokenizer;
+  for (const data::MixtureSource& source : files.mixture()) {
+    options.data.push_back(fmt::format("{}={}:{}", source.name, source.path, source.weight));
+  }
+  std::shared_ptr<const eval::Evaluator> evaluator;
+  if (run.role == "main") {
+    evaluator = std::make_shared<const eval::Evaluator>(
+        *tokenizer, eval_options(plan.spec, files, path_join(options.out, "items")));
+  }
+  return train::train_run(options, run.config, make_hooks(plan, run, evaluator));
+}
+
+// What of study.json decides results; a folder holds runs of one such study only.
+Json identity(const Json& study) {
+  Json part = Json::object();
+  for (const char* key : {"name", "budget_tokens", "seeds"}) part.set(key, study.at(key));
+  Json runs = Json::array();
+  for (const Json& run : study.at("runs").as_array()) {
+    runs.push_back(Json::object({{"name", run.at("name")}, {"config", run.at("config")}, {"seed", run.at("seed")},
+                                 {"tokens_total", run.at("tokens_total")}}));
+  }
+  part.set("runs", runs);
+  return part;
+}
+
+void check_same_study(const std::string& path, const Json& now) {
+  if (!file_exists(path)) return;
+  if (identity(Json::parse_file(path)).dump() == identity(now).dump()) return;
+  throw Error({.where = path,
+               .what = "the folder holds another study, or this one before it was changed",
+               .fix = "give another --out, or remove the folder if its runs are not wanted"});
+}
+
+Json evaluations_of(const StudySpec& spec, const StudyFiles& files) {
+  Json rows = Json::array();
+  for (const std::string& path : files.items) {
+    const std::string name = path.substr(path.rfind('/') + 1, path.rfind('.') - path.rfind('/') - 1);
+    rows.push_back(Json::object({{"name", name},
+                                 {"skill", name.rfind("facts", 0) == 0 ? "memorisation" : "reasoning"}}));
+  }
+  for (const std::string& name : spec.evaluate.tasks) rows.push_back(Json::object({{"name", name}}));
+  return rows;
+}
+
+void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std::string& rule,
+                      const std::string& path) {
+  Json study = plan_to_json(plan);
+  check_same_study(path, study);
+  study.set("data", files.to_json(plan.spec.tokens));
+  study.set("learning_rate_rule", rule);
+  study.set("evaluations", evaluations_of(plan.spec, files));
+  study.set("machine", machine_describe());
+  file_write_atomic(path, study.dump(2) + "\n");
+}
+
+}  // namespace
+
+std::map<std::string, double> time_configurations(StudyPlan& plan) {
+  plan.roof = kernels::roof_measure(kernels::isa_current(), 60, true);
+  const auto cost = [&](const PlannedRun& run) { return cost_seconds_per_token(run, plan.roof, 4096); };
+  const auto [cheapest, dearest] = std::minmax_element(
+      plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& a, const PlannedRun& b) { return cost(a) < cost(b); });
+  std::map<std::string, double> seconds;
+  for (const PlannedRun* run : {&*cheapest, &*dearest}) {
+    if (seconds.count(run->model) == 0) seconds[run->model] = time_configuration(plan, *run);
+  }
+  return seconds;
+}
+
+Json StudyResult::to_json() const {
+  return Json::object({{"report", report},
+                       {"runs_done", runs_done},
+                       {"runs_skipped", runs_skipped},
+                       {"seconds", seconds},
+                       {"train_seconds", train_seconds},
+                       {"roof_share", roof_share}});
+}
+
+StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
+  const i64 start = clock_ns();
+  StudyResult result;
+  folder_make(folder);
+  const std::string study_path = path_join(folder, "study.json");
+  check_same_study(study_path, plan_to_json(plan));
+  const StudyFiles files = prepare_data(plan.spec, path_join(folder, "data"));
+  const auto tokenizer = std::make_shared<const data::Tokenizer>(data::Tokenizer::load(files.tokenizer));
+  RecordWriter records(path_join(folder, "records.jsonl"));
+  records.write("roof", Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
+                                      {"bf16_flops_per_s", plan.roof.bf16_flops_per_s},
+                                      {"f32_flops_per_s", plan.roof.f32_flops_per_s},
+                                      {"dram_bytes_per_s", plan.roof.dram_bytes_per_s}}));
+  const bool sweeps = std::any_of(plan.runs.begin(), plan.runs.end(), [](const PlannedRun& r) { return r.role == "sweep"; });
+  std::map<std::string, double> trial_losses;
+  std::string rule = sweeps ? "sweep under way" : choose_learning_rates(plan, trial_losses);
+  write_study_json(plan, files, rule, study_path);
+  bool chosen = !sweeps;
+  double flops = 0;
+  for (std::size_t i = 0; i < plan.runs.size(); ++i) {
+    if (!chosen && plan.runs[i].role == "main") {
+      rule = choose_learning_rates(plan, trial_losses);
+      write_study_json(plan, files, rule, study_path);
+      log_info("learning rate: " + rule);
+      chosen = true;
+    }
+    const PlannedRun& run = plan.runs[i];
+    log_info(fmt::format("run {} of {}: {}", i + 1, plan.runs.size(), run.name));
+    const train::TrainResult trained = run_one(plan, run, files, folder, tokenizer);
+    if (run.role == "sweep") trial_losses[run.name] = trained.loss_final;
+    (trained.skipped ? result.runs_skipped : result.runs_done) += 1;
+    result.train_seconds += trained.seconds;
+    flops += trained.mfu * trained.roof_flops_per_s * trained.seconds;
+    if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", trained.seconds}}));
+  }
+  result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
+  result.report = path_join(folder, "report.html");
+  report::report_write(folder, {});
+  result.seconds = static_cast<double>(clock_ns() - start) * 1e-9;
+  return result;
+}
+
+}  // namespace moebius::study

@@ -1,0 +1,29 @@
+// Running a study: data, learning-rate trials, runs with their evaluations, report. In: a plan, a folder. Out: the
+// folder as docs/formats.md lays it out. Every step that is done is recognised and skipped.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "study/study_data.h"
+#include "study/study_plan.h"
+
+namespace moebius::study {
+
+// Times three training steps (random tokens) of the cheapest and of the dearest configuration: model name -> seconds a
+// token. Also measures the roof into the plan.
+std::map<std::string, double> time_configurations(StudyPlan& plan);
+
+struct StudyResult {
+  i64 runs_done = 0, runs_skipped = 0;
+  double seconds = 0;         // of this process
+  double train_seconds = 0;   // of all runs, over all processes
+  double roof_share = 0;      // of the training time of all runs: model FLOPs / (seconds * roof)
+  std::string report;         // path of the page
+  Json to_json() const;
+};
+
+// Throws Error; what was done before stays.
+StudyResult run_study_plan(StudyPlan& plan, const std::string& folder);
+
+}  // namespace moebius::study

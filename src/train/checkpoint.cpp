@@ -1,0 +1,248 @@
+// Saving: everything goes to OUT/checkpoint.new, is synced, and takes the place of OUT/checkpoint at once.
+#include "train/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/units.h"
+#include "model/checkpoint.h"
+#include "tensor/safetensors.h"
+
+namespace moebius::train {
+
+namespace {
+
+constexpr i64 kFormatVersion = 1;
+
+struct Paths {
+  std::string current, fresh, retired;
+  explicit Paths(const std::string& out)
+      : current(path_join(out, "checkpoint")),
+        fresh(path_join(out, "checkpoint.new")),
+        retired(path_join(out, "checkpoint.old")) {}
+};
+
+struct Part {
+  std::string name;
+  std::span<float> values;
+};
+
+// Views of everything that optimizer.safetensors holds. Reading fills them, so they are not const.
+std::vector<Part> list_parts(const model::Weights& weights, const AdamwState& adamw, std::span<float> bias) {
+  std::vector<Part> parts;
+  const auto add = [&](const char* arena, float* data) {
+    for (const model::Parameter& parameter : weights.parameters) {
+      parts.push_back({fmt::format("{}.{}", arena, parameter.name),
+                       {data + parameter.offset, static_cast<std::size_t>(parameter.count)}});
+    }
+  };
+  add("master", weights.master.f32());
+  add("first_moment", adamw.m.f32());
+  add("second_moment", adamw.v.f32());
+  if (!bias.empty()) parts.push_back({"selection_bias", bias});
+  return parts;
+}
+
+void write_parts(const std::string& path, const std::vector<Part>& parts) {
+  SafetensorsWriter writer(path);
+  for (const Part& part : parts) writer.declare(part.name, DType::f32, {static_cast<i64>(part.values.size())});
+  for (const Part& part : parts) writer.write(part.values.data(), static_cast<i64>(part.values.size_bytes()));
+  writer.commit();
+}
+
+void read_parts(const std::string& path, const std::vector<Part>& parts) {
+  const SafetensorsReader reader(path);
+  for (const Part& part : parts) {
+    const i64 count = static_cast<i64>(part.values.size());
+    const StoredTensor& tensor = reader.find(part.name, {count});
+    if (tensor.dtype != DType::f32) {
+      throw Error({.where = path, .what = fmt::format("tensor '{}' is not F32", part.name),
+                   .fix = "the file is not an optimiser's state of this program"});
+    }
+    std::memcpy(part.values.data(), tensor.data, part.values.size_bytes());
+  }
+}
+
+// The first place where two values differ, as "key.key"; empty when they are equal.
+std::string first_difference(const Json& a, const Json& b, const std::string& prefix, const Json** left,
+                             const Json** right) {
+  if (a.is_object() && b.is_object()) {
+    for (const auto& [key, value] : b.as_object()) {
+      const Json* other = a.find(key);
+      const std::string name = prefix.empty() ? key : prefix + "." + key;
+      *left = other;
+      *right = &value;
+      if (other == nullptr) return name;
+      const std::string found = first_difference(*other, value, name, left, right);
+      if (!found.empty()) return found;
+    }
+    return "";
+  }
+  if (a == b || (a.is_number() && b.is_number() && a.as_double() == b.as_double())) return "";
+  if (a.is_array() && b.is_array() && a.count() == b.count()) {
+    for (i64 i = 0; i < a.count(); ++i) {
+      const std::string found = first_difference(a[i], b[i], fmt::format("{}[{}]", prefix, i), left, right);
+      if (!found.empty()) return found;
+    }
+    return "";
+  }
+  *left = &a;
+  *right = &b;
+  return prefix;
+}
+
+void remove_older(const std::string& out, i64 kept) {
+  std::vector<i64> steps;
+  for (const std::string& name : folder_list(out)) {
+    if (name.rfind("checkpoint-", 0) != 0) continue;
+    if (const auto step = parse_count(name.substr(11)); step) steps.push_back(*step);
+  }
+  std::sort(steps.rbegin(), steps.rend());
+  for (std::size_t i = static_cast<std::size_t>(kept); i < steps.size(); ++i) {
+    folder_remove_all(path_join(out, fmt::format("checkpoint-{}", steps[i])));
+  }
+}
+
+}  // namespace
+
+Json TrainState::to_json() const {
+  return Json::object({{"step", step},
+                       {"tokens", tokens},
+                       {"micro_batch_tokens", micro_batch_tokens},
+                       {"finished", finished},
+                       {"evaluation_pending", evaluation_pending},
+                       {"seconds", seconds},
+                       {"flops", flops},
+                       {"loss_end_sum", loss_end_sum},
+                       {"loss_end_steps", loss_end_steps},
+                       {"isa", isa},
+                       {"isa_past", isa_past},
+                       {"data", data}});
+}
+
+TrainState TrainState::from_json(const Json& json, const std::string& where) {
+  TrainState state;
+  try {
+    state.step = json.at("step").as_int();
+    state.tokens = json.at("tokens").as_int();
+    state.micro_batch_tokens = json.at("micro_batch_tokens").as_int();
+    state.finished = json.at("finished").as_bool();
+    state.evaluation_pending = json.at("evaluation_pending").as_bool();
+    state.seconds = json.at("seconds").as_double();
+    state.flops = json.at("flops").as_double();
+    state.loss_end_sum = json.at("loss_end_sum").as_double();
+    state.loss_end_steps = json.at("loss_end_steps").as_int();
+    state.isa = json.at("isa").as_string();
+    for (const Json& name : json.at("isa_past").as_array()) state.isa_past.push_back(name.as_string());
+    state.data = json.at("data");
+  } catch (const Error& e) {
+    throw Error({.where = where, .what = "the run's state is not readable", .got = e.parts().what,
+                 .fix = "go on from an older checkpoint, or remove the run's folder to start again"});
+  }
+  return state;
+}
+
+void check_disk(const std::string& folder, i64 bytes, const std::string& what) {
+  const i64 free = disk_bytes_free(folder);
+  if (free >= bytes) return;
+  throw Error({.where = folder,
+               .what = fmt::format("the disk is too full for {}", what),
+               .wanted = format_bytes(static_cast<double>(bytes)) + " free",
+               .got = format_bytes(static_cast<double>(free)),
+               .fix = "make room and start the same command again; what was saved before is intact"});
+}
+
+void save_checkpoint(const CheckpointPlace& place, const model::Network& network, const AdamwState& adamw,
+                     const TrainState& state, const RunIdentity& identity, bool with_optimizer) {
+  const Paths paths(place.out);
+  check_disk(place.out, place.bytes_wanted, "the next checkpoint");
+  try {
+    folder_remove_all(paths.fresh);
+    folder_make(paths.fresh);
+    model::save_model(network, paths.fresh);
+    if (!place.tokenizer.empty()) {
+      file_write_atomic(path_join(paths.fresh, "tokenizer.json"), file_read(place.tokenizer));
+    }
+    // Reading and writing share one list of views; the network is not changed here.
+    const std::span<float> bias = const_cast<model::Network&>(network).selection_bias();
+    if (with_optimizer) {
+      write_parts(path_join(paths.fresh, "optimizer.safetensors"), list_parts(network.weights(), adamw, bias));
+    }
+    Json json = Json::object({{"format_version", kFormatVersion}});
+    const Json position = state.to_json();
+    for (const auto& [key, value] : position.as_object()) json.set(key, value);
+    json.set("options", identity.options);
+    json.set("model", identity.model);
+    json.set("sources", identity.sources);
+    file_write_atomic(path_join(paths.fresh, "state.json"), json.dump(1) + "\n");
+  } catch (...) {
+    try {
+      folder_remove_all(paths.fresh);
+    } catch (const Error&) {  // the first error is the one to tell
+    }
+    throw;
+  }
+  std::string kept_as;
+  if (place.kept > 0 && file_exists(path_join(paths.current, "state.json"))) {
+    const i64 step = Json::parse_file(path_join(paths.current, "state.json")).get_int("step", 0);
+    if (step != state.step) kept_as = path_join(place.out, fmt::format("checkpoint-{}", step));
+  }
+  folder_replace(paths.fresh, paths.current, paths.retired);
+  if (!kept_as.empty() && folder_exists(paths.retired)) {
+    folder_remove_all(kept_as);
+    path_rename(paths.retired, kept_as);
+  }
+  folder_remove_all(paths.retired);
+  remove_older(place.out, place.kept);
+}
+
+std::optional<Json> read_state(const std::string& out) {
+  const Paths paths(out);
+  folder_recover(paths.current, paths.retired);
+  folder_remove_all(paths.fresh);
+  folder_remove_all(paths.retired);
+  const std::string path = path_join(paths.current, "state.json");
+  if (!file_exists(path)) return std::nullopt;
+  Json json = Json::parse_file(path);
+  if (!json.is_object() || json.get_int("format_version", 0) != kFormatVersion) {
+    throw Error({.where = path,
+                 .what = "another version of the checkpoint's format",
+                 .wanted = fmt::format("format_version {}", kFormatVersion),
+                 .fix = "use the version of the program that wrote it, or another --out"});
+  }
+  return json;
+}
+
+void check_identity(const Json& state, const RunIdentity& identity, const std::string& out) {
+  const std::pair<const char*, const Json*> parts[] = {
+      {"model", &identity.model}, {"sources", &identity.sources}, {"options", &identity.options}};
+  for (const auto& [part, value] : parts) {
+    const Json* left = nullptr;
+    const Json* right = nullptr;
+    const Json* saved = state.find(part);
+    const std::string key = saved == nullptr ? part : first_difference(*saved, *value, "", &left, &right);
+    if (key.empty()) continue;
+    throw Error({.where = out,
+                 .what = fmt::format("the saved run has another {}: '{}' differs", part, key),
+                 .wanted = left == nullptr ? "" : left->dump() + " (saved)",
+                 .got = right == nullptr ? "" : right->dump(),
+                 .fix = "give the options of the saved run to go on with it, or another --out for a new one"});
+  }
+}
+
+void restore_checkpoint(const std::string& out, model::Network& network, AdamwState& adamw) {
+  const std::string path = path_join(Paths(out).current, "optimizer.safetensors");
+  if (!file_exists(path)) {
+    throw Error({.where = path,
+                 .what = "the checkpoint has no optimiser's state",
+                 .fix = "only an unfinished run can be resumed; --init-from starts a new run from its weights"});
+  }
+  read_parts(path, list_parts(network.weights(), adamw, network.selection_bias()));
+  model::refresh_copy(network.weights());
+}
+
+}  // namespace moebius::train

@@ -1,0 +1,142 @@
+// Writing when due; allocation happens only there.
+#include "train/run_log.h"
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/units.h"
+
+namespace moebius::train {
+
+namespace {
+
+std::string records_path(const TrainOptions& options) { return path_join(options.out, "records.jsonl"); }
+
+double per_second(double amount, i64 ns) { return ns > 0 ? amount * 1e9 / static_cast<double>(ns) : 0; }
+
+}  // namespace
+
+void forget_records(const std::string& path, i64 step, bool evaluation_pending) {
+  if (!file_exists(path)) return;
+  const RecordWriter cut(path);  // cuts off a broken last line
+  std::vector<bool> keep;
+  bool all = true;
+  for (const Json& record : records_read(path)) {
+    const std::string type = record.get_string("type", "");
+    const i64 at = record.get_int("step", 0);
+    const bool later = at > step || (evaluation_pending && type == "eval" && at == step);
+    keep.push_back(step >= 0 && type != "train_end" && !later);
+    all = all && keep.back();
+  }
+  if (!all) records_filter(path, keep);
+}
+
+RunLog::RunLog(const TrainOptions& options, const std::string& run, i64 step_start, i64 steps_total,
+               double roof_flops_per_s)
+    : record_every_(options.record_every),
+      router_every_(options.router_every),
+      step_start_(step_start),
+      steps_total_(steps_total),
+      roof_(roof_flops_per_s),
+      records_(records_path(options)),
+      progress_(fmt::format("train {}", run), steps_total - step_start) {
+  const std::string folder = path_join(options.out, "tensorboard");
+  if (options.tensorboard) events_ = EventFile(folder, folder_exists(folder) ? step_start + 1 : -1);
+}
+
+void RunLog::step(const StepReport& report, const std::vector<LayerLoad>& loads, i64 tokens) {
+  flops_sum_ += report.flops;
+  rows_sum_ += report.rows;
+  ns_sum_ += report.step_ns;
+  ++steps_;
+  const bool last = report.step == steps_total_;
+  if (report.step % record_every_ == 0 || last) write_step(report, tokens);
+  if (!loads.empty() && router_every_ > 0 && (report.step % router_every_ == 0 || last)) {
+    write_router(report, loads, tokens);
+  }
+  show(report);
+}
+
+void RunLog::write_step(const StepReport& report, i64 tokens) {
+  const double rate = per_second(static_cast<double>(rows_sum_), ns_sum_);
+  const double share = roof_ > 0 ? per_second(flops_sum_, ns_sum_) / roof_ : 0;
+  Json fields = Json::object({{"step", report.step},
+                              {"tokens", tokens},
+                              {"loss", report.loss},
+                              {"loss_balance", report.loss_balance},
+                              {"loss_z", report.loss_z},
+                              {"grad_norm", report.grad_norm},
+                              {"learning_rate", report.learning_rate},
+                              {"tokens_per_s", rate},
+                              {"step_ns", ns_sum_ / steps_}});
+  if (roof_ > 0) fields.set("roof_share", share);
+  fields.set("load_max_over_mean", report.load_max_over_mean);
+  fields.set("dead_experts", report.dead_experts);
+  records_.write("step", fields);
+  const double values[] = {report.loss, report.loss_balance, report.loss_z, report.grad_norm, report.learning_rate,
+                           rate, share, report.load_max_over_mean, static_cast<double>(report.dead_experts)};
+  const char* const tags[] = {"train/loss", "train/loss_balance", "train/loss_z", "train/grad_norm",
+                              "train/learning_rate", "speed/tokens_per_s", "speed/roof_share",
+                              "router/load_max_over_mean", "router/dead_experts"};
+  for (std::size_t i = 0; i < std::size(values); ++i) events_.scalar(tags[i], report.step, values[i]);
+  flops_sum_ = 0;
+  rows_sum_ = ns_sum_ = steps_ = 0;
+}
+
+void RunLog::write_router(const StepReport& report, const std::vector<LayerLoad>& loads, i64 tokens) {
+  Json layers = Json::array();
+  for (const LayerLoad& load : loads) {
+    i64 sum = 0;
+    for (const i64 count : load.count_E) sum += count;
+    Json shares = Json::array();
+    for (const i64 count : load.count_E) shares.push_back(static_cast<double>(count) / static_cast<double>(sum));
+    layers.push_back(Json::object({{"max_over_mean", load.max_over_mean},
+                                   {"dead", load.dead},
+                                   {"entropy", load.entropy},
+                                   {"load", std::move(shares)}}));
+  }
+  records_.write("router", Json::object({{"step", report.step}, {"tokens", tokens}, {"layers", std::move(layers)}}));
+}
+
+void RunLog::show(const StepReport& report) {
+  const double keep = report.step == step_start_ + 1 ? 0.0 : 0.9;
+  const double flops = per_second(report.flops, report.step_ns);
+  loss_shown_ = keep * loss_shown_ + (1 - keep) * report.loss;
+  rate_shown_ = keep * rate_shown_ + (1 - keep) * per_second(static_cast<double>(report.rows), report.step_ns);
+  share_shown_ = keep * share_shown_ + (1 - keep) * (roof_ > 0 ? flops / roof_ : 0);
+  const i64 now = clock_ns();
+  if (now - shown_ns_ < 200'000'000) return;
+  shown_ns_ = now;
+  std::string text = fmt::format("step {}/{}  loss {:.4f}  {} tok/s", report.step, steps_total_, loss_shown_,
+                                 format_count(rate_shown_));
+  if (roof_ > 0) text += fmt::format("  {:.1f} % of the roof", 100 * share_shown_);
+  if (report.load_max_over_mean > 0) {
+    text += fmt::format("  load {:.2f}x, {} dead", report.load_max_over_mean, report.dead_experts);
+  }
+  progress_.update(report.step - step_start_, text);
+}
+
+void RunLog::evaluation(i64 step, i64 tokens, const Json& fields) {
+  Json record = Json::object({{"step", step}, {"tokens", tokens}});
+  for (const auto& [key, value] : fields.as_object()) record.set(key, value);
+  records_.write("eval", record);
+  const std::string part = fields.get_string("source", fields.get_string("grade", "all"));
+  const std::string name = fields.get_string("name", "eval");
+  for (const auto& [key, value] : fields.as_object()) {
+    if (!value.is_number() || key == "step" || key == "tokens") continue;
+    events_.scalar(fmt::format("eval/{}/{}/{}", name, part, key), step, value.as_double());
+  }
+}
+
+void RunLog::end(const Json& fields) {
+  records_.write("train_end", fields);
+  progress_.finish();
+  sync();
+}
+
+void RunLog::sync() {
+  records_.sync();
+  events_.flush();
+}
+
+}  // namespace moebius::train

@@ -1,0 +1,51 @@
+// What a training run tells while it runs: records (docs/formats.md), TensorBoard scalars, the live line. In: step
+// reports; out: OUT/records.jsonl, OUT/tensorboard/. Decides nothing.
+#pragma once
+
+#include <string>
+
+#include "base/event_file.h"
+#include "base/progress.h"
+#include "base/record.h"
+#include "train/options.h"
+#include "train/trainer.h"
+
+namespace moebius::train {
+
+// Drops the records that a run wrote after the checkpoint it resumes from: those of later steps, `train_end`, and with
+// `evaluation_pending` the evaluations of the checkpoint's own step. step -1: the run starts again, everything goes.
+void forget_records(const std::string& path, i64 step, bool evaluation_pending);
+
+class RunLog {
+ public:
+  // step_start: updates already done. roof_flops_per_s: of the precision that is used.
+  RunLog(const TrainOptions& options, const std::string& run, i64 step_start, i64 steps_total, double roof_flops_per_s);
+
+  void run(const Json& fields) { records_.write("run", fields); }
+  // Called after every step; writes when it is due. `tokens` seen so far.
+  void step(const StepReport& report, const std::vector<LayerLoad>& loads, i64 tokens);
+  // Fields of one `eval` record without step and tokens; numbers go to TensorBoard too.
+  void evaluation(i64 step, i64 tokens, const Json& fields);
+  void end(const Json& fields);
+  // Everything so far is on disk.
+  void sync();
+
+ private:
+  void write_step(const StepReport& report, i64 tokens);
+  void write_router(const StepReport& report, const std::vector<LayerLoad>& loads, i64 tokens);
+  void show(const StepReport& report);
+
+  i64 record_every_, router_every_, step_start_, steps_total_;
+  double roof_;
+  RecordWriter records_;
+  EventFile events_;
+  Progress progress_;
+  // Sums since the last record.
+  double flops_sum_ = 0;
+  i64 steps_ = 0, rows_sum_ = 0, ns_sum_ = 0;
+  // Smoothed for the live line.
+  double loss_shown_ = 0, rate_shown_ = 0, share_shown_ = 0;
+  i64 shown_ns_ = 0;
+};
+
+}  // namespace moebius::train

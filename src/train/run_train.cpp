@@ -1,0 +1,138 @@
+// Reads the words, settles the configuration, plans or trains, prints the result.
+#include "train/run_train.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/stage.h"
+#include "base/units.h"
+#include "kernels/isa.h"
+#include "kernels/roof.h"
+#include "train/train_run.h"
+
+namespace moebius::train {
+
+namespace {
+
+const StageHelp kHelp = {
+    .name = "train",
+    .summary = "tokens to a checkpoint",
+    .usage = "moebius train --data NAME=PREFIX:WEIGHT,... --tokens N --out FOLDER [--preset NAME] [options]",
+    .reads = "token shards (PREFIX.bin, .idx, .meta.json), tokenizer.json, or a mixture's TOML file",
+    .writes = "OUT/checkpoint/ (config.json, model.safetensors, tokenizer.json; state.json, optimizer.safetensors), "
+              "OUT/records.jsonl, OUT/options.json, OUT/tensorboard/",
+    .json_keys = "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds, tokens_per_s, "
+                 "roof_flops_per_s, mfu, micro_batch_tokens, peak_memory_bytes, allocations_steady, checkpoint; with "
+                 "--dry-run: train, model, steps_total, parameters_total, parameters_active, flops_per_token_megatron, "
+                 "flops_per_token_6n, flops_per_token_mfu, memory, roof_flops_per_s, dram_bytes_per_s, seconds_estimated",
+    .examples = "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"
+                "      --d-model 128 --layers 4 --experts 16 --top-k 2 --tokens 10M --out runs/first\n"
+                "  the same command again goes on after a stop, and says so when the run is finished",
+};
+
+constexpr double kShareAssumed = 0.15;  // of the roof, for the estimate before anything has run
+
+struct Words {
+  TrainOptions train;
+  model::ModelConfig config;
+  std::string preset;
+  StageCommon common;
+};
+
+// The preset must be known before the flags that change it, so the words are read twice.
+Words read_words(const std::vector<std::string>& words) {
+  Words first;
+  first.config.vocab = 0;
+  for (int round = 0; round < 2; ++round) {
+    Words now;
+    now.config.vocab = 0;
+    if (!first.preset.empty()) now.config = model::preset_config(first.preset);
+    OptionList list;
+    list.add("preset", &now.preset, "configuration to start from (moebius plan --list); flags change it",
+             {.unit = "NAME"});
+    now.train.describe(list);
+    now.config.describe(list);
+    now.common = stage_parse(kHelp, list, words, nullptr, 0);
+    if (now.preset.empty() || round == 1) return now;
+    first = std::move(now);
+  }
+  return first;
+}
+
+// Without preset or --vocab the vocabulary is the shards'.
+void settle_config(Words& words, const data::Mixture& source) {
+  if (words.config.vocab == 0) words.config.vocab = source.vocab();
+  if (words.config.vocab == 0) {
+    throw Error({.where = "vocab", .what = "the shards do not say their vocabulary", .fix = "--vocab N"});
+  }
+  words.config.sequence_max = std::max(words.config.sequence_max, words.train.sequence);
+  words.config.resolve();
+}
+
+int dry_run(const Words& words) {
+  const MemoryPlan memory = plan_memory(words.config, words.train);
+  const model::ModelCounts counts = model::count_model(words.config, words.train.sequence);
+  const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, true);
+  const double peak = words.train.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
+  const double seconds = estimate_seconds(words.config, words.train, peak, roof.dram_bytes_per_s, kShareAssumed);
+  const i64 steps = steps_total(words.train);
+  TrainOptions train = words.train;
+  OptionList list;
+  train.describe(list);
+  Json result = Json::object({{"train", list.to_json()},
+                              {"model", words.config.to_json()},
+                              {"steps_total", steps},
+                              {"parameters_total", counts.parameters_total},
+                              {"parameters_active", counts.parameters_active},
+                              {"flops_per_token_megatron", counts.flops_per_token_megatron},
+                              {"flops_per_token_6n", counts.flops_per_token_6n},
+                              {"flops_per_token_mfu", counts.flops_per_token_mfu},
+                              {"memory", memory.to_json()},
+                              {"roof_flops_per_s", peak},
+                              {"dram_bytes_per_s", roof.dram_bytes_per_s},
+                              {"seconds_estimated", seconds}});
+  std::string text = "options\n";
+  const Json options = list.to_json(), model = words.config.to_json();
+  for (const auto& [key, value] : options.as_object()) text += fmt::format("  {:<28} {}\n", key, value.dump());
+  text += "model\n";
+  for (const auto& [key, value] : model.as_object()) text += fmt::format("  {:<28} {}\n", key, value.dump());
+  text += fmt::format("parameters     {} total, {} active\n", format_exact(counts.parameters_total),
+                      format_exact(counts.parameters_active));
+  text += fmt::format("FLOPs a token  {} (Megatron's formula), {} (6N), {} (MFU's count)\n",
+                      format_count(counts.flops_per_token_megatron), format_count(counts.flops_per_token_6n),
+                      format_count(counts.flops_per_token_mfu));
+  text += "memory\n" + memory.text();
+  text += fmt::format("budget         {} steps of {} tokens = {} tokens, {:.2f} tokens per parameter\n", steps,
+                      train.batch_tokens, format_exact(steps * train.batch_tokens),
+                      static_cast<double>(steps * train.batch_tokens) / static_cast<double>(counts.parameters_total));
+  text += fmt::format(
+      "time           about {} = tokens x FLOPs / ({:.0f} % of the roof measured now, {:.0f} GFLOP/s) + steps x "
+      "optimiser's bytes / {:.1f} GB/s\n",
+      format_seconds(seconds), 100 * kShareAssumed, peak * 1e-9, roof.dram_bytes_per_s * 1e-9);
+  stage_print(words.common, result, text);
+  return 0;
+}
+
+}  // namespace
+
+int run_train(const std::vector<std::string>& words) {
+  Words given = read_words(words);
+  kernels::isa_select(given.common.isa);
+  check_options(given.train);
+  const auto source = open_mixture(given.train);
+  settle_config(given, *source);
+  if (given.common.dry_run) return dry_run(given);
+  const TrainResult result = train_run(given.train, given.config, {});
+  std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
+                                 format_exact(result.tokens), result.loss_final,
+                                 result.skipped ? " (finished before, nothing done)" : "");
+  text += fmt::format("{} tokens/s, {:.1f} % of the roof ({:.0f} GFLOP/s), {} of memory\n",
+                      format_count(result.tokens_per_s), 100 * result.mfu, result.roof_flops_per_s * 1e-9,
+                      format_bytes(static_cast<double>(result.peak_memory_bytes)));
+  text += fmt::format("checkpoint: {}\n", result.checkpoint);
+  stage_print(given.common, result.to_json(), text);
+  return 0;
+}
+
+}  // namespace moebius::train

@@ -1,0 +1,425 @@
+// The run as a table of contents, then its parts.
+#include "train/train_run.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/parallel.h"
+#include "kernels/isa.h"
+#include "kernels/roof.h"
+#include "model/checkpoint.h"
+#include "train/checkpoint.h"
+#include "train/run_log.h"
+#include "train/trainer.h"
+
+namespace moebius::train {
+
+namespace {
+
+constexpr i64 kWarmSteps = 3;         // allocations count after so many steps of a process
+constexpr double kPendingSeconds = 60;  // work worth a checkpoint before an evaluation
+
+i64 peak_memory() {
+  rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss * 1024;
+}
+
+std::string run_name(const TrainOptions& options, const TrainHooks& hooks) {
+  if (!hooks.run.empty()) return hooks.run;
+  const std::filesystem::path path(options.out);
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+// One run in this process.
+class Run {
+ public:
+  Run(const TrainOptions& options, const model::ModelConfig& config, data::BatchSource& source, const Json& sources,
+      const TrainHooks& hooks)
+      : options_(options), config_(config), source_(source), hooks_(hooks), steps_total_(steps_total(options)) {
+    identity_ = {result_options(options), config.to_json(), sources};
+    place_ = {options.out, options.tokenizer, options.checkpoints_kept, 0};
+  }
+
+  TrainResult run();
+
+ private:
+  TrainResult skip(const TrainState& saved) const;
+  void take_up(const std::optional<Json>& saved);
+  void copy_weights(const std::string& folder);
+  void make_network(bool resumed);
+  void write_start(RunLog& log) const;
+  void evaluate(RunLog& log);
+  void train(RunLog& log);
+  void step(Trainer& trainer, RunLog& log);
+  void save(RunLog& log, bool finished);
+  TrainResult result() const;
+
+  const TrainOptions& options_;
+  const model::ModelConfig& config_;
+  data::BatchSource& source_;
+  const TrainHooks& hooks_;
+  i64 steps_total_;
+  RunIdentity identity_;
+  CheckpointPlace place_;
+  MemoryPlan plan_;
+  TrainState state_;
+  std::unique_ptr<model::Network> network_;
+  AdamwState adamw_;
+  double roof_ = 0;
+  i64 steps_here_ = 0, allocations_ = 0, saved_ns_ = 0;
+  i64 data_ns_ = 0, pass_ns_ = 0, optimizer_ns_ = 0;  // in steps of this process
+};
+
+TrainResult Run::run() {
+  folder_make(options_.out);
+  const std::optional<Json> saved = read_state(options_.out);
+  if (saved) {
+    check_identity(*saved, identity_, options_.out);
+    const TrainState state = TrainState::from_json(*saved, options_.out);
+    if (state.finished) return skip(state);
+  }
+  take_up(saved);
+  make_network(saved.has_value());
+  roof_ = hooks_.roof_flops_per_s;
+  if (roof_ <= 0) {
+    const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, false);
+    roof_ = options_.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
+  }
+  forget_records(path_join(options_.out, "records.jsonl"), saved ? state_.step : -1, state_.evaluation_pending);
+  RunLog log(options_, run_name(options_, hooks_), state_.step, steps_total_, roof_);
+  write_start(log);
+  train(log);
+  const TrainResult done = result();
+  Json fields = done.to_json();
+  fields.set("roof_share", done.mfu);
+  const auto seconds = [](i64 ns) { return static_cast<double>(ns) * 1e-9; };
+  fields.set("part_seconds", Json::object({{"data", seconds(data_ns_)},
+                                           {"pass", seconds(pass_ns_)},
+                                           {"optimizer", seconds(optimizer_ns_)}}));
+  log.end(fields);
+  save(log, true);
+  return done;
+}
+
+TrainResult Run::skip(const TrainState& saved) const {
+  log_info(fmt::format("{}: finished before ({} steps); skipped", options_.out, saved.step));
+  TrainResult done;
+  done.skipped = true;
+  done.steps = saved.step;
+  done.tokens = saved.tokens;
+  done.micro_batch_tokens = saved.micro_batch_tokens;
+  done.seconds = saved.seconds;
+  done.checkpoint = path_join(options_.out, "checkpoint");
+  const std::string path = path_join(options_.out, "records.jsonl");
+  const std::vector<Json> ends = file_exists(path) ? records_read(path, "train_end") : std::vector<Json>();
+  if (ends.empty()) return done;
+  const Json& end = ends.back();
+  done.loss_final = end.get_double("loss_final", 0);
+  done.tokens_per_s = end.get_double("tokens_per_s", 0);
+  done.roof_flops_per_s = end.get_double("roof_flops_per_s", 0);
+  done.mfu = end.get_double("mfu", 0);
+  done.peak_memory_bytes = end.get_int("peak_memory_bytes", 0);
+  done.allocations_steady = end.get_int("allocations_steady", 0);
+  return done;
+}
+
+// Position, micro-batch and instruction set: the saved ones, or those of a new run.
+void Run::take_up(const std::optional<Json>& saved) {
+  TrainOptions options = options_;
+  const std::string isa = kernels::isa_name(kernels::isa_current());
+  if (saved) {
+    state_ = TrainState::from_json(*saved, options_.out);
+    if (options.micro_batch_tokens > 0 && options.micro_batch_tokens != state_.micro_batch_tokens) {
+      throw Error({.where = options.out,
+                   .what = "the saved run has another micro-batch-tokens",
+                   .wanted = fmt::format("{}", state_.micro_batch_tokens),
+                   .got = fmt::format("{}", options.micro_batch_tokens),
+                   .fix = "leave --micro-batch-tokens out to go on with it, or give another --out"});
+    }
+    options.micro_batch_tokens = state_.micro_batch_tokens;
+    if (state_.isa != isa && !options.isa_change) {
+      throw Error({.where = options.out,
+                   .what = "the saved run used another instruction set, which rounds differently",
+                   .wanted = state_.isa,
+                   .got = isa,
+                   .fix = fmt::format("--isa {}, or --isa-change to go on to other bits", state_.isa)});
+    }
+    if (state_.isa != isa) state_.isa_past.push_back(state_.isa);
+    source_.restore(state_.data);
+  }
+  state_.isa = isa;
+  plan_ = plan_memory(config_, options);
+  state_.micro_batch_tokens = plan_.micro_batch_tokens;
+  place_.bytes_wanted = plan_.checkpoint_bytes;
+  check_disk(options_.out, plan_.checkpoint_bytes, "a checkpoint");
+}
+
+// The weights of another checkpoint, which must have the same parameters and heads.
+void Run::copy_weights(const std::string& folder) {
+  const auto start = model::load_model(folder, options_.compute(), true);
+  const auto refuse = [&](const std::string& key, const auto& wanted, const auto& got) {
+    throw Error({.where = folder,
+                 .what = fmt::format("the checkpoint to start from has another shape: '{}' differs", key),
+                 .wanted = fmt::format("{}", wanted),
+                 .got = fmt::format("{}", got),
+                 .fix = "give the options of that model, or drop --init-from"});
+  };
+  Json wanted = config_.to_json(), got = start->config().to_json();
+  for (const char* key : {"vocab", "d_model", "layers", "heads", "kv_heads", "head_dim", "rope_base", "experts", "top_k",
+                          "expert_width", "activation"}) {
+    const Json *a = wanted.find(key), *b = got.find(key);
+    if (a != nullptr && b != nullptr && a->dump() != b->dump()) refuse(key, a->dump(), b->dump());
+  }
+  const model::Weights& from = start->weights();
+  const model::Weights& to = network_->weights();
+  if (from.parameters.size() != to.parameters.size()) {
+    refuse("number of parameters' tensors", to.parameters.size(), from.parameters.size());
+  }
+  for (std::size_t i = 0; i < to.parameters.size(); ++i) {
+    const model::Parameter &a = to.parameters[i], &b = from.parameters[i];
+    if (a.name != b.name || a.offset != b.offset || a.count != b.count || a.shape.n != b.shape.n) {
+      refuse(a.name, a.count, b.count);
+    }
+  }
+  std::memcpy(to.master.data(), from.master.data(), static_cast<std::size_t>(to.elements) * sizeof(float));
+}
+
+void Run::make_network(bool resumed) {
+  network_ = std::make_unique<model::Network>(config_, options_.compute(), true);
+  adamw_ = make_adamw(network_->weights());
+  if (resumed) {
+    restore_checkpoint(options_.out, *network_, adamw_);
+    log_info(fmt::format("{}: going on from step {}", options_.out, state_.step));
+    return;
+  }
+  if (options_.init_from.empty()) {
+    model::init_weights(config_, network_->weights(), static_cast<u64>(options_.seed_init));
+  } else {
+    copy_weights(options_.init_from);
+  }
+  model::refresh_copy(network_->weights());
+}
+
+void Run::write_start(RunLog& log) const {
+  const model::ModelCounts counts = model::count_model(config_, options_.sequence);
+  Json config = config_.to_json();
+  config.set("sequence", options_.sequence);
+  const double tokens = static_cast<double>(steps_total_) * static_cast<double>(options_.batch_tokens);
+  const auto& experts = config_.experts;
+  const double density =
+      experts.experts > 1 ? static_cast<double>(experts.top_k) / static_cast<double>(experts.experts) : 1.0;
+  log.run(Json::object({{"run", run_name(options_, hooks_)},
+                        {"config", config},
+                        {"parameters_total", counts.parameters_total},
+                        {"parameters_active", counts.parameters_active},
+                        {"flops_per_token_megatron", counts.flops_per_token_megatron},
+                        {"flops_per_token_6n", counts.flops_per_token_6n},
+                        {"tokens_total", static_cast<i64>(tokens)},
+                        {"tpp", tokens / static_cast<double>(counts.parameters_total)},
+                        {"sparsity", 1 - density},
+                        {"seed_init", options_.seed_init},
+                        {"seed_data", options_.seed_data},
+                        {"learning_rate", options_.optimizer.learning_rate},
+                        {"balance_coefficient", config_.losses.balance_coefficient},
+                        {"balance_scope", fmt::format("micro-batch of {} tokens", state_.micro_batch_tokens)},
+                        {"z_coefficient", config_.losses.z_coefficient},
+                        {"precision", options_.precision},
+                        {"isa", state_.isa},
+                        {"threads", parallel_threads()},
+                        {"micro_batch_tokens", state_.micro_batch_tokens},
+                        {"step_start", state_.step},
+                        {"roof_flops_per_s", roof_},
+                        {"machine", machine_describe()}}));
+  TrainOptions copy = options_;
+  OptionList list;
+  copy.describe(list);
+  const Json all = Json::object({{"train", list.to_json()},
+                                 {"steps_total", steps_total_},
+                                 {"model", config},
+                                 {"memory", plan_.to_json()}});
+  file_write_atomic(path_join(options_.out, "options.json"), all.dump(1) + "\n");
+}
+
+void Run::save(RunLog& log, bool finished) {
+  log.sync();
+  state_.finished = finished;
+  state_.data = source_.state();
+  save_checkpoint(place_, *network_, adamw_, state_, identity_, !finished || options_.optimizer_kept);
+  saved_ns_ = clock_ns();
+}
+
+// After an evaluation that did not end, the weights of this step are still worth keeping.
+void Run::evaluate(RunLog& log) {
+  if (!hooks_.evaluate || !hooks_.evaluates || !hooks_.evaluates(state_.step, steps_total_)) return;
+  const bool saved_pending = state_.step > 0 && static_cast<double>(clock_ns() - saved_ns_) > kPendingSeconds * 1e9;
+  state_.evaluation_pending = true;
+  if (saved_pending) save(log, false);
+  try {
+    for (const Json& fields : hooks_.evaluate(*network_, state_.step, state_.tokens)) {
+      log.evaluation(state_.step, state_.tokens, fields);
+    }
+  } catch (const Error&) {
+    if (!saved_pending && state_.step > 0) save(log, false);
+    throw;
+  }
+  state_.evaluation_pending = false;
+}
+
+void Run::step(Trainer& trainer, RunLog& log) {
+  const i64 allocations = buffer_allocations();
+  const StepReport& report = trainer.step(source_, state_.step + 1);
+  if (++steps_here_ > kWarmSteps) allocations_ += buffer_allocations() - allocations;
+  state_.step = report.step;
+  state_.tokens += report.rows;
+  state_.seconds += static_cast<double>(report.step_ns) * 1e-9;
+  state_.flops += report.flops;
+  data_ns_ += report.data_ns;
+  pass_ns_ += report.pass_ns;
+  optimizer_ns_ += report.optimizer_ns;
+  const i64 end_steps = std::max<i64>(1, std::llround(0.05 * static_cast<double>(steps_total_)));
+  if (state_.step > steps_total_ - end_steps) {
+    state_.loss_end_sum += report.loss;
+    ++state_.loss_end_steps;
+  }
+  log.step(report, trainer.loads(), state_.tokens);
+}
+
+void Run::train(RunLog& log) {
+  Trainer trainer(*network_, adamw_, options_.optimizer, make_schedule(options_.optimizer, steps_total_),
+                  state_.micro_batch_tokens);
+  saved_ns_ = clock_ns();
+  if (state_.step == 0 || state_.evaluation_pending) evaluate(log);
+  while (state_.step < steps_total_) {
+    step(trainer, log);
+    evaluate(log);
+    if (interrupt_requested()) {
+      save(log, false);
+      throw Error({.what = "interrupted",
+                   .fix = fmt::format("step {} of {} is saved in {}; the same command goes on from there", state_.step,
+                                      steps_total_, options_.out)});
+    }
+    const double minutes = static_cast<double>(clock_ns() - saved_ns_) / 60e9;
+    const bool due = (options_.checkpoint_steps > 0 && state_.step % options_.checkpoint_steps == 0) ||
+                     (options_.checkpoint_minutes > 0 && minutes >= options_.checkpoint_minutes);
+    if (due && state_.step < steps_total_) save(log, false);
+  }
+}
+
+TrainResult Run::result() const {
+  TrainResult done;
+  done.steps = state_.step;
+  done.tokens = state_.tokens;
+  done.loss_final = state_.loss_end_sum / static_cast<double>(std::max<i64>(1, state_.loss_end_steps));
+  done.seconds = state_.seconds;
+  done.tokens_per_s = static_cast<double>(state_.tokens) / state_.seconds;
+  done.roof_flops_per_s = roof_;
+  done.mfu = roof_ > 0 ? state_.flops / state_.seconds / roof_ : 0;
+  done.micro_batch_tokens = state_.micro_batch_tokens;
+  done.peak_memory_bytes = peak_memory();
+  done.allocations_steady = allocations_;
+  done.checkpoint = path_join(options_.out, "checkpoint");
+  return done;
+}
+
+}  // namespace
+
+Json TrainResult::to_json() const {
+  return Json::object({{"skipped", skipped},
+                       {"steps", steps},
+                       {"tokens", tokens},
+                       {"loss_final", loss_final},
+                       {"seconds", seconds},
+                       {"tokens_per_s", tokens_per_s},
+                       {"roof_flops_per_s", roof_flops_per_s},
+                       {"mfu", mfu},
+                       {"micro_batch_tokens", micro_batch_tokens},
+                       {"peak_memory_bytes", peak_memory_bytes},
+                       {"allocations_steady", allocations_steady},
+                       {"checkpoint", checkpoint}});
+}
+
+std::vector<data::MixtureSource> mixture_sources(const TrainOptions& options) {
+  if (!options.mixture.empty()) {
+    const Json file = toml_parse_file(options.mixture);
+    for (const auto& [key, value] : file.as_object()) {
+      if (key != "source") {
+        throw Error({.where = options.mixture, .what = fmt::format("unknown key '{}'", key), .wanted = "[[source]] tables"});
+      }
+    }
+    return data::mixture_sources_from_json(file.at("source"), options.mixture);
+  }
+  if (options.data.empty()) {
+    throw Error({.where = "train", .what = "no training data", .fix = "--data NAME=PREFIX:WEIGHT or --mixture FILE"});
+  }
+  return data::mixture_sources_parse(options.data, "--data");
+}
+
+std::unique_ptr<data::Mixture> open_mixture(const TrainOptions& options) {
+  const i64 steps = steps_total(options);
+  data::MixtureOptions mixture;
+  mixture.sequences = options.batch_tokens / options.sequence;
+  mixture.length = options.sequence;
+  mixture.seed_data = options.seed_data;
+  mixture.attend_across_documents = options.attend_across_documents;
+  mixture.positions_restart = options.positions_restart;
+  auto source = std::make_unique<data::Mixture>(mixture_sources(options), mixture);
+  source->check_tokens(steps * options.batch_tokens);
+  return source;
+}
+
+TrainResult train_run_on(const TrainOptions& options, const model::ModelConfig& config, data::BatchSource& source,
+                         const Json& sources, const TrainHooks& hooks) {
+  check_options(options);
+  model::ModelConfig resolved = config;
+  resolved.sequence_max = std::max(resolved.sequence_max, options.sequence);
+  resolved.resolve();
+  if (source.sequences() * source.length() != options.batch_tokens || source.length() != options.sequence) {
+    throw Error({.where = "training data",
+                 .what = "the source's batches have another shape",
+                 .wanted = fmt::format("{} tokens in sequences of {}", options.batch_tokens, options.sequence),
+                 .got = fmt::format("{} in sequences of {}", source.sequences() * source.length(), source.length())});
+  }
+  return Run(options, resolved, source, sources, hooks).run();
+}
+
+TrainResult train_run(const TrainOptions& options, const model::ModelConfig& config, const TrainHooks& hooks) {
+  check_options(options);
+  const std::unique_ptr<data::Mixture> source = open_mixture(options);
+  if (config.vocab < source->vocab()) {
+    throw Error({.where = "vocab",
+                 .what = "the model's vocabulary is smaller than the shards'",
+                 .wanted = fmt::format("at least {}", source->vocab()),
+                 .got = fmt::format("{}", config.vocab),
+                 .fix = fmt::format("--vocab {}", source->vocab())});
+  }
+  Json sources = Json::array();
+  for (const data::MixtureSource& part : mixture_sources(options)) {
+    sources.push_back(Json::object({{"name", part.name}, {"weight", part.weight}}));
+  }
+  return train_run_on(options, config, *source, sources, hooks);
+}
+
+double estimate_seconds(const model::ModelConfig& config, const TrainOptions& options, double roof_flops_per_s,
+                        double dram_bytes_per_s, double share) {
+  const model::ModelCounts counts = model::count_model(config, options.sequence);
+  const double steps = static_cast<double>(steps_total(options));
+  const double tokens = steps * static_cast<double>(options.batch_tokens);
+  double seconds = tokens * counts.flops_per_token_mfu / (roof_flops_per_s * share);
+  i64 elements = 0;
+  for (const model::Parameter& parameter : model::list_parameters(config)) elements += parameter.count;
+  const double bytes = static_cast<double>(elements) * (28 + static_cast<double>(options.compute() == DType::bf16 ? 2 : 0));
+  if (dram_bytes_per_s > 0) seconds += steps * bytes / dram_bytes_per_s;
+  return seconds;
+}
+
+}  // namespace moebius::train

@@ -1,0 +1,391 @@
+// Runs: what is written, equalities (threads, resuming, micro-batches), skipping, errors.
+#include "train/train_run.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "train/run_log.h"
+#include "train/test_support.h"
+
+namespace moebius::train {
+namespace {
+
+using testing::fixed_roof;
+using testing::fresh_folder;
+using testing::losses_of;
+using testing::model_bytes;
+using testing::tiny_config;
+using testing::tiny_options;
+using testing::tiny_run;
+
+std::string error_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(TrainRun, LearnsAndWritesItsFiles) {
+  const std::string out = fresh_folder("files");
+  TrainOptions options = tiny_options(out, 60);
+  options.tensorboard = true;
+  TrainHooks hooks = fixed_roof();
+  hooks.evaluates = [](i64 step, i64 total) { return step == 0 || step == total; };
+  hooks.evaluate = [](model::Network&, i64 step, i64) {
+    return std::vector<Json>{Json::object({{"name", "probe"}, {"kind", "loss"}, {"loss", static_cast<double>(step)}})};
+  };
+  const TrainResult result = tiny_run(options, hooks);
+  EXPECT_FALSE(result.skipped);
+  EXPECT_EQ(result.steps, 60);
+  EXPECT_EQ(result.tokens, 60 * 128);
+  const std::vector<double> losses = losses_of(out);
+  ASSERT_EQ(losses.size(), 60u);
+  EXPECT_NEAR(losses.front(), std::log(64.0), 0.3);
+  EXPECT_LT(result.loss_final, losses.front() - 0.5);
+  EXPECT_NEAR(result.loss_final, (losses[57] + losses[58] + losses[59]) / 3, 1e-12);
+  const std::string records = path_join(out, "records.jsonl");
+  ASSERT_EQ(records_read(records, "run").size(), 1u);
+  const Json run = records_read(records, "run")[0];
+  for (const char* key : {"run", "config", "parameters_total", "parameters_active", "flops_per_token_megatron",
+                          "flops_per_token_6n", "tokens_total", "tpp", "sparsity", "seed_init", "seed_data",
+                          "learning_rate", "balance_coefficient", "balance_scope", "z_coefficient", "precision", "isa",
+                          "threads", "machine"}) {
+    EXPECT_TRUE(run.contains(key)) << key;
+  }
+  EXPECT_EQ(run.at("balance_scope").as_string(), "micro-batch of 64 tokens");
+  const Json step = records_read(records, "step")[30];
+  for (const char* key : {"step", "tokens", "loss", "loss_balance", "loss_z", "grad_norm", "learning_rate",
+                          "tokens_per_s", "step_ns", "roof_share", "load_max_over_mean", "dead_experts"}) {
+    EXPECT_TRUE(step.contains(key)) << key;
+  }
+  const auto routers = records_read(records, "router");
+  ASSERT_EQ(routers.size(), 12u);
+  ASSERT_EQ(routers[0].at("layers").count(), 2);
+  double load = 0;
+  for (const Json& share : routers[0].at("layers")[0].at("load").as_array()) load += share.as_double();
+  EXPECT_NEAR(load, 1, 1e-12);
+  EXPECT_EQ(records_read(records, "eval").size(), 2u);
+  EXPECT_EQ(records_read(records, "eval")[1].at("tokens").as_int(), 60 * 128);
+  EXPECT_EQ(records_read(records, "train_end").size(), 1u);
+  EXPECT_EQ(folder_list(path_join(out, "tensorboard")).size(), 1u);
+  for (const char* name : {"config.json", "model.safetensors", "state.json"}) {
+    EXPECT_TRUE(file_exists(path_join(out, std::string("checkpoint/") + name))) << name;
+  }
+  EXPECT_FALSE(file_exists(path_join(out, "checkpoint/optimizer.safetensors")));
+}
+
+TEST(TrainRun, FinishedRunsAreSkipped) {
+  const std::string out = fresh_folder("skip");
+  const TrainResult first = tiny_run(tiny_options(out, 4), fixed_roof());
+  const std::string records = file_read(path_join(out, "records.jsonl"));
+  const TrainResult second = tiny_run(tiny_options(out, 4), fixed_roof());
+  EXPECT_TRUE(second.skipped);
+  EXPECT_EQ(second.loss_final, first.loss_final);
+  EXPECT_EQ(file_read(path_join(out, "records.jsonl")), records);
+}
+
+TEST(TrainRun, OneThreadEqualsMany) {
+  const std::string one = fresh_folder("one_thread"), many = fresh_folder("many_threads");
+  parallel_set_threads(1);
+  tiny_run(tiny_options(one, 8), fixed_roof());
+  parallel_set_threads(4);
+  tiny_run(tiny_options(many, 8), fixed_roof());
+  parallel_set_threads(0);
+  EXPECT_EQ(losses_of(one), losses_of(many));
+  EXPECT_EQ(model_bytes(one), model_bytes(many));
+}
+
+// The first run is stopped by an error in its evaluation after step 5, as an interrupt would; the second goes on.
+TEST(TrainRun, ResumedEqualsUninterrupted) {
+  for (const char* precision : {"bf16", "f32"}) {
+    const std::string whole = fresh_folder("whole"), cut = fresh_folder("cut");
+    TrainOptions options = tiny_options(whole, 12);
+    options.precision = precision;
+    options.optimizer_kept = true;
+    model::ModelConfig config = tiny_config();
+    config.router.bias_rate = 0.001;  // the selection bias is part of the state
+    tiny_run(options, fixed_roof(), config);
+    options.out = cut;
+    TrainHooks hooks = fixed_roof();
+    bool stop = true;
+    hooks.evaluates = [](i64 step, i64) { return step == 5; };
+    hooks.evaluate = [&](model::Network&, i64, i64) -> std::vector<Json> {
+      if (stop) throw Error({.what = "interrupted"});
+      return {Json::object({{"name", "probe"}})};
+    };
+    EXPECT_NE(error_of([&] { tiny_run(options, hooks, config); }), "");
+    stop = false;
+    tiny_run(options, hooks, config);
+    EXPECT_EQ(losses_of(whole), losses_of(cut));
+    EXPECT_EQ(model_bytes(whole), model_bytes(cut));
+    EXPECT_EQ(file_read(path_join(whole, "checkpoint/optimizer.safetensors")),
+              file_read(path_join(cut, "checkpoint/optimizer.safetensors")));
+    // The interrupted evaluation was made up for.
+    EXPECT_EQ(records_read(path_join(cut, "records.jsonl"), "eval").size(), 1u);
+    EXPECT_EQ(records_read(path_join(cut, "records.jsonl"), "run").size(), 2u);
+  }
+}
+
+// Without auxiliary losses (whose scope is the micro-batch) only the order of sums differs.
+TEST(TrainRun, MicroBatchesEqualOneBatch) {
+  const std::string one = fresh_folder("micro_one"), four = fresh_folder("micro_four");
+  TrainOptions options = tiny_options(one, 10);
+  options.precision = "f32";
+  model::ModelConfig config = tiny_config();
+  config.losses.balance_coefficient = 0;
+  config.losses.z_coefficient = 0;
+  options.micro_batch_tokens = 128;
+  tiny_run(options, fixed_roof(), config);
+  options.out = four;
+  options.micro_batch_tokens = 32;
+  tiny_run(options, fixed_roof(), config);
+  const std::vector<double> a = losses_of(one), b = losses_of(four);
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-4) << i;
+}
+
+TEST(TrainRun, ChecksWhatASavedRunWas) {
+  const std::string out = fresh_folder("identity");
+  TrainOptions options = tiny_options(out, 6);
+  tiny_run(options, fixed_roof());
+  options.optimizer.learning_rate = 1e-4;
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("learning_rate"), std::string::npos);
+  options = tiny_options(out, 6);
+  model::ModelConfig config = tiny_config();
+  config.experts.experts = 8;
+  const std::string error = error_of([&] { tiny_run(options, fixed_roof(), config); });
+  EXPECT_NE(error.find("experts"), std::string::npos) << error;
+  options.steps = 7;
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("steps_total"), std::string::npos);
+}
+
+TEST(TrainRun, RefusesBadBudgets) {
+  TrainOptions options = tiny_options(fresh_folder("budget"), 0);
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("budget is 0"), std::string::npos);
+  options.steps = 3;
+  options.tokens = 1'000'000;
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("disagree"), std::string::npos);
+  options.tokens = 0;
+  options.batch_tokens = 100;
+  EXPECT_NE(error_of([&] { steps_total(options); }).find("whole number of sequences"), std::string::npos);
+  options.batch_tokens = 128;
+  options.micro_batch_tokens = 96;
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("divisor"), std::string::npos);
+  options.micro_batch_tokens = 0;
+  options.memory_max = "64kB";
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("does not fit"), std::string::npos);
+}
+
+TEST(TrainRun, MicroBatchFollowsTheMemoryLimit) {
+  TrainOptions options = tiny_options(fresh_folder("memory"), 1);
+  options.micro_batch_tokens = 0;
+  const model::ModelConfig config = tiny_config();
+  options.memory_max = "1GB";
+  const MemoryPlan all = plan_memory(config, options);
+  EXPECT_EQ(all.micro_batch_tokens, 128);
+  options.memory_max = std::to_string(all.total_bytes - 1);
+  const MemoryPlan half = plan_memory(config, options);
+  EXPECT_EQ(half.micro_batch_tokens, 64);
+  EXPECT_LT(half.total_bytes, all.total_bytes);
+}
+
+TEST(TrainRun, RefusesIdsOutsideTheVocabulary) {
+  model::ModelConfig config = tiny_config();
+  config.vocab = 32;
+  const std::string error =
+      error_of([&] { tiny_run(tiny_options(fresh_folder("vocab"), 1), fixed_roof(), config); });
+  EXPECT_NE(error.find("outside of the model's vocabulary"), std::string::npos) << error;
+}
+
+// A disk that fills up while a checkpoint is written: the limit on file sizes makes write() fail as a full disk does.
+TEST(TrainRun, AFullDiskLosesNothing) {
+  const std::string out = fresh_folder("full_disk");
+  TrainOptions options = tiny_options(out, 6);
+  options.checkpoint_steps = 2;
+  rlimit before = {};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, SIG_IGN);
+  TrainHooks hooks = fixed_roof();
+  hooks.evaluates = [](i64 step, i64) { return step == 3; };
+  hooks.evaluate = [&](model::Network&, i64, i64) {
+    const rlimit small = {60'000, before.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    return std::vector<Json>();
+  };
+  const std::string error = error_of([&] { tiny_run(options, hooks); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_NE(error, "");
+  EXPECT_EQ(Json::parse_file(path_join(out, "checkpoint/state.json")).at("step").as_int(), 2);
+  EXPECT_FALSE(folder_exists(path_join(out, "checkpoint.new")));
+  // With room again the same run ends as if nothing had been.
+  tiny_run(options, fixed_roof());
+  const std::string other = fresh_folder("full_disk_other");
+  tiny_run(tiny_options(other, 6), fixed_roof());
+  EXPECT_EQ(model_bytes(out), model_bytes(other));
+  EXPECT_EQ(losses_of(out), losses_of(other));
+}
+
+TEST(TrainRun, TrainsOnShardsAndSaysWhenTheyAreTooSmall) {
+  const std::string folder = fresh_folder("shards");
+  folder_make(folder);
+  const std::string prefix = path_join(folder, "text");
+  data::ShardWriter writer(prefix, 64);
+  for (const auto& document : testing::tiny_documents()) writer.add(document.data(), static_cast<i64>(document.size()));
+  data::ShardMeta meta;
+  meta.name = "text";
+  meta.vocab = 64;
+  meta.end_of_text = 0;
+  meta.tokenizer = "none";
+  writer.commit(meta);
+  TrainOptions options = tiny_options(path_join(folder, "run"), 5);
+  options.data = {"text=" + prefix + ":1"};
+  const TrainResult result = train_run(options, tiny_config(), fixed_roof());
+  EXPECT_EQ(result.steps, 5);
+  EXPECT_EQ(Json::parse_file(path_join(options.out, "checkpoint/state.json")).at("sources")[0].at("name").as_string(),
+            "text");
+  options.out = path_join(folder, "long");
+  options.steps = 100'000;
+  const std::string error = error_of([&] { train_run(options, tiny_config(), fixed_roof()); });
+  EXPECT_NE(error.find("text"), std::string::npos) << error;
+  EXPECT_FALSE(folder_exists(options.out));
+  model::ModelConfig narrow = tiny_config();
+  narrow.vocab = 32;
+  options.steps = 5;
+  EXPECT_NE(error_of([&] { train_run(options, narrow, fixed_roof()); }).find("--vocab 64"), std::string::npos);
+  options.data = {};
+  EXPECT_NE(error_of([&] { train_run(options, tiny_config(), fixed_roof()); }).find("no training data"),
+            std::string::npos);
+}
+
+TEST(TrainRun, SaysWhenItMayNotWrite) {
+  const std::string parent = fresh_folder("no_permission");
+  folder_make(parent);
+  file_write_atomic(path_join(parent, "file"), "x");
+  // A file stands where the folder should be: refused for root too.
+  EXPECT_NE(error_of([&] { tiny_run(tiny_options(path_join(parent, "file/run"), 1), fixed_roof()); }), "");
+  if (::geteuid() != 0) {
+    ::chmod(parent.c_str(), 0555);
+    EXPECT_NE(error_of([&] { tiny_run(tiny_options(path_join(parent, "run"), 1), fixed_roof()); }), "");
+    ::chmod(parent.c_str(), 0755);
+  }
+}
+
+TEST(TrainRun, StopsWhenTheLossIsNotFinite) {
+  const std::string out = fresh_folder("diverged");
+  TrainOptions options = tiny_options(out, 40);
+  options.checkpoint_steps = 2;
+  TrainHooks hooks = fixed_roof();
+  hooks.evaluates = [](i64 step, i64) { return step == 3; };
+  hooks.evaluate = [](model::Network& network, i64, i64) {
+    for (const model::Parameter& parameter : network.weights().parameters) {
+      network.weights().master.f32()[parameter.offset] = std::nanf("");
+    }
+    model::refresh_copy(network.weights());
+    return std::vector<Json>();
+  };
+  const std::string error = error_of([&] { tiny_run(options, hooks); });
+  EXPECT_NE(error.find("diverged"), std::string::npos) << error;
+  EXPECT_EQ(Json::parse_file(path_join(out, "checkpoint/state.json")).at("step").as_int(), 2);
+}
+
+TEST(TrainRun, KeepsOlderCheckpointsWhenAsked) {
+  const std::string out = fresh_folder("kept");
+  TrainOptions options = tiny_options(out, 8);
+  options.checkpoint_steps = 2;
+  options.checkpoints_kept = 2;
+  tiny_run(options, fixed_roof());
+  EXPECT_FALSE(folder_exists(path_join(out, "checkpoint-2")));
+  EXPECT_TRUE(folder_exists(path_join(out, "checkpoint-4")));
+  EXPECT_TRUE(folder_exists(path_join(out, "checkpoint-6")));
+  EXPECT_EQ(Json::parse_file(path_join(out, "checkpoint/state.json")).at("step").as_int(), 8);
+}
+
+TEST(TrainRun, StartsFromAnotherCheckpoint) {
+  const std::string first = fresh_folder("start_from"), second = fresh_folder("started");
+  TrainOptions options = tiny_options(first, 20);
+  options.precision = "f32";
+  tiny_run(options, fixed_roof());
+  options.out = second;
+  options.init_from = path_join(first, "checkpoint");
+  tiny_run(options, fixed_roof());
+  EXPECT_LT(losses_of(second).front(), losses_of(first).front() - 0.3);
+  model::ModelConfig other = tiny_config();
+  other.d_model = 64;
+  other.attention.head_dim = 0;
+  other.resolve();
+  options.out = fresh_folder("started_other");
+  const std::string error = error_of([&] { tiny_run(options, fixed_roof(), other); });
+  EXPECT_NE(error.find("d_model"), std::string::npos) << error;
+}
+
+TEST(TrainRun, LossFreeBalancingMovesTheBias) {
+  const std::string out = fresh_folder("bias");
+  TrainOptions options = tiny_options(out, 3);
+  options.optimizer_kept = true;
+  model::ModelConfig config = tiny_config();
+  config.router.bias_rate = 0.5;
+  float largest = 0;
+  TrainHooks hooks = fixed_roof();
+  hooks.evaluates = [](i64 step, i64 total) { return step == total; };
+  hooks.evaluate = [&](model::Network& network, i64, i64) {
+    for (const float b : network.selection_bias()) largest = std::max(largest, std::abs(b));
+    return std::vector<Json>();
+  };
+  tiny_run(options, hooks, config);
+  EXPECT_GT(largest, 0.4f);
+  EXPECT_LE(largest, 1.5f);
+}
+
+TEST(TrainRecords, ForgetsWhatCameAfterTheCheckpoint) {
+  const std::string folder = fresh_folder("forget");
+  folder_make(folder);
+  const std::string path = path_join(folder, "records.jsonl");
+  {
+    RecordWriter writer(path);
+    writer.write("run", Json::object({{"run", "a"}}));
+    for (int i = 1; i <= 4; ++i) writer.write("step", Json::object({{"step", i}}));
+    writer.write("eval", Json::object({{"step", 2}}));
+    writer.write("train_end", Json::object({{"seconds", 1.0}}));
+  }
+  forget_records(path, 2, false);
+  EXPECT_EQ(records_read(path).size(), 4u);  // run, two steps, eval
+  forget_records(path, 2, true);
+  EXPECT_EQ(records_read(path).size(), 3u);
+  forget_records(path, -1, false);
+  EXPECT_EQ(records_read(path).size(), 0u);
+}
+
+TEST(FolderReplace, OldOrNewAtEveryPoint) {
+  for (const bool exchange : {true, false}) {
+    const std::string root = fresh_folder("replace");
+    const auto fill = [&](const std::string& name, const std::string& text) {
+      folder_make(path_join(root, name));
+      file_write_atomic(path_join(root, name + "/file"), text);
+    };
+    fill("new", "1");
+    folder_replace(path_join(root, "new"), path_join(root, "current"), path_join(root, "old"), exchange);
+    EXPECT_EQ(file_read(path_join(root, "current/file")), "1");
+    fill("new", "2");
+    folder_replace(path_join(root, "new"), path_join(root, "current"), path_join(root, "old"), exchange);
+    EXPECT_EQ(file_read(path_join(root, "current/file")), "2");
+    EXPECT_EQ(file_read(path_join(root, "old/file")), "1");
+    EXPECT_FALSE(folder_exists(path_join(root, "new")));
+    // Killed between the two renames of the second way.
+    path_rename(path_join(root, "current"), path_join(root, "old2"));
+    folder_recover(path_join(root, "current"), path_join(root, "old2"));
+    EXPECT_EQ(file_read(path_join(root, "current/file")), "2");
+  }
+}
+
+}  // namespace
+}  // namespace moebius::train
