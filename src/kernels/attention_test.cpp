@@ -121,7 +121,7 @@ TEST(Attention, ThreadsDoNotChangeBits) {
       EXPECT_EQ(first, now);
     }
     parallel_set_threads(0);
-  });
+  }, false);
 }
 
 TEST(Attention, ReferenceGradientsAreFiniteDifferences) {

@@ -94,7 +94,8 @@ struct TestHead {
 TEST(Head, MatchesReference) {
   for (const HeadCase& c : kHeadCases)
     for (DType dtype : kTypes)
-      for (DType out : {dtype, DType::f32}) {
+      for (DType out : {DType::bf16, DType::f32}) {
+        if (dtype == DType::f32 && out == DType::bf16) continue;
         const TestHead t(c, dtype);
         const size_t elements = static_cast<size_t>(t.w.weight.shape.elements()), tokens = static_cast<size_t>(c.tokens);
         std::vector<float> loss_wanted(tokens), dw_wanted(elements), logprob_wanted(tokens);
@@ -120,22 +121,22 @@ TEST(Head, MatchesReference) {
 }
 
 TEST(Head, ThreadsDoNotChangeBits) {
-  const TestHead t({500, 64, 1000}, DType::bf16);
+  const TestHead t({400, 32, 500}, DType::bf16);
   for_each_set([&] {
     std::vector<float> first;
     for (int threads : {1, 2, 4}) {
       parallel_set_threads(threads);
-      std::vector<float> loss(500), dw(static_cast<size_t>(t.w.weight.shape.elements()));
-      TestMatrix dx(DType::f32, 500, 64, 0);
+      std::vector<float> loss(400), dw(static_cast<size_t>(t.w.weight.shape.elements()));
+      TestMatrix dx(DType::f32, 400, 32, 0);
       head_loss(t.x.view, t.w.weight, t.target.data(), 1.0f, loss.data(), dx.view, dw.data());
       std::vector<float> all = loss;
       all.insert(all.end(), dw.begin(), dw.end());
-      all.insert(all.end(), dx.view.f32(), dx.view.f32() + 500 * 64);
+      all.insert(all.end(), dx.view.f32(), dx.view.f32() + 400 * 32);
       if (first.empty()) first = all;
       EXPECT_EQ(first, all);
     }
     parallel_set_threads(0);
-  });
+  }, false);
 }
 
 TEST(Head, ReferenceGradientsAreFiniteDifferences) {

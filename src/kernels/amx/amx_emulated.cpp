@@ -32,12 +32,15 @@ struct EmulatedTiles {
   }
   template <int C, int A, int B>
   void multiply() {
+    float left[16][32], right[16][32];
+    widen(tile[A], left);
+    widen(tile[B], right);
     for (int m = 0; m < 16; ++m)
       for (int n = 0; n < 16; ++n) {
         float even = 0, odd = 0;
         for (int k = 0; k < 16; ++k) {
-          even = flush(std::fmaf(value(A, m, 2 * k), value(B, k, 2 * n), even));
-          odd = flush(std::fmaf(value(A, m, 2 * k + 1), value(B, k, 2 * n + 1), odd));
+          even = flush(std::fmaf(left[m][2 * k], right[k][2 * n], even));
+          odd = flush(std::fmaf(left[m][2 * k + 1], right[k][2 * n + 1], odd));
         }
         float sum;
         std::memcpy(&sum, &tile[C][m][n * 4], 4);
@@ -47,13 +50,15 @@ struct EmulatedTiles {
   }
 
   static float flush(float x) { return std::fabs(x) < 1.17549435e-38f ? std::copysign(0.0f, x) : x; }
-  float value(int t, int row, int index) const {
-    u16 half;
-    std::memcpy(&half, &tile[t][row][index * 2], 2);
-    const u32 wide = static_cast<u32>(half) << 16;
-    float f;
-    std::memcpy(&f, &wide, 4);
-    return flush(f);
+  static void widen(const u8 (&from)[16][64], float (&to)[16][32]) {
+    for (int row = 0; row < 16; ++row)
+      for (int i = 0; i < 32; ++i) {
+        u16 half;
+        std::memcpy(&half, &from[row][i * 2], 2);
+        const u32 wide = static_cast<u32>(half) << 16;
+        std::memcpy(&to[row][i], &wide, 4);
+        to[row][i] = flush(to[row][i]);
+      }
   }
 
   static void copy_32(const bf16* from, i64 count, bf16* to) {

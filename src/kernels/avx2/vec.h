@@ -12,6 +12,7 @@ namespace {
 
 struct Avx2 {
   using V = __m256;
+  typedef double FloatPair __attribute__((may_alias, aligned(4)));
   static constexpr int kLanes = 8;
   static constexpr int kTileRows = 3;
   static constexpr int kTileVecs = 4;
@@ -83,7 +84,7 @@ struct Avx2 {
   }
 
   static V broadcast_pair(const float* p) {
-    return _mm256_castpd_ps(_mm256_broadcast_sd(reinterpret_cast<const double*>(p)));
+    return _mm256_castpd_ps(_mm256_set1_pd(*reinterpret_cast<const FloatPair*>(p)));
   }
   static V broadcast_last(const float* p) { return _mm256_blend_ps(_mm256_setzero_ps(), _mm256_set1_ps(*p), 0x55); }
   static V add_pairs(V a, V b) {

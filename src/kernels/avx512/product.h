@@ -10,8 +10,9 @@ namespace moebius::kernels {
 namespace {
 
 inline __m512bh load_pairs(const bf16* p) { return (__m512bh)_mm512_loadu_si512(p); }
+typedef int HalfPair __attribute__((may_alias, aligned(2)));
 inline __m512bh broadcast_pair_of(const bf16* p) {
-  return (__m512bh)_mm512_set1_epi32(*reinterpret_cast<const int __attribute__((may_alias))*>(p));
+  return (__m512bh)_mm512_set1_epi32(*reinterpret_cast<const HalfPair*>(p));
 }
 
 // Stores 32 outputs of a row; valid in [1, 32].

@@ -12,6 +12,7 @@ namespace {
 
 struct Avx512 {
   using V = __m512;
+  typedef double FloatPair __attribute__((may_alias, aligned(4)));
   static constexpr int kLanes = 16;
   static constexpr int kTileRows = 6;  // rows x 4 accumulators of the f32 product
   static constexpr int kTileVecs = 4;
@@ -50,7 +51,7 @@ struct Avx512 {
 
   // (p[0], p[1]) in every pair of lanes; the last of an odd row as (p[0], 0).
   static V broadcast_pair(const float* p) {
-    return _mm512_castpd_ps(_mm512_set1_pd(*reinterpret_cast<const double __attribute__((may_alias))*>(p)));
+    return _mm512_castpd_ps(_mm512_set1_pd(*reinterpret_cast<const FloatPair*>(p)));
   }
   static V broadcast_last(const float* p) { return _mm512_maskz_mov_ps(0x5555, _mm512_set1_ps(*p)); }
   // Sums of neighbouring lanes: [a0 + a1, a2 + a3, ..., b0 + b1, ...].
