@@ -93,6 +93,8 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step", {.unit = "N", .min = 0, .max = 1e9});
   list.add("steps", &steps, "steps measured; the median counts", {.unit = "N", .min = 1, .max = 1e6});
   list.add("steps-warm", &steps_warm, "steps before them", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, before and after the steps",
+           {.unit = "N", .min = 1, .max = 60000});
   list.add("seed", &seed, "of weights and tokens", {.unit = "N", .min = 0, .max = 9e15});
   list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
 }
@@ -111,9 +113,10 @@ Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& con
   optimizer.warmup_steps = 0;
   train::Trainer trainer(network, adamw, optimizer, train::make_schedule(optimizer, options.steps_warm + options.steps), micro);
 
-  const kernels::Roof before = kernels::roof_measure(kernels::isa_current(), 200, true);
+  const int roof_ms = static_cast<int>(options.roof_milliseconds);
+  const kernels::Roof before = kernels::roof_measure(kernels::isa_current(), roof_ms, true);
   const Measured measured = measure(trainer, source, options);
-  const kernels::Roof roof = mean_roof(before, kernels::roof_measure(kernels::isa_current(), 200, true));
+  const kernels::Roof roof = mean_roof(before, kernels::roof_measure(kernels::isa_current(), roof_ms, true));
 
   const double seconds = median(measured.step);
   const double peak = compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
