@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "bench/bench_train.h"
-
 namespace moebius::bench {
 namespace {
 
@@ -34,22 +32,6 @@ TEST(Roofline, CountsTheFlopsOfMfu) {
     EXPECT_NEAR(flops / (4096 * model::count_model(config, 256).flops_per_token_mfu), 1, 1e-9);
     EXPECT_GT(roofline_seconds(rows), 0);
   }
-}
-
-TEST(BenchTrain, MeasuresAStep) {
-  BenchTrainOptions options;
-  options.sequence = 32;
-  options.tokens_per_step = 128;
-  options.steps = 2;
-  options.steps_warm = 1;
-  options.roof_milliseconds = 5;
-  std::string text;
-  const Json result = bench_train(options, small(8), &text);
-  EXPECT_GT(result.at("tokens_per_s").as_double(), 0);
-  EXPECT_GT(result.at("mfu").as_double(), 0);
-  EXPECT_LT(result.at("mfu").as_double(), 1);
-  EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
-  EXPECT_NEAR(result.at("flops_per_step").as_double(), 128 * model::count_model(small(8), 32).flops_per_token_mfu, 1);
 }
 
 }  // namespace
