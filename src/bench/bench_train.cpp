@@ -2,9 +2,10 @@
 #include "bench/bench_train.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -40,11 +41,20 @@ double median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
+// Resident memory now: taken after the steps, since the roof's own buffers would hide the training's peak.
+i64 resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  i64 pages_total = 0, pages_resident = 0;
+  file >> pages_total >> pages_resident;
+  return pages_resident * ::sysconf(_SC_PAGESIZE);
+}
+
 struct Measured {
   std::vector<double> step, data, pass, optimizer;  // seconds
   double flops = 0;                                 // of one step
   double loss = 0, load = 0;
   i64 allocations = 0;
+  i64 memory_bytes = 0;
 };
 
 Measured measure(train::Trainer& trainer, data::BatchSource& source, const BenchTrainOptions& options) {
@@ -63,6 +73,7 @@ Measured measure(train::Trainer& trainer, data::BatchSource& source, const Bench
     measured.load = report.load_max_over_mean;
   }
   measured.allocations = buffer_allocations() - allocations;
+  measured.memory_bytes = resident_bytes();
   return measured;
 }
 
@@ -81,6 +92,30 @@ void check(const BenchTrainOptions& options) {
                  .got = fmt::format("sequence {}, micro-batch {}, step {}", options.sequence, micro,
                                     options.tokens_per_step)});
   }
+}
+
+std::string describe_text(const BenchTrainOptions& options, const Json& result, const std::vector<RooflineRow>& rows,
+                          const Measured& measured) {
+  const auto number = [&](const char* key) { return result.at(key).as_double(); };
+  std::string text = fmt::format(
+      "{} parameters, {} active; {} x {} tokens a step, {}, {}, {} threads\n"
+      "roof (mean of before and after)  {:>9.1f} GFLOP/s   {:.1f} GB/s\n"
+      "step (median of {})              {:>9.1f} ms   (data {:.1f}, forward and backward {:.1f}, optimiser {:.1f})\n"
+      "tokens a second                  {:>9.0f}\n"
+      "model FLOPs utilisation          {:>9.1f} %\n"
+      "roofline of the step             {:>9.1f} ms   {:.1f} % of it reached\n",
+      format_count(number("parameters_total")), format_count(number("parameters_active")),
+      options.tokens_per_step / options.sequence, options.sequence, options.precision,
+      kernels::isa_name(kernels::isa_current()), parallel_threads(), number("roof_flops_per_s") * 1e-9,
+      number("dram_bytes_per_s") * 1e-9, measured.step.size(), number("step_seconds") * 1e3,
+      number("data_seconds") * 1e3, number("pass_seconds") * 1e3, number("optimizer_seconds") * 1e3,
+      number("tokens_per_s"), 100 * number("mfu"), number("roofline_seconds") * 1e3, 100 * number("roofline_ratio"));
+  for (const RooflineRow& row : rows) {
+    text += fmt::format("  {:<30} {:>9.2f} ms   {:>8.2f} GFLOP {:>9.1f} MB\n", row.name, row.seconds * 1e3,
+                        row.flops * 1e-9, row.bytes * 1e-6);
+  }
+  return text + fmt::format("peak memory {}, buffers allocated in the measured steps: {}\n",
+                            format_bytes(number("peak_memory_bytes")), measured.allocations);
 }
 
 }  // namespace
@@ -123,8 +158,6 @@ Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& con
   const i64 document = options.document > 0 ? std::min(options.document, options.sequence) : options.sequence;
   const auto rows = train_roofline(config, compute, options.tokens_per_step, document, options.tokens_per_step / micro, roof);
   const double best = roofline_seconds(rows);
-  rusage usage = {};
-  ::getrusage(RUSAGE_SELF, &usage);
   const model::ModelCounts counts = model::count_model(config, options.sequence);
 
   Json parts = Json::array();
@@ -155,26 +188,9 @@ Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& con
                               {"roofline", parts},
                               {"loss", measured.loss},
                               {"load_max_over_mean", measured.load},
-                              {"peak_memory_bytes", i64{usage.ru_maxrss} * 1024},
+                              {"peak_memory_bytes", measured.memory_bytes},
                               {"allocations_steady", measured.allocations}});
-  *text = fmt::format(
-      "{} parameters, {} active; {} x {} tokens a step, {}, {}, {} threads\n"
-      "roof (mean of before and after)  {:>9.1f} GFLOP/s   {:.1f} GB/s\n"
-      "step (median of {})              {:>9.1f} ms   (data {:.1f}, forward and backward {:.1f}, optimiser {:.1f})\n"
-      "tokens a second                  {:>9.0f}\n"
-      "model FLOPs utilisation          {:>9.1f} %\n"
-      "roofline of the step             {:>9.1f} ms   {:.1f} % of it reached\n",
-      format_count(static_cast<double>(counts.parameters_total)), format_count(static_cast<double>(counts.parameters_active)),
-      options.tokens_per_step / options.sequence, options.sequence, options.precision,
-      kernels::isa_name(kernels::isa_current()), parallel_threads(), peak * 1e-9, roof.dram_bytes_per_s * 1e-9,
-      measured.step.size(), seconds * 1e3, 1e3 * median(measured.data), 1e3 * median(measured.pass),
-      1e3 * median(measured.optimizer), tokens_per_s, 100 * mfu, best * 1e3, 100 * best / seconds);
-  for (const RooflineRow& row : rows) {
-    *text += fmt::format("  {:<30} {:>9.2f} ms   {:>8.2f} GFLOP {:>9.1f} MB\n", row.name, row.seconds * 1e3, row.flops * 1e-9,
-                         row.bytes * 1e-6);
-  }
-  *text += fmt::format("peak memory {}, buffers allocated in the measured steps: {}\n",
-                       format_bytes(static_cast<double>(usage.ru_maxrss) * 1024), measured.allocations);
+  *text = describe_text(options, result, rows, measured);
   return result;
 }
 
