@@ -113,11 +113,6 @@ std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 toke
   return records;
 }
 
-std::vector<Json> evaluate(model::Network& network, const data::Tokenizer& tokenizer, const EvalOptions& options, i64 step,
-                           i64 tokens) {
-  return Evaluator(tokenizer, options).run(infer::engine_of(network), step, tokens);
-}
-
 std::string format_records(const std::vector<Json>& records) {
   std::string out;
   for (const Json& record : records) {

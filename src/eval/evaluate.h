@@ -53,8 +53,11 @@ class Evaluator {
   std::vector<LossDocuments> sources_;
 };
 
-std::vector<Json> evaluate(model::Network& network, const data::Tokenizer& tokenizer, const EvalOptions& options, i64 step,
-                           i64 tokens);
+// Once, of a network.
+inline std::vector<Json> evaluate(model::Network& network, const data::Tokenizer& tokenizer, const EvalOptions& options,
+                                  i64 step, i64 tokens) {
+  return Evaluator(tokenizer, options).run(infer::engine_of(network), step, tokens);
+}
 
 // A table for people.
 std::string format_records(const std::vector<Json>& records);
