@@ -53,6 +53,19 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
   }
 }
 
+Json Evaluator::counts() const {
+  Json out = Json::object();
+  for (const LossDocuments& source : sources_) {
+    i64 tokens = 0;
+    for (const auto& document : source.documents) tokens += static_cast<i64>(document.size());
+    out.set(source.name, Json::object({{"documents", static_cast<i64>(source.documents.size())}, {"tokens", tokens}}));
+  }
+  for (const Loaded& loaded : tasks_) {
+    out.set(loaded.spec.name, Json::object({{"items", static_cast<i64>(loaded.items.size())}, {"path", loaded.spec.path}}));
+  }
+  return out;
+}
+
 void Evaluator::write_items(const Loaded& loaded, const std::vector<ItemScores>& scores, i64 step) const {
   folder_make(options_.items_folder);
   AtomicFile file(path_join(options_.items_folder, loaded.spec.name + ".jsonl"));
