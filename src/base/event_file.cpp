@@ -90,7 +90,8 @@ u64 varint_bytes(u64 value) {
 void put_scalar_frame(std::string& out, std::string_view tag, i64 step, float value, double wall_time_s) {
   const u64 entry_bytes = 1 + varint_bytes(tag.size()) + tag.size() + 5;
   const u64 summary_bytes = 1 + varint_bytes(entry_bytes) + entry_bytes;
-  const u64 event_bytes = 9 + 1 + varint_bytes(static_cast<u64>(step)) + 1 + varint_bytes(summary_bytes) + summary_bytes;
+  const u64 event_bytes =
+      9 + 1 + varint_bytes(static_cast<u64>(step)) + 1 + varint_bytes(summary_bytes) + summary_bytes;
   const std::size_t begin = out.size();
   put_fixed(out, event_bytes, 8);
   put_fixed(out, crc_masked(std::string_view(out).substr(begin, 8)), 4);

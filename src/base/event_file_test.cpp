@@ -44,8 +44,7 @@ TEST(EventFile, EveryWriterHasItsOwnFile) {
   EXPECT_NE(resumed.path(), first);
   EXPECT_EQ(folder_list(folder).size(), 2u);
   EXPECT_EQ(file_read(first), text);
-  EXPECT_EQ(file_read(resumed.path()).size(),
-            event_frame_version(0).size() + event_frame_session_start(2, 0).size());
+  EXPECT_EQ(file_read(resumed.path()).size(), event_frame_version(0).size() + event_frame_session_start(2, 0).size());
 }
 
 TEST(EventFile, UnwritableFolderIsAnError) { EXPECT_THROW(EventFile("/proc/no-such-folder/tb"), Error); }

@@ -1,8 +1,78 @@
-// The machine's roof.
+// The machine's roof: loops of multiply-adds on registers or tiles, and reads of memory of three sizes, all threads.
+// In: a set and a time for each figure. Out: Roof. The best of several short rounds counts: others may share the machine.
 #include "kernels/roof.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "base/parallel.h"
+#include "kernels/table.h"
+#include "tensor/buffer.h"
 
 namespace moebius::kernels {
 
-Roof roof_measure(Isa, int, bool) { return {}; }
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+const OpTable& table_of(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::avx2) return avx2_table();
+  if (isa == Isa::avx512) return avx512_table();
+  if (isa == Isa::amx) return amx_table();
+#endif
+  (void)isa;
+  return portable_table();
+}
+
+// Work per second of `round` (which returns the work of one task), one task a thread, over about `milliseconds`.
+template <class Round>
+double measure(int milliseconds, Round round) {
+  const int threads = parallel_threads();
+  std::vector<double> work(static_cast<size_t>(threads));
+  double best = 0;
+  const Clock::time_point start = Clock::now();
+  do {
+    const Clock::time_point begin = Clock::now();
+    parallel_for(threads, [&](i64 task, int) { work[static_cast<size_t>(task)] = round(static_cast<int>(task)); });
+    double sum = 0;
+    for (double w : work) sum += w;
+    best = std::max(best, sum / seconds_since(begin));
+  } while (seconds_since(start) * 1000 < milliseconds);
+  return best;
+}
+
+// Bytes per second of reading `bytes` for each thread, again and again for about two milliseconds a round.
+double measure_reads(const OpTable& table, i64 bytes, int milliseconds) {
+  const int threads = parallel_threads();
+  const Buffer memory("roof", bytes * threads);
+  const i64 count = bytes / 4, passes = std::max<i64>(1, (16 << 20) / bytes);
+  return measure(milliseconds, [&](int thread) {
+    double largest = 0;
+    for (i64 pass = 0; pass < passes; ++pass)
+      largest = std::max(largest, table.roof_read(memory.f32() + thread * count, count));
+    // The memory is zero, so this adds nothing; it keeps the reads alive.
+    return static_cast<double>(bytes) * static_cast<double>(passes) + largest;
+  });
+}
+
+}  // namespace
+
+Roof roof_measure(Isa isa, int milliseconds, bool memory) {
+  const OpTable& table = table_of(isa);
+  constexpr i64 kRepeats = 100000;
+  Roof roof;
+  roof.f32_flops_per_s = measure(milliseconds, [&](int) { return table.roof_f32(kRepeats); });
+  roof.bf16_flops_per_s = measure(milliseconds, [&](int) { return table.roof_bf16(kRepeats); });
+  roof.bf16_flops_per_s = std::max(roof.bf16_flops_per_s, roof.f32_flops_per_s);
+  if (!memory) return roof;
+  roof.l2_bytes_per_s = measure_reads(table, 512 << 10, milliseconds);
+  roof.l3_bytes_per_s = measure_reads(table, 8 << 20, milliseconds);
+  roof.dram_bytes_per_s = measure_reads(table, 512 << 20, milliseconds);
+  return roof;
+}
 
 }  // namespace moebius::kernels

@@ -22,9 +22,12 @@ double rounded(double value) {
 
 const char* interval_kind_name(IntervalKind kind) {
   switch (kind) {
-    case IntervalKind::seeds: return "seeds";
-    case IntervalKind::items: return "items";
-    case IntervalKind::none: return "none";
+    case IntervalKind::seeds:
+      return "seeds";
+    case IntervalKind::items:
+      return "items";
+    case IntervalKind::none:
+      return "none";
   }
   return "";
 }
@@ -69,8 +72,8 @@ void CsvTable::row(const std::vector<std::string>& fields) {
 }
 
 CsvTable point_table() {
-  return CsvTable({"model", "series", "experts", "top_k", "d_model", "seeds", "x_name", "x", "y_name", "y", "y_low", "y_high",
-                   "interval_over", "chance"});
+  return CsvTable({"model", "series", "experts", "top_k", "d_model", "seeds", "x_name", "x", "y_name", "y", "y_low",
+                   "y_high", "interval_over", "chance"});
 }
 
 Styles::Styles(const std::vector<const RunRecords*>& runs) {
@@ -245,10 +248,8 @@ Json figure_json(const Figure& figure) {
     }
     strips.push_back(Json::object({{"run", strip.run}, {"layers", std::move(layers)}}));
   }
-  return Json::object({{"id", figure.id},
-                       {"title", figure.title},
-                       {"panels", std::move(panels)},
-                       {"strips", std::move(strips)}});
+  return Json::object(
+      {{"id", figure.id}, {"title", figure.title}, {"panels", std::move(panels)}, {"strips", std::move(strips)}});
 }
 
 std::string csv_field(const std::string& text) {

@@ -40,14 +40,15 @@ Figure figure_loss_parameters(const StudyRecords& study, const Styles& styles, c
   Figure figure{.id = "loss_parameters", .title = "Loss against total parameters"};
   figure.caption = fmt::format(
       "Loss at the end of the training against all parameters, embeddings included; one line for each number of active "
-      "experts k{}. All models saw the same tokens in the same order. Training loss is the mean over the last 5 % of the "
+      "experts k{}. All models saw the same tokens in the same order. Training loss is the mean over the last 5 % of "
+      "the "
       "tokens; held-out losses are over the same text for all. {}",
       styles.several_widths ? " and width d" : "", kBarsNote);
   CsvTable csv = point_table();
-  figure.panels.push_back(
-      panel_simple(styles, points, "Training loss", "parameters_total", "train.loss_final", csv));
+  figure.panels.push_back(panel_simple(styles, points, "Training loss", "parameters_total", "train.loss_final", csv));
   for (const TaskPart& part : loss_parts(study)) {
-    figure.panels.push_back(panel_simple(styles, points, fmt::format("Held-out text: {}", part.part), "parameters_total",
+    figure.panels.push_back(panel_simple(styles, points, fmt::format("Held-out text: {}", part.part),
+                                         "parameters_total",
                                          fmt::format("eval.{}.{}.bits_per_byte", part.name, part.part), csv));
   }
   figure.csv = csv.text();
@@ -120,7 +121,8 @@ Figure figure_tasks(const StudyRecords& study, const Styles& styles, const std::
                     const std::string& id, const std::string& x, const std::string& title, const std::string& note) {
   Figure figure{.id = id, .title = title};
   figure.caption = fmt::format(
-      "Loss on the answer tokens (left) and score (right) against {}. {} The dashed line is chance. The menu changes the "
+      "Loss on the answer tokens (left) and score (right) against {}. {} The dashed line is chance. The menu changes "
+      "the "
       "task and its grade of difficulty. {}",
       metric_label(x), note, kBarsNote);
   CsvTable csv = point_table();
@@ -135,8 +137,10 @@ Figure figure_tasks(const StudyRecords& study, const Styles& styles, const std::
 Figure figure_knowledge(const StudyRecords& study, const Styles& styles, const std::vector<Point>& points) {
   Figure figure{.id = "knowledge", .title = "Knowledge in bits"};
   figure.caption = fmt::format(
-      "Bits of the facts that a model holds: for every attribute of every person log2 of the number of values minus the "
-      "model's cross-entropy of the true one, not below 0, summed. Left against total parameters, right against the training FLOPs of "
+      "Bits of the facts that a model holds: for every attribute of every person log2 of the number of values minus "
+      "the "
+      "model's cross-entropy of the true one, not below 0, summed. Left against total parameters, right against the "
+      "training FLOPs of "
       "its active part. With few passes over the facts this shows how fast a model memorises, not how much it could "
       "hold (about 2 bits a parameter after many passes: Allen-Zhu and Li 2024). {}",
       kBarsNote);
@@ -162,9 +166,12 @@ Figure figure_knowledge(const StudyRecords& study, const Styles& styles, const s
 Figure figure_load(const Styles& styles, const std::vector<const RunRecords*>& runs) {
   Figure figure{.id = "expert_load", .title = "Expert load"};
   figure.caption =
-      "Above: assignments of the busiest expert over the mean, in the worst layer, over the training (1 is perfect balance). Below: "
-      "the last measured load of every expert (first seed), one row a layer from the first to the last, experts sorted by load; white "
-      "is an expert without work, mid grey the mean, black three times the mean or more. A model with dead experts is smaller than "
+      "Above: assignments of the busiest expert over the mean, in the worst layer, over the training (1 is perfect "
+      "balance). Below: "
+      "the last measured load of every expert (first seed), one row a layer from the first to the last, experts sorted "
+      "by load; white "
+      "is an expert without work, mid grey the mean, black three times the mean or more. A model with dead experts is "
+      "smaller than "
       "its name says.";
   CsvTable csv({"run", "model", "seed", "tokens", "layer", "expert", "measure", "value"});
   Panel panel;
@@ -198,7 +205,8 @@ Figure figure_load(const Styles& styles, const std::vector<const RunRecords*>& r
 Figure figure_curves(const Styles& styles, const std::vector<const RunRecords*>& runs) {
   Figure figure{.id = "learning_curves", .title = "Learning curves"};
   figure.caption =
-      "Training loss against tokens seen, all runs, averaged over windows of equal numbers of tokens. Right: the second half, "
+      "Training loss against tokens seen, all runs, averaged over windows of equal numbers of tokens. Right: the "
+      "second half, "
       "enlarged.";
   CsvTable csv({"run", "model", "seed", "tokens", "loss"});
   Panel whole, tail;
@@ -232,7 +240,8 @@ Figure figure_score_curves(const StudyRecords& study, const Styles& styles,
                            const std::vector<const RunRecords*>& runs) {
   Figure figure{.id = "score_curves", .title = "Scores during the training"};
   figure.caption =
-      "Scores of the evaluations made during the training, against tokens seen. The dashed line is chance. Bars are 95 % "
+      "Scores of the evaluations made during the training, against tokens seen. The dashed line is chance. Bars are 95 "
+      "% "
       "intervals over test items.";
   CsvTable csv({"run", "model", "seed", "tokens", "task", "grade", "measure", "value", "low", "high"});
   const std::vector<TaskPart> parts = task_parts(study);
@@ -259,14 +268,14 @@ Figure figure_score_curves(const StudyRecords& study, const Styles& styles,
 Figure figure_cost(const Styles& styles, const std::vector<const RunRecords*>& runs) {
   Figure figure{.id = "cost", .title = "Speed and time"};
   figure.caption =
-      "Share of this machine's roof (for every operation the greater of its time at peak arithmetic and at peak bandwidth), "
+      "Share of this machine's roof (for every operation the greater of its time at peak arithmetic and at peak "
+      "bandwidth), "
       "tokens per second and wall time of each run's training. Runs of equal FLOPs differ in time, since more "
       "experts mean more memory traffic.";
   CsvTable csv({"run", "model", "seed", "measure", "value"});
-  const std::vector<std::pair<std::string, std::string>> measures = {
-      {"train.roof_share", "share of the roof, %"},
-      {"train.tokens_per_s", "tokens per second"},
-      {"train.seconds", "training time, s"}};
+  const std::vector<std::pair<std::string, std::string>> measures = {{"train.roof_share", "share of the roof, %"},
+                                                                     {"train.tokens_per_s", "tokens per second"},
+                                                                     {"train.seconds", "training time, s"}};
   for (const auto& [path, label] : measures) {
     Panel panel;
     panel.title = label;
@@ -298,14 +307,16 @@ std::vector<Figure> figures_build(const StudyRecords& study) {
   const std::vector<Point> points = points_of(done);
   if (study.is_study && !points.empty()) {
     keep(figures, figure_loss_parameters(study, styles, points));
-    keep(figures, figure_tasks(study, styles, points, "task_train_loss", "train.loss_final", "Tasks against training loss",
-                               "Where points of all sparsities fall on one curve, the training loss alone says how "
-                               "well the task goes; where they part, sparsity itself matters."));
+    keep(figures,
+         figure_tasks(study, styles, points, "task_train_loss", "train.loss_final", "Tasks against training loss",
+                      "Where points of all sparsities fall on one curve, the training loss alone says how "
+                      "well the task goes; where they part, sparsity itself matters."));
     keep(figures, figure_tasks(study, styles, points, "task_tpp", "tpp", "Tasks against tokens per parameter",
                                "TPP counts total parameters: at equal tokens it falls as experts are added."));
-    keep(figures, figure_tasks(study, styles, points, "task_flops", "flops_train", "Tasks against active FLOPs",
-                               "FLOPs are those of the whole training by Megatron's formula; models of one k and width that "
-                               "differ only in E stand nearly above each other."));
+    keep(figures,
+         figure_tasks(study, styles, points, "task_flops", "flops_train", "Tasks against active FLOPs",
+                      "FLOPs are those of the whole training by Megatron's formula; models of one k and width that "
+                      "differ only in E stand nearly above each other."));
     keep(figures, figure_knowledge(study, styles, points));
   }
   keep(figures, figure_curves(styles, with_data));

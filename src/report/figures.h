@@ -14,14 +14,14 @@ namespace moebius::report {
 struct FigurePoint {
   double x = 0, y = 0;
   double low = kUnknown, high = kUnknown;  // 95 % interval of y
-  std::string label = {};                       // short, drawn beside the point
+  std::string label = {};                  // short, drawn beside the point
 };
 
 struct Series {
   std::string name = {};
   std::string group = {};  // series of one group share one entry in the legend (the seeds of a configuration)
-  i64 style = 0;       // marker, dash and colour: equal style, equal look in all figures
-  bool line = true;    // joined by a line
+  i64 style = 0;           // marker, dash and colour: equal style, equal look in all figures
+  bool line = true;        // joined by a line
   bool marker = true;
   std::vector<FigurePoint> points = {};
 };
@@ -55,7 +55,7 @@ struct HeatStrip {
 };
 
 struct Figure {
-  std::string id = {};       // figures/ID.csv
+  std::string id = {};  // figures/ID.csv
   std::string title = {};
   std::string caption = {};
   std::vector<Panel> panels = {};

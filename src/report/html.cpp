@@ -39,20 +39,24 @@ std::string head(const std::string& title) {
 // "supported", "refuted", "unresolved" differ by sign and word, not only by colour.
 std::string verdict_badge(Verdict verdict) {
   const char* sign = verdict == Verdict::supported ? "\u2713" : verdict == Verdict::refuted ? "\u2717" : "?";
-  return fmt::format("<span class=\"badge {0}\"><span aria-hidden=\"true\">{1}</span> {0}</span>", verdict_name(verdict), sign);
+  return fmt::format("<span class=\"badge {0}\"><span aria-hidden=\"true\">{1}</span> {0}</span>",
+                     verdict_name(verdict), sign);
 }
 
 std::string hypotheses_body(const std::vector<HypothesisResult>& verdicts) {
   std::string out =
-      "<div class=\"scroll\"><table class=\"hypotheses\"><thead><tr><th>hypothesis</th><th>verdict</th><th>effect and its "
+      "<div class=\"scroll\"><table class=\"hypotheses\"><thead><tr><th>hypothesis</th><th>verdict</th><th>effect and "
+      "its "
       "95 % interval</th><th>why</th></tr></thead><tbody>\n";
   for (const HypothesisResult& result : verdicts) {
-    out += fmt::format("<tr><td class=\"wrap\">{}<div class=\"small\">{}</div></td><td>{}</td>", html_escape(result.hypothesis.text),
-                       html_escape(result.hypothesis.id), verdict_badge(result.verdict));
+    out += fmt::format("<tr><td class=\"wrap\">{}<div class=\"small\">{}</div></td><td>{}</td>",
+                       html_escape(result.hypothesis.text), html_escape(result.hypothesis.id),
+                       verdict_badge(result.verdict));
     out += fmt::format("<td class=\"wrap\"><span class=\"effect\">{}</span><div class=\"small\">{}</div></td>",
                        html_escape(interval_text(result.effect)), html_escape(result.effect_name));
-    out += fmt::format("<td class=\"wrap\">{}<div class=\"small\">{} configurations, at least {} seed{} each</div></td></tr>\n",
-                       html_escape(result.reason), result.configurations, result.seeds, result.seeds == 1 ? "" : "s");
+    out += fmt::format(
+        "<td class=\"wrap\">{}<div class=\"small\">{} configurations, at least {} seed{} each</div></td></tr>\n",
+        html_escape(result.reason), result.configurations, result.seeds, result.seeds == 1 ? "" : "s");
   }
   return out + "</tbody></table></div>\n";
 }
@@ -63,17 +67,20 @@ std::string strips_html(const Figure& figure) {
   for (std::size_t i = 0; i < figure.strips.size(); ++i) {
     const HeatStrip& strip = figure.strips[i];
     out += fmt::format(
-        "<div class=\"strip\"><div class=\"strip-name\">{}</div><canvas data-strip=\"{}\" role=\"img\" aria-label=\"expert "
+        "<div class=\"strip\"><div class=\"strip-name\">{}</div><canvas data-strip=\"{}\" role=\"img\" "
+        "aria-label=\"expert "
         "load of {}\"></canvas></div>\n",
         html_escape(strip.run), i, html_escape(strip.run));
   }
   return out +
          "<div class=\"strip\"><div class=\"strip-name small\">load / mean</div><div class=\"scale\"><span>0</span>"
-         "<canvas data-scale=\"1\" role=\"img\" aria-label=\"scale from 0 to 3\"></canvas><span>3+</span></div></div>\n</div>\n";
+         "<canvas data-scale=\"1\" role=\"img\" aria-label=\"scale from 0 to "
+         "3\"></canvas><span>3+</span></div></div>\n</div>\n";
 }
 
 std::string choice_html(const std::string& selector) {
-  return fmt::format("<label class=\"choice\">{0} task and grade <select data-selector=\"{0}\"></select></label>\n", html_escape(selector));
+  return fmt::format("<label class=\"choice\">{0} task and grade <select data-selector=\"{0}\"></select></label>\n",
+                     html_escape(selector));
 }
 
 // Bars need height by their number; all other panels have the height of the style sheet.
@@ -85,22 +92,27 @@ std::string plot_style(const Panel& panel) {
 
 std::string figure_html(const Figure& figure, i64 number) {
   const std::string id = html_escape(figure.id);
-  std::string out = fmt::format("<figure id=\"figure-{0}\" data-figure=\"{0}\">\n<h3>{1}. {2}</h3>\n<div class=\"panels{3}\">\n", id, number,
-                                html_escape(figure.title), !figure.panels.empty() && figure.panels[0].bars ? " narrow" : "");
+  std::string out =
+      fmt::format("<figure id=\"figure-{0}\" data-figure=\"{0}\">\n<h3>{1}. {2}</h3>\n<div class=\"panels{3}\">\n", id,
+                  number, html_escape(figure.title), !figure.panels.empty() && figure.panels[0].bars ? " narrow" : "");
   for (std::size_t i = 0; i < figure.panels.size(); ++i) {
     const Panel& panel = figure.panels[i];
-    const auto same = [&](std::size_t other) { return other < figure.panels.size() && figure.panels[other].selector == panel.selector; };
+    const auto same = [&](std::size_t other) {
+      return other < figure.panels.size() && figure.panels[other].selector == panel.selector;
+    };
     // A menu for several panels stands above them, a menu for one inside it.
     const bool menu = !panel.selector.empty() && panel.views.size() > 1 && (i == 0 || !same(i - 1));
     if (menu && same(i + 1)) out += choice_html(panel.selector);
     out += "<div class=\"panel\"><h4>" + html_escape(panel.title) + "</h4>";
     if (menu && !same(i + 1)) out += choice_html(panel.selector);
-    out += fmt::format("<div class=\"plot\"{}><canvas data-panel=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div></div>\n", plot_style(panel), i,
-                       html_escape(figure.title + ": " + panel.title));
+    out += fmt::format(
+        "<div class=\"plot\"{}><canvas data-panel=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div></div>\n",
+        plot_style(panel), i, html_escape(figure.title + ": " + panel.title));
   }
   out += "</div>\n" + strips_html(figure);
-  out += fmt::format("<figcaption>{} <a class=\"download\" download=\"{}.csv\" href=\"{}\">data as CSV</a></figcaption>\n</figure>\n",
-                     html_escape(figure.caption), id, data_uri_csv(figure.csv));
+  out += fmt::format(
+      "<figcaption>{} <a class=\"download\" download=\"{}.csv\" href=\"{}\">data as CSV</a></figcaption>\n</figure>\n",
+      html_escape(figure.caption), id, data_uri_csv(figure.csv));
   return out;
 }
 
@@ -111,9 +123,11 @@ std::string header_html(const StudyRecords& study, const std::string& title) {
   i64 done = 0;
   for (const RunRecords& run : study.runs) done += run.status == RunStatus::done ? 1 : 0;
   out += fmt::format("<p class=\"meta\">{} {} &middot; {} of {} run{} done", study.is_study ? "study" : "run",
-                     html_escape(study.study.get_string("name", "")), done, study.runs.size(), study.runs.size() == 1 ? "" : "s");
+                     html_escape(study.study.get_string("name", "")), done, study.runs.size(),
+                     study.runs.size() == 1 ? "" : "s");
   if (study.time_last.size() >= 16) {
-    out += fmt::format(" &middot; records up to {} {} UTC", html_escape(study.time_last.substr(0, 10)), html_escape(study.time_last.substr(11, 5)));
+    out += fmt::format(" &middot; records up to {} {} UTC", html_escape(study.time_last.substr(0, 10)),
+                       html_escape(study.time_last.substr(11, 5)));
   }
   return out + " &middot; made by moebius from records alone</p>\n</header>\n";
 }
@@ -131,7 +145,8 @@ std::string summary_body(const Summary& summary) {
 }
 
 std::string csv_link(const std::string& name, const std::string& csv, const std::string& text) {
-  return fmt::format("<a class=\"download\" download=\"{}.csv\" href=\"{}\">{}</a>", name, data_uri_csv(csv), html_escape(text));
+  return fmt::format("<a class=\"download\" download=\"{}.csv\" href=\"{}\">{}</a>", name, data_uri_csv(csv),
+                     html_escape(text));
 }
 
 std::string runs_body(const StudyRecords& study) {
@@ -151,7 +166,8 @@ std::string learning_rate_body(const StudyRecords& study) {
   if (!rule.empty()) out += "<p>" + html_escape(rule) + "</p>\n";
   const Table sweep = table_sweep(study);
   if (!sweep.rows.empty()) out += html_table(sweep);
-  return out.empty() ? "<p>No rule is given and nothing was swept: the rates are those in the table of models.</p>\n" : out;
+  return out.empty() ? "<p>No rule is given and nothing was swept: the rates are those in the table of models.</p>\n"
+                     : out;
 }
 
 std::string setting_body(const StudyRecords& study) {
@@ -162,22 +178,29 @@ std::string setting_body(const StudyRecords& study) {
   const auto facts = machine_facts(study);
   if (facts.empty()) return out;
   out += "<h3>Machine and seeds</h3>\n<dl>";
-  for (const auto& [name, value] : facts) out += "<div><dt>" + html_escape(name) + "</dt><dd>" + html_escape(value) + "</dd></div>";
+  for (const auto& [name, value] : facts)
+    out += "<div><dt>" + html_escape(name) + "</dt><dd>" + html_escape(value) + "</dd></div>";
   return out + "</dl>\n";
 }
 
 constexpr const char* kMethod =
-    "<p>A configuration is a model with all of its seeds. Intervals in figures are 95 %: Student's t over seeds where there are "
-    "two or more, else 1.96 standard errors over test items, which says nothing about other seeds. Hypotheses are tested by a "
-    "bootstrap that draws the seeds of every configuration anew and adds the items' standard errors; the interval is widened for few "
-    "seeds. A verdict other than unresolved needs three seeds at every configuration, all runs finished, and an interval outside "
-    "noise. Items are the same for all models, so that item errors partly cancel in differences: the intervals err on the wide side. "
+    "<p>A configuration is a model with all of its seeds. Intervals in figures are 95 %: Student's t over seeds where "
+    "there are "
+    "two or more, else 1.96 standard errors over test items, which says nothing about other seeds. Hypotheses are "
+    "tested by a "
+    "bootstrap that draws the seeds of every configuration anew and adds the items' standard errors; the interval is "
+    "widened for few "
+    "seeds. A verdict other than unresolved needs three seeds at every configuration, all runs finished, and an "
+    "interval outside "
+    "noise. Items are the same for all models, so that item errors partly cancel in differences: the intervals err on "
+    "the wide side. "
     "Verdicts hold for the configurations tested and do not reach beyond them.</p>\n";
 
 std::string figures_script(const std::vector<Figure>& figures) {
   Json all = Json::array();
   for (const Figure& figure : figures) all.push_back(figure_json(figure));
-  std::string out = "<script type=\"application/json\" id=\"figures-data\">" + json_for_script(all) + "</script>\n<script>\n";
+  std::string out =
+      "<script type=\"application/json\" id=\"figures-data\">" + json_for_script(all) + "</script>\n<script>\n";
   add(out, asset_chart_js());
   out += "\n</script>\n<script>\n";
   add(out, asset_page_js());
@@ -191,12 +214,23 @@ std::string html_escape(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -206,10 +240,17 @@ std::string json_for_script(const Json& value) {
   std::string out;
   for (const char c : value.dump()) {
     switch (c) {
-      case '<': out += "\\u003c"; break;
-      case '>': out += "\\u003e"; break;
-      case '&': out += "\\u0026"; break;
-      default: out += c;
+      case '<':
+        out += "\\u003c";
+        break;
+      case '>':
+        out += "\\u003e";
+        break;
+      case '&':
+        out += "\\u0026";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -218,7 +259,8 @@ std::string json_for_script(const Json& value) {
 std::string data_uri_csv(std::string_view csv) {
   std::string out = "data:text/csv;charset=utf-8,";
   for (const char c : csv) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' || c == ',';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                       c == '-' || c == '_' || c == ',';
     if (plain) {
       out += c;
     } else {
@@ -262,7 +304,9 @@ std::string html_page(const StudyRecords& study, const Summary& summary, const s
   out += "<a href=\"#runs\">All runs</a><a href=\"#setting\">Setting</a><a href=\"#method\">Method</a></nav>\n<main>\n";
   out += section("summary", "Summary", summary_body(summary));
   if (!verdicts.empty()) out += section("hypotheses", "Hypotheses", hypotheses_body(verdicts));
-  std::string body = "<noscript><p>The figures are drawn by a script; without scripts their data is still here as CSV.</p></noscript>\n";
+  std::string body =
+      "<noscript><p>The figures are drawn by a script; without scripts their data is still here as "
+      "CSV.</p></noscript>\n";
   i64 number = 0;
   for (const Figure& figure : figures) body += figure_html(figure, ++number);
   if (!figures.empty()) out += section("figures", "Figures", body);

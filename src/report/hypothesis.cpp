@@ -17,7 +17,7 @@ namespace moebius::report {
 namespace {
 
 struct KindRule {
-  std::vector<std::string> keys;        // beside id, text, kind, y
+  std::vector<std::string> keys;  // beside id, text, kind, y
   std::vector<std::string> directions;
 };
 
@@ -54,7 +54,8 @@ bool value_matches(const Json& value, const Json& wanted) {
   }
   if (wanted.is_object()) {
     if (!value.is_number()) return false;
-    return value.as_double() >= wanted.get_double("min", -1e300) && value.as_double() <= wanted.get_double("max", 1e300);
+    return value.as_double() >= wanted.get_double("min", -1e300) &&
+           value.as_double() <= wanted.get_double("max", 1e300);
   }
   if (value.is_number() && wanted.is_number()) return value.as_double() == wanted.as_double();
   return value == wanted;
@@ -127,11 +128,11 @@ Hypothesis parse_one(const StudyRecords& study, const Json& entry, const std::st
 // The runs of a test, grouped by configuration.
 struct Sample {
   std::vector<Group> groups;
-  std::vector<bool> in_b;           // for two-group kinds
+  std::vector<bool> in_b;  // for two-group kinds
   std::vector<std::string> models;
   i64 runs_wanted = 0, runs_used = 0;
   i64 seeds = 0;
-  bool score_off_chance = true;     // false: y is an accuracy and no run is clearly above chance
+  bool score_off_chance = true;  // false: y is an accuracy and no run is clearly above chance
 };
 
 bool x_is_logarithmic(const Hypothesis& h) { return h.kind == "monotone" || h.kind == "peak"; }
@@ -193,9 +194,12 @@ Verdict by_sign(const Interval& effect, double sign) {
 
 std::string by_sign_reason(Verdict verdict) {
   switch (verdict) {
-    case Verdict::supported: return "the interval lies wholly on the side that was claimed";
-    case Verdict::refuted: return "the interval lies wholly on the other side";
-    case Verdict::unresolved: return "the interval holds 0: the effect is within noise";
+    case Verdict::supported:
+      return "the interval lies wholly on the side that was claimed";
+    case Verdict::refuted:
+      return "the interval lies wholly on the other side";
+    case Verdict::unresolved:
+      return "the interval holds 0: the effect is within noise";
   }
   return "";
 }
@@ -204,15 +208,14 @@ std::string by_sign_reason(Verdict verdict) {
 std::string step_against(const Sample& sample, double sign, u64 number) {
   std::vector<std::size_t> order(sample.groups.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return sample.groups[a].front().x < sample.groups[b].front().x;
-  });
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return sample.groups[a].front().x < sample.groups[b].front().x; });
   const double coverage = 1 - 0.05 / static_cast<double>(std::max<std::size_t>(1, order.size() - 1));
   for (std::size_t i = 0; i + 1 < order.size(); ++i) {
     const std::vector<Group> pair = {sample.groups[order[i]], sample.groups[order[i + 1]]};
     if (pair[0].front().x == pair[1].front().x) continue;
-    const Interval step = bootstrap(
-        pair, [](const auto&, const auto& y) { return y[1] - y[0]; }, number + 1000 * (i + 1), coverage);
+    const Interval step =
+        bootstrap(pair, [](const auto&, const auto& y) { return y[1] - y[0]; }, number + 1000 * (i + 1), coverage);
     if (by_sign(step, sign) == Verdict::refuted) {
       return fmt::format("the step from {} to {} goes the other way beyond noise", sample.models[order[i]],
                          sample.models[order[i + 1]]);
@@ -241,8 +244,8 @@ void test_monotone(const Sample& sample, HypothesisResult& result, u64 number) {
 
 void test_peak(const Sample& sample, HypothesisResult& result, u64 number) {
   const Hypothesis& h = result.hypothesis;
-  result.effect_name = fmt::format("{} at which a parabola through {} has its {}", metric_label(h.x), metric_label(h.y),
-                                   h.direction);
+  result.effect_name =
+      fmt::format("{} at which a parabola through {} has its {}", metric_label(h.x), metric_label(h.y), h.direction);
   if (distinct_x(sample) < 4) {
     result.reason = "a turning point needs four values of x";
     return;
@@ -267,7 +270,8 @@ void test_peak(const Sample& sample, HypothesisResult& result, u64 number) {
     result.reason = "the slopes at the two ends of the range have opposite signs, both beyond noise";
   } else if (rises == Verdict::refuted || falls == Verdict::refuted) {
     result.verdict = Verdict::refuted;
-    result.reason = "at one end of the range the slope goes the other way beyond noise: no such turning point inside it";
+    result.reason =
+        "at one end of the range the slope goes the other way beyond noise: no such turning point inside it";
   } else {
     result.reason = "the slope at one end of the range is within noise";
   }
@@ -329,7 +333,8 @@ std::string verdict_forbidden(const Sample& sample) {
     return fmt::format("{} of its {} runs lack the numbers", sample.runs_wanted - sample.runs_used, sample.runs_wanted);
   }
   if (sample.seeds == 1) return "one seed: another one could turn the effect around, so no trend is claimed";
-  if (sample.seeds < kSeedsForVerdict) return fmt::format("{} seeds: a verdict needs {}", sample.seeds, kSeedsForVerdict);
+  if (sample.seeds < kSeedsForVerdict)
+    return fmt::format("{} seeds: a verdict needs {}", sample.seeds, kSeedsForVerdict);
   if (!sample.score_off_chance) return "no run is three standard errors above chance: the score cannot tell them apart";
   return "";
 }
@@ -338,9 +343,12 @@ std::string verdict_forbidden(const Sample& sample) {
 
 const char* verdict_name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::supported: return "supported";
-    case Verdict::refuted: return "refuted";
-    case Verdict::unresolved: return "unresolved";
+    case Verdict::supported:
+      return "supported";
+    case Verdict::refuted:
+      return "refuted";
+    case Verdict::unresolved:
+      return "unresolved";
   }
   return "?";
 }

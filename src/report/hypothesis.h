@@ -15,7 +15,7 @@ constexpr i64 kSeedsForVerdict = 3;
 
 struct Hypothesis {
   std::string id, text, kind, direction;
-  std::string x, y;       // metric paths; x is empty for kinds that compare two groups
+  std::string x, y;                 // metric paths; x is empty for kinds that compare two groups
   Json where = {}, a = {}, b = {};  // filters; objects
   double margin = kUnknown;
 };
@@ -30,7 +30,7 @@ struct HypothesisResult {
   std::string effect_name;  // "change of facts: accuracy for each doubling of total parameters"
   std::string reason;       // one sentence on how the verdict came about
   i64 configurations = 0;
-  i64 seeds = 0;            // fewest at any configuration used
+  i64 seeds = 0;  // fewest at any configuration used
 };
 
 // All hypotheses of study.json. Throws Error that names the hypothesis for unknown keys, kinds, directions, metric

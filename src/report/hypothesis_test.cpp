@@ -10,8 +10,13 @@ namespace moebius::report {
 namespace {
 
 Json monotone(const std::string& y, const std::string& direction) {
-  return Json::object({{"id", "h"}, {"text", "a claim"}, {"kind", "monotone"}, {"x", "parameters_total"}, {"y", y},
-                       {"direction", direction}, {"where", Json::object({{"top_k", 2}})}});
+  return Json::object({{"id", "h"},
+                       {"text", "a claim"},
+                       {"kind", "monotone"},
+                       {"x", "parameters_total"},
+                       {"y", y},
+                       {"direction", direction},
+                       {"where", Json::object({{"top_k", 2}})}});
 }
 
 HypothesisResult tested(FakeStudy fake, Json hypothesis) {
@@ -42,19 +47,16 @@ TEST(Hypothesis, NoiseIsUnresolved) {
 }
 
 TEST(Hypothesis, OneSeedIsUnresolvedHoweverLargeTheEffect) {
-  const HypothesisResult result =
-      tested({.seeds = 1, .loss_slope = -0.5}, monotone("eval.facts.all.acc", "increase"));
+  const HypothesisResult result = tested({.seeds = 1, .loss_slope = -0.5}, monotone("eval.facts.all.acc", "increase"));
   EXPECT_EQ(result.verdict, Verdict::unresolved);
   EXPECT_NE(result.reason.find("one seed"), std::string::npos);
   EXPECT_TRUE(result.effect.known());  // the items' interval is shown all the same
   EXPECT_GT(result.effect.low, 0);
-  EXPECT_EQ(tested({.seeds = 2}, monotone("eval.facts.all.acc", "increase")).verdict,
-            Verdict::unresolved);
+  EXPECT_EQ(tested({.seeds = 2}, monotone("eval.facts.all.acc", "increase")).verdict, Verdict::unresolved);
 }
 
 TEST(Hypothesis, MissingRunsForbidAVerdict) {
-  const HypothesisResult result =
-      tested({.runs_written = 10}, monotone("eval.facts.all.acc", "increase"));
+  const HypothesisResult result = tested({.runs_written = 10}, monotone("eval.facts.all.acc", "increase"));
   EXPECT_EQ(result.verdict, Verdict::unresolved);
   EXPECT_NE(result.reason.find("2 of its 9 runs lack"), std::string::npos) << result.reason;
 }
@@ -81,8 +83,12 @@ TEST(Hypothesis, DifferencesAndEquality) {
 }
 
 TEST(Hypothesis, CorrelationAndFilters) {
-  Json claim = Json::object({{"id", "c"}, {"text", "t"}, {"kind", "correlation"}, {"x", "train.loss_final"},
-                             {"y", "eval.facts.all.acc"}, {"direction", "decrease"}});
+  Json claim = Json::object({{"id", "c"},
+                             {"text", "t"},
+                             {"kind", "correlation"},
+                             {"x", "train.loss_final"},
+                             {"y", "eval.facts.all.acc"},
+                             {"direction", "decrease"}});
   EXPECT_EQ(tested({}, claim).verdict, Verdict::supported);
   claim.set("where", Json::object({{"experts", Json::object({{"min", 8}, {"max", 32}})}, {"dense", false}}));
   const HypothesisResult five = tested({}, claim);

@@ -98,8 +98,7 @@ void order_by_study(const StudyRecords& study, std::vector<TaskPart>& parts) {
     const auto found = rank.find(part.name);
     return found == rank.end() ? static_cast<i64>(rank.size()) : found->second;
   };
-  std::stable_sort(parts.begin(), parts.end(),
-                   [&](const TaskPart& a, const TaskPart& b) {
+  std::stable_sort(parts.begin(), parts.end(), [&](const TaskPart& a, const TaskPart& b) {
     if (rank_of(a) != rank_of(b)) return rank_of(a) < rank_of(b);
     return a.name == b.name && a.part == "all" && b.part != "all";  // the whole before its grades
   });

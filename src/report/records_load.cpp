@@ -89,7 +89,8 @@ void run_read(const std::string& folder, RunRecords& run, StudyRecords& study) {
     }
   } catch (const Error& e) {
     run.status = RunStatus::broken;
-    run.problem = e.parts().where.empty() ? fmt::format("{}, record {}: {}", path, number, error_line(e)) : error_line(e);
+    run.problem =
+        e.parts().where.empty() ? fmt::format("{}, record {}: {}", path, number, error_line(e)) : error_line(e);
   }
 }
 
@@ -196,10 +197,14 @@ void single_run_read(StudyRecords& study) {
 
 const char* run_status_name(RunStatus status) {
   switch (status) {
-    case RunStatus::missing: return "not started";
-    case RunStatus::unfinished: return "unfinished";
-    case RunStatus::done: return "done";
-    case RunStatus::broken: return "unreadable";
+    case RunStatus::missing:
+      return "not started";
+    case RunStatus::unfinished:
+      return "unfinished";
+    case RunStatus::done:
+      return "done";
+    case RunStatus::broken:
+      return "unreadable";
   }
   return "?";
 }

@@ -35,17 +35,17 @@ struct EvalRecord {
 
 struct RunRecords {
   std::string name;
-  std::string model;          // label shared by the seeds of one configuration
-  bool sweep = false;         // a learning-rate trial
+  std::string model;   // label shared by the seeds of one configuration
+  bool sweep = false;  // a learning-rate trial
   RunStatus status = RunStatus::missing;
-  std::string problem;        // why it is broken
-  Json planned;               // its object in study.json; an object, perhaps empty
-  Json run;                   // its last `run` record; an object, perhaps empty
-  Json train_end;             // its last `train_end` record; null when it did not get there
+  std::string problem;  // why it is broken
+  Json planned;         // its object in study.json; an object, perhaps empty
+  Json run;             // its last `run` record; an object, perhaps empty
+  Json train_end;       // its last `train_end` record; null when it did not get there
   std::vector<StepPoint> steps;
   std::vector<EvalRecord> evals;  // in the order of the file
-  Json router;                // the last `router` record, or null
-  double seconds = kUnknown;  // wall time: of train_end, else of the study's run_done
+  Json router;                    // the last `router` record, or null
+  double seconds = kUnknown;      // wall time: of train_end, else of the study's run_done
 
   // The record of an evaluation at the end of the training (or, of an unfinished run, the latest); nullptr when there
   // is none.
@@ -73,8 +73,8 @@ struct StudyRecords {
   std::vector<const RunRecords*> sweep_runs() const;  // all of them, with data or not
 };
 
-// Throws Error when `folder` is neither a study's nor a run's folder, or when study.json is not as docs/formats.md says.
-// A run whose records are unreadable is marked broken; the others stand.
+// Throws Error when `folder` is neither a study's nor a run's folder, or when study.json is not as docs/formats.md
+// says. A run whose records are unreadable is marked broken; the others stand.
 StudyRecords study_load(const std::string& folder);
 
 // The parts of an Error in one line, for a page.

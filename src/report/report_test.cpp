@@ -1,6 +1,4 @@
 // Tests of the stage as a whole: the page, the CSVs, studies that are unfinished or broken, one run alone.
-#include "report/run_report.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +6,7 @@
 
 #include "base/error.h"
 #include "report/html.h"
+#include "report/run_report.h"
 #include "report/study_fake.h"
 
 namespace moebius::report {
@@ -33,8 +32,13 @@ bool says(const Json& sentences, const std::string& words) {
 }
 
 Json trend() {
-  return Json(Json::Array{Json::object({{"id", "recall"}, {"text", "Recall rises with experts"}, {"kind", "monotone"}, {"x", "parameters_total"},
-                                        {"y", "eval.facts.all.acc"}, {"direction", "increase"}, {"where", Json::object({{"top_k", 2}})}})});
+  return Json(Json::Array{Json::object({{"id", "recall"},
+                                        {"text", "Recall rises with experts"},
+                                        {"kind", "monotone"},
+                                        {"x", "parameters_total"},
+                                        {"y", "eval.facts.all.acc"},
+                                        {"direction", "increase"},
+                                        {"where", Json::object({{"top_k", 2}})}})});
 }
 
 TEST(Report, WholeStudy) {
@@ -51,8 +55,8 @@ TEST(Report, WholeStudy) {
     EXPECT_GT(csv.size(), 100u) << ids.back();
     EXPECT_NE(page.find(data_uri_csv(csv)), std::string::npos) << ids.back();
   }
-  EXPECT_EQ(ids, (std::vector<std::string>{"loss_parameters", "task_train_loss", "task_tpp", "task_flops", "knowledge", "learning_curves",
-                                           "score_curves", "expert_load", "cost"}));
+  EXPECT_EQ(ids, (std::vector<std::string>{"loss_parameters", "task_train_loss", "task_tpp", "task_flops", "knowledge",
+                                           "learning_curves", "score_curves", "expert_load", "cost"}));
   EXPECT_EQ(result.at("hypotheses")[0].at("verdict").as_string(), "supported");
   EXPECT_EQ(result.at("runs_missing").count(), 0);
   EXPECT_TRUE(says(result.at("summary").at("shows"), "facts: accuracy: the best run"));
@@ -85,21 +89,25 @@ TEST(Report, CsvHoldsTheRecordsNumbers) {
   const auto rows = csv_rows(path_join(fake.folder, "figures/loss_parameters.csv"));
   ASSERT_EQ(rows.size(), 1u + 7 * 3);  // training loss and two held-out sources for seven models
   EXPECT_EQ(rows[0][0], "model");
-  const auto e32 = std::find_if(rows.begin(), rows.end(), [](const auto& row) { return row[0] == "E32 k2" && row[8] == "train.loss_final"; });
+  const auto e32 = std::find_if(rows.begin(), rows.end(),
+                                [](const auto& row) { return row[0] == "E32 k2" && row[8] == "train.loss_final"; });
   ASSERT_NE(e32, rows.end());
   const double total = 200000 + 32 * 49152;
   EXPECT_EQ(std::stod((*e32)[7]), total);
   EXPECT_NEAR(std::stod((*e32)[9]), 2.5 - 0.25 * std::log2(total / 300000) - 0.02, 1e-12);
   EXPECT_EQ((*e32)[12], "none");  // one seed and no standard error
   const auto tasks = csv_rows(path_join(fake.folder, "figures/task_tpp.csv"));
-  const auto hit = std::find_if(tasks.begin(), tasks.end(), [](const auto& row) { return row[0] == "dense" && row[8] == "eval.arithmetic.step 2.acc"; });
+  const auto hit = std::find_if(tasks.begin(), tasks.end(), [](const auto& row) {
+    return row[0] == "dense" && row[8] == "eval.arithmetic.step 2.acc";
+  });
   ASSERT_NE(hit, tasks.end());
   EXPECT_NEAR(std::stod((*hit)[9]), 0.35 * 0.8, 1e-12);
   EXPECT_NEAR(std::stod((*hit)[11]) - std::stod((*hit)[9]), 1.96 * std::sqrt(0.28 * 0.72 / 600), 1e-9);
   EXPECT_EQ((*hit)[12], "items");
   EXPECT_EQ((*hit)[13], "0.1");
   const auto load = csv_rows(path_join(fake.folder, "figures/expert_load.csv"));
-  const i64 cells = std::count_if(load.begin(), load.end(), [](const auto& row) { return row[0] == "E128-k2-s1" && row[6] == "load_over_mean"; });
+  const i64 cells = std::count_if(load.begin(), load.end(),
+                                  [](const auto& row) { return row[0] == "E128-k2-s1" && row[6] == "load_over_mean"; });
   EXPECT_EQ(cells, 4 * 128);
   const auto curve = csv_rows(path_join(fake.folder, "figures/learning_curves.csv"));
   EXPECT_EQ(std::count_if(curve.begin(), curve.end(), [](const auto& row) { return row[0] == "dense-s1"; }), 60);
@@ -181,7 +189,8 @@ TEST(Report, FoldersAndFilesThatAreWrong) {
   EXPECT_THROW(study_load(folder), Error);
   file_write_atomic(path_join(folder, "study.json"), R"({"name":"x","runs":[{"name":"a"},{"name":"a"}]})");
   EXPECT_THROW(study_load(folder), Error);
-  file_write_atomic(path_join(folder, "study.json"), R"({"name":"x","runs":[],"data":[{"source":"a","weight":"much"}]})");
+  file_write_atomic(path_join(folder, "study.json"),
+                    R"({"name":"x","runs":[],"data":[{"source":"a","weight":"much"}]})");
   EXPECT_THROW(study_load(folder), Error);
   file_write_atomic(path_join(folder, "study.json"), R"({"name":"x","runs":[],"notes":"one"})");
   EXPECT_THROW(study_load(folder), Error);
@@ -206,7 +215,8 @@ TEST(Report, AScoreOfMidTrainingIsNoFinalScore) {
 
 TEST(Report, NamesAndGradesMayHoldDots) {
   RunRecords run;
-  run.evals.push_back({"facts.told", "1.5 steps", "task", "memorisation", 1, Json::object({{"acc", 0.25}, {"acc_se", 0.01}})});
+  run.evals.push_back(
+      {"facts.told", "1.5 steps", "task", "memorisation", 1, Json::object({{"acc", 0.25}, {"acc_se", 0.01}})});
   EXPECT_EQ(metric_of(run, "eval.facts.told.1.5 steps.acc").value, 0.25);
   EXPECT_EQ(metric_of(run, "eval.facts.told.1.5 steps.acc").se, 0.01);
   EXPECT_FALSE(metric_of(run, "eval.facts.told.acc").known());

@@ -23,7 +23,8 @@ StageHelp report_help() {
   help.reads = "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl (or one run's records.jsonl)";
   help.writes = "FOLDER/report.html, FOLDER/figures/*.csv";
   help.json_keys =
-      "report (path), figures_folder, figures [{id, title, csv}], hypotheses [{id, verdict, effect, low, high, reason}], runs_done, "
+      "report (path), figures_folder, figures [{id, title, csv}], hypotheses [{id, verdict, effect, low, high, "
+      "reason}], runs_done, "
       "runs_missing [], summary {done, shows, shows_not}";
   help.examples = "  moebius report runs/quick\n  moebius report runs/quick --out quick.html --json";
   return help;
@@ -93,9 +94,11 @@ std::string text_of(const Json& result) {
     for (const Json& sentence : result.at("summary").at(part).as_array()) text += "  - " + sentence.as_string() + "\n";
   }
   for (const Json& one : result.at("hypotheses").as_array()) {
-    text += fmt::format("{:<11} {}: {}\n", one.at("verdict").as_string(), one.at("id").as_string(), one.at("reason").as_string());
+    text += fmt::format("{:<11} {}: {}\n", one.at("verdict").as_string(), one.at("id").as_string(),
+                        one.at("reason").as_string());
   }
-  return text + fmt::format("\nreport: {}\nCSVs:   {}\n", result.at("report").as_string(), result.at("figures_folder").as_string());
+  return text + fmt::format("\nreport: {}\nCSVs:   {}\n", result.at("report").as_string(),
+                            result.at("figures_folder").as_string());
 }
 
 }  // namespace
@@ -129,7 +132,9 @@ int run_report(const std::vector<std::string>& words) {
   std::vector<std::string> positional;
   const StageCommon common = stage_parse(report_help(), list, words, &positional, 1);
   if (positional.empty()) {
-    throw Error({.where = "moebius report", .what = "no folder is given", .wanted = "the folder of a study or of one run",
+    throw Error({.where = "moebius report",
+                 .what = "no folder is given",
+                 .wanted = "the folder of a study or of one run",
                  .fix = "like: moebius report runs/quick"});
   }
   if (common.dry_run) {

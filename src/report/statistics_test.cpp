@@ -77,7 +77,8 @@ TEST(Bootstrap, CoversTheTruth) {
     std::vector<Group> groups;
     for (int point = 0; point < 5; ++point) {
       Group group;
-      for (int seed = 0; seed < 3; ++seed) group.push_back({static_cast<double>(point), 0.3 * point + rng.next_normal()});
+      for (int seed = 0; seed < 3; ++seed)
+        group.push_back({static_cast<double>(point), 0.3 * point + rng.next_normal()});
       groups.push_back(group);
     }
     const Interval interval = bootstrap(groups, slope_of, static_cast<u64>(study));

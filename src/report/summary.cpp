@@ -33,7 +33,9 @@ Range range_of(const std::vector<const RunRecords*>& runs, const std::string& pa
   return range;
 }
 
-std::string plural(i64 count, const std::string& word) { return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s"); }
+std::string plural(i64 count, const std::string& word) {
+  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+}
 
 std::vector<std::string> names_with(const StudyRecords& study, RunStatus status) {
   std::vector<std::string> names;
@@ -46,18 +48,22 @@ std::vector<std::string> names_with(const StudyRecords& study, RunStatus status)
 void say_runs(const StudyRecords& study, Summary& out) {
   const i64 all = static_cast<i64>(study.runs.size());
   const i64 done = static_cast<i64>(names_with(study, RunStatus::done).size());
-  out.done.push_back(done == all ? fmt::format("All {} of the study are done.", plural(all, "run"))
-                                 : fmt::format("{} of {} are done: this report is preliminary.", done, plural(all, "run")));
+  out.done.push_back(done == all
+                         ? fmt::format("All {} of the study are done.", plural(all, "run"))
+                         : fmt::format("{} of {} are done: this report is preliminary.", done, plural(all, "run")));
   if (all == 1) {
     out.done.back() = done == 1 ? "The run is done." : "The run is not finished: this report is preliminary.";
   }
   for (const RunStatus status : {RunStatus::unfinished, RunStatus::missing}) {
     const auto names = names_with(study, status);
-    if (!names.empty() && all > 1) out.done.push_back(fmt::format("{}: {}.", status == RunStatus::missing ? "Not started" : "Unfinished", joined(names)));
+    if (!names.empty() && all > 1)
+      out.done.push_back(
+          fmt::format("{}: {}.", status == RunStatus::missing ? "Not started" : "Unfinished", joined(names)));
   }
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
-      out.done.push_back(fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, run.problem));
+      out.done.push_back(
+          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, run.problem));
     }
   }
 }
@@ -72,12 +78,14 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
     if (active.known()) text += fmt::format(", {} of them active", active.text(format_count));
     out.done.push_back(text + ".");
   } else if (total.known()) {
-    out.done.push_back(fmt::format("{} parameters{}.", total.text(format_count),
-                                   active.known() ? fmt::format(", {} of them active", active.text(format_count)) : ""));
+    out.done.push_back(
+        fmt::format("{} parameters{}.", total.text(format_count),
+                    active.known() ? fmt::format(", {} of them active", active.text(format_count)) : ""));
   }
   if (tokens.known()) {
-    out.done.push_back(fmt::format("{} training tokens for each{}.", tokens.text(format_count),
-                                   tpp.known() ? fmt::format(", {} for each of the total parameters (TPP)", tpp.text(three_digits)) : ""));
+    out.done.push_back(fmt::format(
+        "{} training tokens for each{}.", tokens.text(format_count),
+        tpp.known() ? fmt::format(", {} for each of the total parameters (TPP)", tpp.text(three_digits)) : ""));
   }
   double seconds = 0;
   for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
@@ -94,9 +102,11 @@ void say_seeds(const std::vector<Point>& points, Summary& out) {
     out.shows.emplace_back(
         "One seed for each configuration: this report claims no trend. Intervals cover the choice of test items only; "
         "another seed could change the order of the models.");
-    out.shows_not.emplace_back("Whether any difference outlasts another seed: that needs at least three seeds a configuration.");
+    out.shows_not.emplace_back(
+        "Whether any difference outlasts another seed: that needs at least three seeds a configuration.");
   } else if (seeds < kSeedsForVerdict) {
-    out.shows.push_back(fmt::format("{} seeds at some configuration: too few for a verdict, which needs {}.", seeds, kSeedsForVerdict));
+    out.shows.push_back(
+        fmt::format("{} seeds at some configuration: too few for a verdict, which needs {}.", seeds, kSeedsForVerdict));
   } else {
     out.done.push_back(fmt::format("At least {} seeds for each configuration.", seeds));
   }
@@ -106,7 +116,8 @@ void say_verdicts(const std::vector<HypothesisResult>& verdicts, Summary& out) {
   if (verdicts.empty()) return;
   i64 counts[3] = {0, 0, 0};
   for (const HypothesisResult& result : verdicts) ++counts[static_cast<int>(result.verdict)];
-  out.shows.push_back(fmt::format("Hypotheses: {} supported, {} refuted, {} unresolved.", counts[0], counts[1], counts[2]));
+  out.shows.push_back(
+      fmt::format("Hypotheses: {} supported, {} refuted, {} unresolved.", counts[0], counts[1], counts[2]));
 }
 
 struct Seeds {
@@ -132,11 +143,16 @@ void spread_add(const std::vector<Point>& points, const std::string& path, const
   }
   if (known.size() < 2) return;
   const auto lower = [](const auto& a, const auto& b) { return mean_of(a.second.values) < mean_of(b.second.values); };
-  auto low = std::min_element(known.begin(), known.end(), lower), high = std::max_element(known.begin(), known.end(), lower);
+  auto low = std::min_element(known.begin(), known.end(), lower),
+       high = std::max_element(known.begin(), known.end(), lower);
   const auto best = metric_is_loss(path) ? low : high, worst = metric_is_loss(path) ? high : low;
-  const auto text = [](const auto& it) { return fmt::format("{} ({})", it->first->model, number_text(mean_of(it->second.values))); };
+  const auto text = [](const auto& it) {
+    return fmt::format("{} ({})", it->first->model, number_text(mean_of(it->second.values)));
+  };
   Spread spread{.measure = name, .best = text(best), .worst = text(worst), .difference = {}};
-  const auto difference = [](const Seeds& a, const Seeds& b) { return difference_of(a.values, a.errors, b.values, b.errors); };
+  const auto difference = [](const Seeds& a, const Seeds& b) {
+    return difference_of(a.values, a.errors, b.values, b.errors);
+  };
   spread.difference = difference(worst->second, best->second);
   for (std::size_t i = 0; i < known.size(); ++i) {
     for (std::size_t j = i + 1; j < known.size(); ++j) {
@@ -167,16 +183,20 @@ void say_spreads(const StudyRecords& study, const std::vector<Point>& points, Su
   for (const Spread& spread : out.spreads) {
     pairs += spread.pairs - spread.pairs_unknown;
     noise += spread.pairs_within_noise;
-    if (spread.difference.known() && spread.difference.low <= 0 && spread.difference.high >= 0) extremes.push_back(spread.measure);
+    if (spread.difference.known() && spread.difference.low <= 0 && spread.difference.high >= 0)
+      extremes.push_back(spread.measure);
   }
   if (pairs > 0) {
     out.shows.push_back(fmt::format(
         "Of {} comparisons of two configurations in one measure, {} are within noise (the 95 % interval of the "
-        "difference holds 0{}). Nothing corrects for their number: about {} would lie outside noise even if all were equal.",
-        pairs, noise, seeds_min(points) == 1 ? "; of the choice of items alone, without that of the seed" : "", static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
+        "difference holds 0{}). Nothing corrects for their number: about {} would lie outside noise even if all were "
+        "equal.",
+        pairs, noise, seeds_min(points) == 1 ? "; of the choice of items alone, without that of the seed" : "",
+        static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
   }
   if (!extremes.empty()) {
-    out.shows_not.push_back(fmt::format("Any ranking by {}: even the best and the worst configuration differ by less than noise.", joined(extremes)));
+    out.shows_not.push_back(fmt::format(
+        "Any ranking by {}: even the best and the worst configuration differ by less than noise.", joined(extremes)));
   }
 }
 
@@ -208,9 +228,10 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
       out.off_chance.push_back(best);
       const std::string what = metric_label(fmt::format("eval.{}.all.{}", whole.name, score));
       if (best.distance() >= kOffChance) {
-        out.shows.push_back(fmt::format("{}: the best run, {}, reaches {}, {:.1f} standard errors above chance ({:.3g}){}.", what, best.model,
-                                        measure_text({best.value, best.se}), best.distance(), best.chance,
-                                        best.distance() >= kClearlyOffChance ? ": clearly off chance" : ""));
+        out.shows.push_back(
+            fmt::format("{}: the best run, {}, reaches {}, {:.1f} standard errors above chance ({:.3g}){}.", what,
+                        best.model, measure_text({best.value, best.se}), best.distance(), best.chance,
+                        best.distance() >= kClearlyOffChance ? ": clearly off chance" : ""));
         continue;
       }
       std::vector<std::string> grades;
@@ -221,14 +242,18 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
       if (grades.empty()) {
         flat.push_back(what);
       } else {
-        out.shows.push_back(fmt::format("{}: as a whole within {:g} standard errors of chance, but clearly above it at {}.", what, kOffChance, joined(grades)));
+        out.shows.push_back(
+            fmt::format("{}: as a whole within {:g} standard errors of chance, but clearly above it at {}.", what,
+                        kOffChance, joined(grades)));
       }
     }
   }
   if (!flat.empty()) {
-    out.shows_not.push_back(fmt::format("Anything about {}: no run is {:g} standard errors above chance, so these scores cannot tell models apart (the task "
-                                        "loss beside them still may).",
-                                        joined(flat), kOffChance));
+    out.shows_not.push_back(
+        fmt::format("Anything about {}: no run is {:g} standard errors above chance, so these scores cannot tell "
+                    "models apart (the task "
+                    "loss beside them still may).",
+                    joined(flat), kOffChance));
   }
 }
 
@@ -239,8 +264,15 @@ void say_loads(const std::vector<const RunRecords*>& runs, Summary& out) {
     if (count > 0) dead.push_back(fmt::format("{} ({:g})", run->name, count));
     if (load >= 4) uneven.push_back(fmt::format("{} ({:.1f})", run->name, load));
   }
-  if (!dead.empty()) out.shows_not.push_back(fmt::format("What a full model of that name would do, for runs that ended with dead experts (their number, summed over layers): {}.", joined(dead)));
-  if (!uneven.empty()) out.shows_not.push_back(fmt::format("What balanced routing would do: the busiest expert has four times the mean load or more in {}.", joined(uneven)));
+  if (!dead.empty())
+    out.shows_not.push_back(
+        fmt::format("What a full model of that name would do, for runs that ended with dead experts (their number, "
+                    "summed over layers): {}.",
+                    joined(dead)));
+  if (!uneven.empty())
+    out.shows_not.push_back(
+        fmt::format("What balanced routing would do: the busiest expert has four times the mean load or more in {}.",
+                    joined(uneven)));
 }
 
 void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>& runs, Summary& out) {
@@ -248,24 +280,33 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
   for (const RunRecords* run : runs) {
     if (run->status == RunStatus::done && !metric_of(*run, "train.loss_final").known()) infinite.push_back(run->name);
   }
-  if (!infinite.empty()) out.shows_not.push_back(fmt::format("Anything about {}: the training did not end with a finite loss.", joined(infinite)));
-  const Range total = range_of(runs, "parameters_total"), tokens = range_of(runs, "tokens_total"), tpp = range_of(runs, "tpp");
+  if (!infinite.empty())
+    out.shows_not.push_back(
+        fmt::format("Anything about {}: the training did not end with a finite loss.", joined(infinite)));
+  const Range total = range_of(runs, "parameters_total"), tokens = range_of(runs, "tokens_total"),
+              tpp = range_of(runs, "tpp");
   if (total.known() && tokens.known()) {
-    out.shows_not.push_back(fmt::format("What larger models or longer training would do: the largest model here has {} parameters, the longest training {} tokens.",
-                                        format_count(total.high), format_count(tokens.high)));
+    out.shows_not.push_back(
+        fmt::format("What larger models or longer training would do: the largest model here has {} parameters, the "
+                    "longest training {} tokens.",
+                    format_count(total.high), format_count(tokens.high)));
   }
   if (tokens.known() && tokens.low < 0.99 * tokens.high) {
     out.shows_not.emplace_back("A comparison at equal tokens: the runs saw different numbers of them.");
   }
   if (study.is_study && tpp.known() && points_of(runs).size() > 1 && (tpp.low > 10 || tpp.high < 40)) {
-    out.shows_not.push_back(fmt::format("Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.", tpp.text(three_digits)));
+    out.shows_not.push_back(fmt::format(
+        "Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.",
+        tpp.text(three_digits)));
   }
   const Range rates = range_of(runs, "learning_rate"), widths = range_of(runs, "config.d_model");
-  if (study.sweep_runs().empty() && study.study.get_string("learning_rate_rule", "").empty() && points_of(runs).size() > 1) {
-    out.shows_not.push_back(fmt::format("How each model does at its own best learning rate: none was swept and no rule is given{}.",
-                                        rates.known() && rates.low == rates.high && widths.low != widths.high
-                                            ? "; one rate serves all widths, which favours some of them"
-                                            : ""));
+  if (study.sweep_runs().empty() && study.study.get_string("learning_rate_rule", "").empty() &&
+      points_of(runs).size() > 1) {
+    out.shows_not.push_back(
+        fmt::format("How each model does at its own best learning rate: none was swept and no rule is given{}.",
+                    rates.known() && rates.low == rates.high && widths.low != widths.high
+                        ? "; one rate serves all widths, which favours some of them"
+                        : ""));
   }
 }
 
@@ -278,7 +319,8 @@ void say_data(const StudyRecords& study, Summary& out) {
     if (passes > 1.5) repeated.push_back(fmt::format("{} ({:.1f} times)", source.get_string("source", "?"), passes));
   }
   if (!repeated.empty()) {
-    out.shows_not.push_back(fmt::format("What fresh text would do: these sources were seen more than once: {}.", joined(repeated)));
+    out.shows_not.push_back(
+        fmt::format("What fresh text would do: these sources were seen more than once: {}.", joined(repeated)));
   }
   const Json* evaluations = study.study.find("evaluations");
   for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {
@@ -321,7 +363,8 @@ std::string number_text(double value) {
 std::string interval_text(const Interval& interval) {
   if (!std::isfinite(interval.estimate)) return "-";
   if (!interval.known()) return number_text(interval.estimate) + " (no interval)";
-  return fmt::format("{} [{}, {}]", number_text(interval.estimate), number_text(interval.low), number_text(interval.high));
+  return fmt::format("{} [{}, {}]", number_text(interval.estimate), number_text(interval.low),
+                     number_text(interval.high));
 }
 
 std::string measure_text(const Measure& measure) {

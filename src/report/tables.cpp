@@ -25,8 +25,8 @@ bool is_number_or_text(const Json& value) { return value.is_number() || value.is
 Cell score_cell(const RunRecords& run, const TaskPart& part, const std::string& key) {
   const std::string path = fmt::format("eval.{}.{}.", part.name, part.part);
   const Measure value = metric_of(run, path + key), chance = metric_of(run, path + "chance");
-  const bool near_chance = value.known() && chance.known() && value.se > 0 &&
-                           value.value - chance.value < kOffChance * value.se;
+  const bool near_chance =
+      value.known() && chance.known() && value.se > 0 && value.value - chance.value < kOffChance * value.se;
   return near_chance ? Cell(measure_text(value) + " \u00b0", "muted") : Cell(measure_text(value));
 }
 
@@ -68,32 +68,39 @@ Table table_models(const StudyRecords& study) {
   for (const RunRecords* run : runs_in_table(study)) {
     const std::string coefficient = plain_text(run->number("balance_coefficient")), scope = run->text("balance_scope");
     const double seed = run->number("seed");
-    table.rows.push_back({run->name, plain_text(run->config_number("d_model")), plain_text(run->config_number("layers")),
-                          run->dense() ? "dense" : plain_text(run->config_number("experts")),
-                          run->dense() ? "-" : plain_text(run->config_number("top_k")),
-                          plain_text(run->config_number("expert_width")), count_text(run->number("parameters_total")),
-                          count_text(run->number("parameters_active")), number_text(run->number("sparsity")),
-                          short_text(run->number("flops_per_token_megatron")), short_text(run->number("flops_per_token_6n")),
-                          short_text(run->number("tokens_total")), number_text(run->number("tpp")),
-                          plain_text(run->number("learning_rate")),
-                          run->dense() ? "-" : coefficient + (scope.empty() ? "" : ", " + scope),
-                          plain_text(std::isfinite(seed) ? seed : run->number("seed_init"))});
+    table.rows.push_back(
+        {run->name, plain_text(run->config_number("d_model")), plain_text(run->config_number("layers")),
+         run->dense() ? "dense" : plain_text(run->config_number("experts")),
+         run->dense() ? "-" : plain_text(run->config_number("top_k")), plain_text(run->config_number("expert_width")),
+         count_text(run->number("parameters_total")), count_text(run->number("parameters_active")),
+         number_text(run->number("sparsity")), short_text(run->number("flops_per_token_megatron")),
+         short_text(run->number("flops_per_token_6n")), short_text(run->number("tokens_total")),
+         number_text(run->number("tpp")), plain_text(run->number("learning_rate")),
+         run->dense() ? "-" : coefficient + (scope.empty() ? "" : ", " + scope),
+         plain_text(std::isfinite(seed) ? seed : run->number("seed_init"))});
   }
   return table;
 }
 
 Table table_training(const StudyRecords& study) {
-  Table table{.title = "Training", .note = "Held-out losses in bits per byte, \u00b1 one standard error over documents.", .columns = {}, .rows = {}};
+  Table table{.title = "Training",
+              .note = "Held-out losses in bits per byte, \u00b1 one standard error over documents.",
+              .columns = {},
+              .rows = {}};
   const std::vector<TaskPart> parts = loss_parts(study);
-  table.columns = {{"run", false, ""}, {"state", false, ""}, {"final loss", true, "nats per token, mean over the last 5 % of the tokens"}};
-  for (const TaskPart& part : parts) table.columns.push_back({part.part, true, "held-out " + part.part + ", bits per byte"});
-  for (const Column& column : std::vector<Column>{{"load max/mean", true, "busiest expert over the mean, worst layer, last step"},
-                                                  {"dead", true, "experts without work, summed over layers"},
-                                                  {"tokens/s", true, ""},
-                                                  {"roof", true, "share of the machine's roof"},
-                                                  {"MFU", true, ""},
-                                                  {"time", true, "wall time of the training"},
-                                                  {"memory", true, "peak"}}) {
+  table.columns = {{"run", false, ""},
+                   {"state", false, ""},
+                   {"final loss", true, "nats per token, mean over the last 5 % of the tokens"}};
+  for (const TaskPart& part : parts)
+    table.columns.push_back({part.part, true, "held-out " + part.part + ", bits per byte"});
+  for (const Column& column :
+       std::vector<Column>{{"load max/mean", true, "busiest expert over the mean, worst layer, last step"},
+                           {"dead", true, "experts without work, summed over layers"},
+                           {"tokens/s", true, ""},
+                           {"roof", true, "share of the machine's roof"},
+                           {"MFU", true, ""},
+                           {"time", true, "wall time of the training"},
+                           {"memory", true, "peak"}}) {
     table.columns.push_back(column);
   }
   for (const RunRecords* run : runs_in_table(study)) {
@@ -103,7 +110,8 @@ Table table_training(const StudyRecords& study) {
     for (const TaskPart& part : parts) {
       row.emplace_back(measure_text(metric_of(*run, fmt::format("eval.{}.{}.bits_per_byte", part.name, part.part))));
     }
-    const double dead = metric_of(*run, "load.dead_experts").value, bytes = metric_of(*run, "train.peak_memory_bytes").value;
+    const double dead = metric_of(*run, "load.dead_experts").value,
+                 bytes = metric_of(*run, "train.peak_memory_bytes").value;
     row.emplace_back(number_text(metric_of(*run, "load.max_over_mean").value));
     row.emplace_back(plain_text(dead), dead > 0 ? "warn" : "");
     row.emplace_back(count_text(metric_of(*run, "train.tokens_per_s").value));
@@ -118,7 +126,9 @@ Table table_training(const StudyRecords& study) {
 
 Table table_scores(const StudyRecords& study) {
   Table table{.title = "Scores",
-              .note = "\u00b1 one standard error over items. Task loss in nats per answer token. \u00b0 less than three standard errors above chance.",
+              .note =
+                  "\u00b1 one standard error over items. Task loss in nats per answer token. \u00b0 less than three "
+                  "standard errors above chance.",
               .columns = {{"run", false, ""}},
               .rows = {}};
   std::vector<std::pair<TaskPart, std::string>> columns;
@@ -127,7 +137,8 @@ Table table_scores(const StudyRecords& study) {
     const std::string chance = std::isfinite(part.chance) ? fmt::format(", chance {:.3g}", part.chance) : "";
     for (const std::string& score : part.scores) {
       columns.emplace_back(part, score);
-      table.columns.push_back({part.name + " " + score_short(score), true, fmt::format("{} items{}", part.items, chance)});
+      table.columns.push_back(
+          {part.name + " " + score_short(score), true, fmt::format("{} items{}", part.items, chance)});
     }
     if (part.has_loss) {
       columns.emplace_back(part, "task_loss");
@@ -148,17 +159,19 @@ Table table_scores(const StudyRecords& study) {
 }
 
 Table table_grades(const StudyRecords& study) {
-  Table table{.title = "Scores by grade",
-              .note = "Mean over seeds; \u00b1 one standard error, over seeds where there are several, else over items.",
-              .columns = {{"task", false, ""}, {"grade", false, ""}, {"measure", false, ""}, {"chance", true, ""}},
-              .rows = {}};
+  Table table{
+      .title = "Scores by grade",
+      .note = "Mean over seeds; \u00b1 one standard error, over seeds where there are several, else over items.",
+      .columns = {{"task", false, ""}, {"grade", false, ""}, {"measure", false, ""}, {"chance", true, ""}},
+      .rows = {}};
   const std::vector<Point> points = points_of(study.main_runs());
   for (const Point& point : points) table.columns.push_back({point.model, true, ""});
   for (const TaskPart& part : task_parts(study)) {
     std::vector<std::string> keys = part.scores;
     if (part.has_loss) keys.emplace_back("task_loss");
     for (const std::string& key : keys) {
-      std::vector<Cell> row = {part.name, part.part, score_short(key), key == "task_loss" ? "-" : number_text(part.chance)};
+      std::vector<Cell> row = {part.name, part.part, score_short(key),
+                               key == "task_loss" ? "-" : number_text(part.chance)};
       for (const Point& point : points) {
         std::vector<double> values;
         double se = kUnknown;
@@ -179,7 +192,11 @@ Table table_grades(const StudyRecords& study) {
 
 Table table_sweep(const StudyRecords& study) {
   Table table{.title = "Learning-rate sweep", .note = "", .columns = {}, .rows = {}};
-  table.columns = {{"model", false, ""}, {"learning rate", true, ""}, {"final loss", true, ""}, {"tokens", true, ""}, {"state", false, ""}};
+  table.columns = {{"model", false, ""},
+                   {"learning rate", true, ""},
+                   {"final loss", true, ""},
+                   {"tokens", true, ""},
+                   {"state", false, ""}};
   std::map<std::string, double> best;
   for (const RunRecords* run : study.sweep_runs()) {
     const double loss = metric_of(*run, "train.loss_final").value;
@@ -188,7 +205,8 @@ Table table_sweep(const StudyRecords& study) {
   for (const RunRecords* run : study.sweep_runs()) {
     const double loss = metric_of(*run, "train.loss_final").value;
     const bool chosen = std::isfinite(loss) && loss == best[run->model];
-    table.rows.push_back({run->model, plain_text(run->number("learning_rate")), Cell(number_text(loss) + (chosen ? " (lowest)" : ""), chosen ? "good" : ""),
+    table.rows.push_back({run->model, plain_text(run->number("learning_rate")),
+                          Cell(number_text(loss) + (chosen ? " (lowest)" : ""), chosen ? "good" : ""),
                           short_text(run->number("tokens_total")), run_status_name(run->status)});
   }
   return table;
@@ -196,21 +214,25 @@ Table table_sweep(const StudyRecords& study) {
 
 Table table_data(const StudyRecords& study) {
   Table table{.title = "Data mixture", .note = "", .columns = {}, .rows = {}};
-  table.columns = {{"source", false, ""}, {"weight", true, ""}, {"unique tokens", true, ""}, {"tokens seen", true, ""}, {"passes", true, ""}, {"note", false, ""}};
+  table.columns = {{"source", false, ""},     {"weight", true, ""}, {"unique tokens", true, ""},
+                   {"tokens seen", true, ""}, {"passes", true, ""}, {"note", false, ""}};
   const Json* data = study.study.find("data");
   for (i64 i = 0; data != nullptr && i < data->count(); ++i) {
     const Json& source = (*data)[i];
-    const double unique = source.get_double("tokens_unique", kUnknown), seen = source.get_double("tokens_seen", kUnknown);
+    const double unique = source.get_double("tokens_unique", kUnknown),
+                 seen = source.get_double("tokens_seen", kUnknown);
     const double passes = seen / unique;
-    table.rows.push_back({source.get_string("source", "?"), percent_text(source.get_double("weight", kUnknown)), count_text(unique),
-                          count_text(seen), std::isfinite(passes) ? fmt::format("{:.2f}", passes) : "-", source.get_string("note", "")});
+    table.rows.push_back({source.get_string("source", "?"), percent_text(source.get_double("weight", kUnknown)),
+                          count_text(unique), count_text(seen),
+                          std::isfinite(passes) ? fmt::format("{:.2f}", passes) : "-", source.get_string("note", "")});
   }
   return table;
 }
 
 Table table_evaluations(const StudyRecords& study) {
   Table table{.title = "Evaluations", .note = "", .columns = {}, .rows = {}};
-  table.columns = {{"task", false, ""}, {"skill", false, ""}, {"items", true, ""}, {"chance", true, ""}, {"grades", false, ""}, {"note", false, ""}};
+  table.columns = {{"task", false, ""},  {"skill", false, ""},  {"items", true, ""},
+                   {"chance", true, ""}, {"grades", false, ""}, {"note", false, ""}};
   std::map<std::string, std::string> notes;
   const Json* evaluations = study.study.find("evaluations");
   for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {
@@ -218,7 +240,8 @@ Table table_evaluations(const StudyRecords& study) {
   }
   const std::vector<TaskPart> parts = task_parts(study);
   for (const TaskPart& whole : parts) {
-    const bool first = std::none_of(parts.begin(), parts.end(), [&](const TaskPart& p) { return p.name == whole.name && &p < &whole; });
+    const bool first = std::none_of(parts.begin(), parts.end(),
+                                    [&](const TaskPart& p) { return p.name == whole.name && &p < &whole; });
     if (!first) continue;
     std::vector<std::string> grades;
     TaskPart shown = whole;
@@ -227,23 +250,32 @@ Table table_evaluations(const StudyRecords& study) {
       if (part.part == "all") shown = part;
       if (part.part != "all") grades.push_back(part.part);
     }
-    table.rows.push_back({whole.name, whole.skill, count_text(static_cast<double>(shown.items)), number_text(shown.chance),
-                          grades.empty() ? "-" : joined(grades), notes[whole.name]});
+    table.rows.push_back({whole.name, whole.skill, count_text(static_cast<double>(shown.items)),
+                          number_text(shown.chance), grades.empty() ? "-" : joined(grades), notes[whole.name]});
   }
   return table;
 }
 
 Table table_spreads(const Summary& summary) {
-  Table table{.title = "How far the configurations lie apart",
-              .note = "Difference from the worst to the best configuration with its 95 % interval; best and worst were picked after the fact, so this "
-                      "flatters the difference. Pairs: of all pairs of configurations, those whose difference is within noise.",
-              .columns = {{"measure", false, ""}, {"best", false, ""}, {"worst", false, ""}, {"difference", true, ""}, {"pairs within noise", true, ""}},
-              .rows = {}};
+  Table table{
+      .title = "How far the configurations lie apart",
+      .note =
+          "Difference from the worst to the best configuration with its 95 % interval; best and worst were picked "
+          "after the fact, so this "
+          "flatters the difference. Pairs: of all pairs of configurations, those whose difference is within noise.",
+      .columns = {{"measure", false, ""},
+                  {"best", false, ""},
+                  {"worst", false, ""},
+                  {"difference", true, ""},
+                  {"pairs within noise", true, ""}},
+      .rows = {}};
   for (const Spread& spread : summary.spreads) {
     const bool noise = spread.difference.known() && spread.difference.low <= 0 && spread.difference.high >= 0;
     const bool unknown = spread.pairs_unknown == spread.pairs;
-    table.rows.push_back({spread.measure, spread.best, spread.worst, Cell(interval_text(spread.difference) + (noise ? " within noise" : ""), noise ? "muted" : ""),
-                          unknown ? std::string("noise unknown") : fmt::format("{} of {}", spread.pairs_within_noise, spread.pairs)});
+    table.rows.push_back(
+        {spread.measure, spread.best, spread.worst,
+         Cell(interval_text(spread.difference) + (noise ? " within noise" : ""), noise ? "muted" : ""),
+         unknown ? std::string("noise unknown") : fmt::format("{} of {}", spread.pairs_within_noise, spread.pairs)});
   }
   return table;
 }
@@ -280,9 +312,11 @@ std::vector<std::pair<std::string, std::string>> machine_facts(const StudyRecord
 }
 
 std::string runs_csv(const StudyRecords& study) {
-  const std::vector<std::string> config = {"d_model", "layers", "heads", "experts", "top_k", "expert_width", "shared_experts", "vocab", "sequence"};
-  const std::vector<std::string> numbers = {"parameters_total", "parameters_active", "flops_per_token_megatron", "flops_per_token_6n", "tokens_total", "tpp",
-                                            "sparsity", "learning_rate", "balance_coefficient", "z_coefficient"};
+  const std::vector<std::string> config = {"d_model",      "layers",         "heads", "experts", "top_k",
+                                           "expert_width", "shared_experts", "vocab", "sequence"};
+  const std::vector<std::string> numbers = {
+      "parameters_total", "parameters_active", "flops_per_token_megatron", "flops_per_token_6n", "tokens_total", "tpp",
+      "sparsity",         "learning_rate",     "balance_coefficient",      "z_coefficient"};
   const std::vector<std::string> train = {"loss_final", "tokens_per_s", "roof_share", "mfu", "peak_memory_bytes"};
   std::vector<std::string> header = {"run", "model", "role", "status", "seed"};
   header.insert(header.end(), config.begin(), config.end());
@@ -308,18 +342,21 @@ std::string runs_csv(const StudyRecords& study) {
 }
 
 std::string scores_csv(const StudyRecords& study) {
-  CsvTable csv({"run", "model", "seed", "tokens", "kind", "name", "grade_or_source", "skill", "items", "shots", "chance", "measure", "value", "se"});
+  CsvTable csv({"run", "model", "seed", "tokens", "kind", "name", "grade_or_source", "skill", "items", "shots",
+                "chance", "measure", "value", "se"});
   for (const RunRecords* run : study.main_runs()) {
     for (const EvalRecord& eval : run->evals) {
-      for (const char* key : {"acc", "acc_norm", "exact_match", "task_loss", "task_bits_per_byte", "knowledge_bits", "knowledge_share", "loss", "bits_per_byte"}) {
+      for (const char* key : {"acc", "acc_norm", "exact_match", "task_loss", "task_bits_per_byte", "knowledge_bits",
+                              "knowledge_share", "loss", "bits_per_byte"}) {
         const Json* value = eval.fields.find(key);
         if (value == nullptr || !value->is_number()) continue;
         const auto number = [&](const std::string& name) {
           const Json* field = eval.fields.find(name);
           return csv_number(field != nullptr && field->is_number() ? field->as_double() : kUnknown);
         };
-        csv.row({run->name, run->model, run->text("seed"), csv_number(eval.tokens), eval.kind, eval.name, eval.part, eval.skill, number("items"), number("shots"),
-                 number("chance"), key, csv_number(value->as_double()), number(std::string(key) + "_se")});
+        csv.row({run->name, run->model, run->text("seed"), csv_number(eval.tokens), eval.kind, eval.name, eval.part,
+                 eval.skill, number("items"), number("shots"), number("chance"), key, csv_number(value->as_double()),
+                 number(std::string(key) + "_se")});
       }
     }
   }

@@ -18,8 +18,9 @@ struct Column {
 struct Cell {
   std::string text;
   std::string style;  // class names: "muted", "good", ...
-  Cell(std::string t = "", std::string s = "") : text(std::move(t)), style(std::move(s)) {}  // NOLINT: implicit on purpose
-  Cell(const char* t) : text(t) {}  // NOLINT
+  Cell(std::string t = "", std::string s = "")
+      : text(std::move(t)), style(std::move(s)) {}  // NOLINT: implicit on purpose
+  Cell(const char* t) : text(t) {}                  // NOLINT
 };
 
 struct Table {

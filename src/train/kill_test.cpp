@@ -8,13 +8,15 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "train/test_support.h"
 
 namespace moebius::train {
 namespace {
 
 constexpr const char* kFolder = "MOEBIUS_TEST_KILL_FOLDER";
-constexpr i64 kSteps = 60;
+constexpr const char* kLong = "MOEBIUS_TEST_LONG_RUN";  // a run that would take hours and saves nothing by itself
+constexpr i64 kSteps = 40;
 
 TrainOptions victim_options(const std::string& out) {
   TrainOptions options = testing::tiny_options(out, kSteps);
@@ -25,6 +27,10 @@ TrainOptions victim_options(const std::string& out) {
 TEST(TrainKill, DISABLED_Victim) {
   const char* folder = std::getenv(kFolder);
   ASSERT_NE(folder, nullptr);
+  if (std::getenv(kLong) != nullptr) {
+    interrupt_install();
+    testing::tiny_run(testing::tiny_options(folder, 10'000'000), testing::fixed_roof());
+  }
   testing::tiny_run(victim_options(folder), testing::fixed_roof());
 }
 
@@ -56,17 +62,17 @@ TEST(TrainKill, KilledAtAnyInstantEqualsUninterrupted) {
     resumed += saved_step(cut) > 0 ? 1 : 0;
     const pid_t child = start_victim(cut);
     ASSERT_GT(child, 0);
-    // Waits for the next steps, then strikes within a few milliseconds; the last rounds run undisturbed.
+    // Waits for the next steps, then strikes somewhere in the next step or its saving; the last rounds run undisturbed.
     const i64 begin = saved_step(cut);
     int status = 0;
     pid_t gone = 0;
-    for (int i = 0; i < 5000 && gone == 0 && saved_step(cut) < begin + 4; ++i) {
+    for (int i = 0; i < 5000 && gone == 0 && saved_step(cut) < begin + 3; ++i) {
       ::usleep(1000);
       gone = ::waitpid(child, &status, WNOHANG);
     }
     if (gone == 0) {
-      ::usleep(static_cast<useconds_t>(rng.next_below(20'000)));
-      if (round < 12) ::kill(child, SIGKILL);
+      ::usleep(static_cast<useconds_t>(rng.next_below(120'000)));
+      if (round < 8) ::kill(child, SIGKILL);
       gone = ::waitpid(child, &status, 0);
     }
     ASSERT_EQ(gone, child);
@@ -82,6 +88,26 @@ TEST(TrainKill, KilledAtAnyInstantEqualsUninterrupted) {
   EXPECT_GE(resumed, 3);
   EXPECT_EQ(testing::losses_of(whole), testing::losses_of(cut));
   EXPECT_EQ(testing::model_bytes(whole), testing::model_bytes(cut));
+}
+
+// Ctrl-C: the state of the last step is saved, and the run ends with the advice.
+TEST(TrainKill, InterruptSaves) {
+  const std::string out = testing::fresh_folder("kill_interrupt");
+  ::setenv(kLong, "1", 1);
+  const pid_t child = start_victim(out);
+  ::unsetenv(kLong);
+  ASSERT_GT(child, 0);
+  const std::string records = path_join(out, "records.jsonl");
+  for (int i = 0; i < 20'000 && (!file_exists(records) || records_read(records, "step").size() < 5); ++i) ::usleep(1000);
+  ::kill(child, SIGINT);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  const Json state = Json::parse_file(path_join(out, "checkpoint/state.json"));
+  EXPECT_GE(state.at("step").as_int(), 5);
+  EXPECT_FALSE(state.at("finished").as_bool());
+  const auto steps = records_read(records, "step");
+  EXPECT_EQ(steps.back().at("step").as_int(), state.at("step").as_int());
 }
 
 }  // namespace

@@ -77,6 +77,7 @@ class Run {
   AdamwState adamw_;
   double roof_ = 0;
   i64 steps_here_ = 0, allocations_ = 0, saved_ns_ = 0;
+  i64 data_ns_ = 0, pass_ns_ = 0, optimizer_ns_ = 0;  // in steps of this process
 };
 
 TrainResult Run::run() {
@@ -101,6 +102,10 @@ TrainResult Run::run() {
   const TrainResult done = result();
   Json fields = done.to_json();
   fields.set("roof_share", done.mfu);
+  const auto seconds = [](i64 ns) { return static_cast<double>(ns) * 1e-9; };
+  fields.set("part_seconds", Json::object({{"data", seconds(data_ns_)},
+                                           {"pass", seconds(pass_ns_)},
+                                           {"optimizer", seconds(optimizer_ns_)}}));
   log.end(fields);
   save(log, true);
   return done;
@@ -278,6 +283,9 @@ void Run::step(Trainer& trainer, RunLog& log) {
   state_.tokens += report.rows;
   state_.seconds += static_cast<double>(report.step_ns) * 1e-9;
   state_.flops += report.flops;
+  data_ns_ += report.data_ns;
+  pass_ns_ += report.pass_ns;
+  optimizer_ns_ += report.optimizer_ns;
   const i64 end_steps = std::max<i64>(1, std::llround(0.05 * static_cast<double>(steps_total_)));
   if (state_.step > steps_total_ - end_steps) {
     state_.loss_end_sum += report.loss;

@@ -79,6 +79,24 @@ Findings check_paths_in_pages(const Files& files, const std::string& root) {
   return findings;
 }
 
+namespace {
+
+// Does a line speak of the file? By `folder/name`, a whole `folder/`, or the beginning of either: `folder/part*`, `part*`.
+bool golden_named(const std::string& line, const std::string& path) {
+  static const std::regex kQuoted("`([^`]+)`");
+  const std::string name = path.substr(path.rfind('/') + 1);
+  for (std::sregex_iterator it(line.begin(), line.end(), kQuoted), end; it != end; ++it) {
+    std::string quoted = (*it)[1];
+    if (quoted == path || quoted == name) return true;
+    const bool open = quoted.back() == '*';
+    if (open) quoted.pop_back();
+    if ((open || quoted.ends_with("/")) && (path.rfind(quoted, 0) == 0 || name.rfind(quoted, 0) == 0)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 Findings check_golden_commands(const std::string& root) {
   const fs::path folder = fs::path(root) / "tests/golden";
   Findings findings;
@@ -91,12 +109,7 @@ Findings check_golden_commands(const std::string& root) {
     const std::string path = fs::relative(entry.path(), folder).generic_string();
     bool found = false;
     for (const std::string& line : lines_of(readme)) {
-      // A line may speak for a whole folder: `name/`.
-      bool named = line.find(path) != std::string::npos;
-      for (std::size_t slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-        named = named || line.find("`" + path.substr(0, slash + 1) + "`") != std::string::npos;
-      }
-      found = found || (named && std::regex_search(line, kCommand));
+      found = found || (golden_named(line, path) && std::regex_search(line, kCommand));
     }
     if (!found) {
       findings.push_back("tests/golden/" + path + ":1: tests/golden/README.md has no line with this file and its command");

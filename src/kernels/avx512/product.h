@@ -1,0 +1,185 @@
+// bf16 products with AVX-512's dot product of pairs (vdpbf16ps): a tile is M rows x 32 columns in 2 M accumulators, the
+// right operand a packed block as it lies, the left one pair of the row broadcast. Denormals count as zero there.
+// In, out: table.h. Not for f32 (body/product_body.h).
+#pragma once
+
+#include "kernels/avx512/vec.h"
+#include "kernels/table.h"
+
+namespace moebius::kernels {
+namespace {
+
+inline __m512bh load_pairs(const bf16* p) { return (__m512bh)_mm512_loadu_si512(p); }
+inline __m512bh broadcast_pair_of(const bf16* p) {
+  return (__m512bh)_mm512_set1_epi32(*reinterpret_cast<const int __attribute__((may_alias))*>(p));
+}
+
+// Stores 32 outputs of a row; valid in [1, 32].
+inline void store_dot_row(const RowsProduct& p, i64 m, i64 col, i64 valid, __m512 low, __m512 high) {
+  const i64 at = m * p.out_stride + col;
+  const __mmask32 mask = valid >= 32 ? ~__mmask32{0} : (__mmask32{1} << valid) - 1;
+  if (p.store == Store::bf16) {
+    bf16* out = static_cast<bf16*>(p.out) + at;
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    _mm512_mask_storeu_epi16(out, mask, both);
+    return;
+  }
+  float* out = static_cast<float*>(p.out) + at;
+  const __mmask16 mask0 = static_cast<__mmask16>(mask), mask1 = static_cast<__mmask16>(mask >> 16);
+  if (p.store == Store::f32_add) {
+    low += _mm512_maskz_loadu_ps(mask0, out);
+    high += _mm512_maskz_loadu_ps(mask1, out + 16);
+  }
+  _mm512_mask_storeu_ps(out, mask0, low);
+  if (mask1 != 0) _mm512_mask_storeu_ps(out + 16, mask1, high);
+}
+
+template <int M>
+inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
+  __m512 acc[M][2];
+  const bf16* row[M];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m) {
+    row[m] = static_cast<const bf16*>(p.rows[m0 + m]);
+    acc[m][0] = acc[m][1] = _mm512_setzero_ps();
+  }
+  const i64 pairs = p.k / 2;
+  for (i64 pair = 0; pair < pairs; ++pair) {
+    const __m512bh b0 = load_pairs(panel + pair * 64), b1 = load_pairs(panel + pair * 64 + 32);
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      const __m512bh a = broadcast_pair_of(row[m] + 2 * pair);
+      acc[m][0] = _mm512_dpbf16_ps(acc[m][0], a, b0);
+      acc[m][1] = _mm512_dpbf16_ps(acc[m][1], a, b1);
+    }
+  }
+  if (p.k % 2 != 0) {
+    const __m512bh b0 = load_pairs(panel + pairs * 64), b1 = load_pairs(panel + pairs * 64 + 32);
+    for (int m = 0; m < M; ++m) {
+      const __m512bh a = (__m512bh)_mm512_set1_epi32(row[m][2 * pairs].bits);
+      acc[m][0] = _mm512_dpbf16_ps(acc[m][0], a, b0);
+      acc[m][1] = _mm512_dpbf16_ps(acc[m][1], a, b1);
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m) store_dot_row(p, m0 + m, col, p.cols - col, acc[m][0], acc[m][1]);
+}
+
+inline void tile_dot_of(int rows, const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
+  switch (rows) {
+    case 1: return tile_dot<1>(p, m0, panel, col);
+    case 2: return tile_dot<2>(p, m0, panel, col);
+    case 3: return tile_dot<3>(p, m0, panel, col);
+    case 4: return tile_dot<4>(p, m0, panel, col);
+    case 5: return tile_dot<5>(p, m0, panel, col);
+    case 6: return tile_dot<6>(p, m0, panel, col);
+    case 7: return tile_dot<7>(p, m0, panel, col);
+    case 8: return tile_dot<8>(p, m0, panel, col);
+    case 9: return tile_dot<9>(p, m0, panel, col);
+    case 10: return tile_dot<10>(p, m0, panel, col);
+    case 11: return tile_dot<11>(p, m0, panel, col);
+    default: return tile_dot<12>(p, m0, panel, col);
+  }
+}
+
+// A panel (32 columns) stays in L1 while all rows pass; tiles of at most 12 rows, as even as can be.
+void rows_dot(const RowsProduct& p) {
+  if (p.num_rows <= 0) return;
+  const i64 tiles = (p.num_rows + 11) / 12;
+  for (i64 col = 0; col < p.cols; col += 32) {
+    const bf16* panel = static_cast<const bf16*>(p.panels) + col / 32 * p.panel_stride;
+    i64 m = 0;
+    for (i64 tile = 0; tile < tiles; ++tile) {
+      const i64 next = p.num_rows * (tile + 1) / tiles;
+      tile_dot_of(static_cast<int>(next - m), p, m, panel, col);
+      m = next;
+    }
+  }
+}
+
+// [a0 b0 a1 b1 ...]: columns of rows a and b side by side.
+inline void interleave_lanes(__m512 a, __m512 b, __m512& low, __m512& high) {
+  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  low = _mm512_permutex2var_ps(a, first, b);
+  high = _mm512_permutex2var_ps(a, second, b);
+}
+
+// Adds M (even) finished rows a, a + 1, ... of a pairs product.
+template <int M>
+inline void add_pairs_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]) {
+  if (p.packed) {
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m += 2)
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        __m512 low, high;
+        interleave_lanes(acc[m][half], acc[m + 1][half], low, high);
+        float* out = p.out + (a + m) / 2 * 64 + half * 32;
+        _mm512_storeu_ps(out, _mm512_loadu_ps(out) + low);
+        _mm512_storeu_ps(out + 16, _mm512_loadu_ps(out + 16) + high);
+      }
+    return;
+  }
+  const __mmask32 mask = p.cols >= 32 ? ~__mmask32{0} : (__mmask32{1} << p.cols) - 1;
+  const __mmask16 mask0 = static_cast<__mmask16>(mask), mask1 = static_cast<__mmask16>(mask >> 16);
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m) {
+    if (a + m >= p.rows) return;
+    float* out = p.out + (a + m) * p.out_stride;
+    _mm512_mask_storeu_ps(out, mask0, _mm512_maskz_loadu_ps(mask0, out) + acc[m][0]);
+    if (mask1 != 0) _mm512_mask_storeu_ps(out + 16, mask1, _mm512_maskz_loadu_ps(mask1, out + 16) + acc[m][1]);
+  }
+}
+
+void pairs_dot(const PairsProduct& p) {
+  const bf16* right = static_cast<const bf16*>(p.right);
+  const i64 rows = p.packed ? 32 : p.rows;
+  for (i64 a = 0; a < rows; a += 8) {
+    const bf16* left = static_cast<const bf16*>(p.left) + a * 2;
+    __m512 acc[8][2];
+#pragma GCC unroll 8
+    for (int m = 0; m < 8; ++m) acc[m][0] = acc[m][1] = _mm512_setzero_ps();
+    for (i64 pair = 0; pair < p.pairs; ++pair) {
+      const __m512bh b0 = load_pairs(right + pair * 64), b1 = load_pairs(right + pair * 64 + 32);
+#pragma GCC unroll 8
+      for (int m = 0; m < 8; ++m) {
+        const __m512bh x = broadcast_pair_of(left + pair * 64 + m * 2);
+        acc[m][0] = _mm512_dpbf16_ps(acc[m][0], x, b0);
+        acc[m][1] = _mm512_dpbf16_ps(acc[m][1], x, b1);
+      }
+    }
+    add_pairs_rows<8>(p, a, acc);
+  }
+}
+
+// The same for f32: lanes (column, parity of row), even and odd sums meet at the end.
+void pairs_f32_wide(const PairsProduct& p) {
+  const float* right = static_cast<const float*>(p.right);
+  const i64 rows = p.packed ? 32 : p.rows;
+  for (i64 a = 0; a < rows; a += 8) {
+    const float* left = static_cast<const float*>(p.left) + a * 2;
+    __m512 acc[8][2];
+    for (int half = 0; half < 2; ++half) {
+      __m512 sum[8][2];
+#pragma GCC unroll 8
+      for (int m = 0; m < 8; ++m) sum[m][0] = sum[m][1] = _mm512_setzero_ps();
+      for (i64 pair = 0; pair < p.pairs; ++pair) {
+        const float* b = right + pair * 64 + half * 32;
+        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+#pragma GCC unroll 8
+        for (int m = 0; m < 8; ++m) {
+          const __m512 x = Avx512::broadcast_pair(left + pair * 64 + m * 2);
+          sum[m][0] = _mm512_fmadd_ps(x, b0, sum[m][0]);
+          sum[m][1] = _mm512_fmadd_ps(x, b1, sum[m][1]);
+        }
+      }
+#pragma GCC unroll 8
+      for (int m = 0; m < 8; ++m) acc[m][half] = Avx512::add_pairs(sum[m][0], sum[m][1]);
+    }
+    add_pairs_rows<8>(p, a, acc);
+  }
+}
+
+}  // namespace
+}  // namespace moebius::kernels

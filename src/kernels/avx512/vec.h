@@ -1,0 +1,64 @@
+// The vector of AVX-512: 16 floats. In: memory of f32 or bf16; out: the same. One struct of static functions that the
+// bodies (body/*.h) are instantiated with; in an unnamed namespace, so that no symbol leaves the object file.
+#pragma once
+
+#include <immintrin.h>
+
+#include "base/types.h"
+#include "tensor/dtype.h"
+
+namespace moebius::kernels {
+namespace {
+
+struct Avx512 {
+  using V = __m512;
+  static constexpr int kLanes = 16;
+  static constexpr int kTileRows = 6;  // rows x 4 accumulators of the f32 product
+  static constexpr int kTileVecs = 4;
+
+  static __mmask16 mask(i64 n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static V zero() { return _mm512_setzero_ps(); }
+  static V set1(float x) { return _mm512_set1_ps(x); }
+  static V load(const float* p) { return _mm512_loadu_ps(p); }
+  static V load_n(const float* p, i64 n) { return _mm512_maskz_loadu_ps(mask(n), p); }
+  static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+  static void store_n(float* p, V v, i64 n) { _mm512_mask_storeu_ps(p, mask(n), v); }
+  static V widen(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
+  static __m256i narrow(V v) { return (__m256i)_mm512_cvtneps_pbh(v); }
+  static V load(const bf16* p) { return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+  static V load_n(const bf16* p, i64 n) { return widen(_mm256_maskz_loadu_epi16(mask(n), p)); }
+  static void store(bf16* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(v)); }
+  static void store_n(bf16* p, V v, i64 n) { _mm256_mask_storeu_epi16(p, mask(n), narrow(v)); }
+
+  static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  static V max(V a, V b) { return _mm512_max_ps(a, b); }
+  static V min(V a, V b) { return _mm512_min_ps(a, b); }
+  static V sqrt(V a) { return _mm512_sqrt_ps(a); }
+  static V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static V scale2(V a, V exponent) { return _mm512_scalef_ps(a, exponent); }
+  static V select_less(V a, V b, V yes, V no) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+  }
+  static float sum(V v) { return _mm512_reduce_add_ps(v); }
+  static float largest(V v) { return _mm512_reduce_max_ps(v); }
+  static double sum_of_squares_step(V v, double sum) {
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+    return sum + _mm512_reduce_add_pd(_mm512_fmadd_pd(low, low, _mm512_mul_pd(high, high)));
+  }
+
+  // (p[0], p[1]) in every pair of lanes; the last of an odd row as (p[0], 0).
+  static V broadcast_pair(const float* p) {
+    return _mm512_castpd_ps(_mm512_set1_pd(*reinterpret_cast<const double __attribute__((may_alias))*>(p)));
+  }
+  static V broadcast_last(const float* p) { return _mm512_maskz_mov_ps(0x5555, _mm512_set1_ps(*p)); }
+  // Sums of neighbouring lanes: [a0 + a1, a2 + a3, ..., b0 + b1, ...].
+  static V add_pairs(V a, V b) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, even, b) + _mm512_permutex2var_ps(a, odd, b);
+  }
+};
+
+}  // namespace
+}  // namespace moebius::kernels

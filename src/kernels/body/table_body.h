@@ -1,0 +1,93 @@
+// The whole table of one vector set S, made of the bodies; a set then replaces what it does better.
+#pragma once
+
+#include "kernels/body/exp_body.h"
+#include "kernels/body/pack_body.h"
+#include "kernels/body/product_body.h"
+#include "kernels/body/row_body.h"
+
+namespace moebius::kernels {
+
+// Hides a value from the optimiser, so that a loop that measures is not folded.
+template <class V>
+inline void keep_in_register(V& v) {
+#if defined(__x86_64__)
+  asm volatile("" : "+x"(v));
+#else
+  asm volatile("" : : "r"(&v) : "memory");
+#endif
+}
+
+// FLOPs of `repeats` rounds of twelve (or, with few registers, as many as hide the latency) chains of multiply-adds.
+template <class S, int kChains>
+double roof_fma(i64 repeats) {
+  using V = typename S::V;
+  V acc[kChains];
+  for (V& v : acc) v = S::zero();
+  V a = S::set1(1.0f), b = S::set1(1e-9f);
+  for (i64 i = 0; i < repeats; ++i) {
+    keep_in_register(a);
+    keep_in_register(b);
+#pragma GCC unroll 32
+    for (int c = 0; c < kChains; ++c) acc[c] = S::fma(a, b, acc[c]);
+#pragma GCC unroll 32
+    for (int c = 0; c < kChains; ++c) keep_in_register(acc[c]);
+  }
+  return static_cast<double>(repeats) * kChains * S::kLanes * 2;
+}
+
+template <class S>
+double roof_read_pass(const float* values, i64 count) {
+  using V = typename S::V;
+  V acc[8];
+  for (V& v : acc) v = S::zero();
+  for (i64 i = 0; i + 8 * S::kLanes <= count; i += 8 * S::kLanes)
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) acc[j] = S::max(acc[j], S::load(values + i + j * S::kLanes));
+  V all = acc[0];
+  for (int j = 1; j < 8; ++j) all = S::max(all, acc[j]);
+  return S::largest(all);
+}
+
+template <class S, class T>
+void fill_typed(TypedOps& ops) {
+  ops.prepare_bytes = nullptr;
+  ops.prepare = nullptr;
+  ops.interleave = ops.interleave_left = interleave_plain<S, T>;
+  ops.pack_outputs = pack_outputs_plain<S, T>;
+  ops.reinterleave = reinterleave_plain<S, T>;
+  ops.norm_forward = norm_forward_row<S, T>;
+  ops.norm_backward = norm_backward_row<S, T>;
+  ops.swiglu_forward = swiglu_forward_tile<S, T>;
+  ops.swiglu_backward = swiglu_backward_tile<S, T>;
+  ops.gelu_forward = gelu_forward_tile<S, T>;
+  ops.gelu_backward = gelu_backward_tile<S, T>;
+  ops.attention_softmax = attention_softmax_row<S, T>;
+  ops.attention_gradient = attention_gradient_row<S, T>;
+  ops.head_gradient = head_gradient_row<S, T>;
+  ops.dot = dot_row<S, T>;
+  ops.rope = rope_row<S, T>;
+  ops.to_f32 = to_f32_row<S, T>;
+  ops.from_f32 = from_f32_row<S, T>;
+  ops.adamw = adamw_row<S, T>;
+}
+
+template <class S>
+void fill_table(OpTable& table) {
+  fill_typed<S, float>(table.typed[0]);
+  fill_typed<S, bf16>(table.typed[1]);
+  table.typed[0].rows = rows_f32<S>;
+  table.typed[0].pairs = pairs_f32<S>;
+  table.rows_per_task = 192;
+  table.add = add_row<S>;
+  table.sum_of_squares = sum_of_squares_row<S>;
+  table.log_sum_exp = log_sum_exp_row<S>;
+  table.softmax = softmax_row<S>;
+  table.sigmoid = sigmoid_row<S>;
+  table.top_k = top_k_row<S>;
+  table.rope_angles = rope_angles_row<S>;
+  table.roof_f32 = table.roof_bf16 = roof_fma<S, 12>;
+  table.roof_read = roof_read_pass<S>;
+}
+
+}  // namespace moebius::kernels

@@ -1,0 +1,298 @@
+// Drivers of the grouped experts: tasks are (expert, chunk of its rows); a task does up, activation and down while its
+// rows are in cache; sums over a token's slots follow in slot order. In, out: experts.h.
+#include "kernels/experts.h"
+
+#include "base/parallel.h"
+#include "kernels/driver.h"
+
+namespace moebius::kernels {
+
+namespace {
+
+// Rows [begin, end) of one expert; blocks [n_begin, n_end) in weight gradients.
+struct ExpertTask {
+  i64 expert, begin, end, n_begin, n_end;
+  bool down;
+};
+
+constexpr i64 kCombineRows = 64;
+
+i64 chunk_tasks_max(const OpTable& table, const Routing& routing) {
+  return routing.experts + routing.rows() / table.rows_per_task + 1;
+}
+
+i64 list_chunks(const OpTable& table, const Routing& routing, ExpertTask* tasks) {
+  i64 count = 0;
+  const i64 chunk = table.rows_per_task;
+  for (i64 e = 0; e < routing.experts; ++e) {
+    const i64 rows = routing.expert_rows(e), parts = (rows + chunk - 1) / chunk;
+    for (i64 part = 0; part < parts; ++part)
+      tasks[count++] = {e, routing.offset_E1[e] + part_begin(rows, parts, part),
+                        routing.offset_E1[e] + part_begin(rows, parts, part + 1), 0, 0, false};
+  }
+  return count;
+}
+
+void check_bank(const ExpertBank& bank, const Routing& routing, const ConstMatrix& x_TD, const ExpertSaved& saved) {
+  check_operand(bank.dtype);
+  CHECK(routing.experts == bank.experts && routing.tokens == x_TD.rows, "routing of another layer");
+  CHECK(x_TD.dtype == bank.dtype && saved.pre_RU.dtype == bank.dtype && saved.hidden_RF.dtype == bank.dtype,
+        "experts' operands must be of the bank's type");
+  CHECK(x_TD.cols >= bank.d_model && saved.pre_RU.cols >= bank.up_shape().n && saved.hidden_RF.cols >= bank.width,
+        "shapes of the experts' operands do not fit");
+  CHECK(saved.pre_RU.rows >= routing.rows() && saved.hidden_RF.rows >= routing.rows(), "too few rows for the routing");
+}
+
+// Columns of pre that belong to 32 units: gate and up for SwiGLU.
+i64 unit_columns(const ExpertBank& bank) { return bank.activation == Activation::swiglu ? 2 * kBlock : kBlock; }
+i64 width_blocks(const ExpertBank& bank) { return (bank.width + kBlock - 1) / kBlock; }
+
+void combine(const OpTable& table, const Routing& routing, ConstMatrix rows_RD, i64 cols, Matrix out_TD) {
+  parallel_for(parallel_chunks(routing.tokens, kCombineRows), [&](i64 task, int) {
+    const i64 end = std::min(routing.tokens, (task + 1) * kCombineRows);
+    for (i64 t = task * kCombineRows; t < end; ++t)
+      for (i64 j = 0; j < routing.top_k; ++j) {
+        const float* row = rows_RD.f32() + routing.row_TK[t * routing.top_k + j] * rows_RD.stride;
+        table.add(row, cols, out_TD.f32() + t * out_TD.stride);
+      }
+  });
+}
+
+// True if row r is token r: then products may add straight into the tokens' rows.
+bool is_dense(const Routing& routing) { return routing.experts == 1 && routing.top_k == 1; }
+
+struct ForwardCall {
+  const OpTable& table;
+  const TypedOps& ops;
+  const ConstMatrix& x_TD;
+  const Routing& routing;
+  const ExpertBank& bank;
+  const ExpertSaved& saved;
+  const Matrix& out;
+  Store store;
+
+  i64 scratch_bytes() const {
+    const i64 rows = table.rows_per_task;
+    return rows_scratch_bytes(ops, rows, bank.d_model) + rows_scratch_bytes(ops, rows, bank.width) +
+           Scratch::bytes(rows * 4) + Scratch::bytes(rows * 2 * kBlock * 4);
+  }
+
+  void run(const ExpertTask& task, Scratch scratch) const {
+    const i64 rows = task.end - task.begin, columns = unit_columns(bank);
+    float* gate = scratch.take<float>(rows);
+    float* tile = scratch.take<float>(rows * 2 * kBlock);
+    for (i64 i = 0; i < rows; ++i) gate[i] = routing.gate_TK[routing.slot_R[task.begin + i]];
+    const RowsOperand x(ops, scratch, rows, bank.d_model,
+                        [&](i64 i) { return x_TD.row(routing.token_R[task.begin + i]); });
+    const PackedShape up_shape = bank.up_shape(), down_shape = bank.down_shape();
+    const i64 up_panel = up_shape.k_blocks() * kBlockElements;
+    const void* up = advance(bank.up, task.expert * up_shape.elements(), bank.dtype);
+    for (i64 block = 0; block < width_blocks(bank); ++block) {
+      const i64 units = std::min(kBlock, bank.width - block * kBlock);
+      RowsProduct product = x.product(advance(up, block * (columns / kBlock) * up_panel, bank.dtype), up_panel,
+                                      bank.activation == Activation::swiglu ? columns : units);
+      product.out = tile;
+      product.out_stride = columns;
+      ops.rows(product);
+      ActivationForward a;
+      a.tile = tile;
+      a.rows = rows;
+      a.cols = units;
+      a.gate = gate;
+      a.pre = advance(saved.pre_RU.data, task.begin * saved.pre_RU.stride + block * columns, bank.dtype);
+      a.pre_stride = saved.pre_RU.stride;
+      a.hidden = advance(saved.hidden_RF.data, task.begin * saved.hidden_RF.stride + block * kBlock, bank.dtype);
+      a.hidden_stride = saved.hidden_RF.stride;
+      bank.activation == Activation::swiglu ? ops.swiglu_forward(a) : ops.gelu_forward(a);
+    }
+    const ConstMatrix hidden_RF = saved.hidden_RF;
+    const RowsOperand hidden(ops, scratch, rows, bank.width, [&](i64 i) { return hidden_RF.row(task.begin + i); });
+    RowsProduct product = hidden.product(advance(bank.down, task.expert * down_shape.elements(), bank.dtype),
+                                         down_shape.k_blocks() * kBlockElements, bank.d_model);
+    product.out = static_cast<float*>(out.data) + task.begin * out.stride;
+    product.out_stride = out.stride;
+    product.store = store;
+    ops.rows(product);
+  }
+};
+
+}  // namespace
+
+void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
+                     Matrix out_RD, Matrix y_TD) {
+  check_bank(bank, routing, x_TD, saved);
+  CHECK(out_RD.dtype == DType::f32 && y_TD.dtype == DType::f32, "the experts' outputs are f32");
+  CHECK(out_RD.cols >= bank.d_model && y_TD.cols >= bank.d_model && y_TD.rows == routing.tokens &&
+            out_RD.rows >= routing.rows(), "shapes of the experts' outputs do not fit");
+  if (routing.tokens == 0) return;
+  const OpTable& table = current_table();
+  const bool dense = is_dense(routing);
+  const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved, dense ? y_TD : out_RD,
+                         dense ? Store::f32_add : Store::f32};
+  auto* tasks = static_cast<ExpertTask*>(
+      workspace_shared(chunk_tasks_max(table, routing) * static_cast<i64>(sizeof(ExpertTask))));
+  const i64 count = list_chunks(table, routing, tasks), bytes = call.scratch_bytes();
+  parallel_for(count, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
+  if (!dense) combine(table, routing, out_RD, bank.d_model, y_TD);
+}
+
+namespace {
+
+struct BackwardCall {
+  const OpTable& table;
+  const TypedOps& ops;
+  const ConstMatrix& dy_TD;  // in the bank's type
+  const ConstMatrix& x_TD;
+  const Routing& routing;
+  const ExpertBank& bank;
+  const ExpertSaved& saved;
+  const ExpertBackwardScratch& scratch_RX;
+  const Matrix& dx;  // rows of dx_RD, or of dx_TD when dense
+  Store store;
+  float* dgate_TK;
+  float* dup;
+  float* ddown;
+
+  i64 scratch_bytes() const {
+    const i64 rows = table.rows_per_task, size = dtype_bytes(bank.dtype);
+    return rows_scratch_bytes(ops, rows, bank.d_model) + rows_scratch_bytes(ops, rows, bank.up_shape().n) +
+           2 * Scratch::bytes(rows * 4) + Scratch::bytes(rows * kBlock * 4) +
+           Scratch::bytes(reinterleaved_elements(bank.down_shape()) * size) +
+           Scratch::bytes(reinterleaved_elements(bank.up_shape()) * size);
+  }
+
+  // dhidden and through the activation to dpre and dgate.
+  void run_activation(const ExpertTask& task, Scratch& scratch) const {
+    const i64 rows = task.end - task.begin, columns = unit_columns(bank);
+    float* gate = scratch.take<float>(rows);
+    float* dgate_sum = scratch.take<float>(rows);
+    float* tile = scratch.take<float>(rows * kBlock);
+    for (i64 i = 0; i < rows; ++i) {
+      gate[i] = routing.gate_TK[routing.slot_R[task.begin + i]];
+      dgate_sum[i] = 0;
+    }
+    const PackedShape shape = bank.down_shape();
+    const i64 panel = reinterleaved_elements(shape);
+    void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
+    const RowsOperand dy(ops, scratch, rows, bank.d_model,
+                         [&](i64 i) { return dy_TD.row(routing.token_R[task.begin + i]); });
+    const void* down = advance(bank.down, task.expert * shape.elements(), bank.dtype);
+    for (i64 block = 0; block < width_blocks(bank); ++block) {
+      reinterleave_panel(ops, down, bank.dtype, shape, block, turned);
+      const i64 units = std::min(kBlock, bank.width - block * kBlock);
+      RowsProduct product = dy.product(turned, panel, units);
+      product.out = tile;
+      product.out_stride = kBlock;
+      ops.rows(product);
+      const i64 at = task.begin * saved.pre_RU.stride + block * columns;
+      ActivationBackward a;
+      a.tile = tile;
+      a.rows = rows;
+      a.cols = units;
+      a.gate = gate;
+      a.pre = advance(static_cast<const void*>(saved.pre_RU.data), at, bank.dtype);
+      a.dpre = advance(scratch_RX.dpre_RU.data, at, bank.dtype);
+      a.pre_stride = saved.pre_RU.stride;
+      a.dgate_sum = dgate_sum;
+      bank.activation == Activation::swiglu ? ops.swiglu_backward(a) : ops.gelu_backward(a);
+    }
+    for (i64 i = 0; i < rows; ++i) dgate_TK[routing.slot_R[task.begin + i]] = dgate_sum[i];
+  }
+
+  void run(const ExpertTask& task, Scratch scratch) const {
+    run_activation(task, scratch);
+    const PackedShape shape = bank.up_shape();
+    const i64 rows = task.end - task.begin, panel = reinterleaved_elements(shape);
+    void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
+    const ConstMatrix dpre_RU = scratch_RX.dpre_RU;
+    const RowsOperand dpre(ops, scratch, rows, shape.n, [&](i64 i) { return dpre_RU.row(task.begin + i); });
+    const void* up = advance(bank.up, task.expert * shape.elements(), bank.dtype);
+    for (i64 block = 0; block < shape.k_blocks(); ++block) {
+      reinterleave_panel(ops, up, bank.dtype, shape, block, turned);
+      RowsProduct product = dpre.product(turned, panel, std::min(kBlock, shape.k - block * kBlock));
+      product.out = static_cast<float*>(dx.data) + task.begin * dx.stride + block * kBlock;
+      product.out_stride = dx.stride;
+      product.store = store;
+      ops.rows(product);
+    }
+  }
+
+  i64 list_gradients(ExpertTask* tasks) const {
+    i64 count = 0;
+    for (const bool down : {false, true}) {
+      const PackedShape shape = down ? bank.down_shape() : bank.up_shape();
+      for (i64 e = 0; e < routing.experts; ++e) {
+        const i64 rows = routing.expert_rows(e), group = gradient_group(rows, shape);
+        if (rows == 0) continue;
+        for (i64 n = 0; n < shape.n_blocks(); n += group)
+          tasks[count++] = {e, routing.offset_E1[e], routing.offset_E1[e + 1], n, std::min(shape.n_blocks(), n + group),
+                            down};
+      }
+    }
+    return count;
+  }
+
+  void run_gradient(const ExpertTask& task, Scratch scratch) const {
+    const i64 rows = task.end - task.begin;
+    const i32* token = routing.token_R + task.begin;
+    const ConstMatrix dpre_RU = scratch_RX.dpre_RU, hidden_RF = saved.hidden_RF;
+    if (task.down) {
+      const PackedShape shape = bank.down_shape();
+      add_weight_gradient(
+          ops, bank.dtype, scratch, rows, [&](i64 i) { return dy_TD.row(token[i]); },
+          [&](i64 i) { return hidden_RF.row(task.begin + i); }, shape, task.n_begin, task.n_end,
+          ddown + task.expert * shape.elements());
+    } else {
+      const PackedShape shape = bank.up_shape();
+      add_weight_gradient(
+          ops, bank.dtype, scratch, rows, [&](i64 i) { return dpre_RU.row(task.begin + i); },
+          [&](i64 i) { return x_TD.row(token[i]); }, shape, task.n_begin, task.n_end,
+          dup + task.expert * shape.elements());
+    }
+  }
+};
+
+// dy in the bank's type: as it is, or rounded into `copy`.
+ConstMatrix dy_in_type(const TypedOps& ops, const ConstMatrix& dy_TD, const ExpertBank& bank, void* copy) {
+  if (dy_TD.dtype == bank.dtype) return dy_TD;
+  CHECK(dy_TD.dtype == DType::f32, "the gradient of the experts' output is f32 or of the bank's type");
+  const ConstMatrix result{copy, bank.dtype, dy_TD.rows, bank.d_model, bank.d_model};
+  parallel_for(parallel_chunks(dy_TD.rows, kCombineRows), [&](i64 task, int) {
+    const i64 end = std::min(dy_TD.rows, (task + 1) * kCombineRows);
+    for (i64 t = task * kCombineRows; t < end; ++t)
+      ops.from_f32(dy_TD.f32() + t * dy_TD.stride, bank.d_model, const_cast<void*>(result.row(t)));
+  });
+  return result;
+}
+
+}  // namespace
+
+void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank,
+                      const ExpertSaved& saved, const ExpertBackwardScratch& scratch, Matrix dx_TD, float* dgate_TK,
+                      float* dup, float* ddown) {
+  check_bank(bank, routing, x_TD, saved);
+  CHECK(scratch.dpre_RU.dtype == bank.dtype && scratch.dpre_RU.stride == saved.pre_RU.stride, "dpre must lie as pre");
+  CHECK(dx_TD.dtype == DType::f32 && scratch.dx_RD.dtype == DType::f32, "the gradient of the experts' input is f32");
+  CHECK(dy_TD.rows == routing.tokens && dx_TD.rows == routing.tokens, "gradients of another batch");
+  if (routing.tokens == 0) return;
+  const OpTable& table = current_table();
+  const TypedOps& ops = ops_of(table, bank.dtype);
+  const i64 tasks_max = std::max(chunk_tasks_max(table, routing),
+                                 bank.experts * (bank.up_shape().n_blocks() + bank.down_shape().n_blocks()));
+  const i64 task_bytes = tasks_max * static_cast<i64>(sizeof(ExpertTask));
+  Scratch shared(workspace_shared(Scratch::bytes(task_bytes) + Scratch::bytes(routing.tokens * bank.d_model * 4)));
+  ExpertTask* tasks = shared.take<ExpertTask>(tasks_max);
+  const ConstMatrix dy = dy_in_type(ops, dy_TD, bank, shared.take_bytes(routing.tokens * bank.d_model * 4));
+  const bool dense = is_dense(routing);
+  const BackwardCall call{table, ops, dy, x_TD, routing, bank, saved, scratch, dense ? dx_TD : scratch.dx_RD,
+                          dense ? Store::f32_add : Store::f32, dgate_TK, dup, ddown};
+  const i64 bytes = call.scratch_bytes(), chunks = list_chunks(table, routing, tasks);
+  parallel_for(chunks, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
+  if (!dense) combine(table, routing, scratch.dx_RD, bank.d_model, dx_TD);
+  const i64 gradients = call.list_gradients(tasks);
+  parallel_for(gradients, [&](i64 task, int thread) {
+    call.run_gradient(tasks[task], Scratch(workspace_of_thread(thread, gradient_scratch_bytes(bank.dtype))));
+  });
+}
+
+}  // namespace moebius::kernels

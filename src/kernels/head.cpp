@@ -1,0 +1,207 @@
+// Embedding look-ups and the head's driver. Tokens pass in big blocks: for chunks of rows the logits are made, turned
+// into loss and gradient and used for dx while in cache; the block's logit gradients then make dw, cut by vocabulary.
+// In, out: head.h.
+#include "kernels/head.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/parallel.h"
+#include "kernels/driver.h"
+
+namespace moebius::kernels {
+
+namespace {
+
+constexpr i64 kEmbeddingRows = 128;
+constexpr i64 kReduceBlocks = 64;             // blocks of vocabulary in one step of dx
+constexpr i64 kGradientElements = 8 << 20;    // logit gradients of a block of tokens
+constexpr i64 kChunkElements = 1 << 19;       // f32 logits of a chunk of rows
+
+struct HeadCall {
+  const OpTable& table;
+  const TypedOps& ops;
+  const ConstMatrix& x_TD;
+  const PackedWeight& w;
+  const i32* target_T;
+
+  i64 vocab() const { return w.shape.n; }
+  i64 vocab_padded() const { return round_to_block(vocab()); }
+  i64 chunk_rows() const {
+    return std::clamp<i64>(kChunkElements / vocab_padded() / 48 * 48, 48, table.rows_per_task);
+  }
+  i64 block_rows() const {
+    const i64 chunk = chunk_rows();
+    return std::max<i64>(1, kGradientElements / vocab_padded() / chunk) * chunk;
+  }
+  i64 panel() const { return w.shape.k_blocks() * kBlockElements; }
+
+  i64 scratch_bytes(i64 rows) const {
+    const i64 padded = round_to_block(w.shape.k);
+    return Scratch::bytes(rows * vocab_padded() * 4) + Scratch::bytes(rows * padded * 4) +
+           Scratch::bytes(kReduceBlocks * kBlockElements * 4) + rows_scratch_bytes(ops, rows, w.shape.k) +
+           rows_scratch_bytes(ops, rows, kReduceBlocks * kBlock);
+  }
+
+  // logits [rows][vocab_padded] of rows [begin, begin + rows).
+  void logits(i64 begin, i64 rows, Scratch& scratch, float* out) const {
+    const RowsOperand x(ops, scratch, rows, w.shape.k, [&](i64 i) { return x_TD.row(begin + i); });
+    RowsProduct product = x.product(w.data, panel(), vocab());
+    product.out = out;
+    product.out_stride = vocab_padded();
+    ops.rows(product);
+  }
+};
+
+void set_value(void* row, DType dtype, i64 index, float value) {
+  if (dtype == DType::bf16) {
+    static_cast<bf16*>(row)[index] = to_bf16(value);
+  } else {
+    static_cast<float*>(row)[index] = value;
+  }
+}
+
+struct LossCall : HeadCall {
+  float scale;
+  float* loss_T;
+  Matrix dx_TD;
+  void* gradient;  // [block rows][vocab_padded] in the weight's type
+
+  void* gradient_row(i64 i) const { return advance(gradient, i * vocab_padded(), w.dtype); }
+
+  // Rows [begin, begin + rows) of the batch are rows [at, at + rows) of the block's gradients.
+  void run(i64 begin, i64 at, i64 rows, Scratch scratch) const {
+    bool any = false;
+    for (i64 i = 0; i < rows; ++i) any = any || target_T[begin + i] >= 0;
+    if (any) {
+      float* values = scratch.take<float>(rows * vocab_padded());
+      logits(begin, rows, scratch, values);
+      for (i64 i = 0; i < rows; ++i) loss_row(begin + i, values + i * vocab_padded(), gradient_row(at + i));
+      input_gradient(begin, at, rows, scratch);
+      return;
+    }
+    for (i64 i = 0; i < rows; ++i) {
+      loss_T[begin + i] = 0;
+      std::memset(gradient_row(at + i), 0, static_cast<size_t>(vocab_padded() * dtype_bytes(w.dtype)));
+      std::memset(dx_TD.row(begin + i), 0, static_cast<size_t>(w.shape.k * dtype_bytes(dx_TD.dtype)));
+    }
+  }
+
+  void loss_row(i64 t, const float* values, void* out) const {
+    const i64 target = target_T[t];
+    if (target < 0) {
+      loss_T[t] = 0;
+      std::memset(out, 0, static_cast<size_t>(vocab_padded() * dtype_bytes(w.dtype)));
+      return;
+    }
+    const float lse = table.log_sum_exp(values, vocab(), nullptr);
+    loss_T[t] = lse - values[target];
+    ops.head_gradient(values, vocab(), lse, scale, out);
+    set_value(out, w.dtype, target, scale * std::expm1(values[target] - lse));
+  }
+
+  void input_gradient(i64 begin, i64 at, i64 rows, Scratch scratch) const {
+    const i64 padded = round_to_block(w.shape.k);
+    float* sum = scratch.take<float>(rows * padded);
+    void* turned = scratch.take_bytes(kReduceBlocks * kBlockElements * dtype_bytes(w.dtype));
+    for (i64 first = 0; first < w.shape.n_blocks(); first += kReduceBlocks) {
+      const i64 last = std::min(w.shape.n_blocks(), first + kReduceBlocks);
+      const i64 reduced = std::min(last * kBlock, vocab()) - first * kBlock;
+      Scratch inner = scratch;
+      const RowsOperand dlogits(ops, inner, rows, reduced,
+                                [&](i64 i) { return advance(gradient_row(at + i), first * kBlock, w.dtype); });
+      for (i64 block = 0; block < w.shape.k_blocks(); ++block) {
+        for (i64 n = first; n < last; ++n)
+          ops.reinterleave(advance(w.data, (n * w.shape.k_blocks() + block) * kBlockElements, w.dtype),
+                           advance(turned, (n - first) * kBlockElements, w.dtype));
+        RowsProduct product = dlogits.product(turned, (last - first) * kBlockElements, kBlock);
+        product.out = sum + block * kBlock;
+        product.out_stride = padded;
+        product.store = first == 0 ? Store::f32 : Store::f32_add;
+        ops.rows(product);
+      }
+    }
+    const TypedOps& out_ops = ops_of(table, dx_TD.dtype);
+    for (i64 i = 0; i < rows; ++i)
+      out_ops.from_f32(sum + i * padded, w.shape.k, const_cast<void*>(ConstMatrix(dx_TD).row(begin + i)));
+  }
+};
+
+void check_head(const ConstMatrix& x_TD, const PackedWeight& w) {
+  check_operand(w.dtype);
+  CHECK(x_TD.dtype == w.dtype && x_TD.cols >= w.shape.k, "the head's input does not fit its weight");
+}
+
+}  // namespace
+
+void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float scale, float* loss_T,
+               Matrix dx_TD, float* dw) {
+  check_head(x_TD, w_VD);
+  check_operand(dx_TD.dtype);
+  CHECK(dx_TD.rows == x_TD.rows && dx_TD.cols >= w_VD.shape.k, "the head's gradient does not fit");
+  const OpTable& table = current_table();
+  LossCall call{{table, ops_of(table, w_VD.dtype), x_TD, w_VD, target_T}, scale, loss_T, dx_TD, nullptr};
+  const i64 chunk = call.chunk_rows(), block = std::min(call.block_rows(), parallel_chunks(x_TD.rows, chunk) * chunk);
+  call.gradient = workspace_shared(block * call.vocab_padded() * dtype_bytes(w_VD.dtype));
+  const i64 bytes = call.scratch_bytes(chunk);
+  for (i64 begin = 0; begin < x_TD.rows; begin += block) {
+    const i64 rows = std::min(block, x_TD.rows - begin);
+    parallel_for(parallel_chunks(rows, chunk), [&](i64 task, int thread) {
+      const i64 at = task * chunk;
+      call.run(begin + at, at, std::min(chunk, rows - at), Scratch(workspace_of_thread(thread, bytes)));
+    });
+    const i64 group = gradient_group(rows, w_VD.shape);
+    parallel_for(parallel_chunks(w_VD.shape.n_blocks(), group), [&](i64 task, int thread) {
+      add_weight_gradient(
+          call.ops, w_VD.dtype, Scratch(workspace_of_thread(thread, gradient_scratch_bytes(w_VD.dtype))), rows,
+          [&](i64 i) { return call.gradient_row(i); }, [&](i64 i) { return x_TD.row(begin + i); }, w_VD.shape,
+          task * group, std::min(w_VD.shape.n_blocks(), (task + 1) * group), dw);
+    });
+  }
+}
+
+void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float* logprob_T, i32* argmax_T) {
+  check_head(x_TD, w_VD);
+  const OpTable& table = current_table();
+  const HeadCall call{table, ops_of(table, w_VD.dtype), x_TD, w_VD, target_T};
+  const i64 chunk = call.chunk_rows(), bytes = call.scratch_bytes(chunk);
+  parallel_for(parallel_chunks(x_TD.rows, chunk), [&](i64 task, int thread) {
+    const i64 begin = task * chunk, rows = std::min(chunk, x_TD.rows - begin);
+    Scratch scratch(workspace_of_thread(thread, bytes));
+    bool any = argmax_T != nullptr;
+    for (i64 i = 0; i < rows; ++i) any = any || target_T[begin + i] >= 0;
+    float* values = scratch.take<float>(rows * call.vocab_padded());
+    if (any) call.logits(begin, rows, scratch, values);
+    for (i64 t = begin; t < begin + rows; ++t) {
+      const float* row = values + (t - begin) * call.vocab_padded();
+      logprob_T[t] = 0;
+      if (target_T[t] < 0 && argmax_T == nullptr) continue;
+      const float lse = table.log_sum_exp(row, call.vocab(), argmax_T == nullptr ? nullptr : argmax_T + t);
+      if (target_T[t] >= 0) logprob_T[t] = row[target_T[t]] - lse;
+    }
+  });
+}
+
+void embedding_forward(const float* table_VD, const i32* token_T, Matrix x_TD) {
+  CHECK(x_TD.dtype == DType::f32, "the residual stream is f32");
+  parallel_for(parallel_chunks(x_TD.rows, kEmbeddingRows), [&](i64 task, int) {
+    const i64 end = std::min(x_TD.rows, (task + 1) * kEmbeddingRows);
+    for (i64 t = task * kEmbeddingRows; t < end; ++t)
+      std::memcpy(static_cast<float*>(x_TD.data) + t * x_TD.stride, table_VD + token_T[t] * x_TD.cols,
+                  static_cast<size_t>(x_TD.cols) * 4);
+  });
+}
+
+void embedding_backward(const i32* token_T, ConstMatrix dx_TD, float* dtable_VD) {
+  CHECK(dx_TD.dtype == DType::f32, "the gradient of the residual stream is f32");
+  const OpTable& table = current_table();
+  // Columns are cut, not tokens: every sum runs over the tokens in order.
+  constexpr i64 kColumns = 64;
+  parallel_for(parallel_chunks(dx_TD.cols, kColumns), [&](i64 task, int) {
+    const i64 col = task * kColumns, cols = std::min(kColumns, dx_TD.cols - col);
+    for (i64 t = 0; t < dx_TD.rows; ++t)
+      table.add(dx_TD.f32() + t * dx_TD.stride + col, cols, dtable_VD + token_T[t] * dx_TD.cols + col);
+  });
+}
+
+}  // namespace moebius::kernels

@@ -1,0 +1,90 @@
+// Drivers of the linear layers: cut by rows and columns, hand tiles to the chosen set. In, out: linear.h.
+#include "kernels/linear.h"
+
+#include "base/parallel.h"
+#include "kernels/driver.h"
+
+namespace moebius::kernels {
+
+namespace {
+
+void check_product(const ConstMatrix& in, i64 in_cols, const PackedWeight& w, const Matrix& out, i64 out_cols,
+                   bool accumulate) {
+  check_operand(w.dtype);
+  CHECK(in.dtype == w.dtype, "operand and weight must be of one type");
+  CHECK(in.cols >= in_cols && out.cols >= out_cols && in.rows == out.rows, "shapes of a linear layer do not fit");
+  CHECK(!accumulate || out.dtype == DType::f32, "only f32 outputs accumulate");
+  CHECK(out.dtype == DType::f32 || out.dtype == DType::bf16, "outputs of kernels are bf16 or f32");
+}
+
+}  // namespace
+
+void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool accumulate) {
+  check_product(x_TK, w.shape.k, w, y_TN, w.shape.n, accumulate);
+  const OpTable& table = current_table();
+  const TypedOps& ops = ops_of(table, w.dtype);
+  const i64 rows = x_TK.rows, blocks = w.shape.n_blocks(), panel = w.shape.k_blocks() * kBlockElements;
+  if (rows == 0) return;
+  const double flops = 2.0 * static_cast<double>(rows * w.shape.n) * static_cast<double>(w.shape.k);
+  const ProductCut cut = cut_product(table, rows, blocks, flops);
+  const i64 bytes = rows_scratch_bytes(ops, rows / cut.row_parts + 1, w.shape.k);
+  parallel_for(cut.tasks(), [&](i64 task, int thread) {
+    const i64 row = part_begin(rows, cut.row_parts, task / cut.col_parts);
+    const i64 row_end = part_begin(rows, cut.row_parts, task / cut.col_parts + 1);
+    const i64 block = part_begin(blocks, cut.col_parts, task % cut.col_parts);
+    const i64 block_end = part_begin(blocks, cut.col_parts, task % cut.col_parts + 1);
+    Scratch scratch(workspace_of_thread(thread, bytes));
+    const RowsOperand x(ops, scratch, row_end - row, w.shape.k, [&](i64 i) { return x_TK.row(row + i); });
+    RowsProduct product = x.product(advance(w.data, block * panel, w.dtype), panel,
+                                    std::min(block_end * kBlock, w.shape.n) - block * kBlock);
+    product.out = advance(y_TN.row(row), block * kBlock, y_TN.dtype);
+    product.out_stride = y_TN.stride;
+    product.store = store_of(y_TN.dtype, accumulate);
+    ops.rows(product);
+  });
+}
+
+void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TK, bool accumulate) {
+  check_product(dy_TN, w.shape.n, w, dx_TK, w.shape.k, accumulate);
+  const OpTable& table = current_table();
+  const TypedOps& ops = ops_of(table, w.dtype);
+  const i64 rows = dy_TN.rows, blocks = w.shape.k_blocks();
+  if (rows == 0) return;
+  const double flops = 2.0 * static_cast<double>(rows * w.shape.n) * static_cast<double>(w.shape.k);
+  const ProductCut cut = cut_product(table, rows, blocks, flops);
+  const i64 panel = reinterleaved_elements(w.shape);
+  const i64 bytes = rows_scratch_bytes(ops, rows / cut.row_parts + 1, w.shape.n) +
+                    Scratch::bytes(panel * dtype_bytes(w.dtype));
+  parallel_for(cut.tasks(), [&](i64 task, int thread) {
+    const i64 row = part_begin(rows, cut.row_parts, task / cut.col_parts);
+    const i64 row_end = part_begin(rows, cut.row_parts, task / cut.col_parts + 1);
+    const i64 block_end = part_begin(blocks, cut.col_parts, task % cut.col_parts + 1);
+    Scratch scratch(workspace_of_thread(thread, bytes));
+    void* turned = scratch.take_bytes(panel * dtype_bytes(w.dtype));
+    const RowsOperand dy(ops, scratch, row_end - row, w.shape.n, [&](i64 i) { return dy_TN.row(row + i); });
+    for (i64 block = part_begin(blocks, cut.col_parts, task % cut.col_parts); block < block_end; ++block) {
+      reinterleave_panel(ops, w.data, w.dtype, w.shape, block, turned);
+      RowsProduct product = dy.product(turned, panel, std::min(kBlock, w.shape.k - block * kBlock));
+      product.out = advance(dx_TK.row(row), block * kBlock, dx_TK.dtype);
+      product.out_stride = dx_TK.stride;
+      product.store = store_of(dx_TK.dtype, accumulate);
+      ops.rows(product);
+    }
+  });
+}
+
+void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw) {
+  check_operand(x_TK.dtype);
+  CHECK(dy_TN.dtype == x_TK.dtype, "operands of a weight gradient must be of one type");
+  CHECK(dy_TN.rows == x_TK.rows && dy_TN.cols >= shape.n && x_TK.cols >= shape.k, "shapes do not fit");
+  const TypedOps& ops = ops_of(current_table(), x_TK.dtype);
+  const i64 group = gradient_group(x_TK.rows, shape);
+  parallel_for(parallel_chunks(shape.n_blocks(), group), [&](i64 task, int thread) {
+    const Scratch scratch(workspace_of_thread(thread, gradient_scratch_bytes(x_TK.dtype)));
+    add_weight_gradient(
+        ops, x_TK.dtype, scratch, x_TK.rows, [&](i64 t) { return dy_TN.row(t); }, [&](i64 t) { return x_TK.row(t); },
+        shape, task * group, std::min(shape.n_blocks(), (task + 1) * group), dw);
+  });
+}
+
+}  // namespace moebius::kernels

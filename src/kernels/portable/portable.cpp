@@ -1,0 +1,21 @@
+// The table for any processor, in plain C++ with 4-float vectors.
+#include <algorithm>
+
+#include "kernels/portable/vec.h"
+
+#include "kernels/body/table_body.h"
+
+namespace moebius::kernels {
+
+const OpTable& portable_table() {
+  static const OpTable table = [] {
+    OpTable t{};
+    fill_table<Portable>(t);
+    t.typed[1].rows = rows_half<Portable>;
+    t.typed[1].pairs = pairs_half<Portable>;
+    return t;
+  }();
+  return table;
+}
+
+}  // namespace moebius::kernels

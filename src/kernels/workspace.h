@@ -1,0 +1,30 @@
+// Scratch memory of the drivers: one block for each thread and one shared by a call; grown when a larger shape comes,
+// never freed, so steady state allocates nothing. Kernels are called by one thread at a time (they spread the work).
+#pragma once
+
+#include "base/types.h"
+
+namespace moebius::kernels {
+
+// Cuts one block of memory into arrays, each on a 64-byte line. First add up with `bytes`, then take.
+class Scratch {
+ public:
+  explicit Scratch(void* base) : next_(static_cast<u8*>(base)) {}
+  template <typename T>
+  T* take(i64 count) {
+    T* result = reinterpret_cast<T*>(next_);
+    next_ += bytes(count * static_cast<i64>(sizeof(T)));
+    return result;
+  }
+  void* take_bytes(i64 count) { return take<u8>(count); }
+  static i64 bytes(i64 count) { return (count + 127) / 64 * 64; }
+
+ private:
+  u8* next_;
+};
+
+// At least `bytes`, contents unspecified. `thread` as parallel_for hands it out. Valid until the next call for the thread.
+void* workspace_of_thread(int thread, i64 bytes);
+void* workspace_shared(i64 bytes);
+
+}  // namespace moebius::kernels
