@@ -13,15 +13,15 @@ namespace {
 double roof_dot(i64 repeats) {
   constexpr int kChains = 24;
   __m512 acc[kChains];
-  for (__m512& v : acc) v = _mm512_setzero_ps();
-  __m512i a = _mm512_set1_epi32(0x3f803f80), b = a;
+  for (int c = 0; c < kChains; ++c) acc[c] = _mm512_set1_ps(static_cast<float>(c));
+  __m512i a = _mm512_set1_epi32(0x3f803f80), b = _mm512_set1_epi32(0x30003000);
   for (i64 i = 0; i < repeats; ++i) {
-    asm volatile("" : "+v"(a), "+v"(b));
+    keep_in_register(a);
 #pragma GCC unroll 32
     for (int c = 0; c < kChains; ++c) acc[c] = _mm512_dpbf16_ps(acc[c], (__m512bh)a, (__m512bh)b);
-#pragma GCC unroll 32
-    for (int c = 0; c < kChains; ++c) asm volatile("" : "+v"(acc[c]));
   }
+#pragma GCC unroll 32
+  for (int c = 0; c < kChains; ++c) keep_in_register(acc[c]);
   return static_cast<double>(repeats) * kChains * 64;
 }
 

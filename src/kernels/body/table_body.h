@@ -11,28 +11,29 @@ namespace moebius::kernels {
 // Hides a value from the optimiser, so that a loop that measures is not folded.
 template <class V>
 inline void keep_in_register(V& v) {
-#if defined(__x86_64__)
+#if defined(__AVX512F__)
+  asm volatile("" : "+v"(v));
+#elif defined(__x86_64__)
   asm volatile("" : "+x"(v));
 #else
   asm volatile("" : : "r"(&v) : "memory");
 #endif
 }
 
-// FLOPs of `repeats` rounds of twelve (or, with few registers, as many as hide the latency) chains of multiply-adds.
+// FLOPs of `repeats` rounds of independent chains of multiply-adds on registers.
 template <class S, int kChains>
 double roof_fma(i64 repeats) {
   using V = typename S::V;
   V acc[kChains];
-  for (V& v : acc) v = S::zero();
-  V a = S::set1(1.0f), b = S::set1(1e-9f);
+  for (int c = 0; c < kChains; ++c) acc[c] = S::set1(static_cast<float>(c));
+  V a = S::set1(1e-3f), b = S::set1(1e-9f);
   for (i64 i = 0; i < repeats; ++i) {
     keep_in_register(a);
-    keep_in_register(b);
 #pragma GCC unroll 32
     for (int c = 0; c < kChains; ++c) acc[c] = S::fma(a, b, acc[c]);
-#pragma GCC unroll 32
-    for (int c = 0; c < kChains; ++c) keep_in_register(acc[c]);
   }
+#pragma GCC unroll 32
+  for (int c = 0; c < kChains; ++c) keep_in_register(acc[c]);
   return static_cast<double>(repeats) * kChains * S::kLanes * 2;
 }
 
