@@ -93,6 +93,9 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
     record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
     for (const auto& [key, value] : summary.as_object()) record.set(key, value);
     if (loaded.spec.loss) record.set("loss_form", context.loss_form.empty() ? loaded.spec.loss_form : context.loss_form);
+    if (loaded.spec.meta.is_object() && loaded.spec.meta.contains("prompts_in_training")) {
+      record.set("prompts_in_training", loaded.spec.meta.at("prompts_in_training"));
+    }
     if (!loaded.spec.seen_source.empty()) record.set("seen_source", loaded.spec.seen_source);
     records.push_back(std::move(record));
   }
