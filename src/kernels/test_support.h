@@ -95,8 +95,9 @@ inline double tolerance(DType dtype) { return dtype == DType::bf16 ? kToleranceB
 
 // Forms that this machine would not choose.
 inline std::vector<const OpTable*> other_tables() {
-  std::vector<const OpTable*> tables;
+  std::vector<const OpTable*> tables{&amx_emulated_table()};
 #if defined(__x86_64__)
+  if (!isa_supported(Isa::avx512)) return tables;
   for (const OpTable* table : {&avx512_dot_table(), &avx512_fma_table()})
     if (table != &avx512_table()) tables.push_back(table);
 #endif
@@ -112,7 +113,6 @@ void for_each_set(Body body) {
     body();
   }
   isa_select("auto");
-  if (!isa_supported(Isa::avx512)) return;
   for (const OpTable* table : other_tables()) {
     SCOPED_TRACE("another form of a set");
     override_table(table);

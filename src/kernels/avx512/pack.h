@@ -10,7 +10,7 @@ namespace {
 
 inline __mmask32 mask_words(i64 n) { return n >= 32 ? ~__mmask32{0} : n <= 0 ? __mmask32{0} : (__mmask32{1} << n) - 1; }
 
-void interleave_words(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
+inline void interleave_words(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
   alignas(64) static const u16 kFirst[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
                                              8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
   const __m512i first = _mm512_load_si512(kFirst), second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
@@ -57,7 +57,7 @@ inline void transpose_16x16(__m512i (&r)[16]) {
   }
 }
 
-void pack_outputs_words(const void* const* rows, i64 num_rows, i64 k, void* panel) {
+inline void pack_outputs_words(const void* const* rows, i64 num_rows, i64 k, void* panel) {
   for (i64 n0 = 0; n0 < 32; n0 += 16)
     for (i64 k0 = 0; k0 < k; k0 += 32) {
       __m512i r[16];
@@ -100,7 +100,7 @@ inline void transpose_units(const bf16* in, bf16* out, __m512i swap) {
   }
 }
 
-void reinterleave_words(const void* src, void* dst) {
+inline void reinterleave_words(const void* src, void* dst) {
   const bf16* in = static_cast<const bf16*>(src);
   bf16* out = static_cast<bf16*>(dst);
   // Bytes of a unit (n k), (n k+1), (n+1 k), (n+1 k+1) to (n k), (n+1 k), (n k+1), (n+1 k+1).

@@ -83,7 +83,7 @@ inline void tile_dot_of(int rows, const RowsProduct& p, i64 m0, const bf16* pane
 }
 
 // A panel (32 columns) stays in L1 while all rows pass; tiles of at most 12 rows, as even as can be.
-void rows_dot(const RowsProduct& p) {
+inline void rows_dot(const RowsProduct& p) {
   if (p.num_rows <= 0) return;
   const i64 tiles = (p.num_rows + 11) / 12;
   for (i64 col = 0; col < p.cols; col += 32) {
@@ -132,7 +132,7 @@ inline void add_pairs_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][
   }
 }
 
-void pairs_dot(const PairsProduct& p) {
+inline void pairs_dot(const PairsProduct& p) {
   const bf16* right = static_cast<const bf16*>(p.right);
   const i64 rows = p.packed ? 32 : p.rows;
   for (i64 a = 0; a < rows; a += 8) {
@@ -154,7 +154,7 @@ void pairs_dot(const PairsProduct& p) {
 }
 
 // The same for f32: lanes (column, parity of row), even and odd sums meet at the end.
-void pairs_f32_wide(const PairsProduct& p) {
+inline void pairs_f32_wide(const PairsProduct& p) {
   const float* right = static_cast<const float*>(p.right);
   const i64 rows = p.packed ? 32 : p.rows;
   for (i64 a = 0; a < rows; a += 8) {

@@ -14,9 +14,9 @@ namespace {
 // Row length of the widened operand: whole pairs, and never a multiple of 4 KiB, which would crowd a few cache sets.
 inline i64 wide_stride(i64 k) { return (k + 15) / 16 * 16 + 16; }
 
-i64 widen_bytes(i64 rows, i64 k) { return rows * wide_stride(k) * 4; }
+inline i64 widen_bytes(i64 rows, i64 k) { return rows * wide_stride(k) * 4; }
 
-void widen_rows(const void* const* rows, i64 num_rows, i64 k, void* dst) {
+inline void widen_rows(const void* const* rows, i64 num_rows, i64 k, void* dst) {
   for (i64 r = 0; r < num_rows; ++r) {
     const bf16* from = static_cast<const bf16*>(rows[r]);
     float* to = static_cast<float*>(dst) + r * wide_stride(k);
@@ -76,7 +76,7 @@ inline void tile_fma_of(int rows, const RowsProduct& p, i64 m0, const bf16* pane
   }
 }
 
-void rows_fma(const RowsProduct& p) {
+inline void rows_fma(const RowsProduct& p) {
   if (p.num_rows <= 0) return;
   const i64 tiles = (p.num_rows + 11) / 12;
   for (i64 col = 0; col < p.cols; col += 32) {
@@ -91,7 +91,7 @@ void rows_fma(const RowsProduct& p) {
 }
 
 // The left operand of a pairs product: [row][32] in f32, a zero row behind an odd last one.
-void widen_left(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
+inline void widen_left(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
   float* out = static_cast<float*>(panel);
   for (i64 r = 0; r < num_rows; ++r, out += 32) {
     const bf16* from = static_cast<const bf16*>(rows[r]) + col;
@@ -130,7 +130,7 @@ inline void pairs_tile(const PairsProduct& p, i64 a) {
   add_pairs_rows<M>(p, a, acc);
 }
 
-void pairs_fma(const PairsProduct& p) {
+inline void pairs_fma(const PairsProduct& p) {
   const i64 rows = p.packed ? 32 : p.rows;
   pairs_tile<12>(p, 0);
   if (rows > 12) pairs_tile<10>(p, 12);
