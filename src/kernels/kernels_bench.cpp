@@ -1,5 +1,5 @@
 // Times the kernels on training shapes beside the measured roof: median of repeats, GFLOP/s and share of the roof.
-// In: set (auto by default), number of repeats, threads. Out: a table on standard output. Not a test and not `moebius bench`.
+// In: set (auto by default), number of repeats, threads. Out: a table on standard error. Not a test and not `moebius bench`.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -48,7 +48,7 @@ struct Bench {
     }
     std::sort(times.begin(), times.end());
     const double median = times[times.size() / 2], rate = flops / median;
-    fmt::print("{:<58} {:>9.3f} ms {:>8.1f} GFLOP/s {:>5.1f} % (best {:.1f} %)\n", name, median * 1e3, rate / 1e9,
+    fmt::print(stderr, "{:<58} {:>9.3f} ms {:>8.1f} GFLOP/s {:>5.1f} % (best {:.1f} %)\n", name, median * 1e3, rate / 1e9,
                100 * rate / roof, 100 * flops / times[0] / roof);
   }
 };
@@ -189,7 +189,7 @@ void bench_rows(const Bench& bench, i64 tokens, i64 d) {
 void run_all(Bench bench) {
   for (DType dtype : {DType::bf16, DType::f32}) {
     bench.dtype = dtype;
-    fmt::print("\n{}\n", dtype_name(dtype));
+    fmt::print(stderr, "\n{}\n", dtype_name(dtype));
     bench_linear(bench, 2048, 64, 64);
     bench_linear(bench, 2048, 192, 64);
     bench_linear(bench, 2048, 256, 256);
@@ -216,7 +216,7 @@ int main(int argc, char** argv) {
   if (argc > 3) moebius::parallel_set_threads(std::atoi(argv[3]));
   const Roof roof = roof_measure(isa_current(), 200, true);
   bench.roof = roof.bf16_flops_per_s;
-  fmt::print("{}, {} threads: bf16 {:.1f}, f32 {:.1f} GFLOP/s; L2 {:.1f}, L3 {:.1f}, DRAM {:.1f} GB/s\n",
+  fmt::print(stderr, "{}, {} threads: bf16 {:.1f}, f32 {:.1f} GFLOP/s; L2 {:.1f}, L3 {:.1f}, DRAM {:.1f} GB/s\n",
              isa_name(isa_current()), moebius::parallel_threads(), roof.bf16_flops_per_s / 1e9,
              roof.f32_flops_per_s / 1e9, roof.l2_bytes_per_s / 1e9, roof.l3_bytes_per_s / 1e9,
              roof.dram_bytes_per_s / 1e9);

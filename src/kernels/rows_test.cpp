@@ -209,7 +209,7 @@ std::vector<RouterShape> router_shapes() {
   std::vector<RouterShape> shapes;
   for (i64 experts : {2, 8, 33, 128})
     for (i64 top_k : {1, 2, 8}) {
-      if (top_k > experts) continue;
+      if (top_k > experts || (experts == 128 && top_k != 8)) continue;
       shapes.push_back({experts, top_k});
       shapes.push_back({experts, top_k, false, false, true, 1.0f});
       shapes.push_back({experts, top_k, false, true, false, 2.0f});
@@ -222,7 +222,7 @@ std::vector<RouterShape> router_shapes() {
 TEST(Router, MatchesReference) {
   for (const RouterShape& shape : router_shapes())
     for (DType dtype : kTypes) {
-      const TestRouter t(shape, 90, 40, dtype);
+      const TestRouter t(shape, 70, 24, dtype);
       const float* bias = shape.sigmoid ? t.bias.data() : nullptr;
       RouterLossGradients losses;
       losses.balance_coefficient = 0.3f;

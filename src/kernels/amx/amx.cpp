@@ -73,7 +73,7 @@ struct HardwareTiles {
         acc[m][0] = _mm512_loadu_ps(block + (a + m) * 32);
         acc[m][1] = _mm512_loadu_ps(block + (a + m) * 32 + 16);
       }
-      add_pairs_rows<8>(p, a, acc);
+      add_dot_rows<8>(p, a, acc);
     }
   }
 };

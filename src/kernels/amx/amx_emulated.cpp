@@ -74,9 +74,10 @@ struct EmulatedTiles {
       }
   }
   static void add_block(const PairsProduct& p, const float* block) {
-    for (i64 a = 0; a < 32; ++a)
+    for (i64 a = 0; a < 32; a += 2)
       for (i64 col = 0; col < 32; col += Portable::kLanes)
-        add_pairs_row<Portable>(p, a, col, Portable::load(block + a * 32 + col));
+        add_pairs_rows<Portable>(p, a, col, Portable::load(block + a * 32 + col),
+                                 Portable::load(block + (a + 1) * 32 + col));
   }
 };
 

@@ -10,8 +10,7 @@ namespace {
 OpTable make_table() {
   OpTable t{};
   fill_table<Avx2>(t);
-  t.typed[1].rows = rows_half<Avx2>;
-  t.typed[1].pairs = pairs_half<Avx2>;
+  fill_wide<Avx2>(t.typed[1]);
   return t;
 }
 

@@ -15,6 +15,7 @@ struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kTileRows = 3;
   static constexpr int kTileVecs = 4;
+  static constexpr int kWideRows = 6;
 
   static __m256i mask(i64 n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -87,6 +88,12 @@ struct Avx2 {
   static V broadcast_last(const float* p) { return _mm256_blend_ps(_mm256_setzero_ps(), _mm256_set1_ps(*p), 0x55); }
   static V add_pairs(V a, V b) {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_hadd_ps(a, b)), 0xd8));
+  }
+  // out[2 i] += a[i], out[2 i + 1] += b[i].
+  static void add_interleaved(float* out, V a, V b) {
+    const V low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);
+    store(out, load(out) + _mm256_permute2f128_ps(low, high, 0x20));
+    store(out + 8, load(out + 8) + _mm256_permute2f128_ps(low, high, 0x31));
   }
   // The first and the second numbers of 8 pairs of bf16, as floats.
   static V even(const bf16* p) {

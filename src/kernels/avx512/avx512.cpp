@@ -3,7 +3,6 @@
 
 #include "kernels/avx512/pack.h"
 #include "kernels/avx512/product.h"
-#include "kernels/avx512/product_fma.h"
 #include "kernels/body/table_body.h"
 
 namespace moebius::kernels {
@@ -34,14 +33,12 @@ OpTable make_table(bool dot) {
   half.interleave = half.interleave_left = interleave_words;
   half.pack_outputs = pack_outputs_words;
   half.reinterleave = reinterleave_words;
-  half.rows = dot ? rows_dot : rows_fma;
-  half.pairs = dot ? pairs_dot : pairs_fma;
   if (!dot) {
-    half.prepare_bytes = widen_bytes;
-    half.prepare = widen_rows;
-    half.interleave_left = widen_left;
+    fill_wide<Avx512>(half);
     return t;
   }
+  half.rows = rows_dot;
+  half.pairs = pairs_dot;
   t.roof_bf16 = roof_dot;
   return t;
 }

@@ -97,28 +97,15 @@ inline void rows_dot(const RowsProduct& p) {
   }
 }
 
-// [a0 b0 a1 b1 ...]: columns of rows a and b side by side.
-inline void interleave_lanes(__m512 a, __m512 b, __m512& low, __m512& high) {
-  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const __m512i second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  low = _mm512_permutex2var_ps(a, first, b);
-  high = _mm512_permutex2var_ps(a, second, b);
-}
-
 // Adds M (even) finished rows a, a + 1, ... of a pairs product.
 template <int M>
-inline void add_pairs_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]) {
+inline void add_dot_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]) {
   if (p.packed) {
 #pragma GCC unroll 8
     for (int m = 0; m < M; m += 2)
 #pragma GCC unroll 2
-      for (int half = 0; half < 2; ++half) {
-        __m512 low, high;
-        interleave_lanes(acc[m][half], acc[m + 1][half], low, high);
-        float* out = p.out + (a + m) / 2 * 64 + half * 32;
-        _mm512_storeu_ps(out, _mm512_loadu_ps(out) + low);
-        _mm512_storeu_ps(out + 16, _mm512_loadu_ps(out + 16) + high);
-      }
+      for (int half = 0; half < 2; ++half)
+        Avx512::add_interleaved(p.out + (a + m) / 2 * 64 + half * 32, acc[m][half], acc[m + 1][half]);
     return;
   }
   const __mmask32 mask = p.cols >= 32 ? ~__mmask32{0} : (__mmask32{1} << p.cols) - 1;
@@ -149,7 +136,7 @@ inline void pairs_dot(const PairsProduct& p) {
         acc[m][1] = _mm512_dpbf16_ps(acc[m][1], x, b1);
       }
     }
-    add_pairs_rows<8>(p, a, acc);
+    add_dot_rows<8>(p, a, acc);
   }
 }
 
@@ -177,7 +164,7 @@ inline void pairs_f32_wide(const PairsProduct& p) {
 #pragma GCC unroll 8
       for (int m = 0; m < 8; ++m) acc[m][half] = Avx512::add_pairs(sum[m][0], sum[m][1]);
     }
-    add_pairs_rows<8>(p, a, acc);
+    add_dot_rows<8>(p, a, acc);
   }
 }
 

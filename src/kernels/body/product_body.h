@@ -1,5 +1,5 @@
-// Matrix products by multiply-add for any vector set S: f32 operands, and bf16 operands split into even and odd halves.
-// In: rows by pointer and packed panels (table.h). Out: tiles stored as f32, added, or rounded to bf16.
+// Matrix products of f32 operands by multiply-add for any vector set S. bf16: product_wide_body.h.
+// In: rows by pointer and packed panels (table.h). Out: tiles stored as f32, added, or bf16.
 // Every output sums over k in one order whatever the size of the tile, so a row does not depend on its neighbours.
 // Templates on a type without a name outside its file: no symbol leaves the object.
 #pragma once
@@ -66,51 +66,6 @@ inline void tile_f32(const RowsProduct& p, i64 m0, const float* panel, i64 col) 
     }
 }
 
-// bf16 by f32 multiply-add: kHalfRows rows x 2 vectors of outputs.
-inline constexpr int kHalfRows = 5;
-
-template <class S, int M>
-inline void tile_half(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
-  using V = typename S::V;
-  V acc[M][2];
-  const bf16* row[M];
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) {
-    row[m] = static_cast<const bf16*>(p.rows[m0 + m]);
-    acc[m][0] = acc[m][1] = S::zero();
-  }
-  const auto as_float = [](bf16 h) {
-    const u32 wide = static_cast<u32>(h.bits) << 16;
-    float f;
-    __builtin_memcpy(&f, &wide, 4);
-    return f;
-  };
-  const i64 pairs = p.k / 2;
-  for (i64 pair = 0; pair < pairs; ++pair) {
-    const bf16* b = panel + pair * 64;
-    const V even0 = S::even(b), odd0 = S::odd(b), even1 = S::even(b + 2 * S::kLanes), odd1 = S::odd(b + 2 * S::kLanes);
-#pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) {
-      const V a0 = S::set1(as_float(row[m][2 * pair])), a1 = S::set1(as_float(row[m][2 * pair + 1]));
-      acc[m][0] = S::fma(a1, odd0, S::fma(a0, even0, acc[m][0]));
-      acc[m][1] = S::fma(a1, odd1, S::fma(a0, even1, acc[m][1]));
-    }
-  }
-  if (p.k % 2 != 0) {
-    const bf16* b = panel + pairs * 64;
-    for (int m = 0; m < M; ++m) {
-      const V a = S::set1(as_float(row[m][2 * pairs]));
-      acc[m][0] = S::fma(a, S::even(b), acc[m][0]);
-      acc[m][1] = S::fma(a, S::even(b + 2 * S::kLanes), acc[m][1]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) {
-    store_outputs<S>(p, m0 + m, col, p.cols - col, acc[m][0]);
-    store_outputs<S>(p, m0 + m, col + S::kLanes, p.cols - col - S::kLanes, acc[m][1]);
-  }
-}
-
 // Columns outside, rows inside: the columns' part of a panel stays in L1 while all rows pass.
 template <class S>
 void rows_f32(const RowsProduct& p) {
@@ -125,35 +80,23 @@ void rows_f32(const RowsProduct& p) {
   }
 }
 
+// Adds the finished rows a and a + 1 (a is even): lanes are columns [col, col + kLanes).
 template <class S>
-void rows_half(const RowsProduct& p) {
-  constexpr i64 kCols = 2 * S::kLanes;
-  for (i64 col = 0; col < p.cols; col += kCols) {
-    const bf16* panel = static_cast<const bf16*>(p.panels) + col / 32 * p.panel_stride + col % 32 * 2;
-    i64 m = 0;
-    for (; m + kHalfRows <= p.num_rows; m += kHalfRows) tile_half<S, kHalfRows>(p, m, panel, col);
-    for (; m + 2 <= p.num_rows; m += 2) tile_half<S, 2>(p, m, panel, col);
-    if (m < p.num_rows) tile_half<S, 1>(p, m, panel, col);
-  }
-}
-
-// Adds a finished row `a` of a pairs product: lanes are columns [col, col + kLanes).
-template <class S>
-inline void add_pairs_row(const PairsProduct& p, i64 a, i64 col, typename S::V v) {
+inline void add_pairs_rows(const PairsProduct& p, i64 a, i64 col, typename S::V v0, typename S::V v1) {
   if (p.packed) {
-    float lanes[S::kLanes];
-    S::store(lanes, v);
-    float* out = p.out + a / 2 * 64 + a % 2;
-    for (int i = 0; i < S::kLanes; ++i) out[(col + i) * 2] += lanes[i];
+    S::add_interleaved(p.out + a / 2 * 64 + col * 2, v0, v1);
     return;
   }
   const i64 valid = p.cols - col;
-  if (a >= p.rows || valid <= 0) return;
-  float* out = p.out + a * p.out_stride + col;
-  if (valid >= S::kLanes) {
-    S::store(out, S::load(out) + v);
-  } else {
-    S::store_n(out, S::load_n(out, valid) + v, valid);
+  if (valid <= 0) return;
+  const typename S::V rows[2] = {v0, v1};
+  for (i64 i = 0; i < 2 && a + i < p.rows; ++i) {
+    float* out = p.out + (a + i) * p.out_stride + col;
+    if (valid >= S::kLanes) {
+      S::store(out, S::load(out) + rows[i]);
+    } else {
+      S::store_n(out, S::load_n(out, valid) + rows[i], valid);
+    }
   }
 }
 
@@ -177,37 +120,8 @@ void pairs_f32(const PairsProduct& p) {
           acc[m][1] = S::fma(x, b1, acc[m][1]);
         }
       }
-      for (int m = 0; m < kRows; ++m) add_pairs_row<S>(p, a + m, col, S::add_pairs(acc[m][0], acc[m][1]));
-    }
-  }
-}
-
-template <class S>
-void pairs_half(const PairsProduct& p) {
-  using V = typename S::V;
-  constexpr int kRows = 4;
-  const bf16* left = static_cast<const bf16*>(p.left);
-  const bf16* right = static_cast<const bf16*>(p.right);
-  const auto as_float = [](bf16 h) {
-    const u32 wide = static_cast<u32>(h.bits) << 16;
-    float f;
-    __builtin_memcpy(&f, &wide, 4);
-    return f;
-  };
-  for (i64 a = 0; a < 32; a += kRows) {
-    if (!p.packed && a >= p.rows) break;
-    for (i64 col = 0; col < 32; col += S::kLanes) {
-      V acc[kRows];
-      for (V& v : acc) v = S::zero();
-      for (i64 pair = 0; pair < p.pairs; ++pair) {
-        const V even = S::even(right + pair * 64 + col * 2), odd = S::odd(right + pair * 64 + col * 2);
-#pragma GCC unroll 4
-        for (int m = 0; m < kRows; ++m) {
-          const bf16* x = left + pair * 64 + (a + m) * 2;
-          acc[m] = S::fma(S::set1(as_float(x[1])), odd, S::fma(S::set1(as_float(x[0])), even, acc[m]));
-        }
-      }
-      for (int m = 0; m < kRows; ++m) add_pairs_row<S>(p, a + m, col, acc[m]);
+      for (int m = 0; m < kRows; m += 2)
+        add_pairs_rows<S>(p, a + m, col, S::add_pairs(acc[m][0], acc[m][1]), S::add_pairs(acc[m + 1][0], acc[m + 1][1]));
     }
   }
 }

@@ -4,6 +4,7 @@
 #include "kernels/body/exp_body.h"
 #include "kernels/body/pack_body.h"
 #include "kernels/body/product_body.h"
+#include "kernels/body/product_wide_body.h"
 #include "kernels/body/row_body.h"
 
 namespace moebius::kernels {

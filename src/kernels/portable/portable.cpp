@@ -11,8 +11,7 @@ const OpTable& portable_table() {
   static const OpTable table = [] {
     OpTable t{};
     fill_table<Portable>(t);
-    t.typed[1].rows = rows_half<Portable>;
-    t.typed[1].pairs = pairs_half<Portable>;
+    fill_wide<Portable>(t.typed[1]);
     return t;
   }();
   return table;

@@ -19,6 +19,7 @@ struct Portable {
   static constexpr int kLanes = 4;
   static constexpr int kTileRows = 3;
   static constexpr int kTileVecs = 4;
+  static constexpr int kWideRows = 6;
 
   static V zero() { return V{0, 0, 0, 0}; }
   static V set1(float x) { return V{x, x, x, x}; }
@@ -82,6 +83,10 @@ struct Portable {
   static V broadcast_last(const float* p) { return V{p[0], 0, p[0], 0}; }
   static V add_pairs(V a, V b) {
     return __builtin_shuffle(a, b, I{0, 2, 4, 6}) + __builtin_shuffle(a, b, I{1, 3, 5, 7});
+  }
+  static void add_interleaved(float* out, V a, V b) {
+    store(out, load(out) + __builtin_shuffle(a, b, I{0, 4, 1, 5}));
+    store(out + 4, load(out + 4) + __builtin_shuffle(a, b, I{2, 6, 3, 7}));
   }
   static U pairs(const bf16* p) {
     U bits;
