@@ -2,9 +2,10 @@
 #include "bench/bench_train.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -40,11 +41,20 @@ double median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
+// Resident memory now: taken after the steps, since the roof's own buffers would hide the training's peak.
+i64 resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  i64 pages_total = 0, pages_resident = 0;
+  file >> pages_total >> pages_resident;
+  return pages_resident * ::sysconf(_SC_PAGESIZE);
+}
+
 struct Measured {
   std::vector<double> step, data, pass, optimizer;  // seconds
   double flops = 0;                                 // of one step
   double loss = 0, load = 0;
   i64 allocations = 0;
+  i64 memory_bytes = 0;
 };
 
 Measured measure(train::Trainer& trainer, data::BatchSource& source, const BenchTrainOptions& options) {
@@ -63,6 +73,7 @@ Measured measure(train::Trainer& trainer, data::BatchSource& source, const Bench
     measured.load = report.load_max_over_mean;
   }
   measured.allocations = buffer_allocations() - allocations;
+  measured.memory_bytes = resident_bytes();
   return measured;
 }
 
@@ -83,6 +94,30 @@ void check(const BenchTrainOptions& options) {
   }
 }
 
+std::string describe_text(const BenchTrainOptions& options, const Json& result, const std::vector<RooflineRow>& rows,
+                          const Measured& measured) {
+  const auto number = [&](const char* key) { return result.at(key).as_double(); };
+  std::string text = fmt::format(
+      "{} parameters, {} active; {} x {} tokens a step, {}, {}, {} threads\n"
+      "roof (mean of before and after)  {:>9.1f} GFLOP/s   {:.1f} GB/s\n"
+      "step (median of {})              {:>9.1f} ms   (data {:.1f}, forward and backward {:.1f}, optimiser {:.1f})\n"
+      "tokens a second                  {:>9.0f}\n"
+      "model FLOPs utilisation          {:>9.1f} %\n"
+      "roofline of the step             {:>9.1f} ms   {:.1f} % of it reached\n",
+      format_count(number("parameters_total")), format_count(number("parameters_active")),
+      options.tokens_per_step / options.sequence, options.sequence, options.precision,
+      kernels::isa_name(kernels::isa_current()), parallel_threads(), number("roof_flops_per_s") * 1e-9,
+      number("dram_bytes_per_s") * 1e-9, measured.step.size(), number("step_seconds") * 1e3,
+      number("data_seconds") * 1e3, number("pass_seconds") * 1e3, number("optimizer_seconds") * 1e3,
+      number("tokens_per_s"), 100 * number("mfu"), number("roofline_seconds") * 1e3, 100 * number("roofline_ratio"));
+  for (const RooflineRow& row : rows) {
+    text += fmt::format("  {:<30} {:>9.2f} ms   {:>8.2f} GFLOP {:>9.1f} MB\n", row.name, row.seconds * 1e3,
+                        row.flops * 1e-9, row.bytes * 1e-6);
+  }
+  return text + fmt::format("peak memory {}, buffers allocated in the measured steps: {}\n",
+                            format_bytes(number("peak_memory_bytes")), measured.allocations);
+}
+
 }  // namespace
 
 void BenchTrainOptions::describe(OptionList& list) {
@@ -93,6 +128,8 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step", {.unit = "N", .min = 0, .max = 1e9});
   list.add("steps", &steps, "steps measured; the median counts", {.unit = "N", .min = 1, .max = 1e6});
   list.add("steps-warm", &steps_warm, "steps before them", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, before and after the steps",
+           {.unit = "N", .min = 1, .max = 60000});
   list.add("seed", &seed, "of weights and tokens", {.unit = "N", .min = 0, .max = 9e15});
   list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
 }
@@ -111,17 +148,16 @@ Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& con
   optimizer.warmup_steps = 0;
   train::Trainer trainer(network, adamw, optimizer, train::make_schedule(optimizer, options.steps_warm + options.steps), micro);
 
-  const kernels::Roof before = kernels::roof_measure(kernels::isa_current(), 200, true);
+  const int roof_ms = static_cast<int>(options.roof_milliseconds);
+  const kernels::Roof before = kernels::roof_measure(kernels::isa_current(), roof_ms, true);
   const Measured measured = measure(trainer, source, options);
-  const kernels::Roof roof = mean_roof(before, kernels::roof_measure(kernels::isa_current(), 200, true));
+  const kernels::Roof roof = mean_roof(before, kernels::roof_measure(kernels::isa_current(), roof_ms, true));
 
   const double seconds = median(measured.step);
   const double peak = compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
   const i64 document = options.document > 0 ? std::min(options.document, options.sequence) : options.sequence;
   const auto rows = train_roofline(config, compute, options.tokens_per_step, document, options.tokens_per_step / micro, roof);
   const double best = roofline_seconds(rows);
-  rusage usage = {};
-  ::getrusage(RUSAGE_SELF, &usage);
   const model::ModelCounts counts = model::count_model(config, options.sequence);
 
   Json parts = Json::array();
@@ -152,26 +188,9 @@ Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& con
                               {"roofline", parts},
                               {"loss", measured.loss},
                               {"load_max_over_mean", measured.load},
-                              {"peak_memory_bytes", i64{usage.ru_maxrss} * 1024},
+                              {"peak_memory_bytes", measured.memory_bytes},
                               {"allocations_steady", measured.allocations}});
-  *text = fmt::format(
-      "{} parameters, {} active; {} x {} tokens a step, {}, {}, {} threads\n"
-      "roof (mean of before and after)  {:>9.1f} GFLOP/s   {:.1f} GB/s\n"
-      "step (median of {})              {:>9.1f} ms   (data {:.1f}, forward and backward {:.1f}, optimiser {:.1f})\n"
-      "tokens a second                  {:>9.0f}\n"
-      "model FLOPs utilisation          {:>9.1f} %\n"
-      "roofline of the step             {:>9.1f} ms   {:.1f} % of it reached\n",
-      format_count(static_cast<double>(counts.parameters_total)), format_count(static_cast<double>(counts.parameters_active)),
-      options.tokens_per_step / options.sequence, options.sequence, options.precision,
-      kernels::isa_name(kernels::isa_current()), parallel_threads(), peak * 1e-9, roof.dram_bytes_per_s * 1e-9,
-      measured.step.size(), seconds * 1e3, 1e3 * median(measured.data), 1e3 * median(measured.pass),
-      1e3 * median(measured.optimizer), tokens_per_s, 100 * mfu, best * 1e3, 100 * best / seconds);
-  for (const RooflineRow& row : rows) {
-    *text += fmt::format("  {:<30} {:>9.2f} ms   {:>8.2f} GFLOP {:>9.1f} MB\n", row.name, row.seconds * 1e3, row.flops * 1e-9,
-                         row.bytes * 1e-6);
-  }
-  *text += fmt::format("peak memory {}, buffers allocated in the measured steps: {}\n",
-                       format_bytes(static_cast<double>(usage.ru_maxrss) * 1024), measured.allocations);
+  *text = describe_text(options, result, rows, measured);
   return result;
 }
 

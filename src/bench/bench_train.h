@@ -19,6 +19,7 @@ struct BenchTrainOptions {
   i64 micro_batch_tokens = 0;   // 0: the whole step
   i64 steps = 5;                // measured
   i64 steps_warm = 2;           // not measured
+  i64 roof_milliseconds = 200;  // for each figure of the roof, before and after
   i64 seed = 1;
   std::string precision = "bf16";
   void describe(OptionList& list);

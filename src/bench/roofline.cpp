@@ -38,7 +38,7 @@ std::vector<RooflineRow> train_roofline(const model::ModelConfig& config, DType 
   const double projections = d * (q + 2 * kv) + q * d;
   add("attention projections", 6 * t * layers * projections,
       passes * weight_bytes(layers * projections, c) + t * layers * (2 * c * (d + q + 2 * kv + q) + 16 * d));
-  add("attention", 6 * t * layers * q * static_cast<double>(document), 0);  // its operands are counted above
+  add("attention", 6 * t * layers * q * static_cast<double>(document + 1), 0);  // causal; its operands are counted above
   const double up = gated ? 2 * f : f;
   const double experts = static_cast<double>(x.experts + x.shared_experts);
   add("experts", 6 * t * moe * k * matrices * d * f,

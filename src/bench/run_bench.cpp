@@ -24,7 +24,7 @@ const StageHelp kHelp = {
                  "train: isa, threads, precision, parameters_total, parameters_active, tokens_per_step, tokens_per_s, "
                  "step_seconds (median), step_seconds_min, step_seconds_max, data_seconds, pass_seconds, "
                  "optimizer_seconds, flops_per_step, roof_flops_per_s, dram_bytes_per_s, mfu, roofline_seconds, "
-                 "roofline_ratio, roofline, loss, load_max_over_mean, peak_memory_bytes, allocations_steady",
+                 "roofline_ratio, roofline, loss, load_max_over_mean, peak_memory_bytes (resident after the steps), allocations_steady",
     .examples = "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192",
 };
 

@@ -53,6 +53,19 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
   }
 }
 
+Json Evaluator::counts() const {
+  Json out = Json::object();
+  for (const LossDocuments& source : sources_) {
+    i64 tokens = 0;
+    for (const auto& document : source.documents) tokens += static_cast<i64>(document.size());
+    out.set(source.name, Json::object({{"documents", static_cast<i64>(source.documents.size())}, {"tokens", tokens}}));
+  }
+  for (const Loaded& loaded : tasks_) {
+    out.set(loaded.spec.name, Json::object({{"items", static_cast<i64>(loaded.items.size())}, {"path", loaded.spec.path}}));
+  }
+  return out;
+}
+
 void Evaluator::write_items(const Loaded& loaded, const std::vector<ItemScores>& scores, i64 step) const {
   folder_make(options_.items_folder);
   AtomicFile file(path_join(options_.items_folder, loaded.spec.name + ".jsonl"));
@@ -80,6 +93,9 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
     record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
     for (const auto& [key, value] : summary.as_object()) record.set(key, value);
     if (loaded.spec.loss) record.set("loss_form", context.loss_form.empty() ? loaded.spec.loss_form : context.loss_form);
+    if (loaded.spec.meta.is_object() && loaded.spec.meta.contains("prompts_in_training")) {
+      record.set("prompts_in_training", loaded.spec.meta.at("prompts_in_training"));
+    }
     if (!loaded.spec.seen_source.empty()) record.set("seen_source", loaded.spec.seen_source);
     records.push_back(std::move(record));
   }

@@ -110,7 +110,7 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
   }
   if (truncated > 0) out.set("items_truncated", truncated);
   const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, grade) : nullptr;
-  for (const char* key : {"chance_best", "baselines"}) {
+  for (const char* key : {"chance_best", "baselines", "bits_all_facts"}) {
     if (meta != nullptr && meta->is_object() && meta->contains(key)) out.set(key, meta->at(key));
   }
   return out;

@@ -209,12 +209,11 @@ EvalItem read_item(const Json& row, i64 index, const std::string& where) {
   }
   const std::string answer = row.get_string("answer", "");
   if (!answer.empty()) item.answers = {answer};
+  if (const Json* answers = row.find("answers")) item.answers = texts_of(*answers, where);
   item.answer_after = row.get_string("answer_after", "");
-  item.target = without_space(row.get_string("solution", ""));
-  if (item.target.empty() && item.gold >= 0) item.target = item.choices[static_cast<std::size_t>(item.gold)];
-  if (item.target.empty()) item.target = answer;
-  // A worked solution may end where the answer begins.
-  if (!item.answer_after.empty() && item.target.ends_with(item.answer_after)) item.target += " " + answer;
+  item.target = item.gold >= 0 ? item.choices[static_cast<std::size_t>(item.gold)] : item.answers.empty() ? "" : item.answers[0];
+  const std::string solution = without_space(row.get_string("solution", ""));
+  if (!solution.empty()) item.target = solution + " " + item.target;
   item.tokens_max = row.get_int("tokens_max", 0);
   item.bits_values = row.get_int("bits_values", 0);
   if (item.tokens_max < 0 || item.tokens_max > (1 << 20) || item.bits_values < 0) {

@@ -80,7 +80,7 @@ TEST(Items, ShippedPromptsReadAsTheyShould) {
   const auto svamp = make_items(find_task("svamp", {kShipped}), {1, 1});
   EXPECT_EQ(svamp[0].target, "51");
   const auto facts = make_items(find_task("country-facts", {kShipped}), {0, 1});
-  ASSERT_EQ(facts.size(), 4u);
+  ASSERT_EQ(facts.size(), 3u);
   EXPECT_EQ(facts[0].prompt, "Question: What is the capital of Algeria?\nAnswer:");
   EXPECT_EQ(facts[0].choices.size(), 4u);
   EXPECT_EQ(facts[0].target, "Algiers");

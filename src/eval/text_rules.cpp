@@ -152,8 +152,7 @@ std::string extract(const Extraction& rule, const std::string& text) {
     const std::size_t at = text.rfind(rule.after);
     if (at == std::string::npos) return "[invalid]";
     out = stripped(std::string_view(text).substr(at + rule.after.size()));
-    out = stripped(std::string_view(out).substr(0, out.find('\n')));
-    if (!out.empty() && out.back() == '.') out.pop_back();
+    out = stripped(std::string_view(out).substr(0, out.find_first_of(".\n")));
   }
   if (rule.regex) {
     const auto found = rule.regex->find_all(text);

@@ -44,7 +44,7 @@ struct Extraction {
   std::shared_ptr<Pattern> regex;  // null: the whole text
   bool last = false;               // the last match in the place of the first
   bool strip = false;              // remove white space at both ends
-  std::string after;               // the first line after the last occurrence of this, stripped, without a final dot
+  std::string after;               // after the last occurrence of this, up to a full stop or line break, stripped
 };
 // "[invalid]" when nothing matches, as the harness says it.
 std::string extract(const Extraction& rule, const std::string& text);

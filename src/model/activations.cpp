@@ -187,4 +187,8 @@ Activations plan_activations(const ModelConfig& config, DType compute, bool trai
   return plan;
 }
 
+i64 count_activation_bytes(const ModelConfig& config, bool bf16, i64 tokens) {
+  return plan_activations(config, bf16 ? DType::bf16 : DType::f32, true, tokens, nullptr).bytes;
+}
+
 }  // namespace moebius::model

@@ -95,6 +95,9 @@ struct ModelCounts {
 };
 ModelCounts count_model(const ModelConfig& config, i64 sequence);
 
+// Bytes of activations of one training pass of so many tokens: the plan that the network itself lays out.
+i64 count_activation_bytes(const ModelConfig& config, bool bf16, i64 tokens);
+
 // "mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b", "deepseek-moe-16b", "optimal-sparsity-d512-E64-k2", ... Throws Error
 // that names the nearest preset. The result is resolved.
 ModelConfig preset_config(const std::string& name);

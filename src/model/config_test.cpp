@@ -101,6 +101,7 @@ TEST(Presets, PublishedTotals) {
   EXPECT_EQ(total("qwen3-235b-a22b"), 235093634560);
   EXPECT_EQ(total("deepseek-moe-16b"), 16375728128);
   EXPECT_EQ(total("megrez2-3x7b-a3b"), 7474249600);
+  EXPECT_EQ(total("mixtral"), total("mixtral-8x7b"));
   const ModelCounts megrez = count_model(preset_config("megrez2-3x7b-a3b"), 4096);
   EXPECT_EQ(fmt::format("{:.3f}", static_cast<double>(megrez.parameters_active_router - 2 * megrez.parameters_embedding) / 1e9),
             "2.992");

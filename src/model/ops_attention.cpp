@@ -46,6 +46,10 @@ void add_column_sums(ConstMatrix dy_TC, float* dbias_C) {
 
 // dst = src where one is f32 and the other the compute dtype.
 void convert_rows(ConstMatrix src, Matrix dst) {
+  if (src.dtype == DType::f32 && src.stride == src.cols && dst.stride == dst.cols) {
+    kernels::convert_from_f32(src.f32(), src.rows * src.cols, dst.data, dst.dtype);
+    return;
+  }
   for_row_chunks(src.rows, [&](i64 begin, i64 end) {
     for (i64 t = begin; t < end; ++t) {
       if (src.dtype == dst.dtype) {

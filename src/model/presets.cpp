@@ -122,6 +122,16 @@ const std::vector<Preset>& presets() {
   return table;
 }
 
+// Short names for the best known of a kind.
+struct Alias {
+  const char *name, *preset;
+};
+constexpr Alias kAliases[] = {{"mixtral", "mixtral-8x7b"},
+                              {"olmoe", "olmoe-1b-7b"},
+                              {"qwen3-moe", "qwen3-30b-a3b"},
+                              {"deepseek-moe", "deepseek-moe-16b"},
+                              {"megrez2", "megrez2-3x7b-a3b"}};
+
 // arXiv 2508.18672, from the authors' launch scripts: 16 layers, all MoE, expert width 2d, heads of 128, MHA.
 ModelConfig optimal_sparsity(i64 d, i64 experts, i64 top_k) {
   ModelConfig config = make(fmt::format("optimal-sparsity-d{}-E{}-k{}", d, experts, top_k),
@@ -191,6 +201,9 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
 }  // namespace
 
 ModelConfig preset_config(const std::string& name) {
+  for (const Alias& alias : kAliases) {
+    if (name == alias.name) return preset_config(alias.preset);
+  }
   for (const Preset& preset : presets()) {
     if (name != preset.name) continue;
     ModelConfig config = preset.make(name);
@@ -204,6 +217,7 @@ ModelConfig preset_config(const std::string& name) {
 std::vector<std::string> preset_names() {
   std::vector<std::string> names;
   for (const Preset& preset : presets()) names.emplace_back(preset.name);
+  for (const Alias& alias : kAliases) names.emplace_back(alias.name);
   for (const i64 d : {512, 1024, 2048}) {
     for (i64 experts = 8; experts <= (d == 2048 ? 128 : 256); experts *= 2) {
       for (const i64 top_k : {2, 4, 8, 16}) {

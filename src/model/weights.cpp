@@ -16,7 +16,6 @@ namespace {
 
 constexpr i64 kAlignment = 64;      // elements
 constexpr i64 kRowsPerTask = 64;    // of one matrix
-constexpr i64 kConvertChunk = 1 << 20;
 
 // Collects parameters; those used in f32 come before the packed matrices.
 class TableBuilder {
@@ -231,10 +230,7 @@ void init_weights(const ModelConfig& config, Weights& weights, u64 seed) {
 void refresh_copy(Weights& weights) {
   if (weights.compute == DType::f32) return;
   CHECK(weights.master.bytes() == weights.elements * 4, "the copy comes from a whole master");
-  parallel_for(parallel_chunks(weights.elements, kConvertChunk), [&](i64 task, int) {
-    const i64 begin = task * kConvertChunk, count = std::min(kConvertChunk, weights.elements - begin);
-    kernels::convert_from_f32(weights.master.f32() + begin, count, weights.copy.b16() + begin, DType::bf16);
-  });
+  kernels::convert_from_f32(weights.master.f32(), weights.elements, weights.copy.data(), DType::bf16);
 }
 
 }  // namespace moebius::model

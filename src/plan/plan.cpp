@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "base/units.h"
-#include "model/network.h"
 
 namespace moebius::plan {
 
@@ -21,9 +20,8 @@ TrainingMemory training_memory(const Plan& plan, const PlanOptions& options) {
   memory.master = 4 * parameters;
   memory.moments = 8 * parameters;
   memory.gradient = 4 * parameters;
-  const DType compute = options.precision == "bf16" ? DType::bf16 : DType::f32;
   memory.activations = static_cast<double>(
-      model::Network::activation_bytes(plan.config, compute, true, options.micro_batch_tokens));
+      model::count_activation_bytes(plan.config, options.precision == "bf16", options.micro_batch_tokens));
   return memory;
 }
 

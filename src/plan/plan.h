@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/options.h"
 #include "model/config.h"
-#include "tensor/dtype.h"
 
 namespace moebius::plan {
 

@@ -23,7 +23,7 @@ seeds = [1, 2]
 d-model = 32
 layers = 2
 heads = 2
-width = 32
+expert-width = 32
 [grid]
 experts = [1, 4, 16]
 top-k = [1, 2, 8]
@@ -33,9 +33,9 @@ sequence = 32
 [data.arithmetic]
 share = 1.0
 problems = 300
-items = 10
+arithmetic-items = 10
 grades = [0, 1]
-weights = [1, 1]
+grade-weights = [1, 1]
 grades-test = [0, 1]
 [learning-rate]
 sweep = [1e-3, 4e-3]
@@ -101,8 +101,9 @@ TEST(StudyPlan, LearningRatesAreInterpolatedInLogExperts) {
   const std::string rule = choose_learning_rates(plan, losses);
   EXPECT_NE(rule.find("best 0.001"), std::string::npos);
   for (const PlannedRun& run : plan.runs) {
-    if (run.role == "main" && run.model == "E4-k1") EXPECT_NEAR(run.learning_rate, 2e-3, 1e-9);
-    if (run.role == "main" && run.model == "E16-k8") EXPECT_NEAR(run.learning_rate, 4e-3, 1e-9);
+    if (run.role == "sweep") continue;
+    const double wanted = run.model == "dense" ? 1e-3 : run.config.experts.experts == 4 ? 2e-3 : 4e-3;
+    EXPECT_NEAR(run.learning_rate, wanted, 1e-9) << run.name;
   }
 }
 

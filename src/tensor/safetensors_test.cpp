@@ -99,7 +99,7 @@ TEST(Safetensors, SurvivesRandomDamage) {
   const std::string path = in_temp("fuzz.safetensors");
   Rng rng(7, RngStream::test);
   int refused = 0;
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 600; ++round) {
     std::string bytes = good;
     const u64 changes = 1 + rng.next_below(4);
     for (u64 i = 0; i < changes; ++i) {
@@ -118,8 +118,8 @@ TEST(Safetensors, SurvivesRandomDamage) {
       ++refused;
     }
   }
-  EXPECT_GT(refused, 1000);
-  EXPECT_LT(refused, 3000);  // damage of the values alone cannot be seen
+  EXPECT_GT(refused, 200);
+  EXPECT_LT(refused, 600);  // damage of the values alone cannot be seen
 }
 
 TEST(Safetensors, Sharded) {

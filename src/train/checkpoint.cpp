@@ -227,7 +227,7 @@ void check_identity(const Json& state, const RunIdentity& identity, const std::s
     const std::string key = saved == nullptr ? part : first_difference(*saved, *value, "", &left, &right);
     if (key.empty()) continue;
     throw Error({.where = out,
-                 .what = fmt::format("the saved run has another {}: '{}' differs", part, key),
+                 .what = fmt::format("the saved run differs in its {}: '{}'", part, key),
                  .wanted = left == nullptr ? "" : left->dump() + " (saved)",
                  .got = right == nullptr ? "" : right->dump(),
                  .fix = "give the options of the saved run to go on with it, or another --out for a new one"});

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernels/isa.h"
 #include "train/run_log.h"
 #include "train/test_support.h"
 
@@ -167,6 +168,24 @@ TEST(TrainRun, ChecksWhatASavedRunWas) {
   EXPECT_NE(error.find("experts"), std::string::npos) << error;
   options.steps = 7;
   EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("steps_total"), std::string::npos);
+}
+
+TEST(TrainRun, AnotherInstructionSetIsRefusedUnlessAllowed) {
+  const std::string out = fresh_folder("isa");
+  TrainOptions options = tiny_options(out, 6);
+  TrainHooks hooks = fixed_roof();
+  hooks.evaluates = [](i64 step, i64) { return step == 3; };
+  hooks.evaluate = [](model::Network&, i64, i64) -> std::vector<Json> { throw Error({.what = "stop"}); };
+  kernels::isa_select("portable");
+  EXPECT_NE(error_of([&] { tiny_run(options, hooks); }), "");
+  kernels::isa_select("auto");
+  if (kernels::isa_current() == kernels::Isa::portable) GTEST_SKIP() << "this machine has one instruction set";
+  const std::string error = error_of([&] { tiny_run(options, fixed_roof()); });
+  EXPECT_NE(error.find("--isa portable"), std::string::npos) << error;
+  options.isa_change = true;
+  EXPECT_EQ(tiny_run(options, fixed_roof()).steps, 6);
+  const Json state = Json::parse_file(path_join(out, "checkpoint/state.json"));
+  EXPECT_EQ(state.at("isa_past")[0].as_string(), "portable");
 }
 
 TEST(TrainRun, RefusesBadBudgets) {

@@ -1,0 +1,138 @@
+// moebius eval: reads a checkpoint, runs tasks and held-out text, writes records.
+#include "eval/run_eval.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/record.h"
+#include "base/stage.h"
+#include "eval/evaluate.h"
+#include "kernels/isa.h"
+#include "model/checkpoint.h"
+
+namespace moebius::eval {
+
+namespace {
+
+struct Words {
+  EvalOptions eval;
+  std::string tokenizer;
+  std::string out;
+  std::string precision = "bf16";
+  bool list = false;
+  std::string checkpoint;
+  StageCommon common;
+  Json options;
+};
+
+StageHelp help() {
+  StageHelp h;
+  h.name = "eval";
+  h.summary = "scores of a checkpoint on held-out text and tasks";
+  h.usage = "moebius eval CHECKPOINT --tasks NAME,... [--shots N] [--limit N] [--loss-sources NAME=PATH,...] [--out FOLDER]";
+  h.reads = "CHECKPOINT/ (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
+            "shards or text files of --loss-sources";
+  h.writes = "OUT/records.jsonl (records of type eval, appended), OUT/items/TASK.jsonl (one record an item)";
+  h.json_keys = "checkpoint, step, tokens, records (array of eval records, docs/formats.md); with --list: tasks (array of name, "
+                "title, skill, measures, shots, path)";
+  h.examples =
+      "  moebius eval --list\n"
+      "  moebius eval run/checkpoint --tasks basic-arithmetic,arc-easy --limit 500 --out run\n"
+      "  moebius eval run/checkpoint --loss-sources wikitext2=corpora/wikitext2_valid.txt.gz\n"
+      "  moebius eval run/checkpoint --tasks gsm8k --shots 4 --loss-form as-published --measures loss";
+  return h;
+}
+
+Words read_words(const std::vector<std::string>& words) {
+  Words given;
+  OptionList list;
+  describe(given.eval, list);
+  list.add("tokenizer", &given.tokenizer, "tokenizer.json, or a folder that holds one; empty: the checkpoint's", {.unit = "PATH"});
+  list.add("out", &given.out, "folder for records and items; empty: they are only printed", {.unit = "FOLDER"});
+  list.add("precision", &given.precision, "of weights and products", {.choices = {"bf16", "f32"}});
+  list.add("list", &given.list, "show all tasks");
+  std::vector<std::string> positional;
+  given.common = stage_parse(help(), list, words, &positional, 1);
+  if (!positional.empty()) given.checkpoint = positional[0];
+  // Run from elsewhere, the shipped tasks are found in the source tree.
+  if (given.eval.task_folders == EvalOptions{}.task_folders && !folder_exists(given.eval.task_folders[0])) {
+    given.eval.task_folders = {std::string(MOEBIUS_SOURCE_DIR) + "/corpora/eval"};
+  }
+  given.options = list.to_json();
+  if (given.list) return given;
+  if (given.checkpoint.empty()) {
+    throw Error({.where = "moebius eval", .what = "no checkpoint is named",
+                 .fix = "moebius eval CHECKPOINT_FOLDER --tasks NAME; moebius eval --list shows the tasks"});
+  }
+  if (given.eval.tasks.empty() && given.eval.loss_sources.empty()) {
+    throw Error({.where = "moebius eval", .what = "nothing to evaluate is named",
+                 .fix = "add --tasks NAME,... or --loss-sources NAME=PATH; moebius eval --list shows the tasks"});
+  }
+  return given;
+}
+
+int list_all(const Words& given) {
+  Json tasks = Json::array();
+  std::string text;
+  for (const std::string& folder : given.eval.task_folders) {
+    for (const std::string& path : list_tasks(folder)) {
+      const TaskSpec task = load_task(path);
+      Json measures = Json::array();
+      std::string names;
+      for (const auto& one : make_tasks(task)) {
+        measures.push_back(one->kind());
+        names += (names.empty() ? "" : ", ") + std::string(one->kind());
+      }
+      tasks.push_back(Json::object({{"name", task.name}, {"title", task.title}, {"skill", task.skill}, {"measures", measures},
+                                    {"shots", task.few_shot.shots}, {"path", path}}));
+      text += fmt::format("{:<26} {:<13} {:<16} {} shots  {}\n", task.name, task.skill, names, task.few_shot.shots, task.title);
+    }
+  }
+  if (tasks.count() == 0) {
+    throw Error({.where = fmt::format("{}", fmt::join(given.eval.task_folders, ", ")), .what = "there are no tasks",
+                 .fix = "--task-folders FOLDER"});
+  }
+  stage_print(given.common, Json::object({{"tasks", tasks}}), text);
+  return 0;
+}
+
+// Step and tokens of a checkpoint that training wrote; 0 for others.
+std::pair<i64, i64> position_of(const std::string& checkpoint) {
+  const std::string path = path_join(checkpoint, "state.json");
+  if (!file_exists(path)) return {0, 0};
+  const Json state = Json::parse_file(path);
+  return {state.get_int("step", 0), state.get_int("tokens", 0)};
+}
+
+}  // namespace
+
+int run_eval(const std::vector<std::string>& words) {
+  Words given = read_words(words);
+  if (given.list) return list_all(given);
+  kernels::isa_select(given.common.isa);
+  const auto [step, tokens] = position_of(given.checkpoint);
+  if (!given.out.empty()) given.eval.items_folder = path_join(given.out, "items");
+  const data::Tokenizer tokenizer = data::Tokenizer::load(given.tokenizer.empty() ? given.checkpoint : given.tokenizer);
+  const Evaluator evaluator(tokenizer, given.eval);
+  if (given.common.dry_run) {
+    const Json result = Json::object({{"checkpoint", given.checkpoint}, {"step", step}, {"tokens", tokens},
+                                      {"options", given.options}, {"counts", evaluator.counts()}});
+    stage_print(given.common, result, result.dump(2) + "\n");
+    return 0;
+  }
+  const auto network = model::load_model(given.checkpoint, given.precision == "f32" ? DType::f32 : DType::bf16, false);
+  const std::vector<Json> records = evaluator.run(infer::engine_of(*network), step, tokens);
+  if (!given.out.empty()) {
+    folder_make(given.out);
+    RecordWriter writer(path_join(given.out, "records.jsonl"));
+    for (const Json& record : records) writer.write("eval", record);
+    writer.sync();
+  }
+  stage_print(given.common,
+              Json::object({{"checkpoint", given.checkpoint}, {"step", step}, {"tokens", tokens}, {"records", Json(records)}}),
+              format_records(records));
+  return 0;
+}
+
+}  // namespace moebius::eval
