@@ -137,7 +137,9 @@ void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 
 inline i64 gradient_group(i64 num_rows, PackedShape shape) {
   const double block_flops = 2.0 * static_cast<double>(num_rows) * kBlock * static_cast<double>(shape.k);
   const i64 wanted = static_cast<i64>(4e6 / std::max(block_flops, 1.0)) + 1;
-  return std::min(shape.n_blocks(), std::clamp<i64>(wanted, 2, 16));
+  // Two blocks share the interleaved left operand; small matrices are cut finer to give every core a task.
+  const i64 least = shape.n_blocks() >= 8 ? 2 : 1;
+  return std::min(shape.n_blocks(), std::clamp<i64>(wanted, least, 16));
 }
 
 }  // namespace moebius::kernels
