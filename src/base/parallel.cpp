@@ -17,6 +17,9 @@ namespace moebius {
 
 namespace {
 
+constexpr int kSpinsBeforeSleep = 20000;  // about a millisecond
+constexpr int kSpinsBeforeYield = 2000;
+
 thread_local bool inside_task = false;
 
 inline void cpu_relax() {
@@ -48,14 +51,15 @@ class Pool {
     task_ = &task;
     num_tasks_ = num_tasks;
     next_.store(0, std::memory_order_relaxed);
-    busy_.store(num_threads_ - 1, std::memory_order_relaxed);
+    open_.store(true);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       epoch_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     work(0);
-    while (busy_.load(std::memory_order_acquire) != 0) cpu_relax();
+    open_.store(false);
+    wait_for_entered();
     task_ = nullptr;
     if (error_) {
       std::exception_ptr error;
@@ -75,6 +79,15 @@ class Pool {
       throw;
     }
     inside_task = outer;
+  }
+
+  // Waits for the workers that entered this region, not for those that the system kept from it: on a shared machine a
+  // worker may be off its core for milliseconds while the tasks are long done.
+  void wait_for_entered() {
+    for (int spin = 0; entered_.load() != 0; ++spin) {
+      cpu_relax();
+      if (spin >= kSpinsBeforeYield) ::sched_yield();
+    }
   }
 
   void work(int thread) {
@@ -99,13 +112,16 @@ class Pool {
     for (;;) {
       seen = wait_for_epoch(seen);
       if (stopping_.load(std::memory_order_acquire)) return;
-      work(thread);
-      busy_.fetch_sub(1, std::memory_order_release);
+      // Sequentially consistent: either this worker sees the region closed, or run() sees that it has entered. A worker
+      // that comes late may find the next region open; its fields were written before it was opened.
+      entered_.fetch_add(1);
+      if (open_.load()) work(thread);
+      entered_.fetch_sub(1);
     }
   }
 
   u64 wait_for_epoch(u64 seen) {
-    for (int spin = 0; spin < 20000; ++spin) {
+    for (int spin = 0; spin < kSpinsBeforeSleep; ++spin) {
       const u64 now = epoch_.load(std::memory_order_acquire);
       if (now != seen) return now;
       cpu_relax();
@@ -135,7 +151,8 @@ class Pool {
   std::condition_variable wake_;
   std::atomic<u64> epoch_{0};
   std::atomic<i64> next_{0};
-  std::atomic<int> busy_{0};
+  std::atomic<int> entered_{0};  // workers inside work()
+  std::atomic<bool> open_{false};
   std::atomic<bool> stopping_{false};
   const TaskRef* task_ = nullptr;
   i64 num_tasks_ = 0;

@@ -183,7 +183,8 @@ Problem problem_draw(Rng& rng, const ProblemRules& rules, i64 operations) {
 }
 
 std::string problem_question(const Problem& problem, const ProblemRules& rules) {
-  std::string text;
+  // A leading space: byte-level tokenizers then write the first name as they write it everywhere else.
+  std::string text = " ";
   for (const i64 i : problem.said) text += statement(problem, rules, i) + " ";
   const char* name = name_of(at(problem, 0));
   if (!rules.full) return text + fmt::format("How many has {}?", name);

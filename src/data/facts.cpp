@@ -150,7 +150,7 @@ std::string record_text(const World& world, i64 p, i64 exposure) {
   Rng rng = rng_for(world.options, Draw::record, p, exposure);
   std::vector<i64> order(static_cast<std::size_t>(world.attributes));
   rng_shuffle(rng, order.data(), world.attributes);
-  std::string text = person.full + ":";
+  std::string text = " " + person.full + ":";  // leading space: the name's tokens are those of the questions
   for (std::size_t i = 0; i < order.size(); ++i) {
     const auto a = static_cast<std::size_t>(order[i]);
     const auto& phrases = facts_attributes()[a].phrases;
@@ -216,7 +216,7 @@ TaskItem make_item(const World& world, i64 p, i64 a, ItemKind kind, const std::s
   } else if (world.options.form == "biography") {
     item.prompt = prompt_of(attribute.sentences[static_cast<std::size_t>(person.sentence_kept[at])], person.full);
   } else {
-    item.prompt = person.full + ": " + prompt_of(attribute.phrases[static_cast<std::size_t>(person.phrase_kept[at])], "");
+    item.prompt = " " + person.full + ": " + prompt_of(attribute.phrases[static_cast<std::size_t>(person.phrase_kept[at])], "");
   }
   for (i64 v = 0; v < world.value_counts[at]; ++v) item.choices.push_back(" " + attribute.values[static_cast<std::size_t>(v)]);
   item.answer_index = person.values[at];
