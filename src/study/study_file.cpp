@@ -119,7 +119,8 @@ std::string grid_name(const Json& point) {
   return name;
 }
 
-// The cross product of the lists; dense points differ by no top-k, and k never exceeds E.
+// The cross product of the lists; dense points differ by no top-k, and k never exceeds E. With k = 1 a renormalised gate
+// would be the constant 1 and leave the router without a gradient from the task: such points keep the probability.
 std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) {
   std::vector<Json> points = {Json::object()};
   for (const auto& [key, values] : grid.as_object()) {
@@ -139,7 +140,8 @@ std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) 
     points = std::move(longer);
   }
   std::vector<StudyModel> models;
-  for (const Json& point : points) {
+  for (Json& point : points) {
+    if (point.get_int("top-k", 0) == 1 && !point.contains("renormalise")) point.set("renormalise", false);
     if (point.get_int("top-k", 1) > std::max<i64>(point.get_int("experts", 1 << 20), 1) &&
         point.get_int("experts", 2) > 1) {
       continue;

@@ -1,4 +1,4 @@
-// Tests of study files, plans, the choice of learning rates, and of a whole tiny study that is cut and resumed.
+// Tests of study files, plans and the choice of learning rates.
 #include <gtest/gtest.h>
 
 #include "base/error.h"

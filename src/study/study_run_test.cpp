@@ -1,0 +1,99 @@
+// A whole tiny study: run, taken up again, refused when its file was changed.
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/record.h"
+#include "kernels/isa.h"
+#include "study/study_runs.h"
+
+namespace moebius::study {
+namespace {
+
+std::string study_text(const std::string& tokens) {
+  return "name = \"tiny\"\ntokens = " + tokens + R"(
+seeds = [1]
+[model]
+d-model = 32
+layers = 2
+heads = 2
+expert-width = 32
+top-k = 2
+[[models]]
+name = "dense"
+experts = 1
+[[models]]
+name = "E4"
+experts = 4
+[data]
+vocab = 320
+sequence = 64
+[data.arithmetic]
+share = 0.6
+problems = 400
+arithmetic-items = 5
+grades = [0, 1]
+grade-weights = [1, 1]
+grades-test = [0, 1]
+[data.facts]
+share = 0.4
+people = 8
+exposures = [4]
+[train]
+batch-tokens = 256
+tensorboard = false
+[learning-rate]
+sweep = [1e-3, 4e-3]
+sweep-tokens = 512
+[evaluate]
+at = [0, 1.0]
+items-max = 5
+)";
+}
+
+StudyPlan make_plan(const std::string& folder, const std::string& tokens) {
+  const std::string path = folder + ".toml";
+  file_write_atomic(path, study_text(tokens));
+  StudyPlan plan = plan_study(study_load(path));
+  plan.roof.bf16_flops_per_s = 1e11;  // the tests need no measurement of the machine
+  plan.roof.dram_bytes_per_s = 1e10;
+  return plan;
+}
+
+TEST(StudyRun, RunsOnceAndRefusesAnother) {
+  log_set_level(LogLevel::warning);
+  kernels::isa_select("auto");
+  const std::string folder = testing::TempDir() + "moebius_study_run";
+  folder_remove_all(folder);
+  StudyPlan plan = make_plan(folder, "1024");
+  const StudyResult first = run_study_plan(plan, folder);
+  EXPECT_EQ(first.runs_done, 6);
+  EXPECT_EQ(first.runs_skipped, 0);
+  EXPECT_TRUE(file_exists(first.report));
+  for (const PlannedRun& run : plan.runs) {
+    EXPECT_GT(run.learning_rate, 0) << run.name;
+    const auto records = records_read(path_join(folder, "runs/" + run.name + "/records.jsonl"), "train_end");
+    EXPECT_EQ(records.size(), 1u) << run.name;
+  }
+  // Both generated tasks were scored, untrained and trained.
+  const auto evals = records_read(path_join(folder, "runs/E4/records.jsonl"), "eval");
+  int facts = 0, arithmetic = 0;
+  for (const Json& eval : evals) {
+    facts += eval.get_string("name", "") == "facts-recall" && eval.get_string("grade", "") == "all";
+    arithmetic += eval.get_string("name", "") == "arithmetic" && eval.get_string("grade", "") == "all";
+  }
+  EXPECT_EQ(facts, 2);
+  EXPECT_EQ(arithmetic, 2);
+
+  StudyPlan again = make_plan(folder, "1024");
+  const StudyResult second = run_study_plan(again, folder);
+  EXPECT_EQ(second.runs_done, 0);
+  EXPECT_EQ(second.runs_skipped, 6);
+
+  StudyPlan other = make_plan(folder, "2048");
+  EXPECT_THROW(run_study_plan(other, folder), Error);
+}
+
+}  // namespace
+}  // namespace moebius::study
