@@ -11,6 +11,7 @@
 #endif
 
 #include "base/error.h"
+#include "kernels/tile_check.h"
 
 namespace moebius::kernels {
 
@@ -46,7 +47,8 @@ Features detect() {
   unsigned a1 = 0, b1 = 0, c1 = 0, d1 = 0;
   const bool bf16_dot = __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1) != 0 && bit(a1, 5);
   features.avx512 = features.avx2 && wide && foundation && vnni && bf16_dot;
-  features.amx = features.avx512 && tiles && (states & 0x60000u) == 0x60000u && tiles_permitted();
+  features.amx = features.avx512 && tiles && (states & 0x60000u) == 0x60000u && tiles_permitted() &&
+                 holds_in_child([] { return products_agree(amx_table(), avx512_table()); });
   return features;
 }
 #else

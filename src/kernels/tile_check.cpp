@@ -1,0 +1,102 @@
+// Small products on the stack; nothing is allocated between fork and exit.
+#include "kernels/tile_check.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+
+#include "kernels/packed.h"
+
+namespace moebius::kernels {
+
+namespace {
+
+constexpr i64 kRows = 40, kInner = 64, kPreparedBytes = 1 << 16;
+
+struct Operands {
+  bf16 x[kRows * kInner];
+  bf16 panel[2 * kBlockElements];  // 32 outputs x 64 inputs
+  const void* rows[kRows];
+};
+
+void fill(Operands& operands) {
+  u32 state = 1;
+  const auto next = [&state] {
+    state = state * 1664525u + 1013904223u;  // any numbers do; they need not be random
+    return to_bf16(static_cast<float>(state >> 16) / 32768.0f - 1.0f);
+  };
+  for (bf16& v : operands.x) v = next();
+  for (bf16& v : operands.panel) v = next();
+  for (i64 r = 0; r < kRows; ++r) operands.rows[r] = operands.x + r * kInner;
+}
+
+bool multiply_rows(const OpTable& table, const Operands& operands, float* out) {
+  alignas(64) static u8 prepared[kPreparedBytes];
+  const TypedOps& ops = table.typed[1];
+  RowsProduct product;
+  product.rows = operands.rows;
+  if (ops.prepare != nullptr) {
+    if (ops.prepare_bytes(kRows, kInner) > kPreparedBytes) return false;
+    ops.prepare(operands.rows, kRows, kInner, prepared);
+    product.prepared = prepared;
+  }
+  product.num_rows = kRows;
+  product.k = kInner;
+  product.panels = operands.panel;
+  product.panel_stride = 2 * kBlockElements;
+  product.cols = kBlock;
+  product.out = out;
+  product.out_stride = kBlock;
+  ops.rows(product);
+  return true;
+}
+
+void multiply_pairs(const OpTable& table, const Operands& operands, float* out) {
+  alignas(64) static u8 left[kRows * 128], right[kRows * 128];
+  const TypedOps& ops = table.typed[1];
+  ops.interleave_left(operands.rows, kRows, 0, kBlock, left);
+  ops.interleave(operands.rows, kRows, kBlock, kBlock, right);
+  PairsProduct product;
+  product.left = left;
+  product.right = right;
+  product.pairs = (kRows + 1) / 2;
+  product.out = out;
+  product.out_stride = kBlock;
+  ops.pairs(product);
+}
+
+bool close(const float* a, const float* b, i64 count) {
+  for (i64 i = 0; i < count; ++i) {
+    // Sums of at most 64 products below 1: other orders of f32 summation differ by less than this.
+    if (!(std::fabs(a[i] - b[i]) < 1e-3f)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool products_agree(const OpTable& table, const OpTable& other) {
+  alignas(64) static Operands operands;
+  alignas(64) static float a[kRows * kBlock], b[kRows * kBlock], c[kBlockElements], d[kBlockElements];
+  fill(operands);
+  if (!multiply_rows(table, operands, a) || !multiply_rows(other, operands, b)) return false;
+  for (i64 i = 0; i < kBlockElements; ++i) c[i] = d[i] = 0;
+  multiply_pairs(table, operands, c);
+  multiply_pairs(other, operands, d);
+  return close(a, b, kRows * kBlock) && close(c, d, kBlockElements);
+}
+
+bool holds_in_child(bool (*check)()) {
+  const pid_t child = ::fork();
+  if (child < 0) return false;
+  if (child == 0) ::_exit(check() ? 0 : 1);
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return false;
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace moebius::kernels
