@@ -1,4 +1,4 @@
-// What there is to measure: roof, train.
+// What there is to measure: roof, train, tokenizer.
 #include "bench/run_bench.h"
 
 #include <fmt/format.h>
@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/stage.h"
+#include "bench/bench_tokenizer.h"
 #include "bench/bench_train.h"
 #include "kernels/isa.h"
 #include "kernels/roof.h"
@@ -17,19 +18,24 @@ namespace {
 const StageHelp kHelp = {
     .name = "bench",
     .summary = "the machine's roof and the program's speed beside it",
-    .usage = "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]",
-    .reads = "nothing",
+    .usage = "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
+             "       moebius bench tokenizer --input FILES",
+    .reads = "nothing; tokenizer: text files",
     .writes = "nothing; the result goes to standard output",
     .json_keys = "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
                  "train: isa, threads, precision, parameters_total, parameters_active, tokens_per_step, tokens_per_s, "
                  "step_seconds (median), step_seconds_min, step_seconds_max, data_seconds, pass_seconds, "
                  "optimizer_seconds, flops_per_step, roof_flops_per_s, dram_bytes_per_s, mfu, roofline_seconds, "
-                 "roofline_ratio, roofline, loss, load_max_over_mean, peak_memory_bytes (resident after the steps), allocations_steady",
-    .examples = "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192",
+                 "roofline_ratio, roofline, loss, load_max_over_mean, peak_memory_bytes (resident after the steps), allocations_steady. "
+                 "tokenizer: bytes, documents, threads, read_seconds, train_seconds, vocab, encode_seconds, "
+                 "encode_bytes_per_s, tokens",
+    .examples = "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
+                "  moebius bench tokenizer --input corpora/enwiki2019-00.jsonl.gz",
 };
 
 struct Words {
   BenchTrainOptions train;
+  BenchTokenizerOptions tokenizer;
   model::ModelConfig config;
   StageCommon common;
   std::string what;
@@ -44,6 +50,7 @@ Words read_words(const std::vector<std::string>& words) {
     if (!preset.empty()) now.config = model::preset_config(preset);
     OptionList list;
     now.train.describe(list);
+    now.tokenizer.describe(list);
     now.config.describe(list);
     std::vector<std::string> positional;
     now.common = stage_parse(kHelp, list, words, &positional, 1);
@@ -81,11 +88,18 @@ int run_bench(const std::vector<std::string>& words) {
     stage_print(given.common, Json::object({{"what", "roof"}, {"threads", parallel_threads()}}), "would measure the roof\n");
     return 0;
   }
+  if (given.what == "tokenizer") {
+    std::string text;
+    const Json result = given.common.dry_run ? Json::object({{"what", "tokenizer"}})
+                                             : bench_tokenizer(given.tokenizer, &text);
+    stage_print(given.common, result, text);
+    return 0;
+  }
   if (given.what != "train") {
-    const std::string near = nearest_word(given.what, {"roof", "train"});
+    const std::string near = nearest_word(given.what, {"roof", "train", "tokenizer"});
     throw Error({.where = "moebius bench",
                  .what = given.what.empty() ? "what shall be measured?" : fmt::format("cannot measure '{}'", given.what),
-                 .wanted = "roof or train",
+                 .wanted = "roof, train or tokenizer",
                  .fix = near.empty() ? "moebius bench --help" : fmt::format("did you mean '{}'?", near)});
   }
   given.config.sequence_max = std::max(given.config.sequence_max, given.train.sequence);

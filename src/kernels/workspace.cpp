@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 
 #include "base/check.h"
+#include "base/parallel.h"
 #include "tensor/buffer.h"
 
 namespace moebius::kernels {
@@ -12,6 +14,14 @@ namespace moebius::kernels {
 namespace {
 
 constexpr int kThreadsMax = 1024;
+constexpr const char* kThreadLabel = "kernel scratch of a thread";
+
+std::array<Buffer, kThreadsMax>& thread_buffers() {
+  static std::array<Buffer, kThreadsMax> buffers;
+  return buffers;
+}
+
+std::atomic<i64> largest{0};  // asked for by any thread
 
 void* grown(Buffer& buffer, const char* label, i64 bytes) {
   if (buffer.bytes() < bytes) {
@@ -24,14 +34,22 @@ void* grown(Buffer& buffer, const char* label, i64 bytes) {
 }  // namespace
 
 void* workspace_of_thread(int thread, i64 bytes) {
-  static std::array<Buffer, kThreadsMax> buffers;
   CHECK(thread >= 0 && thread < kThreadsMax, "more threads than the workspace knows");
-  return grown(buffers[static_cast<size_t>(thread)], "kernel scratch of a thread", bytes);
+  i64 seen = largest.load(std::memory_order_relaxed);
+  while (seen < bytes && !largest.compare_exchange_weak(seen, bytes)) {
+  }
+  return grown(thread_buffers()[static_cast<size_t>(thread)], kThreadLabel, bytes);
 }
 
 void* workspace_shared(i64 bytes) {
   static Buffer buffer;
   return grown(buffer, "kernel scratch", bytes);
+}
+
+void workspace_level() {
+  const i64 bytes = largest.load();
+  const int threads = std::min(parallel_threads(), kThreadsMax);
+  for (int thread = 0; thread < threads; ++thread) grown(thread_buffers()[static_cast<size_t>(thread)], kThreadLabel, bytes);
 }
 
 }  // namespace moebius::kernels

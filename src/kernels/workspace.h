@@ -27,4 +27,8 @@ class Scratch {
 void* workspace_of_thread(int thread, i64 bytes);
 void* workspace_shared(i64 bytes);
 
+// Grows every thread's block to the largest that any thread has asked for. Which thread does which task is chance, so
+// without this a thread could meet its first large task, and allocate, in the middle of steady work. Outside of tasks only.
+void workspace_level();
+
 }  // namespace moebius::kernels

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "kernels/workspace.h"
 #include "kernels/linear.h"
 #include "kernels/norm.h"
 #include "model/activations.h"
@@ -292,6 +293,7 @@ void Network::Impl::final_norm() {
 
 // Sums in double, rows in order.
 const PassResult& Network::Impl::finish(std::span<const i32> target_T, const float* value_T, double sign) {
+  kernels::workspace_level();
   result.loss_sum = 0;
   result.targets = 0;
   for (i64 t = 0; t < T; ++t) {
@@ -380,6 +382,7 @@ void Network::logits_pass(const NetworkInput& input, std::span<const i32> rows, 
   const Matrix h = n.rows(n.plan.h_last_TD, count, d);
   kernels::rmsnorm_forward(x, n.vector(n.norm), n.epsilon(), h, n.plan.inv_rms_last_T);
   kernels::linear_forward(h, n.packed(*n.head), logits_RV, false);
+  kernels::workspace_level();
 }
 
 std::span<float> Network::selection_bias() {
