@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 
@@ -69,6 +70,14 @@ double item_chance(const TaskSpec& spec, const EvalItem& item, const ItemScores&
   return scores.chance;
 }
 
+// What the best guesser without the question's answer reaches (the most frequent value, a copied number): the grade's from
+// the meta file; NaN when it says nothing.
+double item_chance_best(const TaskSpec& spec, const EvalItem& item) {
+  const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  return meta != nullptr && meta->is_object() ? meta->get_double("chance_best", unknown) : unknown;
+}
+
 void set_mean(Json& out, const std::string& name, const Mean& m) {
   out.set(name, m.mean);
   out.set(name + "_se", m.se);
@@ -79,11 +88,12 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
   Json out = Json::object({{"grade", grade}, {"items", static_cast<i64>(members.size())}});
   std::vector<std::string> names;
   std::vector<std::vector<double>> values;
-  std::vector<double> chance, known, there, raw;
+  std::vector<double> chance, chance_best, known, there, raw;
   i64 truncated = 0;
   for (const i64 i : members) {
     const ItemScores& s = scores[static_cast<std::size_t>(i)];
     chance.push_back(item_chance(spec, items[static_cast<std::size_t>(i)], s));
+    chance_best.push_back(item_chance_best(spec, items[static_cast<std::size_t>(i)]));
     truncated += s.record.get_bool("truncated", false);
     if (s.bits_there > 0) {
       known.push_back(s.bits_known);
@@ -100,6 +110,7 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
     }
   }
   out.set("chance", mean_of(chance).mean);
+  if (const double best = mean_of(chance_best).mean; std::isfinite(best)) out.set("chance_best", best);
   for (std::size_t k = 0; k < names.size(); ++k) set_mean(out, names[k], mean_of(values[k]));
   if (!known.empty()) {
     const Mean m = mean_of(known);
@@ -110,7 +121,7 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
   }
   if (truncated > 0) out.set("items_truncated", truncated);
   const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, grade) : nullptr;
-  for (const char* key : {"chance_best", "baselines", "bits_all_facts"}) {
+  for (const char* key : {"baselines", "bits_all_facts"}) {
     if (meta != nullptr && meta->is_object() && meta->contains(key)) out.set(key, meta->at(key));
   }
   return out;

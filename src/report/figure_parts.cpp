@@ -136,7 +136,7 @@ View view_of(const Styles& styles, const std::vector<Point>& points, const std::
     series.name = styles.series_of(run);
     series.style = styles.of(run);
     series.points.push_back({at, mean.interval.estimate, mean.interval.low, mean.interval.high, point_label(run)});
-    const double chance = metric_of(run, y.substr(0, y.rfind('.') + 1) + "chance").value;
+    const double chance = chance_of(run, y.substr(0, y.rfind('.') + 1)).value;
     csv.row({point.model, series.name, csv_number(run.config_number("experts")), csv_number(run.config_number("top_k")),
              csv_number(run.config_number("d_model")), csv_number(static_cast<double>(ys.size())), x, csv_number(at), y,
              csv_number(mean.interval.estimate), csv_number(mean.interval.low), csv_number(mean.interval.high),

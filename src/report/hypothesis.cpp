@@ -141,7 +141,7 @@ bool x_is_logarithmic(const Hypothesis& h) { return h.kind == "monotone" || h.ki
 bool off_chance(const RunRecords& run, const std::string& path, const Measure& y) {
   const std::string key = path.substr(path.rfind('.') + 1);
   if (key != "acc" && key != "acc_norm" && key != "exact_match") return true;
-  const Measure chance = metric_of(run, path.substr(0, path.rfind('.')) + ".chance");
+  const Measure chance = chance_of(run, path.substr(0, path.rfind('.') + 1));
   return !chance.known() || !std::isfinite(y.se) || y.value - chance.value >= 3 * y.se;
 }
 

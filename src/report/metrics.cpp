@@ -132,6 +132,16 @@ void metric_check(const std::string& path, const std::string& where) {
                .fix = "docs/report.md lists the metric paths"});
 }
 
+Measure chance_in(const Json& fields) {
+  const Measure best = measure_in(fields, "chance_best");
+  return best.known() ? best : measure_in(fields, "chance");
+}
+
+Measure chance_of(const RunRecords& run, const std::string& part_path) {
+  const Measure best = metric_of(run, part_path + "chance_best");
+  return best.known() ? best : metric_of(run, part_path + "chance");
+}
+
 Measure metric_of(const RunRecords& run, const std::string& path) {
   if (starts_with(path, "eval.")) {
     EvalPath pieces;
@@ -173,7 +183,7 @@ std::vector<TaskPart> task_parts(const StudyRecords& study) {
       }
       part.has_loss |= measure_in(eval.fields, "task_loss").known();
       part.has_bits |= measure_in(eval.fields, "knowledge_bits").known();
-      if (part.chance != part.chance) part.chance = measure_in(eval.fields, "chance").value;
+      if (part.chance != part.chance) part.chance = chance_in(eval.fields).value;
       part.items = std::max(part.items, eval.fields.get_int("items", 0));
     }
   }

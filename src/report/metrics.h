@@ -24,6 +24,11 @@ struct Measure {
 // Throws Error when `path` cannot name a metric; `where` says who asked.
 void metric_check(const std::string& path, const std::string& where);
 Measure metric_of(const RunRecords& run, const std::string& path);
+
+// What guessing reaches: the best guesser's score (`chance_best`) where the task knows one, else one in the number of
+// choices. `part_path` is "eval.NAME.PART.".
+Measure chance_in(const Json& fields);
+Measure chance_of(const RunRecords& run, const std::string& part_path);
 // "facts, grade all: accuracy"; "total parameters".
 std::string metric_label(const std::string& path);
 // Bits, losses and the like: lower is better. Scores: false.

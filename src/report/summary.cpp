@@ -205,7 +205,7 @@ OffChance best_of(const std::vector<const RunRecords*>& runs, const TaskPart& pa
   OffChance best{.task = part.name, .part = part.part, .score = score, .model = ""};
   for (const RunRecords* run : runs) {
     const std::string path = fmt::format("eval.{}.{}.", part.name, part.part);
-    const Measure value = metric_of(*run, path + score), chance = metric_of(*run, path + "chance");
+    const Measure value = metric_of(*run, path + score), chance = chance_of(*run, path);
     if (!value.known() || !chance.known() || !(value.se > 0)) continue;
     OffChance here = best;
     here.model = run->name;

@@ -24,7 +24,7 @@ bool is_number_or_text(const Json& value) { return value.is_number() || value.is
 
 Cell score_cell(const RunRecords& run, const TaskPart& part, const std::string& key) {
   const std::string path = fmt::format("eval.{}.{}.", part.name, part.part);
-  const Measure value = metric_of(run, path + key), chance = metric_of(run, path + "chance");
+  const Measure value = metric_of(run, path + key), chance = chance_of(run, path);
   const bool near_chance =
       value.known() && chance.known() && value.se > 0 && value.value - chance.value < kOffChance * value.se;
   return near_chance ? Cell(measure_text(value) + " \u00b0", "muted") : Cell(measure_text(value));
