@@ -268,8 +268,7 @@ Figure figure_score_curves(const StudyRecords& study, const Styles& styles,
 Figure figure_cost(const Styles& styles, const std::vector<const RunRecords*>& runs) {
   Figure figure{.id = "cost", .title = "Speed and time"};
   figure.caption =
-      "Share of this machine's roof (for every operation the greater of its time at peak arithmetic and at peak "
-      "bandwidth), "
+      "Share of this machine's roof (model FLOPs per second over the measured peak of bf16 products), "
       "tokens per second and wall time of each run's training. Runs of equal FLOPs differ in time, since more "
       "experts mean more memory traffic.";
   CsvTable csv({"run", "model", "seed", "measure", "value"});

@@ -15,9 +15,6 @@ namespace moebius::study {
 
 namespace {
 
-// Bytes that AdamW moves for one parameter: master, two moments and gradient read and written, compute copy written.
-constexpr double kOptimiserBytesPerParameter = 4 * 4 * 2 + 2;
-
 model::ModelConfig resolve_model(const StudySpec& spec, const StudyModel& entry) {
   model::ModelConfig config;
   {
@@ -108,15 +105,28 @@ StudyPlan plan_study(const StudySpec& spec) {
   return plan;
 }
 
-double cost_seconds_per_token(const PlannedRun& run, const kernels::Roof& roof, i64 batch_tokens) {
-  const double arithmetic = run.counts.flops_per_token_mfu / std::max(roof.bf16_flops_per_s, 1.0);
-  const double bytes = kOptimiserBytesPerParameter * static_cast<double>(run.counts.parameters_total);
-  const double optimiser = bytes / std::max(roof.dram_bytes_per_s, 1.0) / static_cast<double>(batch_tokens);
-  return arithmetic + optimiser;
+double cost_seconds_per_token(const StudyPlan& plan, const PlannedRun& run) {
+  const train::TrainOptions options = train_options(plan.spec, run);
+  return train::estimate_seconds(run.config, options, std::max(plan.roof.bf16_flops_per_s, 1.0),
+                                 plan.roof.dram_bytes_per_s, 1.0) /
+         static_cast<double>(run.tokens);
+}
+
+train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) {
+  train::TrainOptions options;
+  OptionList list;
+  options.describe(list);
+  list.set_from_json(spec.train, spec.path + ", [train]");
+  options.tokens = run.tokens;
+  options.sequence = spec.data.sequence;
+  options.attend_across_documents = spec.data.attend_across_documents;
+  options.seed_init = run.seed;
+  options.seed_data = spec.data.seed;
+  if (run.learning_rate > 0) options.optimizer.learning_rate = run.learning_rate;
+  return options;
 }
 
 void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& measured) {
-  const i64 batch_tokens = plan.spec.train.get_int("batch-tokens", plan.spec.train.get_int("batch_tokens", 2048));
   struct Point {
     double cost, seconds;
   };
@@ -124,13 +134,13 @@ void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& meas
   for (const PlannedRun& run : plan.runs) {
     const auto known = measured.find(run.model);
     if (known != measured.end()) {
-      points.push_back({cost_seconds_per_token(run, plan.roof, batch_tokens), known->second});
+      points.push_back({cost_seconds_per_token(plan, run), known->second});
     }
   }
   CHECK(!points.empty(), "an estimate needs one measured configuration");
   plan.seconds_estimated = 0;
   for (PlannedRun& run : plan.runs) {
-    const double cost = cost_seconds_per_token(run, plan.roof, batch_tokens);
+    const double cost = cost_seconds_per_token(plan, run);
     const auto nearest = std::min_element(points.begin(), points.end(), [&](const Point& a, const Point& b) {
       return std::fabs(std::log(a.cost / cost)) < std::fabs(std::log(b.cost / cost));
     });

@@ -9,6 +9,7 @@
 #include "kernels/roof.h"
 #include "model/config.h"
 #include "study/study_file.h"
+#include "train/train_run.h"
 
 namespace moebius::study {
 
@@ -42,8 +43,11 @@ StudyPlan plan_study(const StudySpec& spec);
 // seconds a token took; the others are scaled from the nearest by that cost.
 void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& measured);
 
-// Seconds of one token by the cost model alone (the quantity that estimate_seconds scales).
-double cost_seconds_per_token(const PlannedRun& run, const kernels::Roof& roof, i64 batch_tokens);
+// Seconds of one token by train's cost model at the full roof (the quantity that estimate_seconds scales).
+double cost_seconds_per_token(const StudyPlan& plan, const PlannedRun& run);
+
+// What `train` is told for one run, folders and data left out. Throws Error for unknown keys of [train].
+train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run);
 
 // Learning rate of every main run from the trials' losses (run name -> final loss): the best at the fewest experts and
 // the best at the most, in between linear in log E. Returns the sentence that the report prints.

@@ -28,20 +28,6 @@ constexpr i64 kTimedSteps = 3;
 // Small models: a pass over few rows costs more in starting its parts than in arithmetic.
 constexpr i64 kSequencesGenerated = 512;
 
-train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) {
-  train::TrainOptions options;
-  OptionList list;
-  options.describe(list);
-  list.set_from_json(spec.train, spec.path + ", [train]");
-  options.tokens = run.tokens;
-  options.sequence = spec.data.sequence;
-  options.attend_across_documents = spec.data.attend_across_documents;
-  options.seed_init = run.seed;
-  options.seed_data = spec.data.seed;
-  if (run.learning_rate > 0) options.optimizer.learning_rate = run.learning_rate;
-  return options;
-}
-
 // One long document of random tokens: the cost of a step does not depend on what the tokens say.
 data::MemorySource random_source(const StudySpec& spec, i64 batch_tokens) {
   Rng rng(1, RngStream::benchmark);
@@ -176,7 +162,7 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
 std::map<std::string, double> time_configurations(StudyPlan& plan) {
   plan.roof = kernels::roof_measure(kernels::isa_current(), 60, true);
   // The trials and seeds of one model cost the same per token: only the extremes among models are timed.
-  const auto cost = [&](const PlannedRun& run) { return cost_seconds_per_token(run, plan.roof, 4096); };
+  const auto cost = [&](const PlannedRun& run) { return cost_seconds_per_token(plan, run); };
   const auto [cheapest, dearest] = std::minmax_element(
       plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& a, const PlannedRun& b) { return cost(a) < cost(b); });
   std::map<std::string, double> seconds;
