@@ -150,12 +150,12 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
       const i64 at = task * chunk;
       call.run(begin + at, at, std::min(chunk, rows - at), Scratch(workspace_of_thread(thread, bytes)));
     });
-    const i64 group = gradient_group(rows, w_VD.shape);
-    parallel_for(parallel_chunks(w_VD.shape.n_blocks(), group), [&](i64 task, int thread) {
+    const GradientCut cut = cut_gradient(rows, w_VD.shape, 1);
+    parallel_for(cut.tasks, [&](i64 task, int thread) {
       add_weight_gradient(
           call.ops, w_VD.dtype, Scratch(workspace_of_thread(thread, gradient_scratch_bytes(w_VD.dtype))), rows,
           [&](i64 i) { return call.gradient_row(i); }, [&](i64 i) { return x_TD.row(begin + i); }, w_VD.shape,
-          task * group, std::min(w_VD.shape.n_blocks(), (task + 1) * group), dw);
+          cut.part(w_VD.shape, task), dw);
     });
   }
 }

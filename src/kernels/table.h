@@ -69,8 +69,10 @@ struct TypedOps {
   void (*rows)(const RowsProduct& product);
   // Columns [0, cols) of the rows, cols <= 32, in pairs of rows; zero where padded (an odd last row, columns).
   void (*interleave)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
-  // The same for the left operand of `pairs`, in the set's own order; at most 128 bytes a row (and row pair).
+  // The same for the left operand of `pairs`, in the set's own order: left_row_bytes (at most 128) a row, so that 32 rows
+  // more begin 32 left_row_bytes further.
   void (*interleave_left)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
+  i64 left_row_bytes;
   void (*pairs)(const PairsProduct& product);
   // Rows (<= 32) of k elements as the columns of a panel: ceil(k/32) blocks.
   void (*pack_outputs)(const void* const* rows, i64 num_rows, i64 k, void* panel);

@@ -56,6 +56,7 @@ void fill_typed(TypedOps& ops) {
   ops.prepare_bytes = nullptr;
   ops.prepare = nullptr;
   ops.interleave = ops.interleave_left = interleave_plain<S, T>;
+  ops.left_row_bytes = 32 * sizeof(T);
   ops.pack_outputs = pack_outputs_plain<S, T>;
   ops.reinterleave = reinterleave_plain<S, T>;
   ops.norm_forward = norm_forward_row<S, T>;
