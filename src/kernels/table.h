@@ -91,8 +91,9 @@ struct TypedOps {
   // prob = exp(scale * score - lse), dscore = prob * (dprob - delta) * scale in [first, last), zero elsewhere.
   void (*attention_gradient)(const float* score, const float* dprob, i64 first, i64 last, i64 count, float scale,
                              float lse, float delta, void* prob, void* dscore);
-  // out[v] = scale * exp(logit[v] - lse).
-  void (*head_gradient)(const float* logit, i64 count, float lse, float scale, void* out);
+  // A part of a softmax: out[v] = exp(logit[v] - top) with the part's largest logit as top, which is returned; their sum.
+  float (*softmax_part)(const float* logit, i64 count, float* sum, void* out);
+  void (*scale_row)(i64 count, float factor, void* row);  // row *= factor
   float (*dot)(const void* a, const void* b, i64 count);
   void (*rope)(void* row, i64 heads, i64 head_dim, const float* cosine, const float* sine);
   void (*to_f32)(const void* src, i64 count, float* dst);
