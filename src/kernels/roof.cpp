@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <vector>
 
 #include "base/parallel.h"
@@ -45,6 +46,15 @@ double measure(int milliseconds, Round round) {
   return best;
 }
 
+// Memory for each thread that is read from DRAM: together four times the last cache, as far as the machine names its size.
+i64 dram_bytes_per_thread() {
+  constexpr i64 kLeast = 64 << 20, kMost = 512 << 20;
+  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");
+  i64 kib = 0;
+  if (!(file >> kib) || kib <= 0) return kMost;
+  return std::clamp<i64>(4 * kib * 1024 / parallel_threads() / 4096 * 4096, kLeast, kMost);
+}
+
 // Bytes per second of reading `bytes` for each thread, again and again for about two milliseconds a round.
 double measure_reads(const OpTable& table, i64 bytes, int milliseconds) {
   const int threads = parallel_threads();
@@ -71,7 +81,7 @@ Roof roof_measure(Isa isa, int milliseconds, bool memory) {
   if (!memory) return roof;
   roof.l2_bytes_per_s = measure_reads(table, 512 << 10, milliseconds);
   roof.l3_bytes_per_s = measure_reads(table, 8 << 20, milliseconds);
-  roof.dram_bytes_per_s = measure_reads(table, 512 << 20, milliseconds);
+  roof.dram_bytes_per_s = measure_reads(table, dram_bytes_per_thread(), milliseconds);
   return roof;
 }
 
