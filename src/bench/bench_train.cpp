@@ -42,6 +42,7 @@ struct Measured {
   i64 allocations = 0;
   i64 peak_bytes = 0;
   bool peak_reset = true;
+  i64 memory_before_bytes = 0;     // resident before the network was made: program and text
   double flops = 0, loss = 0;      // of one step
 };
 
@@ -62,8 +63,9 @@ void check(const BenchTrainOptions& options) {
 }
 
 // Training until the load has settled; the choices of the last step's last micro-batch are kept.
-void warm_up(const BenchTrainOptions& options, model::Network& network, train::Trainer& trainer, data::BatchSource& source,
-             Measured& measured) {
+// Warm steps may be smaller, since the load follows the number of updates more than their size.
+void warm_up(const BenchTrainOptions& options, model::Network& network, train::Trainer& small, data::BatchSource& small_source,
+             train::Trainer& trainer, data::BatchSource& source, Measured& measured) {
   const bool dense = network.config().moe_layers() == 0;
   if (!options.routing.empty() && !dense) {
     measured.routing = RoutingRecord::load(options.routing);
@@ -74,7 +76,8 @@ void warm_up(const BenchTrainOptions& options, model::Network& network, train::T
   for (i64 i = 1; i <= options.steps_warm; ++i) {
     const bool records = i == options.steps_warm && options.routing.empty() && !dense;
     if (records) network.record_routing(&measured.routing.expert_LTK);
-    const train::StepReport& report = trainer.step(source, i);
+    const bool last = i == options.steps_warm;
+    const train::StepReport& report = last ? trainer.step(source, i) : small.step(small_source, i);
     measured.load_curve.push_back(report.load_max_over_mean);
     progress.update(i, fmt::format("loss {:.3f}, load {:.2f}", report.loss, report.load_max_over_mean));
     network.record_routing(nullptr);
@@ -191,6 +194,7 @@ Json memory_json(const BenchTrainOptions& options, const model::ModelConfig& con
   plan_options.memory_max = "1000000GiB";
   const i64 planned = train::plan_memory(config, plan_options).total_bytes;
   return Json::object({{"planned_bytes", planned},
+                       {"before_bytes", measured.memory_before_bytes},
                        {"peak_over_plan", static_cast<double>(measured.peak_bytes) / static_cast<double>(planned)},
                        {"peak_of_steps_alone", measured.peak_reset}});
 }
@@ -280,6 +284,7 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("repeats", &repeats, "repeats, each between two measurements of the roof; medians count", {.unit = "N", .min = 1, .max = 1e6});
   list.add("steps", &steps, "training steps of a repeat; 0: as many as fill a second", {.unit = "N", .min = 0, .max = 1e6});
   list.add("steps-warm", &steps_warm, "training steps before the routing is recorded and replayed", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("warm-tokens", &warm_tokens, "tokens of a warm step, at most", {.unit = "N", .min = 2, .max = 1e9});
   list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time", {.unit = "N", .min = 1, .max = 60000});
   list.add("seed", &seed, "of the weights", {.unit = "N", .min = 0, .max = 9e15});
   list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones", {.min = 0, .max = 10});
@@ -292,19 +297,28 @@ void BenchTrainOptions::describe(OptionList& list) {
 
 Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& config, std::string* text) {
   check(options);
-  const auto source = real_text_source(options.corpus, config.vocab, options.tokens_per_step / options.sequence,
-                                       options.sequence, document(options));
+  std::vector<i32> stream = real_text_stream(options.corpus, config.vocab);
+  const i64 warm_tokens = std::min(micro_batch(options), std::max<i64>(1, options.warm_tokens / options.sequence) * options.sequence);
+  const auto warm_source = real_text_source(stream, warm_tokens / options.sequence, options.sequence, document(options));
+  // The measured steps see other text than the warm ones.
+  std::rotate(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(stream.size() / 2), stream.end());
+  const auto source = real_text_source(stream, options.tokens_per_step / options.sequence, options.sequence, document(options));
+  stream = {};
+  const i64 memory_before = memory_resident_bytes();
   model::Network network(config, compute_type(options), true);
   model::init_weights(config, network.weights(), static_cast<u64>(options.seed));
   model::refresh_copy(network.weights());
   train::AdamwState adamw = train::make_adamw(network.weights());
   train::OptimizerOptions optimizer;
   optimizer.schedule = "constant";
-  optimizer.warmup_steps = std::min<i64>(10, options.steps_warm);
+  optimizer.warmup_steps = options.steps_warm / 5;
   optimizer.learning_rate = options.learning_rate;
-  train::Trainer trainer(network, adamw, optimizer, train::make_schedule(optimizer, i64{1} << 40), micro_batch(options));
+  const train::Schedule schedule = train::make_schedule(optimizer, i64{1} << 40);
+  train::Trainer trainer(network, adamw, optimizer, schedule, micro_batch(options));
+  train::Trainer warm_trainer(network, adamw, optimizer, schedule, warm_tokens);
   Measured measured;
-  warm_up(options, network, trainer, *source, measured);
+  measured.memory_before_bytes = memory_before;
+  warm_up(options, network, warm_trainer, *warm_source, trainer, *source, measured);
   measure(options, trainer, *source, measured);
   const Json result = result_json(options, config, measured);
   if (!options.records.empty()) {

@@ -25,7 +25,9 @@ std::vector<std::string> corpus_files(const std::vector<std::string>& files) {
   throw Error({.where = "bench", .what = "the shipped corpus is not there", .wanted = in_tree, .fix = "--corpus FILES"});
 }
 
-std::vector<i32> corpus_tokens(const std::vector<std::string>& files, i64 vocab) {
+}  // namespace
+
+std::vector<i32> real_text_stream(const std::vector<std::string>& files, i64 vocab) {
   std::vector<std::string> texts;
   for (const std::string& file : corpus_files(files)) {
     data::DocumentReader reader(file);
@@ -43,16 +45,12 @@ std::vector<i32> corpus_tokens(const std::vector<std::string>& files, i64 vocab)
   return stream;
 }
 
-}  // namespace
-
-std::unique_ptr<data::BatchSource> real_text_source(const std::vector<std::string>& files, i64 vocab, i64 sequences,
-                                                    i64 length, i64 document) {
+std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stream, i64 sequences, i64 length, i64 document) {
   if (length % document != 0) {
     throw Error({.where = "bench",
                  .what = "documents are cut so that a sequence is whole documents",
                  .got = fmt::format("sequence {}, document {}", length, document)});
   }
-  const std::vector<i32> stream = corpus_tokens(files, vocab);
   std::vector<std::vector<i32>> pieces;
   const i64 size = static_cast<i64>(stream.size());
   for (i64 at = 0; at + document <= size; at += document) {

@@ -13,10 +13,12 @@
 
 namespace moebius::bench {
 
-// Files that data/reader.h reads; empty: corpora/enwiki2019-00.jsonl.gz of the source tree. Documents follow each other
-// with an end-of-text token between them. `document` tokens attend to each other; it divides `length`.
-std::unique_ptr<data::BatchSource> real_text_source(const std::vector<std::string>& files, i64 vocab, i64 sequences,
-                                                    i64 length, i64 document);
+// Files that data/reader.h reads; empty: corpora/enwiki2019-00.jsonl.gz of the source tree. One stream: documents follow
+// each other with an end-of-text token between them.
+std::vector<i32> real_text_stream(const std::vector<std::string>& files, i64 vocab);
+
+// The stream in pieces of `document` tokens that attend to each other; `length` must be a multiple of it.
+std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stream, i64 sequences, i64 length, i64 document);
 
 // The choices of one pass: K experts for each token, of each MoE layer.
 struct RoutingRecord {

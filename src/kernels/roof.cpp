@@ -1,10 +1,12 @@
 // The machine's roof: loops of multiply-adds on registers or tiles, and reads of memory of three sizes, all threads.
-// In: a set and a time for each figure. Out: Roof. The best of several short rounds counts: others may share the machine.
+// In: a set and a time for each figure. Out: Roof. Means over that time: what else runs takes its share of the roof, too.
 #include "kernels/roof.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fstream>
+#include <numeric>
 #include <vector>
 
 #include "base/parallel.h"
@@ -19,6 +21,8 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
+constexpr double kStartSeconds = 0.05;  // how long a thread waits for the others to begin
+
 const OpTable& table_of(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::avx2) return avx2_table();
@@ -29,21 +33,27 @@ const OpTable& table_of(Isa isa) {
   return portable_table();
 }
 
-// Work per second of `round` (which returns the work of one task), one task a thread, over about `milliseconds`.
+// Work per second of `round` (which returns the work of one call): every thread repeats it for about `milliseconds` on its
+// own, all at the same time, and the mean counts, since what runs beside it gets the same machine.
 template <class Round>
 double measure(int milliseconds, Round round) {
   const int threads = parallel_threads();
-  std::vector<double> work(static_cast<size_t>(threads));
-  double best = 0;
-  const Clock::time_point start = Clock::now();
-  do {
+  std::vector<double> rate(static_cast<size_t>(threads));
+  std::atomic<int> begun{0};
+  parallel_for(threads, [&](i64 task, int) {
+    begun.fetch_add(1);
+    const Clock::time_point called = Clock::now();
+    while (begun.load() < threads && seconds_since(called) < kStartSeconds) {
+    }
     const Clock::time_point begin = Clock::now();
-    parallel_for(threads, [&](i64 task, int) { work[static_cast<size_t>(task)] = round(static_cast<int>(task)); });
-    double sum = 0;
-    for (double w : work) sum += w;
-    best = std::max(best, sum / seconds_since(begin));
-  } while (seconds_since(start) * 1000 < milliseconds);
-  return best;
+    double work = 0, seconds = 0;
+    do {
+      work += round(static_cast<int>(task));
+      seconds = seconds_since(begin);
+    } while (seconds * 1000 < milliseconds);
+    rate[static_cast<size_t>(task)] = work / seconds;
+  });
+  return std::accumulate(rate.begin(), rate.end(), 0.0);
 }
 
 // Memory for each thread that is read from DRAM: together four times the last cache, as far as the machine names its size.
