@@ -8,6 +8,7 @@
 
 #include "base/parallel.h"
 #include "kernels/driver.h"
+#include "kernels/profile.h"
 
 namespace moebius::kernels {
 
@@ -204,6 +205,7 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
       const i64 at = task * chunk;
       call.run(begin + at, at, std::min(chunk, rows - at), Scratch(workspace_of_thread(thread, bytes)));
     });
+    const ProfileScope scope(Way::weight_gradient);
     const GradientCut cut = cut_gradient(rows, w_VD.shape, 1);
     parallel_for(cut.tasks, [&](i64 task, int thread) {
       add_weight_gradient(
