@@ -78,7 +78,8 @@ struct Network::Impl {
   Buffer arena, bias;
   Activations plan;
   Tape tape;
-  std::vector<kernels::AttentionSegment> attention_segments;
+  AttentionSegments attention_segments;
+  std::vector<i32> chosen_rows, chosen_targets;  // of score_pass
   PassResult result;
   std::vector<std::vector<i32>>* record = nullptr;
   const std::vector<std::vector<i32>>* replay = nullptr;
@@ -108,6 +109,8 @@ struct Network::Impl {
   ExpertsOp experts_op(const Matrix& x, const kernels::Routing& routing, const Parameter& up, const Parameter& down,
                        i64 width, const FfnBuffers& saved, const Matrix& residual, const Matrix& y, const Matrix& dx);
   void final_norm();
+  Matrix last_norm(std::span<const i32> chosen);
+  void score_rows(std::span<const i32> target_T, float* logprob_T, std::span<i32> argmax_T);
   const PassResult& finish(std::span<const i32> target_T, const float* value_T, double sign);
 };
 
@@ -126,7 +129,7 @@ void Network::Impl::reserve(i64 tokens_max) {
     plan.frequency[i] = static_cast<float>(
         std::pow(config.attention.rope_base, -2.0 * static_cast<double>(i) / static_cast<double>(config.attention.head_dim)));
   }
-  attention_segments.reserve(static_cast<std::size_t>(tokens_max));
+  attention_segments.reserve(tokens_max);
   tape.reserve(config.layers * kOpsPerLayer + 4);
 }
 
@@ -136,7 +139,12 @@ void Network::Impl::check_input(const NetworkInput& in) const {
   i64 row = 0;
   for (const Segment& segment : in.segments) {
     CHECK(segment.row == row && segment.rows > 0 && segment.position >= 0, "segments cover all rows in order");
-    CHECK(segment.cache == nullptr || !recording, "training keeps no cache of keys");
+    CHECK((segment.cache == nullptr && segment.beginning_rows == 0) || !recording, "training has whole documents");
+    CHECK(segment.cache == nullptr || segment.position == segment.cache->positions, "a segment continues its cache");
+    CHECK(segment.beginning_rows == 0 || (segment.cache == nullptr && segment.position == segment.beginning_rows &&
+                                          segment.beginning_row >= 0 &&
+                                          segment.beginning_row + segment.beginning_rows <= segment.row),
+          "a beginning stands before its segments");
     row += segment.rows;
   }
   CHECK(row == tokens, "segments cover all rows in order");
@@ -291,6 +299,46 @@ void Network::Impl::final_norm() {
                   .dgain_D = gradient(norm)});
 }
 
+// The chosen rows move to the front of the residual stream (rows rise), then only they pass the last norm.
+Matrix Network::Impl::last_norm(std::span<const i32> chosen) {
+  const i64 d = config.d_model, count = static_cast<i64>(chosen.size());
+  Matrix x = f32(plan.x_last_TD, d);
+  i64 before = -1;
+  for (i64 r = 0; r < count; ++r) {
+    const i64 row = chosen[static_cast<std::size_t>(r)];
+    CHECK(row > before && row < T, "chosen rows rise and lie in the batch");
+    before = row;
+    if (row != r) std::copy_n(x.f32() + row * d, d, x.f32() + r * d);
+  }
+  x.rows = count;
+  const Matrix h = rows(plan.h_last_TD, count, d);
+  kernels::rmsnorm_forward(x, vector(norm), epsilon(), h, plan.inv_rms_last_T);
+  return h;
+}
+
+// The head over the rows that have a target; their results go back to their places.
+void Network::Impl::score_rows(std::span<const i32> target_T, float* logprob_T, std::span<i32> argmax_T) {
+  chosen_rows.clear();
+  chosen_targets.clear();
+  for (i64 t = 0; t < T; ++t) {
+    if (target_T[static_cast<std::size_t>(t)] < 0) continue;
+    chosen_rows.push_back(static_cast<i32>(t));
+    chosen_targets.push_back(target_T[static_cast<std::size_t>(t)]);
+  }
+  const i64 count = static_cast<i64>(chosen_rows.size());
+  if (count > 0) {
+    const Matrix h = last_norm(chosen_rows);
+    kernels::head_score(h, packed(*head), chosen_targets.data(), logprob_T, argmax_T.empty() ? nullptr : argmax_T.data());
+  }
+  i64 from = count;
+  for (i64 t = T; t-- > 0;) {
+    const bool scored = target_T[static_cast<std::size_t>(t)] >= 0;
+    if (scored) --from;
+    logprob_T[t] = scored ? logprob_T[from] : 0.0f;
+    if (!argmax_T.empty()) argmax_T[static_cast<std::size_t>(t)] = scored ? argmax_T[static_cast<std::size_t>(from)] : -1;
+  }
+}
+
 // Sums in double, rows in order.
 const PassResult& Network::Impl::finish(std::span<const i32> target_T, const float* value_T, double sign) {
   kernels::workspace_level();
@@ -355,32 +403,19 @@ const PassResult& Network::score_pass(const NetworkInput& input, std::span<const
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.begin(input, false);
   n.forward();
-  n.final_norm();
   float* logprob = logprob_T.empty() ? n.plan.loss_T : logprob_T.data();
-  kernels::head_score(n.mixed(n.plan.h_last_TD, n.config.d_model), n.packed(*n.head), target_T.data(), logprob,
-                      argmax_T.empty() ? nullptr : argmax_T.data());
+  n.score_rows(target_T, logprob, argmax_T);
   return n.finish(target_T, logprob, -1.0);
 }
 
 void Network::logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
   Impl& n = *impl_;
-  const i64 d = n.config.d_model, count = static_cast<i64>(rows.size());
+  const i64 count = static_cast<i64>(rows.size());
   n.begin(input, false);
   CHECK(count <= n.T && logits_RV.rows == count && logits_RV.cols == n.config.vocab && logits_RV.dtype == DType::f32,
         "one row of logits for each chosen row");
   n.forward();
-  // The chosen rows move to the front of the residual stream (rows rise), then only they pass the last norm.
-  Matrix x = n.f32(n.plan.x_last_TD, d);
-  i64 before = -1;
-  for (i64 r = 0; r < count; ++r) {
-    const i64 row = rows[static_cast<std::size_t>(r)];
-    CHECK(row > before && row < n.T, "chosen rows rise and lie in the batch");
-    before = row;
-    if (row != r) std::copy_n(x.f32() + row * d, d, x.f32() + r * d);
-  }
-  x.rows = count;
-  const Matrix h = n.rows(n.plan.h_last_TD, count, d);
-  kernels::rmsnorm_forward(x, n.vector(n.norm), n.epsilon(), h, n.plan.inv_rms_last_T);
+  const Matrix h = n.last_norm(rows);
   kernels::linear_forward(h, n.packed(*n.head), logits_RV, false);
   kernels::workspace_level();
 }

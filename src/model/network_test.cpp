@@ -58,15 +58,14 @@ TEST_P(Equality, AloneIsPacked) {
 // Keys and values of `sequences` sequences.
 struct TestCache {
   TestCache(const ModelConfig& config, DType compute, i64 sequences, i64 positions)
-      : width(config.attention.kv_heads * config.attention.head_dim), bytes(dtype_bytes(compute)),
-        k(static_cast<std::size_t>(sequences * config.layers * positions * width * bytes)), v(k.size()) {
+      : layer(kernels::CacheLayout{config.attention.kv_heads, config.attention.head_dim, positions}.elements()),
+        memory("test", sequences * config.layers * layer * dtype_bytes(compute)) {
     for (i64 s = 0; s < sequences; ++s) {
-      const i64 at = s * config.layers * positions * width * bytes;
-      slots.push_back({k.data() + at, v.data() + at, positions * width, width, 0});
+      slots.push_back({static_cast<u8*>(memory.data()) + s * config.layers * layer * dtype_bytes(compute), layer, positions, 0});
     }
   }
-  i64 width, bytes;
-  std::vector<u8> k, v;
+  i64 layer;
+  Buffer memory;
   std::vector<KvSlot> slots;
 };
 
