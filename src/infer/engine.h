@@ -6,15 +6,19 @@
 #include <functional>
 #include <span>
 
+#include "kernels/attention_cache.h"
 #include "model/network.h"
 
 namespace moebius::infer {
 
-// The shape of one position in a cache of keys and values.
+// The shape of a cache of keys and values.
 struct CacheShape {
   i64 layers = 0;
-  i64 row = 0;  // kv_heads * head_dim elements
+  i64 kv_heads = 0, head_dim = 0;
   DType dtype = DType::f32;
+
+  // Elements of one layer of a sequence (kernels::CacheLayout).
+  i64 layer_elements(i64 positions_max) const { return kernels::CacheLayout{kv_heads, head_dim, positions_max}.elements(); }
 };
 
 struct Engine {

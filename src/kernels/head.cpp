@@ -182,6 +182,16 @@ void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T,
   });
 }
 
+void log_sum_exp_rows(ConstMatrix logits_RV, float* lse_R, i32* argmax_R) {
+  CHECK(logits_RV.dtype == DType::f32, "logits are f32");
+  const OpTable& table = current_table();
+  const i64 rows = std::clamp<i64>((1 << 16) / std::max<i64>(1, logits_RV.cols), 1, 64);
+  parallel_for(parallel_chunks(logits_RV.rows, rows), [&](i64 task, int) {
+    for (i64 r = task * rows; r < std::min(logits_RV.rows, (task + 1) * rows); ++r)
+      lse_R[r] = table.log_sum_exp(logits_RV.f32() + r * logits_RV.stride, logits_RV.cols, argmax_R + r);
+  });
+}
+
 void embedding_forward(const float* table_VD, const i32* token_T, Matrix x_TD) {
   CHECK(x_TD.dtype == DType::f32, "the residual stream is f32");
   parallel_for(parallel_chunks(x_TD.rows, kEmbeddingRows), [&](i64 task, int) {

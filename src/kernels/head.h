@@ -21,4 +21,7 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
 // logit (lowest index on ties).
 void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float* logprob_T, i32* argmax_T);
 
+// Of each row of logits_RV (f32): log-sum-exp and the index of the largest logit (lowest index on ties).
+void log_sum_exp_rows(ConstMatrix logits_RV, float* lse_R, i32* argmax_R);
+
 }  // namespace moebius::kernels

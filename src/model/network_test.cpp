@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernels/attention_cache.h"
 #include "model/test_news.h"
 #include "model/test_network.h"
 
