@@ -52,16 +52,14 @@ inline infer::Engine fake_engine(i64 vocab, i64 positions_max, std::shared_ptr<F
   engine.positions_max = positions_max;
   engine.cache = {1, 1, 2, DType::f32};
   engine.reserve = [](i64) {};
-  engine.score = [vocab, counts](const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                                 std::span<i32> argmax_T) {
+  engine.score = [vocab, counts](const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                                 std::span<float> logprob, std::span<i32> argmax) {
     if (counts) counts->passes += 1, counts->rows += static_cast<i64>(input.token_T.size());
     const std::vector<u64> hashes = fake_hashes(input);
-    for (std::size_t t = 0; t < hashes.size(); ++t) {
-      argmax_T[t] = -1;
-      if (target_T[t] < 0) continue;
-      const std::vector<float> logits = fake_logits(hashes[t], vocab);
-      argmax_T[t] = infer::argmax_token(logits);
-      logprob_T[t] = static_cast<float>(logits[static_cast<std::size_t>(target_T[t])] - infer::log_sum_exp(logits));
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const std::vector<float> logits = fake_logits(hashes[static_cast<std::size_t>(targets[i].row)], vocab);
+      argmax[i] = infer::argmax_token(logits);
+      logprob[i] = static_cast<float>(logits[static_cast<std::size_t>(targets[i].token)] - infer::log_sum_exp(logits));
     }
   };
   engine.logits = [vocab, counts](const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {

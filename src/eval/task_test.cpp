@@ -225,14 +225,14 @@ infer::Engine oracle_engine(const data::Tokenizer& tokenizer, const std::vector<
       fill(hashes[static_cast<std::size_t>(rows[i])], logits_RV.f32() + static_cast<i64>(i) * logits_RV.stride);
     }
   };
-  engine.score = [fill, vocab](const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                               std::span<i32> argmax_T) {
+  engine.score = [fill, vocab](const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                               std::span<float> logprob, std::span<i32> argmax) {
     const auto hashes = fake_hashes(input);
     std::vector<float> row(static_cast<std::size_t>(vocab));
-    for (std::size_t t = 0; t < hashes.size(); ++t) {
-      fill(hashes[t], row.data());
-      argmax_T[t] = infer::argmax_token(row);
-      if (target_T[t] >= 0) logprob_T[t] = static_cast<float>(row[static_cast<std::size_t>(target_T[t])] - infer::log_sum_exp(row));
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      fill(hashes[static_cast<std::size_t>(targets[i].row)], row.data());
+      argmax[i] = infer::argmax_token(row);
+      logprob[i] = static_cast<float>(row[static_cast<std::size_t>(targets[i].token)] - infer::log_sum_exp(row));
     }
   };
   return engine;

@@ -25,9 +25,9 @@ struct Engine {
   i64 vocab = 0;
   i64 positions_max = 0;  // the longest sequence the model was made for
   CacheShape cache;
-  // As Network::score_pass and Network::logits_pass.
-  std::function<void(const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                     std::span<i32> argmax_T)>
+  // As Network::score_targets and Network::logits_pass.
+  std::function<void(const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                     std::span<float> logprob, std::span<i32> argmax)>
       score;
   std::function<void(const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV)> logits;
   // As Network::reserve.

@@ -79,7 +79,8 @@ struct Network::Impl {
   Activations plan;
   Tape tape;
   AttentionSegments attention_segments;
-  std::vector<i32> chosen_rows, chosen_targets;  // of score_pass
+  std::vector<i32> chosen_rows;                  // of scoring
+  std::vector<kernels::HeadTarget> targets_of_T, chosen_targets;
   PassResult result;
   std::vector<std::vector<i32>>* record = nullptr;
   const std::vector<std::vector<i32>>* replay = nullptr;
@@ -110,7 +111,7 @@ struct Network::Impl {
                        i64 width, const FfnBuffers& saved, const Matrix& residual, const Matrix& y, const Matrix& dx);
   void final_norm();
   Matrix last_norm(std::span<const i32> chosen);
-  void score_rows(std::span<const i32> target_T, float* logprob_T, std::span<i32> argmax_T);
+  void score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax);
   const PassResult& finish(std::span<const i32> target_T, const float* value_T, double sign);
 };
 
@@ -316,27 +317,15 @@ Matrix Network::Impl::last_norm(std::span<const i32> chosen) {
   return h;
 }
 
-// The head over the rows that have a target; their results go back to their places.
-void Network::Impl::score_rows(std::span<const i32> target_T, float* logprob_T, std::span<i32> argmax_T) {
+// The head over the rows that have a target.
+void Network::Impl::score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax) {
   chosen_rows.clear();
   chosen_targets.clear();
-  for (i64 t = 0; t < T; ++t) {
-    if (target_T[static_cast<std::size_t>(t)] < 0) continue;
-    chosen_rows.push_back(static_cast<i32>(t));
-    chosen_targets.push_back(target_T[static_cast<std::size_t>(t)]);
+  for (const kernels::HeadTarget& target : targets) {
+    if (chosen_rows.empty() || chosen_rows.back() != target.row) chosen_rows.push_back(target.row);
+    chosen_targets.push_back({static_cast<i32>(chosen_rows.size()) - 1, target.token});
   }
-  const i64 count = static_cast<i64>(chosen_rows.size());
-  if (count > 0) {
-    const Matrix h = last_norm(chosen_rows);
-    kernels::head_score(h, packed(*head), chosen_targets.data(), logprob_T, argmax_T.empty() ? nullptr : argmax_T.data());
-  }
-  i64 from = count;
-  for (i64 t = T; t-- > 0;) {
-    const bool scored = target_T[static_cast<std::size_t>(t)] >= 0;
-    if (scored) --from;
-    logprob_T[t] = scored ? logprob_T[from] : 0.0f;
-    if (!argmax_T.empty()) argmax_T[static_cast<std::size_t>(t)] = scored ? argmax_T[static_cast<std::size_t>(from)] : -1;
-  }
+  if (!targets.empty()) kernels::head_score(last_norm(chosen_rows), packed(*head), chosen_targets, logprob, argmax);
 }
 
 // Sums in double, rows in order.
@@ -397,15 +386,32 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   return n.finish(target_T, loss, 1.0);
 }
 
-const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                                      std::span<i32> argmax_T) {
+const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T) {
   Impl& n = *impl_;
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.begin(input, false);
   n.forward();
+  n.targets_of_T.clear();
+  for (i64 t = 0; t < n.T; ++t) {
+    const i32 target = target_T[static_cast<std::size_t>(t)];
+    if (target >= 0) n.targets_of_T.push_back({static_cast<i32>(t), target});
+  }
   float* logprob = logprob_T.empty() ? n.plan.loss_T : logprob_T.data();
-  n.score_rows(target_T, logprob, argmax_T);
+  n.score(n.targets_of_T, logprob, nullptr);
+  // To their rows, from the last on: none is overwritten before it has moved.
+  std::size_t from = n.targets_of_T.size();
+  for (i64 t = n.T; t-- > 0;) logprob[t] = target_T[static_cast<std::size_t>(t)] >= 0 ? logprob[--from] : 0.0f;
   return n.finish(target_T, logprob, -1.0);
+}
+
+void Network::score_targets(const NetworkInput& input, std::span<const kernels::HeadTarget> targets, std::span<float> logprob,
+                            std::span<i32> argmax) {
+  Impl& n = *impl_;
+  CHECK(logprob.size() == targets.size() && (argmax.empty() || argmax.size() == targets.size()), "one result for each target");
+  n.begin(input, false);
+  n.forward();
+  n.score(targets, logprob.data(), argmax.empty() ? nullptr : argmax.data());
+  kernels::workspace_level();
 }
 
 void Network::logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {

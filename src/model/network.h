@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/head.h"
 #include "kernels/routing.h"
 #include "model/weights.h"
 
@@ -71,10 +72,12 @@ class Network {
   const PassResult& train_pass(const NetworkInput& input, std::span<const i32> target_T, float loss_scale,
                                float auxiliary_scale, std::span<float> loss_T);
 
-  // Forward only: log-probability of each target (0 where -1) and, if argmax_T is not empty, the likeliest token of the
-  // rows that have a target (-1 for the others, which end before the last norm and the head).
-  const PassResult& score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                               std::span<i32> argmax_T);
+  // Forward only: log-probability of each target (0 where -1).
+  const PassResult& score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T);
+  // The same for a list of (row, token) in order of rows, several of a row if wanted; rows without any end before the
+  // last norm and the head. argmax, if not empty: the likeliest token at each target's row.
+  void score_targets(const NetworkInput& input, std::span<const kernels::HeadTarget> targets, std::span<float> logprob,
+                     std::span<i32> argmax);
 
   // Forward only: logits_RV (f32, rows.size() x vocab) of chosen rows, which must rise.
   void logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV);

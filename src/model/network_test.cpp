@@ -23,7 +23,7 @@ using testing_network::variants;
 
 std::vector<float> scores(Network& network, const TestBatch& batch) {
   std::vector<float> logprob(batch.token_T.size());
-  network.score_pass(batch.input(), batch.target_T, logprob, {});
+  network.score_pass(batch.input(), batch.target_T, logprob);
   return logprob;
 }
 
@@ -161,12 +161,12 @@ TEST(Network, SteadyStateAllocatesNothing) {
     std::vector<float> values(64);
     network->reserve(64);
     network->train_pass(input, batch.target_T, 1, 1, values);  // the kernels take their scratch at first use
-    network->score_pass(input, batch.target_T, values, {});
+    network->score_pass(input, batch.target_T, values);
     const i64 reserved = buffer_bytes_in_use();
     const i64 buffers = buffer_allocations(), objects = count_news();
     for (int i = 0; i < 3; ++i) {
       network->train_pass(input, batch.target_T, 1, 1, values);
-      network->score_pass(input, batch.target_T, values, {});
+      network->score_pass(input, batch.target_T, values);
     }
     EXPECT_EQ(count_news(), objects) << variant.name;
     EXPECT_EQ(buffer_allocations(), buffers) << variant.name;
@@ -224,7 +224,7 @@ TEST(Network, BalancedRouterHasBalanceOne) {
     if (p.kind == ParameterKind::router) std::fill_n(network->weights().master_data(p), p.count, 0.0f);
   }
   const TestBatch batch = make_batch(37, {24});
-  const PassResult& result = network->score_pass(batch.input(), batch.target_T, {}, {});
+  const PassResult& result = network->score_pass(batch.input(), batch.target_T, {});
   for (const LayerRouting& layer : result.layers) {
     EXPECT_NEAR(layer.balance, 1.0, 1e-6);  // equal probabilities: sum f_i P_i = 1/E whatever the counts
     EXPECT_NEAR(layer.entropy, std::log(6.0), 1e-6);
@@ -239,7 +239,7 @@ TEST(Network, RefusesForeignTokens) {
   const auto network = make_network(testing_network::small_config(), DType::f32, false);
   TestBatch batch = make_batch(37, {4});
   batch.token_T[2] = 37;
-  EXPECT_THROW(network->score_pass(batch.input(), batch.target_T, {}, {}), Error);
+  EXPECT_THROW(network->score_pass(batch.input(), batch.target_T, {}), Error);
 }
 
 // First values do not depend on threads, and an expert's do not depend on how many others there are.
