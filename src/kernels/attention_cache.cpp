@@ -191,16 +191,20 @@ void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
     keys = std::max(keys, s.position + s.rows);
   }
   const Call call = make_call(shape, qkv_TC, out_TH, keys);
-  for_units(static_cast<i64>(segments.size()) * shape.kv_heads, call.scratch_bytes(), [&](i64 unit, Scratch scratch) {
-    const CachedSegment& segment = segments[static_cast<size_t>(unit / shape.kv_heads)];
-    const i64 kv_head = unit % shape.kv_heads;
+  // Heads of one value panel belong to one task.
+  const i64 together = CacheLayout{shape.kv_heads, shape.head_dim, 1}.heads_together();
+  const i64 parts = parallel_chunks(shape.kv_heads, together);
+  for_units(static_cast<i64>(segments.size()) * parts, call.scratch_bytes(), [&](i64 unit, Scratch scratch) {
+    const CachedSegment& segment = segments[static_cast<size_t>(unit / parts)];
     const CacheLayout layout{shape.kv_heads, shape.head_dim, segment.positions_max};
-    void* head_keys = advance(segment.cache, kv_head * layout.head_key_elements(), call.dtype());
-    void* head_values =
-        advance(segment.cache, layout.key_elements() + kv_head * layout.head_value_elements(), call.dtype());
-    append_rows(call, segment, kv_head, layout, head_keys, head_values);
-    const PackedHead packed{head_keys, head_values, layout.key_panel_elements(), layout.value_panel_elements()};
-    HeadQueries(call, kv_head, packed, scratch).run(segment.row, segment.rows, segment.position);
+    const i64 begin = unit % parts * together, end = std::min(shape.kv_heads, begin + together);
+    const auto at = [&](i64 element) { return advance(segment.cache, element, call.dtype()); };
+    for (i64 h = begin; h < end; ++h) append_rows(call, segment, h, layout, at(layout.keys_at(h)), at(layout.values_at(h)));
+    for (i64 h = begin; h < end; ++h) {
+      const PackedHead packed{at(layout.keys_at(h)), at(layout.values_at(h)), layout.key_panel_elements(),
+                              layout.value_panel_elements()};
+      HeadQueries(call, h, packed, scratch).run(segment.row, segment.rows, segment.position);
+    }
   });
 }
 

@@ -4,6 +4,7 @@
 // Arithmetic and bits are attention_forward's. Not for training.
 #pragma once
 
+#include <algorithm>
 #include <span>
 
 #include "kernels/attention.h"
@@ -11,19 +12,29 @@
 
 namespace moebius::kernels {
 
-// One layer of one sequence: keys, then values, both in panels. A key panel is 32 positions, [pair of columns][32][2];
-// a value panel is 32 columns, [pair of positions][32][2] over all positions. Head after head.
+// One layer of one sequence: keys, then values, both in panels. A key panel is 32 positions of a head, [pair of
+// columns][32][2]; a value panel is 32 columns, [pair of positions][32][2] over all positions. Heads of 8 or 16 columns
+// lie side by side in a value panel: a pass reads the whole cache, so its bytes are what a generated token costs.
 struct CacheLayout {
-  i64 kv_heads = 0, head_dim = 0;
+  i64 kv_heads = 0, head_dim = 0;  // head_dim is even
   i64 positions_max = 0;
 
   i64 positions_padded() const { return round_to_block(positions_max); }
-  i64 key_panel_elements() const { return kBlock * head_dim; }  // head_dim is even
+  i64 key_panel_elements() const { return kBlock * head_dim; }
   i64 value_panel_elements() const { return kBlock * positions_padded(); }
-  i64 head_key_elements() const { return positions_padded() * head_dim; }
-  i64 head_value_elements() const { return positions_padded() * round_to_block(head_dim); }
-  i64 key_elements() const { return kv_heads * head_key_elements(); }
-  i64 elements() const { return kv_heads * (head_key_elements() + head_value_elements()); }
+  // Columns of a head among the value panels' columns, and heads of one value panel.
+  i64 value_columns() const { return kBlock % head_dim == 0 ? head_dim : round_to_block(head_dim); }
+  i64 heads_together() const { return std::max<i64>(1, kBlock / value_columns()); }
+
+  i64 keys_at(i64 kv_head) const { return kv_head * positions_padded() * head_dim; }
+  i64 values_at(i64 kv_head) const {
+    const i64 column = kv_head * value_columns();
+    return keys_at(kv_heads) + column / kBlock * value_panel_elements() + column % kBlock * 2;
+  }
+  // With room behind the last panel, because products load 32 columns from wherever a head begins.
+  i64 elements() const {
+    return keys_at(kv_heads) + round_to_block(kv_heads * value_columns()) * positions_padded() + 2 * kBlock;
+  }
 };
 
 struct CachedSegment {
