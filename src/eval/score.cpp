@@ -3,12 +3,16 @@
 // goes through several passes, each with the common beginning; a row's result does not depend on its pass.
 #include "eval/score.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
 #include "eval/text_rules.h"
 
 namespace moebius::eval {
@@ -191,7 +195,11 @@ class Passes {
     for (const Wanted& w : wanted_) targets_.push_back({static_cast<i32>(w.row), w.branch->row_targets[w.index].second});
     logprob_.resize(wanted_.size());
     argmax_.resize(wanted_.size());
+    const i64 start = clock_ns();
     engine_.score({tokens_, segments_}, targets_, logprob_, argmax_);
+    pass_ns_ += clock_ns() - start;
+    rows_ += static_cast<i64>(tokens_.size());
+    ++passes_;
     for (std::size_t i = 0; i < wanted_.size(); ++i) {
       wanted_[i].branch->logprob[wanted_[i].index] = logprob_[i];
       wanted_[i].branch->greedy[wanted_[i].index] = argmax_[i] == targets_[i].token;
@@ -199,6 +207,13 @@ class Passes {
     tokens_.clear();
     segments_.clear();
     wanted_.clear();
+  }
+
+  void report(std::size_t requests) const {
+    const double seconds = std::max(1e-9, static_cast<double>(pass_ns_) * 1e-9);
+    log_debug(fmt::format("scored {} requests: {} rows in {} passes, {:.0f} % full, {:.0f} rows/s", requests, rows_, passes_,
+                          100.0 * static_cast<double>(rows_) / static_cast<double>(std::max<i64>(1, passes_) * rows_max_),
+                          static_cast<double>(rows_) / seconds));
   }
 
  private:
@@ -235,6 +250,7 @@ class Passes {
   std::vector<model::Segment> segments_;
   std::vector<Wanted> wanted_;
   std::vector<kernels::HeadTarget> targets_;
+  i64 passes_ = 0, rows_ = 0, pass_ns_ = 0;
 };
 
 }  // namespace
@@ -260,6 +276,7 @@ std::vector<Loglik> score_requests(const infer::Engine& engine, const std::vecto
     if (on_done) on_done(++done * static_cast<i64>(requests.size()) / static_cast<i64>(trees.size()));
   }
   passes.flush();
+  passes.report(requests.size());
   std::vector<Loglik> results(requests.size());
   for (std::size_t r = 0; r < requests.size(); ++r) {
     const Input& input = inputs[r];

@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
 #include "infer/kv_cache.h"
 #include "kernels/head.h"
 
@@ -35,10 +37,13 @@ class Generation {
   }
 
   std::vector<Generated> run() {
+    const i64 start = clock_ns();
     while (finished_ < static_cast<i64>(prompts_.size())) {
       interrupt_check("generation was interrupted; what was finished before is in the records");
       step();
     }
+    log_debug(fmt::format("generated {} texts: {} rows in {} passes of up to {} sequences, {:.0f} rows/s", prompts_.size(), rows_,
+                          passes_, cache_.slots(), static_cast<double>(rows_) / (static_cast<double>(clock_ns() - start) * 1e-9)));
     return std::move(results_);
   }
 
@@ -109,6 +114,8 @@ class Generation {
     const i64 outputs = static_cast<i64>(wanted_.size());
     const Matrix logits_RV = matrix_of(logits_.f32(), outputs, engine_.vocab);
     engine_.logits({tokens_, segments_}, wanted_, logits_RV);
+    ++passes_;
+    rows_ += static_cast<i64>(tokens_.size());
     kernels::log_sum_exp_rows(logits_RV, lse_.data(), likeliest_.data());
     take_tokens();
   }
@@ -200,6 +207,7 @@ class Generation {
   Buffer logits_;
   std::vector<Live> live_;
   i64 next_ = 0, finished_ = 0;
+  i64 passes_ = 0, rows_ = 0;
   std::vector<float> lse_;
   std::vector<i32> tokens_, wanted_, likeliest_;
   std::vector<model::Segment> segments_;

@@ -89,6 +89,7 @@ struct Network::Impl {
   i64 T = 0;
   const NetworkInput* input = nullptr;
   bool recording = false;
+  bool describing = false;  // the result's routing is wanted
   float auxiliary_scale = 0;
 
   // Views of the plan with this pass's rows.
@@ -101,7 +102,7 @@ struct Network::Impl {
   float epsilon() const { return static_cast<float>(config.norm_epsilon); }
 
   void reserve(i64 tokens_max);
-  void begin(const NetworkInput& in, bool record_ops);
+  void begin(const NetworkInput& in, bool record_ops, bool describe);
   void check_input(const NetworkInput& in) const;
   void forward();
   void attention_block(i64 layer);
@@ -156,8 +157,9 @@ void Network::Impl::check_input(const NetworkInput& in) const {
   }
 }
 
-void Network::Impl::begin(const NetworkInput& in, bool record_ops) {
+void Network::Impl::begin(const NetworkInput& in, bool record_ops, bool describe) {
   recording = record_ops;
+  describing = describe;
   check_input(in);
   T = static_cast<i64>(in.token_T.size());
   reserve(T);
@@ -258,7 +260,7 @@ RouteOp Network::Impl::route_op(i64 l) {
   op.losses.z_coefficient = auxiliary_scale * share * static_cast<float>(losses.z_coefficient);
   op.losses.count_tokens = T;
   op.replay_TK = replay == nullptr ? nullptr : &replay->at(static_cast<std::size_t>(moe));
-  op.result = &result.layers[static_cast<std::size_t>(moe)];
+  op.result = describing ? &result.layers[static_cast<std::size_t>(moe)] : nullptr;
   op.dgate_TK = plan.dgate_TK;
   op.dlogits_TE = plan.dlogits_TE;
   op.dw_ED = gradient(p.router);
@@ -374,7 +376,7 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   CHECK(n.training, "a network for inference has no gradients");
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.auxiliary_scale = auxiliary_scale;
-  n.begin(input, true);
+  n.begin(input, true, true);
   float* loss = loss_T.empty() ? n.plan.loss_T : loss_T.data();
   clear_rows(n.f32(n.plan.dx_TD, n.config.d_model));
   n.forward();
@@ -389,7 +391,7 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
 const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T) {
   Impl& n = *impl_;
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
-  n.begin(input, false);
+  n.begin(input, false, true);
   n.forward();
   n.targets_of_T.clear();
   for (i64 t = 0; t < n.T; ++t) {
@@ -408,7 +410,7 @@ void Network::score_targets(const NetworkInput& input, std::span<const kernels::
                             std::span<i32> argmax) {
   Impl& n = *impl_;
   CHECK(logprob.size() == targets.size() && (argmax.empty() || argmax.size() == targets.size()), "one result for each target");
-  n.begin(input, false);
+  n.begin(input, false, false);
   n.forward();
   n.score(targets, logprob.data(), argmax.empty() ? nullptr : argmax.data());
   kernels::workspace_level();
@@ -417,7 +419,7 @@ void Network::score_targets(const NetworkInput& input, std::span<const kernels::
 void Network::logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
   Impl& n = *impl_;
   const i64 count = static_cast<i64>(rows.size());
-  n.begin(input, false);
+  n.begin(input, false, false);
   CHECK(count <= n.T && logits_RV.rows == count && logits_RV.cols == n.config.vocab && logits_RV.dtype == DType::f32,
         "one row of logits for each chosen row");
   n.forward();

@@ -63,7 +63,7 @@ void RouteOp::forward() {
   kernels::route_forward(x_TD, w_ED, shape, bias_E, logits_TE, prob_TE, routing);
   if (replay_TK != nullptr) replay();
   kernels::dispatch_tokens(routing);
-  describe();
+  if (result != nullptr) describe();
 }
 
 // Takes the recorded choice; where it is the router's own, the router's own gates stay, to the bit.
