@@ -101,6 +101,47 @@ TEST_P(Equality, CachedIsWhole) {
   }
 }
 
+// Continuations behind a shared beginning score as the whole documents do, several targets of a row among them.
+TEST_P(Equality, SharedBeginningIsWhole) {
+  const ModelConfig& config = GetParam().config;
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    const auto network = make_network(config, compute, false);
+    const TestBatch whole = make_batch(config.vocab, {9 + 4, 9 + 1, 9 + 6, 20});
+    TestBatch apart = whole, shared;
+    for (std::size_t s = 1; s < 3; ++s) std::copy_n(apart.token_T.begin(), 9, apart.token_T.begin() + apart.segments[s].row);
+    shared.token_T.assign(apart.token_T.begin(), apart.token_T.begin() + 9);
+    shared.segments = {{.row = 0, .rows = 9}};
+    std::vector<kernels::HeadTarget> targets_apart, targets_shared;
+    for (const Segment& segment : apart.segments) {
+      const bool continues = segment.rows < 20;
+      const i64 begin = continues ? 9 : 0, row = static_cast<i64>(shared.token_T.size());
+      shared.segments.push_back({.row = row, .rows = segment.rows - begin, .position = begin, .beginning_rows = begin});
+      for (i64 r = begin; r < segment.rows; ++r) {
+        shared.token_T.push_back(apart.token_T[static_cast<std::size_t>(segment.row + r)]);
+        for (const i32 token : {3, 30}) {
+          targets_apart.push_back({static_cast<i32>(segment.row + r), token});
+          targets_shared.push_back({static_cast<i32>(row + r - begin), token});
+        }
+      }
+    }
+    std::vector<float> expected(targets_apart.size()), got(targets_apart.size());
+    std::vector<i32> likeliest_expected(expected.size()), likeliest(expected.size());
+    network->score_targets(apart.input(), targets_apart, expected, likeliest_expected);
+    network->score_targets(shared.input(), targets_shared, got, likeliest);
+    EXPECT_TRUE(same_bits(got, expected)) << dtype_name(compute);
+    EXPECT_EQ(likeliest, likeliest_expected);
+    // And the scores are those of score_pass.
+    const std::vector<float> all = scores(*network, whole);
+    std::vector<kernels::HeadTarget> targets;
+    for (std::size_t t = 0; t < whole.target_T.size(); ++t) {
+      if (whole.target_T[t] >= 0) targets.push_back({static_cast<i32>(t), whole.target_T[t]});
+    }
+    std::vector<float> listed(targets.size());
+    network->score_targets(whole.input(), targets, listed, {});
+    for (std::size_t i = 0; i < targets.size(); ++i) EXPECT_EQ(listed[i], all[static_cast<std::size_t>(targets[i].row)]);
+  }
+}
+
 TEST_P(Equality, OneThreadIsMany) {
   const ModelConfig& config = GetParam().config;
   const TestBatch batch = make_batch(config.vocab, {40, 70, 3, 50});
