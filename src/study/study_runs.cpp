@@ -67,6 +67,7 @@ eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, c
   for (const StudyShard& shard : files.shards) {
     if (!shard.held_out.empty()) options.loss_sources.push_back(shard.name + "=" + shard.held_out);
   }
+  options.loss_window = spec.data.sequence;  // what the models were trained on; their positions may be many more
   options.limit = spec.evaluate.items_max;
   options.rows_max = spec.evaluate.batch_tokens;
   options.sequences_max = kSequencesGenerated;
