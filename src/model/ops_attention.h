@@ -9,6 +9,7 @@
 #include "kernels/attention.h"
 #include "kernels/attention_cache.h"
 #include "kernels/packed.h"
+#include "kernels/profile.h"
 #include "model/network.h"
 #include "tensor/view.h"
 
@@ -25,6 +26,7 @@ struct NormOp {
   Matrix dx_TD;
   float* dgain_D;
 
+  kernels::Part part() const { return kernels::Part::norm; }
   void forward() const;
   void backward() const;
 };
@@ -46,6 +48,7 @@ struct QueryKeyValueOp {
   Matrix dx_TD;
   float *dw, *dbias, *dquery_gain, *dkey_gain;
 
+  kernels::Part part() const { return kernels::Part::query_key_value; }
   void forward() const;
   void backward() const;
 
@@ -76,6 +79,7 @@ struct AttentionOp {
   float* lse_TH;
   Matrix dout_TH, dqkv_TC;
 
+  kernels::Part part() const { return kernels::Part::attention; }
   void forward() const;
   void backward() const;
 
@@ -93,6 +97,7 @@ struct OutputOp {
   Matrix dmixed_TH;
   float* dw;
 
+  kernels::Part part() const { return kernels::Part::output; }
   void forward() const;
   void backward() const;
 };
