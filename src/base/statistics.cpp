@@ -1,5 +1,5 @@
 // Means, fits and the bootstrap.
-#include "report/statistics.h"
+#include "base/statistics.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 
-namespace moebius::report {
+namespace moebius {
 
 namespace {
 
@@ -216,4 +216,4 @@ Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic,
   return interval;
 }
 
-}  // namespace moebius::report
+}  // namespace moebius

@@ -4,11 +4,15 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <vector>
 
-#include "report/records_load.h"
+#include "base/types.h"
 
-namespace moebius::report {
+namespace moebius {
+
+// A number that was not measured.
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // One run as a test sees it. Standard errors (over items) that are unknown are NaN and count as 0.
 struct Value {
@@ -70,4 +74,4 @@ using Statistic = std::function<double(const std::vector<double>& x, const std::
 constexpr i64 kReplicates = 2000;
 Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage = 0.95);
 
-}  // namespace moebius::report
+}  // namespace moebius
