@@ -234,12 +234,23 @@ RiseFall RiseFallTest::test(const SeedMeans& means, double sign) const {
 RiseFall rise_fall(const std::vector<Group>& groups, double sign, u64 number, double deviation_given) {
   SeedMeans means = seed_means(groups);
   if (means.df == 0) means.deviation = deviation_given;
+  return RiseFallTests(number)(means, sign);
+}
+
+RiseFall RiseFallTests::operator()(const SeedMeans& means, double sign) {
   if (means.x.size() < kPointsMin || !means.noise_known()) {
     RiseFall nothing;
     nothing.points = static_cast<i64>(means.x.size());
     return nothing;
   }
-  return RiseFallTest(means.count, means.df, number).test(means, sign);
+  auto at = std::find_if(designs_.begin(), designs_.end(), [&](const Design& design) {
+    return design.count == means.count && design.df == means.df;
+  });
+  if (at == designs_.end()) {
+    designs_.push_back({means.count, means.df, RiseFallTest(means.count, means.df, number_)});
+    at = designs_.end() - 1;
+  }
+  return at->test.test(means, sign);
 }
 
 }  // namespace moebius

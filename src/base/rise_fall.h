@@ -1,6 +1,6 @@
 // Does y rise and then fall as x grows? A test whose false alarms stay under its level for every curve that does not,
 // however bent: flat, monotone, saturating, U-shaped. In: seeds of configurations along x. Out: a p-value, and where the
-// turning point can be. No curve is assumed, so nothing is said about the peak's form. Numbers: docs/fit.md.
+// turning point can be. No curve is assumed, so nothing is said about the peak's form. Numbers: docs/task-laws.md.
 #pragma once
 
 #include <vector>
@@ -79,5 +79,21 @@ class RiseFallTest {
 // Both steps for one set of data. Fewer than four points, or no known noise: not determined. A noise that is given
 // (of a pilot) replaces the pooled one when there are no seeds.
 RiseFall rise_fall(const std::vector<Group>& groups, double sign, u64 number, double deviation_given = kUnknown);
+
+// The same for many sets of data: the law of each design is drawn once.
+class RiseFallTests {
+ public:
+  explicit RiseFallTests(u64 number) : number_(number) {}
+  RiseFall operator()(const SeedMeans& means, double sign);
+
+ private:
+  struct Design {
+    std::vector<double> count;
+    i64 df;
+    RiseFallTest test;
+  };
+  u64 number_;
+  std::vector<Design> designs_;
+};
 
 }  // namespace moebius
