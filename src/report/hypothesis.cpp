@@ -265,8 +265,7 @@ void test_peak(const Sample& sample, HypothesisResult& result, u64 number) {
                                   h.direction, turn.shape == TurnShape::low_end ? "low" : "high");
       return;
     case TurnShape::several:
-      result.verdict = Verdict::refuted;
-      result.reason = "it turns more than once beyond noise";
+      result.reason = "it turns more than once beyond noise: do its runs differ in more than x?";
       return;
     case TurnShape::not_determined:
       result.reason = std::isnan(turn.p) ? "the seeds show no noise to test against"
