@@ -1,6 +1,7 @@
 // The laws as tables of terms, with the objective that each paper fitted, and the variables of the fit.
 #include "fit/objective.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -127,7 +128,7 @@ std::vector<double> coefficients_from_theta(Law law, const std::vector<double>& 
   }
   if (form.start_at >= 0) {
     const std::size_t at = static_cast<std::size_t>(form.start_at);
-    coefficients[at + 1] = coefficients[at] * (1 + std::exp(theta[at + 1]));
+    coefficients[at + 1] = coefficients[at] * (1 + std::exp(std::clamp(theta[at + 1], -kSaturatingMax, kSaturatingMax)));
   }
   return coefficients;
 }

@@ -13,7 +13,6 @@ namespace {
 
 constexpr i64 kBlock = 512;  // runs; a block's scratch stays in the first cache
 constexpr double kExponentMax = 700;
-constexpr double kSaturatingMax = 60;
 
 // exp in place, within 2 units of the last place for |x| <= kExponentMax (clamped there). Written out because the
 // library's function keeps the loop from being vectorised: x = k ln 2 + r, the series of exp(r), then 2^k by bits.

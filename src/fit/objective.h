@@ -33,6 +33,9 @@ struct Form {
   double weight_decay;                        // of theta, in the form of torch: weight_decay * sum theta^2
   i64 count() const { return static_cast<i64>(is_log.size()); }
 };
+// |ln Es| and |ln(Em/Es - 1)| count up to here; a limit beyond e^60 starts is none.
+inline constexpr double kSaturatingMax = 60;
+
 // Objectives with their sources: docs/fit.md.
 const Form& form_of(Law law);
 

@@ -143,11 +143,13 @@ void notes_add(const Objective& objective, LawFit& fit) {
   }
   for (std::size_t i = 1; i < fit.optima.size(); ++i) {
     if (fit.optima[i].cost > cost * (1 + 1e-3)) continue;
-    double apart = 0;
-    for (std::size_t j = 0; j < fit.coefficients.size(); ++j) {
-      apart = std::fmax(apart, std::fabs(fit.optima[i].theta[j] - fit.optima.front().theta[j]));
+    const std::vector<double> other = coefficients_from_theta(fit.law, fit.optima[i].theta);
+    bool apart = false;
+    for (std::size_t j = 0; j < other.size(); ++j) {
+      const Coefficient& c = fit.coefficients[j];
+      apart = apart || (c.determined && std::fabs(other[j] / c.value - 1) > 0.1);
     }
-    if (apart < 0.1) continue;
+    if (!apart) continue;
     fit.notes.push_back(fmt::format("another optimum with other coefficients is worse by only {:.2g} %", 100 * (fit.optima[i].cost / cost - 1)));
     break;
   }
