@@ -19,11 +19,11 @@ namespace {
 
 const StageHelp kHelp = {
     .name = "study",
-    .summary = "a whole experiment from one TOML file: plan, data, train, evaluate, report",
+    .summary = "a whole experiment from one TOML file: plan, data, train, evaluate, fit, report",
     .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run [--pilot FOLDER] [--noise X]]",
     .reads = "studies/NAME.toml or FILE.toml, the corpora it names",
-    .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, report.html, figures/",
-    .json_keys = "report, runs_done, runs_skipped, seconds, train_seconds, roof_share; with --dry-run: runs (name, "
+    .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
+    .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, roof_share; with --dry-run: runs (name, "
                  "parameters_total, parameters_active, flops_per_token_megatron, flops_per_token_6n, tpp, seconds_estimated, "
                  "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
     .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run --noise 0.03"};

@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "base/units.h"
 #include "eval/evaluate.h"
+#include "fit/study_fit.h"
 #include "report/run_report.h"
 #include "train/train_run.h"
 #include "train/trainer.h"
@@ -157,6 +158,14 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
   file_write_atomic(path, study.dump(2) + "\n");
 }
 
+// What the finished runs can tell, for the report and for plan.
+void write_fit(const std::string& folder, const std::string& path) {
+  log_info("fitting the laws that these runs can be asked for");
+  const i64 start = clock_ns();
+  file_write_atomic(path, fit::study_fit(folder, {}).dump(1) + "\n");
+  log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - start) * 1e-9)));
+}
+
 }  // namespace
 
 std::map<std::string, double> time_configurations(StudyPlan& plan) {
@@ -174,6 +183,7 @@ std::map<std::string, double> time_configurations(StudyPlan& plan) {
 
 Json StudyResult::to_json() const {
   return Json::object({{"report", report},
+                       {"fit", fit},
                        {"runs_done", runs_done},
                        {"runs_skipped", runs_skipped},
                        {"seconds", seconds},
@@ -217,6 +227,8 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
     if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", trained.seconds}}));
   }
   result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
+  result.fit = path_join(folder, "fit.json");
+  if (result.runs_done > 0 || !file_exists(result.fit)) write_fit(folder, result.fit);
   result.report = path_join(folder, "report.html");
   report::report_write(folder, {});
   result.seconds = static_cast<double>(clock_ns() - start) * 1e-9;
