@@ -65,11 +65,11 @@ TEST(Fit, PlantedCoefficientsComeBackWithinTheirIntervals) {
 }
 
 TEST(Fit, SameForAnyNumberOfThreads) {
-  const Runs runs = synthetic_runs(published_fit("ludziejewski-2025"), 700, 0.01, 3);
+  const Runs runs = synthetic_runs(published_fit("ludziejewski-2025"), 300, 0.01, 3);
   std::string first;
   for (const int threads : {1, 2, 3}) {
     parallel_set_threads(threads);
-    const LawFit fit = fit_law(runs, Law::joint, {.bootstrap = 20, .holdout = "folds", .starts = 12});
+    const LawFit fit = fit_law(runs, Law::joint, {.bootstrap = 18, .holdout = "folds", .starts = 8});
     const std::string text = fit_to_json(fit).dump();
     if (first.empty()) first = text;
     EXPECT_EQ(text, first) << threads << " threads";

@@ -165,7 +165,8 @@ TEST_F(StudyFolder, FinishedMainRunsAreRead) {
   EXPECT_EQ(p.top_k, 2);
   EXPECT_EQ(p.granularity, 2);  // 4 d / expert width
   EXPECT_EQ(runs_for_law(runs, Law::fine_grained)[0].granularity, 2);
-  EXPECT_EQ(runs_for_law(runs, Law::leverage)[0].granularity, 1);  // 2 d / expert width
+  EXPECT_EQ(runs.granularity_ling[0], 1);  // 2 d / expert width
+  EXPECT_TRUE(has(fault([&] { runs_for_law(runs, Law::leverage); }), "C_dense/C_moe"));
   EXPECT_EQ(p.loss, 3.5);
   Runs held_out;
   runs_add(held_out, folder_, column_map({"loss=heldout.all"}));
