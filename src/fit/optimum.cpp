@@ -97,6 +97,10 @@ std::optional<double> solve_rising_log(const std::function<double(double)>& f, d
   return std::exp(0.5 * (left + right));
 }
 
+std::optional<double> tokens_for_loss(const std::function<double(double)>& loss_of, double loss) {
+  return solve_rising_log([&](double tokens) { return -loss_of(tokens); }, -loss, kTokensLow, kTokensHigh);
+}
+
 Optimum optimum_at_compute(const Frontier& frontier, double compute) {
   const auto tokens = [&](double size) { return compute / frontier.flops_per_token(size); };
   const Minimum least = minimise_log([&](double size) { return frontier.loss(size, tokens(size)); }, frontier.size_low,
@@ -111,9 +115,8 @@ Optimum optimum_at_compute(const Frontier& frontier, double compute) {
 }
 
 std::optional<Optimum> optimum_with_inference(const Frontier& frontier, double loss, double inference_tokens) {
-  // The tokens with which a size reaches the loss: -loss rises with tokens.
   const auto tokens_of = [&](double size) {
-    return solve_rising_log([&](double tokens) { return -frontier.loss(size, tokens); }, -loss, kTokensLow, kTokensHigh);
+    return tokens_for_loss([&](double tokens) { return frontier.loss(size, tokens); }, loss);
   };
   const auto flops = [&](double size) {
     const auto tokens = tokens_of(size);

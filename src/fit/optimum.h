@@ -52,6 +52,9 @@ struct Optimum {
   double flops_training = 0, flops_inference = 0;
   bool edge = false;  // the range of sizes, not the law, sets the size
 };
+// The tokens with which a model reaches `loss`; nothing when it does not. `loss_of` falls with tokens.
+std::optional<double> tokens_for_loss(const std::function<double(double tokens)>& loss_of, double loss);
+
 // The least loss for so many training FLOPs.
 Optimum optimum_at_compute(const Frontier& frontier, double compute);
 // Sardana et al. 2024 (2401.00448), equation 3: the fewest FLOPs of training and inference together,

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/stage.h"
+#include "plan/budget_run.h"
 #include "plan/plan.h"
 
 namespace moebius::plan {
@@ -33,9 +34,11 @@ const StageHelp& help() {
 }
 
 // Parses the words over a configuration; the preset's name may stand in the words, in --preset or in the file.
-StageCommon parse(const std::vector<std::string>& words, PlanOptions& options, model::ModelConfig& config) {
+StageCommon parse(const std::vector<std::string>& words, PlanOptions& options, BudgetOptions& budget,
+                  model::ModelConfig& config) {
   OptionList list;
   options.describe(list);
+  budget.describe(list);
   config.describe(list);
   std::vector<std::string> positional;
   const StageCommon common = stage_parse(help(), list, words, &positional, 1);
@@ -43,20 +46,45 @@ StageCommon parse(const std::vector<std::string>& words, PlanOptions& options, m
   return common;
 }
 
+// The options of a budget ask for a plan; so does --tokens alone, without a model.
+bool asks_for_budget(const std::vector<std::string>& words, PlanOptions options, BudgetOptions budget) {
+  if (!budget.asked() && options.tokens <= 0) return false;
+  if (options.preset.empty()) {
+    if (budget.asked()) return true;
+    model::ModelConfig config = budget_base();
+    parse(words, options, budget, config);
+    return shape_option_given(config).empty();
+  }
+  if (!budget.asked()) return false;
+  throw Error({.where = "moebius plan",
+               .what = fmt::format("'{}' is a model, and --compute, --memory, --inference-tokens, --skill and --fit ask for one",
+                                   options.preset),
+               .fix = "give either a model or a budget"});
+}
+
 }  // namespace
 
 int run_plan(const std::vector<std::string>& words) {
   PlanOptions options;
+  BudgetOptions budget;
   model::ModelConfig config;
-  StageCommon common = parse(words, options, config);
+  StageCommon common = parse(words, options, budget, config);
   if (options.list) {
     const std::vector<std::string> names = model::preset_names();
     stage_print(common, Json::object({{"presets", names}}), fmt::format("{}\n", fmt::join(names, "\n")));
     return 0;
   }
+  if (asks_for_budget(words, options, budget)) {
+    config = budget_base();
+    common = parse(words, options, budget, config);
+    refuse_shape_options(config);
+    const BudgetResult result = run_budget(budget, options, config);
+    stage_print(common, result.json, result.text);
+    return 0;
+  }
   if (!options.preset.empty()) {
     config = model::preset_config(options.preset);
-    common = parse(words, options, config);  // the preset is the default, flags and file change it
+    common = parse(words, options, budget, config);  // the preset is the default, flags and file change it
   }
   config.resolve();
   const Plan plan = make_plan(config, options);

@@ -1,0 +1,193 @@
+// Tables and JSON of plans.
+#include "plan/plan_tables.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/units.h"
+
+namespace moebius::plan {
+
+namespace {
+
+using fit::Law;
+
+std::string spread_text(const Interval& interval) {
+  if (!interval.known) return "unknown";
+  return fmt::format("{} to {}", format_count(interval.low), format_count(interval.high));
+}
+
+std::string short_number(double value) { return value < 1000 ? fmt::format("{:.2g}", value) : format_count(value); }
+
+std::string value_text(const Form& form, double value) {
+  return form.law == Law::leverage ? fmt::format("EL {:.2f}", value) : fmt::format("{:.4f}", value);
+}
+
+std::string granularity_text(const Form& form) {
+  return form.law == Law::fine_grained || form.law == Law::leverage ? fmt::format("{:.3g}", form.granularity) : "-";
+}
+
+std::string expert_text(const Form& form) {
+  return form.shared > 0 ? fmt::format("{}+{}", form.experts, form.shared) : fmt::format("{}", form.experts);
+}
+
+std::string disagreement_text(const std::vector<LawPlan>& plans) {
+  const Disagreement spread = disagreement(plans);
+  const auto part = [](const char* what, const Interval& i) {
+    return fmt::format("{} {} to {} (x{:.2g})", what, short_number(i.low), short_number(i.high), i.high / i.low);
+  };
+  return fmt::format("the laws disagree: {}, {}, {}\n", part("active parameters", spread.parameters_active),
+                     part("tokens", spread.tokens), part("TPP", spread.tpp));
+}
+
+}  // namespace
+
+std::string budget_text(const Budget& budget) {
+  std::string text = "budget:";
+  if (budget.compute > 0) text += fmt::format(" {:.4g} training FLOPs", budget.compute);
+  if (budget.tokens > 0) text += fmt::format("{} {:.4g} training tokens", budget.compute > 0 ? "," : "", budget.tokens);
+  if (budget.memory > 0) text += fmt::format(", {} to hold weights and {} positions of cache", format_bytes(budget.memory), kCachePositions);
+  if (budget.inference_tokens > 0) text += fmt::format(", {:.4g} tokens of inference", budget.inference_tokens);
+  text += fmt::format("\nshapes: vocabulary {}, layers = d / {:g}, heads of 64 (of 128 from d 1024 on), attention over {} tokens\n",
+                      budget.geometry.base.vocab, budget.geometry.width_per_layer, budget.geometry.sequence);
+  return text;
+}
+
+std::string laws_text(const std::vector<LawPlan>& plans) {
+  std::string text = fmt::format("\n{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8}{:>9}  {:<22}{}\n", "law (optimum)", "E", "k", "G",
+                                 "active", "total", "tokens", "TPP", "loss", "active, 95 %", "tokens, 95 %");
+  std::string notes;
+  for (const LawPlan& plan : plans) {
+    const std::string name(fit::law_name(plan.fit.law));
+    if (!plan.optimum) {
+      text += fmt::format("{:<13}  -  {}\n", name, plan.reason);
+      continue;
+    }
+    const Choice& c = *plan.optimum;
+    text += fmt::format("{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8.3g}{:>9}  {:<22}{}{}\n", name, expert_text(c.form), c.form.top_k,
+                        granularity_text(c.form), format_count(c.numbers.active), format_count(c.numbers.total),
+                        format_count(c.tokens), c.tokens / c.numbers.total, value_text(c.form, c.value),
+                        spread_text(plan.parameters_active), spread_text(plan.tokens),
+                        c.memory_binds ? " (memory binds)" : "");
+    if (!plan.fit.interval_source.empty()) notes += fmt::format("  {}: intervals from {}\n", name, plan.fit.interval_source);
+  }
+  text += disagreement_text(plans);
+  std::vector<std::string> sparsest;
+  for (const LawPlan& plan : plans) {
+    if (plan.optimum && plan.sparsest) sparsest.emplace_back(fit::law_name(plan.fit.law));
+  }
+  if (!sparsest.empty()) {
+    text += fmt::format("no best sparsity within the runs of: {} (the sparsest form wins; memory or the end of the runs bounds it)\n",
+                        fmt::join(sparsest, ", "));
+  }
+  text += "losses of different laws are of different data and tokenizers: compare within a law only; EL = C_dense / C_moe\n";
+  return text + notes;
+}
+
+std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans, i64 each) {
+  std::string text = fmt::format("\n{:<13}{:>6}{:>4}{:>7}{:>4}{:>6}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n", "built shapes", "d", "L", "E",
+                                 "k", "F", "G", "active", "total", "tokens", "TPP", "loss", "memory");
+  for (const LawPlan& plan : plans) {
+    for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < each; ++i) {
+      const Choice& c = plan.shapes[i];
+      const bool moe = c.form.experts > 1;
+      text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>6}{:>5}{:>16}{:>18}{:>9}{:>8.3g}{:>9}{:>11}\n", fit::law_name(plan.fit.law),
+                          c.config.d_model, c.config.layers, expert_text(c.form), c.form.top_k,
+                          moe ? c.config.experts.width : c.config.experts.dense_width, granularity_text(c.form),
+                          format_exact(std::llround(c.numbers.active)), format_exact(std::llround(c.numbers.total)),
+                          format_count(c.tokens), c.tokens / c.numbers.total, value_text(c.form, c.value),
+                          format_bytes(memory_bytes(c.numbers)));
+    }
+  }
+  text += fmt::format("E+s: s shared experts; memory: weights and {} positions of cache in bf16", kCachePositions);
+  text += "; training holds 18 bytes a parameter beside activations\n";
+  for (const LawPlan& plan : plans) {
+    if (plan.shapes.empty()) continue;
+    text += fmt::format("  {}: {}; FLOPs a token {}\n", fit::law_name(plan.fit.law), form_text(plan.fit.law),
+                        law_flops_formula(plan.fit.law));
+  }
+  if (budget.memory > 0) {
+    for (const LawPlan& plan : plans) {
+      if (plan.shapes.empty()) continue;
+      const Choice& c = plan.shapes.front();
+      const double training = 18 * c.numbers.total;
+      text += fmt::format("  {}: training its first shape holds {}{}\n", fit::law_name(plan.fit.law), format_bytes(training),
+                          training > budget.memory ? ": more than --memory, so the optimiser's state must be spread over devices"
+                                                   : " beside activations: within --memory");
+    }
+  }
+  return text;
+}
+
+Json interval_json(const Interval& interval) {
+  return interval.known ? Json(Json::Array{Json(interval.low), Json(interval.high)}) : Json();
+}
+
+Json choice_json(const Budget& budget, const Choice& choice) {
+  const Form& form = choice.form;
+  const bool built = choice.config.attention.head_dim > 0;
+  Json json = Json::object({{"d_model", choice.numbers.d_model},
+                            {"layers", choice.numbers.layers},
+                            {"experts", form.experts},
+                            {"shared_experts", form.shared},
+                            {"top_k", form.top_k},
+                            {"granularity", form.law == Law::fine_grained || form.law == Law::leverage ? Json(form.granularity) : Json()},
+                            {"parameters_total", choice.numbers.total},
+                            {"parameters_active", choice.numbers.active},
+                            {"tokens", choice.tokens},
+                            {"tpp", choice.tokens / choice.numbers.total},
+                            {form.law == Law::leverage ? "leverage" : "loss", choice.value},
+                            {"flops_training", choice.flops_training},
+                            {"flops_formula", law_flops_formula(form.law)},
+                            {"memory_bytes", memory_bytes(choice.numbers)},
+                            {"training_bytes", 18 * choice.numbers.total},
+                            {"memory_binds", choice.memory_binds}});
+  if (budget.inference_tokens > 0) json.set("flops_inference", choice.flops_inference);
+  if (built) {
+    json.set("d_model", choice.config.d_model);
+    json.set("layers", choice.config.layers);
+    json.set("parameters_total", std::llround(choice.numbers.total));
+    json.set("parameters_active", std::llround(choice.numbers.active));
+    json.set("config", choice.config.to_json());
+  }
+  return json;
+}
+
+Json budget_json(const Budget& budget) {
+  const auto given = [](double value) { return value > 0 ? Json(value) : Json(); };
+  return Json::object({{"compute", given(budget.compute)},
+                       {"tokens", given(budget.tokens)},
+                       {"memory_bytes", given(budget.memory)},
+                       {"inference_tokens", given(budget.inference_tokens)},
+                       {"vocab", budget.geometry.base.vocab},
+                       {"width_per_layer", budget.geometry.width_per_layer},
+                       {"sequence", budget.geometry.sequence}});
+}
+
+Json laws_json(const Budget& budget, const std::vector<LawPlan>& plans) {
+  Json laws = Json::array();
+  for (const LawPlan& plan : plans) {
+    Json shapes = Json::array();
+    for (const Choice& shape : plan.shapes) shapes.push_back(choice_json(budget, shape));
+    laws.push_back(Json::object({{"law", fit::law_name(plan.fit.law)},
+                                 {"fit", plan.fit.name},
+                                 {"source", plan.fit.source},
+                                 {"validity", plan.fit.validity},
+                                 {"form", form_text(plan.fit.law)},
+                                 {"reason", plan.reason.empty() ? Json() : Json(plan.reason)},
+                                 {"optimum", plan.optimum ? choice_json(budget, *plan.optimum) : Json()},
+                                 {"interval_source", plan.fit.interval_source.empty() ? Json() : Json(plan.fit.interval_source)},
+                                 {"sparsest", plan.sparsest},
+                                 {"parameters_active_95", interval_json(plan.parameters_active)},
+                                 {"parameters_total_95", interval_json(plan.parameters_total)},
+                                 {"tokens_95", interval_json(plan.tokens)},
+                                 {"value_95", interval_json(plan.value)},
+                                 {"experts_95", interval_json(plan.experts)},
+                                 {"shapes", shapes},
+                                 {"warnings", plan.warnings}}));
+  }
+  return laws;
+}
+
+}  // namespace moebius::plan
