@@ -135,9 +135,9 @@ std::optional<Optimum> optimum_with_inference(const Frontier& frontier, double l
   return optimum;
 }
 
-double fine_grained_flops_per_token(double d_model, double layers, double experts) {
+double fine_grained_flops_per_token(double active_core, double d_model, double layers, double experts) {
   constexpr double kPerParameter = 6, kPerRoute = 14;  // the paper's c_f and c_r
-  return (12 * d_model * d_model * kPerParameter + d_model * experts * kPerRoute) * layers;
+  return kPerParameter * active_core + kPerRoute * d_model * experts * layers;
 }
 
 LingAllocation ling_allocation(double compute, bool mixture_of_experts) {

@@ -62,9 +62,9 @@ Optimum optimum_at_compute(const Frontier& frontier, double compute);
 // Nothing when no size of the range reaches the loss.
 std::optional<Optimum> optimum_with_inference(const Frontier& frontier, double loss, double inference_tokens);
 
-// Krajewski et al. 2024 (2402.07871): FLOPs per token of a model of `layers` blocks of width d with `experts` = G E experts
-// of width 4 d / G, G of them used: (72 d^2 + 14 d experts) layers.
-double fine_grained_flops_per_token(double d_model, double layers, double experts);
+// Krajewski et al. 2024 (2402.07871): FLOPs per token of `layers` blocks of width d: 6 for each active parameter without
+// embedding and router (12 d^2 a block), and 14 d for each of the `experts` = G E for routing, dispatch and combination.
+double fine_grained_flops_per_token(double active_core, double d_model, double layers, double experts);
 
 // Ling team 2025 (2507.17702): FLOPs per token and tokens for C training FLOPs, both without the embedding.
 struct LingAllocation {

@@ -69,7 +69,9 @@ TEST(Optimum, JointTable1) {
 Frontier fine_grained(double granularity) {
   Frontier frontier;
   const double experts = 64 * granularity;
-  frontier.flops_per_token = [experts](double d) { return fine_grained_flops_per_token(d, d / 64, experts); };
+  frontier.flops_per_token = [experts](double d) {
+    return fine_grained_flops_per_token(12 * d * d * d / 64, d, d / 64, experts);
+  };
   frontier.loss = [granularity](double d, double tokens) {
     LawPoint point;
     point.parameters_total = d * d * (8 * 64 + 4) * d / 64;
@@ -106,7 +108,7 @@ TEST(Optimum, KrajewskiTable2) {
     EXPECT_FALSE(best.edge);
     // The table's own model costs what the table says.
     const double d = std::cbrt(row.active * 64 / 12);
-    EXPECT_NEAR(fine_grained_flops_per_token(d, d / 64, 64 * granularity) * row.tokens / row.flops, 1, 0.005);
+    EXPECT_NEAR(fine_grained_flops_per_token(row.active, d, d / 64, 64 * granularity) * row.tokens / row.flops, 1, 0.005);
   }
 }
 

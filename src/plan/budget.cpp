@@ -83,7 +83,10 @@ std::optional<Choice> solve_form(const Form& form, const LawFit& fit, const std:
   } else {
     const double wanted = task.mode == Task::Mode::split ? task.compute / task.tokens : task.flops_per_token;
     if (frontier.flops_per_token(kWidthLow) > wanted) return std::nullopt;
-    width = fit::solve_rising_log(frontier.flops_per_token, wanted, kWidthLow, *limit).value_or(*limit);
+    const auto solved = fit::solve_rising_log(frontier.flops_per_token, wanted, kWidthLow, *limit);
+    // The leverage is no loss: it does not say what a model too small for its compute loses.
+    if (!solved && task.mode == Task::Mode::per_token) return std::nullopt;
+    width = solved.value_or(*limit);
     if (task.mode == Task::Mode::per_token) tokens = task.compute / frontier.flops_per_token(width);
   }
   if (width < kWidthLow * 1.01) return std::nullopt;  // the law would have it smaller than anything that can be built
@@ -253,7 +256,12 @@ LawPlan plan_law(const Budget& budget, const LawFit& fit) {
     plan.reason = budget.memory > 0 ? "no shape fits the memory and the budget" : "the budget is too small for any shape";
     return plan;
   }
-  plan.sparsest = forms.size() > 1 && idle_share(plan.optimum->form) >= idle_share(*std::max_element(forms.begin(), forms.end(), sparser));
+  const auto [least, most] = std::minmax_element(forms.begin(), forms.end(), sparser);
+  plan.sparsest = idle_share(*most) > idle_share(*least) && idle_share(plan.optimum->form) > 0.999 * idle_share(*most);
+  if (task.mode == Task::Mode::inference) {
+    const Task training{.mode = Task::Mode::compute, .compute = budget.compute, .reason = ""};
+    plan.compute_optimal = solve_forms(forms, fit, fit.values, training, budget);
+  }
   plan.shapes = build_shapes(forms, fit, task, budget);
   if (plan.shapes.empty()) {
     plan.reason = "no shape that can be built is near the optimum";

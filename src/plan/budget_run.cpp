@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "plan/budget.h"
+#include "plan/launch.h"
 #include "plan/plan_tables.h"
+#include "plan/rules.h"
 
 namespace moebius::plan {
 
@@ -50,6 +52,12 @@ std::vector<LawFit> fits_of(const BudgetOptions& options) {
   return fits;
 }
 
+// The law that decides what the skill's rule leaves open, with the user's fit of it if there is one.
+LawFit skill_law(BudgetOptions options) {
+  options.laws = fit::law_name(fit::Law::abnar);
+  return fits_of(options).front();
+}
+
 std::string warnings_text(const std::vector<LawPlan>& plans) {
   std::string text;
   for (const LawPlan& plan : plans) {
@@ -70,6 +78,7 @@ void BudgetOptions::describe(OptionList& list) {
   list.add("fit", &fit, "coefficients and bootstrap samples from moebius fit --out", {.unit = "fit.json"});
   list.add("law", &laws, "plan under this law alone", {.choices = law_words()});
   list.add("width-per-layer", &width_per_layer, "depth rule of planned shapes: layers = d / this", {.min = 8, .max = 1024});
+  list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape", {.unit = "FOLDER"});
   list.add("shapes", &shapes, "shapes a law that the table shows", {.unit = "N", .min = 1, .max = 50});
 }
 
@@ -119,17 +128,53 @@ void refuse_shape_options(const model::ModelConfig& config) {
                .fix = fmt::format("leave out --{}, or the options of the budget", key)});
 }
 
+// The plan that rates are given for and that --out writes: the skill's pick, else the joint law's first shape (the only law
+// over size, tokens and experts at once), else the first law's that has one.
+const Choice& chosen_shape(const std::vector<LawPlan>& plans, const std::optional<SkillPlan>& skill) {
+  if (skill) return skill->shapes.front();
+  const LawPlan* chosen = nullptr;
+  for (const LawPlan& plan : plans) {
+    if (plan.shapes.empty()) continue;
+    if (chosen == nullptr || plan.fit.law == fit::Law::joint) chosen = &plan;
+  }
+  return chosen->shapes.front();
+}
+
 BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, const model::ModelConfig& base) {
   const Budget budget = budget_of(options, plan, base);
   check_budget(budget);
-  const std::vector<LawPlan> plans = plan_budget(budget, fits_of(options));
+  const std::vector<LawFit> fits = fits_of(options);
+  const std::vector<LawPlan> plans = plan_budget(budget, fits);
+  std::optional<SkillPlan> skill;
+  if (!options.skill.empty()) skill = plan_skill(options.skill, budget, skill_law(options));
+  const Choice& chosen = chosen_shape(plans, skill);
+  const std::vector<RateRule> rules = rate_rules(rate_input(chosen));
+  const Rate rate = choose_rate(rules);
+
   BudgetResult result;
   result.json = Json::object({{"budget", budget_json(budget)}, {"laws", laws_json(budget, plans)}});
   const Disagreement spread = disagreement(plans);
   result.json.set("disagreement", Json::object({{"parameters_active", interval_json(spread.parameters_active)},
                                                 {"tokens", interval_json(spread.tokens)},
                                                 {"tpp", interval_json(spread.tpp)}}));
-  result.text = budget_text(budget) + laws_text(plans) + shapes_text(budget, plans, options.shapes) + warnings_text(plans);
+  if (skill) result.json.set("skill", skill_json(budget, *skill));
+  result.json.set("chosen", choice_json(budget, chosen));
+  result.json.set("rates", rates_json(rules));
+  result.json.set("learning_rate", rate.learning_rate);
+  result.json.set("batch_tokens", rate.batch_tokens);
+  result.json.set("rate_source", rate.source);
+  result.text = budget_text(budget) + laws_text(budget, plans) + shapes_text(budget, plans, options.shapes);
+  if (skill) result.text += skill_text(*skill, options.shapes);
+  result.text += rates_text(chosen, rules) + warnings_text(plans);
+  if (!options.out.empty()) {
+    const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
+                                  : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
+    const Launch launch = make_launch(chosen, rate, budget.geometry.sequence, why);
+    const std::vector<std::string> files = write_launch(launch, options.out, result.json);
+    result.json.set("files", files);
+    result.text += fmt::format("\nwritten for {} to {}: {}\n", chosen.config.name, options.out, fmt::join(files, ", "));
+    if (torchtitan_module(launch).empty()) result.text += "no torchtitan_plan.py: its blocks cannot say this shape (GELU experts, ...)\n";
+  }
   return result;
 }
 

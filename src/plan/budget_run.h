@@ -20,6 +20,7 @@ struct BudgetOptions {
   std::string laws = "all";
   double width_per_layer = 64;
   i64 shapes = 2;
+  std::string out;
   void describe(OptionList& list);
   // Some option of a plan for a budget is given.
   bool asked() const;

@@ -30,7 +30,7 @@ std::map<std::string, std::pair<double, double>> published_ranges(const fit::Pub
     case Law::routed:
       return {{"parameters_active", {15e6, 1.3e9}}, {"experts", {1, 512}}, {"tokens", {130e9, 130e9}}};
     case Law::leverage:
-      return {{"flops", {3e18, 3e20}}, {"activation", {0.008, 1}}, {"granularity", {2, 16}}};
+      return {{"flops", {3e18, 3e20}}, {"activation", {1.0 / 128, 1}}, {"granularity", {2, 16}}};
     case Law::flame:
       return {{"flops", {1e18, 2.4e20}}, {"parameters_active", {33e6, 1.8e9}}};
   }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/units.h"
@@ -41,6 +42,24 @@ std::string disagreement_text(const std::vector<LawPlan>& plans) {
                      part("tokens", spread.tokens), part("TPP", spread.tpp));
 }
 
+// What the optima cost, where --compute does not say it: tokens alone were given, memory binds, or inference counts.
+std::string costs_text(const Budget& budget, const std::vector<LawPlan>& plans) {
+  std::string text;
+  for (const LawPlan& plan : plans) {
+    if (!plan.optimum) continue;
+    const Choice& c = *plan.optimum;
+    if (std::fabs(c.flops_training / budget.compute - 1) < 0.001) continue;
+    text += fmt::format("  {}: training {:.3g} FLOPs", fit::law_name(plan.fit.law), c.flops_training);
+    if (plan.compute_optimal) {
+      const Choice& o = *plan.compute_optimal;
+      text += fmt::format(" and inference {:.3g}, {:.3g} together; with the compute-optimal {} active {:.3g}", c.flops_inference,
+                          c.flops_training + c.flops_inference, format_count(o.numbers.active), o.flops_training + o.flops_inference);
+    }
+    text += "\n";
+  }
+  return text.empty() ? text : "what these optima cost:\n" + text;
+}
+
 }  // namespace
 
 std::string budget_text(const Budget& budget) {
@@ -54,33 +73,38 @@ std::string budget_text(const Budget& budget) {
   return text;
 }
 
-std::string laws_text(const std::vector<LawPlan>& plans) {
+std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
   std::string text = fmt::format("\n{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8}{:>9}  {:<22}{}\n", "law (optimum)", "E", "k", "G",
                                  "active", "total", "tokens", "TPP", "loss", "active, 95 %", "tokens, 95 %");
   std::string notes;
   for (const LawPlan& plan : plans) {
-    const std::string name(fit::law_name(plan.fit.law));
+    const std::string word(fit::law_name(plan.fit.law));
+    const std::string name = word + (plan.warnings.empty() ? "" : "*");
     if (!plan.optimum) {
       text += fmt::format("{:<13}  -  {}\n", name, plan.reason);
       continue;
     }
     const Choice& c = *plan.optimum;
-    text += fmt::format("{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8.3g}{:>9}  {:<22}{}{}\n", name, expert_text(c.form), c.form.top_k,
+    text += fmt::format("{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8.3g}{:>9}  {:<22}{}\n", name, expert_text(c.form), c.form.top_k,
                         granularity_text(c.form), format_count(c.numbers.active), format_count(c.numbers.total),
                         format_count(c.tokens), c.tokens / c.numbers.total, value_text(c.form, c.value),
-                        spread_text(plan.parameters_active), spread_text(plan.tokens),
-                        c.memory_binds ? " (memory binds)" : "");
-    if (!plan.fit.interval_source.empty()) notes += fmt::format("  {}: intervals from {}\n", name, plan.fit.interval_source);
+                        spread_text(plan.parameters_active), spread_text(plan.tokens));
+    if (!plan.fit.interval_source.empty()) notes += fmt::format("  {}: intervals from {}\n", word, plan.fit.interval_source);
   }
-  text += disagreement_text(plans);
-  std::vector<std::string> sparsest;
-  for (const LawPlan& plan : plans) {
-    if (plan.optimum && plan.sparsest) sparsest.emplace_back(fit::law_name(plan.fit.law));
-  }
-  if (!sparsest.empty()) {
-    text += fmt::format("no best sparsity within the runs of: {} (the sparsest form wins; memory or the end of the runs bounds it)\n",
-                        fmt::join(sparsest, ", "));
-  }
+  text += disagreement_text(plans) + costs_text(budget, plans);
+  const auto words = [&](auto holds) {
+    std::vector<std::string> names;
+    for (const LawPlan& plan : plans) {
+      if (plan.optimum && holds(plan)) names.emplace_back(fit::law_name(plan.fit.law));
+    }
+    return fmt::format("{}", fmt::join(names, ", "));
+  };
+  const std::string sparsest = words([](const LawPlan& plan) { return plan.sparsest; });
+  const std::string bound = words([](const LawPlan& plan) { return plan.optimum->memory_binds; });
+  const std::string far = words([](const LawPlan& plan) { return !plan.warnings.empty(); });
+  if (!bound.empty()) text += fmt::format("memory binds: {}\n", bound);
+  if (!sparsest.empty()) text += fmt::format("no best sparsity within the runs of {}: the sparsest form wins, --memory bounds it\n", sparsest);
+  if (!far.empty()) text += "*: outside the runs behind the law, see below\n";
   text += "losses of different laws are of different data and tokenizers: compare within a law only; EL = C_dense / C_moe\n";
   return text + notes;
 }
@@ -100,8 +124,8 @@ std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans,
                           format_bytes(memory_bytes(c.numbers)));
     }
   }
-  text += fmt::format("E+s: s shared experts; memory: weights and {} positions of cache in bf16", kCachePositions);
-  text += "; training holds 18 bytes a parameter beside activations\n";
+  text += fmt::format("E+s: s shared experts; memory: weights and {} positions of cache in bf16; training: 18 bytes a parameter\n",
+                      kCachePositions);
   for (const LawPlan& plan : plans) {
     if (plan.shapes.empty()) continue;
     text += fmt::format("  {}: {}; FLOPs a token {}\n", fit::law_name(plan.fit.law), form_text(plan.fit.law),
@@ -112,9 +136,9 @@ std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans,
       if (plan.shapes.empty()) continue;
       const Choice& c = plan.shapes.front();
       const double training = 18 * c.numbers.total;
-      text += fmt::format("  {}: training its first shape holds {}{}\n", fit::law_name(plan.fit.law), format_bytes(training),
-                          training > budget.memory ? ": more than --memory, so the optimiser's state must be spread over devices"
-                                                   : " beside activations: within --memory");
+      text += fmt::format("  {}: training its first shape holds {} beside activations{}\n", fit::law_name(plan.fit.law), format_bytes(training),
+                          training > budget.memory ? ", more than --memory: spread it over devices"
+                                                   : ", within --memory");
     }
   }
   return text;
@@ -177,6 +201,7 @@ Json laws_json(const Budget& budget, const std::vector<LawPlan>& plans) {
                                  {"form", form_text(plan.fit.law)},
                                  {"reason", plan.reason.empty() ? Json() : Json(plan.reason)},
                                  {"optimum", plan.optimum ? choice_json(budget, *plan.optimum) : Json()},
+                                 {"compute_optimal", plan.compute_optimal ? choice_json(budget, *plan.compute_optimal) : Json()},
                                  {"interval_source", plan.fit.interval_source.empty() ? Json() : Json(plan.fit.interval_source)},
                                  {"sparsest", plan.sparsest},
                                  {"parameters_active_95", interval_json(plan.parameters_active)},

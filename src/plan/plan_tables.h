@@ -11,7 +11,7 @@
 namespace moebius::plan {
 
 std::string budget_text(const Budget& budget);
-std::string laws_text(const std::vector<LawPlan>& plans);
+std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans);
 // `each`: shapes a law.
 std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans, i64 each);
 

@@ -64,7 +64,7 @@ std::vector<Form> routed_forms() {
 std::vector<Form> leverage_forms() {
   std::vector<Form> forms;
   constexpr double kActiveWidth = 39.0 / 16;
-  for (const double share : {1.0 / 16, 1.0 / 32, 1.0 / 64, 1.0 / 128}) {
+  for (const double share : {1.0 / 4, 1.0 / 8, 1.0 / 16, 1.0 / 32, 1.0 / 64, 1.0 / 128}) {
     for (const double granularity : {4.0, 8.0, 32.0 / 3, 16.0}) {
       const double width = 2 / granularity;
       const i64 used = std::llround(kActiveWidth / width);
@@ -114,11 +114,11 @@ std::string form_text(Law law) {
     case Law::fine_grained:
       return "G E experts (E 64, or the fit's) of 4 d / G, top-G, GELU";
     case Law::abnar:
-      return "Mixtral form: SwiGLU experts of 2 d, top-2, E 4 to 64, or dense; the law sees k/E alone";
+      return "Mixtral form: SwiGLU experts of 2 d, top-2, E 4 to 64; the law sees k/E alone";
     case Law::joint:
       return "SwiGLU experts of 3 d, top-1, E 1 to 32";
     case Law::routed:
-      return "GELU experts of 4 d, top-1, E 1 to 512, in every layer (the paper: in every second one)";
+      return "GELU experts of 4 d, top-1, E 1 to 512, in every layer (the paper: every second)";
     case Law::leverage:
       return "a shared expert, the first layer dense, active width 39/16 d as Ling-mini-beta";
     case Law::flame:
@@ -141,7 +141,8 @@ Numbers numbers_at(const Form& form, const Geometry& geometry, double d) {
   const double expert = moe * matrices * form.width * d * d;
   const double stored = static_cast<double>(form.experts + form.shared), used = static_cast<double>(form.top_k + form.shared);
   n.total_core = fixed + stored * expert;
-  n.active = n.embedding + fixed + used * expert;
+  n.active_core = fixed + used * expert;
+  n.active = n.embedding + n.active_core;
   const double router = form.experts > 1 ? moe * d * static_cast<double>(form.experts) : 0;
   n.total = n.embedding + n.total_core + router;
   n.flops_6n = 6 * n.active;
@@ -160,7 +161,9 @@ Numbers numbers_of(const model::ModelConfig& config, i64 sequence) {
   n.active = static_cast<double>(counts.parameters_active);
   n.embedding = 2 * static_cast<double>(counts.parameters_embedding);
   const double router = static_cast<double>(counts.parameters_active_router - counts.parameters_active);
-  n.total_core = n.total - n.embedding - router - (2 * layers + 1) * d;
+  const double norms = (2 * layers + 1) * d;
+  n.total_core = n.total - n.embedding - router - norms;
+  n.active_core = n.active - n.embedding - norms;
   n.flops_6n = counts.flops_per_token_6n;
   n.flops_megatron = counts.flops_per_token_megatron;
   n.kv_bytes_per_position = counts.kv_bytes_per_position;
@@ -169,7 +172,7 @@ Numbers numbers_of(const model::ModelConfig& config, i64 sequence) {
 
 bool buildable(const Form& form, i64 d_model) {
   const double width = form.width * static_cast<double>(d_model);
-  return std::fabs(static_cast<double>(round_to(width, kExpertMultiple)) / width - 1) < 0.02;
+  return std::fabs(static_cast<double>(round_to(width, kExpertMultiple)) / width - 1) < 0.05;
 }
 
 std::vector<i64> buildable_widths() {
@@ -226,14 +229,14 @@ fit::LawPoint law_point(const Form& form, const Numbers& n, double tokens) {
 double law_flops_per_token(const Form& form, const Numbers& n) {
   if (form.law == Law::fine_grained) {
     const double experts = form.experts > 1 ? static_cast<double>(form.experts) : 0;
-    return fit::fine_grained_flops_per_token(n.d_model, n.layers, experts);
+    return fit::fine_grained_flops_per_token(n.active_core, n.d_model, n.layers, experts);
   }
   return form.law == Law::leverage ? n.flops_megatron : n.flops_6n;
 }
 
 const char* law_flops_formula(Law law) {
-  if (law == Law::fine_grained) return "(72 d^2 + 14 d E) L";
-  return law == Law::leverage ? "Megatron's, no embedding" : "6 N_active";
+  if (law == Law::fine_grained) return "6 N_core + 14 d E L";
+  return law == Law::leverage ? "Megatron's" : "6 N_active";
 }
 
 double memory_bytes(const Numbers& n, i64 positions) {

@@ -33,7 +33,7 @@ struct Numbers {
   double d_model = 0, layers = 0;
   double total = 0, active = 0;            // parameters; active without the router, both with embedding and head
   double embedding = 0;                    // input embedding and head together
-  double total_core = 0;                   // without embedding, head, router and norms
+  double total_core = 0, active_core = 0;  // without embedding, head, router and norms
   double flops_6n = 0, flops_megatron = 0; // per token, forward and backward
   double kv_bytes_per_position = 0;        // bf16
 };
@@ -51,7 +51,7 @@ Numbers numbers_of(const model::ModelConfig& config, i64 sequence);
 
 // Widths that can be built, rising: multiples of 64, of 128 from 1024 on and of 256 from 4096 on.
 std::vector<i64> buildable_widths();
-// The form's experts at this width are within 2 % of a multiple of 32. (Rounding more would change what the form costs.)
+// The form's experts at this width are within 5 % of a multiple of 32, so that rounding leaves it that form.
 bool buildable(const Form& form, i64 d_model);
 // The shape of the form at a buildable width: heads of 64 (of 128 from d 1024 on), expert widths rounded to multiples of
 // 32, layers rounded to whole ones. Resolved. Throws Error when the user's key heads do not divide the heads.
