@@ -207,7 +207,7 @@ std::vector<Choice> build_shapes(const std::vector<Form>& forms, const LawFit& f
     std::optional<Choice> best;
     for (const i64 width : widths) {
       const double ratio = static_cast<double>(width) / continuous->numbers.d_model;
-      if (ratio < 0.5 || ratio > 2 || !buildable(form, width)) continue;  // the law's valley has one bottom
+      if (ratio < 0.5 || ratio > 2 || !buildable(form, budget.geometry, width)) continue;  // the law's valley has one bottom
       const auto choice = built_choice(form, fit, task, budget, width);
       if (choice && (!best || shape_score(task, *choice) < shape_score(task, *best))) best = choice;
     }

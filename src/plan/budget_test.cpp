@@ -101,7 +101,7 @@ TEST(Budget, NoShapeBeatsTheFirst) {
     double best = 1e9;
     for (const Form& form : forms_of(law, plans.front().fit.name)) {
       for (const i64 d : buildable_widths()) {
-        if (d > 8192 || !buildable(form, d)) continue;
+        if (d > 8192 || !buildable(form, budget.geometry, d)) continue;
         const model::ModelConfig config = build(form, budget.geometry, d);
         Form exact = form;
         exact.granularity = law_granularity(form, config);
@@ -185,9 +185,19 @@ TEST(Budget, Errors) {
   Budget both = budget_with(1e21);
   both.tokens = both.inference_tokens = 1e9;
   EXPECT_THROW(plan_budget(both, published_law_fits()), Error);
-  Budget heads = budget_with(1e20);
-  heads.geometry.base.attention.kv_heads = 7;
-  EXPECT_THROW(plan_budget(heads, published_law_fits()), Error);
+}
+
+TEST(Budget, KeyHeadsDivideHeads) {
+  Budget budget = budget_with(1e21);
+  budget.geometry.base.attention.kv_heads = 4;
+  for (const LawPlan& plan : plan_budget(budget, published_law_fits())) {
+    for (const Choice& shape : plan.shapes) {
+      EXPECT_EQ(shape.config.attention.heads % 4, 0);
+      EXPECT_EQ(shape.config.attention.kv_heads, 4);
+      const Numbers smooth = numbers_at(shape.form, budget.geometry, shape.numbers.d_model);
+      EXPECT_NEAR(smooth.kv_bytes_per_position / shape.numbers.kv_bytes_per_position, 1, 0.06);
+    }
+  }
 }
 
 }  // namespace

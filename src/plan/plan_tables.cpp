@@ -131,6 +131,16 @@ std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans,
     text += fmt::format("  {}: {}; FLOPs a token {}\n", fit::law_name(plan.fit.law), form_text(plan.fit.law),
                         law_flops_formula(plan.fit.law));
   }
+  if (budget.compute > 0 && budget.tokens > 0) {
+    double least = 1e300, most = 0;
+    for (const LawPlan& plan : plans) {
+      for (const Choice& c : plan.shapes) {
+        least = std::min(least, c.flops_training), most = std::max(most, c.flops_training);
+      }
+    }
+    text += fmt::format("  with these tokens the built shapes cost {:.2f} to {:.2f} of --compute\n", least / budget.compute,
+                        most / budget.compute);
+  }
   if (budget.memory > 0) {
     for (const LawPlan& plan : plans) {
       if (plan.shapes.empty()) continue;

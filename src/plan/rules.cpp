@@ -103,6 +103,7 @@ void add_nearest(std::vector<Choice>& shapes, const Form& form, const Budget& bu
   std::vector<Choice> found;
   for (const i64 width : buildable_widths()) {
     if (width > 16384) break;
+    if (!buildable(form, budget.geometry, width)) continue;
     const Numbers rough = numbers_at(form, budget.geometry, static_cast<double>(width));
     const double rough_tpp = tokens_of(budget, rough) / rough.total;
     if (reasoning && std::fabs(std::log(rough_tpp / kReasoningTpp)) > 1) continue;

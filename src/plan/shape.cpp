@@ -80,6 +80,8 @@ std::vector<Form> leverage_forms() {
   return forms;
 }
 
+i64 head_width(i64 d_model) { return d_model < 1024 ? 64 : 128; }
+
 i64 round_to(double value, i64 multiple) {
   return std::max<i64>(multiple, std::llround(value / static_cast<double>(multiple)) * multiple);
 }
@@ -130,7 +132,7 @@ std::string form_text(Law law) {
 Numbers numbers_at(const Form& form, const Geometry& geometry, double d) {
   const double matrices = form.gelu ? 2 : 3;
   const model::AttentionConfig& attention = geometry.base.attention;
-  const double head = d < 1024 ? 64 : 128;
+  const double head = static_cast<double>(head_width(static_cast<i64>(d)));
   const double kv = attention.kv_heads > 0 ? std::min(d, static_cast<double>(attention.kv_heads) * head) : d;
   Numbers n;
   n.d_model = d;
@@ -170,7 +172,9 @@ Numbers numbers_of(const model::ModelConfig& config, i64 sequence) {
   return n;
 }
 
-bool buildable(const Form& form, i64 d_model) {
+bool buildable(const Form& form, const Geometry& geometry, i64 d_model) {
+  const i64 heads = d_model / head_width(d_model), kv_heads = geometry.base.attention.kv_heads;
+  if (kv_heads > 0 && heads % kv_heads != 0) return false;
   const double width = form.width * static_cast<double>(d_model);
   return std::fabs(static_cast<double>(round_to(width, kExpertMultiple)) / width - 1) < 0.05;
 }
@@ -186,7 +190,7 @@ model::ModelConfig build(const Form& form, const Geometry& geometry, i64 d_model
   model::ModelConfig config = geometry.base;
   config.d_model = d_model;
   config.layers = std::max<i64>(2, std::llround(d / geometry.width_per_layer));
-  config.attention.head_dim = d_model < 1024 ? 64 : 128;
+  config.attention.head_dim = head_width(d_model);
   config.attention.heads = d_model / config.attention.head_dim;
   config.sequence_max = std::max(config.sequence_max, geometry.sequence);
   config.experts = {};

@@ -51,10 +51,11 @@ Numbers numbers_of(const model::ModelConfig& config, i64 sequence);
 
 // Widths that can be built, rising: multiples of 64, of 128 from 1024 on and of 256 from 4096 on.
 std::vector<i64> buildable_widths();
-// The form's experts at this width are within 5 % of a multiple of 32, so that rounding leaves it that form.
-bool buildable(const Form& form, i64 d_model);
+// The form's experts at this width are within 5 % of a multiple of 32, so that rounding leaves it that form, and the user's
+// key heads, if any, divide the heads.
+bool buildable(const Form& form, const Geometry& geometry, i64 d_model);
 // The shape of the form at a buildable width: heads of 64 (of 128 from d 1024 on), expert widths rounded to multiples of
-// 32, layers rounded to whole ones. Resolved. Throws Error when the user's key heads do not divide the heads.
+// 32, layers rounded to whole ones. Resolved.
 model::ModelConfig build(const Form& form, const Geometry& geometry, i64 d_model);
 
 // The point at which the law is asked, with the law's own meaning of N and G.
