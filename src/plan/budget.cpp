@@ -269,8 +269,9 @@ LawPlan plan_law(const Budget& budget, const LawFit& fit) {
     return plan;
   }
   fill_intervals(plan, forms, budget);
-  plan.warnings = extrapolation_warnings(
-      fit, law_point(plan.optimum->form, plan.optimum->numbers, plan.optimum->tokens));
+  plan.warnings = fit.warnings;
+  const auto far = extrapolation_warnings(fit, law_point(plan.optimum->form, plan.optimum->numbers, plan.optimum->tokens));
+  plan.warnings.insert(plan.warnings.end(), far.begin(), far.end());
   if (fit.law == Law::routed && budget.tokens > 0 && budget.tokens != kRoutedTokens) {
     plan.warnings.push_back("routed: the law holds for 130B tokens only; it cannot tell what other tokens change");
   }
@@ -308,7 +309,9 @@ std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>
   const bool any = std::any_of(plans.begin(), plans.end(), [](const LawPlan& plan) { return plan.optimum.has_value(); });
   if (!any) {
     std::string reasons;
-    for (const LawPlan& plan : plans) reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", fit::law_name(plan.fit.law), plan.reason);
+    for (const LawPlan& plan : plans) {
+      reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", fit::law_name(plan.fit.law), plan.reason);
+    }
     const double d = static_cast<double>(buildable_widths().front());
     const Numbers least = numbers_of(build({.width = 2}, budget.geometry, buildable_widths().front()), budget.geometry.sequence);
     throw Error({.where = "moebius plan",

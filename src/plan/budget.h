@@ -44,7 +44,7 @@ struct LawPlan {
   std::vector<Choice> shapes;    // that can be built, one a form, the best first
   Interval parameters_active, parameters_total, tokens, value, experts;
   bool sparsest = false;  // the optimum has the greatest share of idle experts of all forms: the law sets no end to it
-  std::vector<std::string> warnings;  // extrapolation
+  std::vector<std::string> warnings;  // extrapolation, and what the fit says of itself
 };
 
 // One plan a fit, in their order. Throws Error when no law gives a plan.

@@ -33,7 +33,8 @@ Budget budget_of(const BudgetOptions& options, const PlanOptions& plan, const mo
   if (!options.memory.empty()) {
     const auto bytes = parse_bytes(options.memory);
     if (!bytes || *bytes <= 0) {
-      throw Error({.where = "--memory", .what = "this is no amount of memory", .wanted = "80GiB, 24GB, ...", .got = options.memory});
+      throw Error(
+          {.where = "--memory", .what = "this is no amount of memory", .wanted = "80GiB, 24GB, ...", .got = options.memory});
     }
     budget.memory = static_cast<double>(*bytes);
   }
@@ -63,13 +64,14 @@ std::string warnings_text(const std::vector<LawPlan>& plans) {
   for (const LawPlan& plan : plans) {
     for (const std::string& warning : plan.warnings) text += fmt::format("  {}\n", warning);
   }
-  return text.empty() ? text : "\nextrapolation: these laws are asked where they were not fitted\n" + text;
+  return text.empty() ? text : "\nwarnings: laws asked where they were not fitted, or not determined\n" + text;
 }
 
 }  // namespace
 
 void BudgetOptions::describe(OptionList& list) {
-  list.add("compute", &compute, "training FLOPs, as each law counts them: plans shapes and tokens", {.unit = "FLOPS", .min = 0, .max = 1e30});
+  list.add("compute", &compute, "training FLOPs, as each law counts them: plans shapes and tokens",
+           {.unit = "FLOPS", .min = 0, .max = 1e30});
   list.add("memory", &memory, "weights and 16k positions of cache in bf16 must fit this", {.unit = "80GiB"});
   list.add("inference-tokens", &inference_tokens,
            "tokens the model will process later: least training + inference FLOPs at the loss that --compute buys",
@@ -78,7 +80,8 @@ void BudgetOptions::describe(OptionList& list) {
   list.add("fit", &fit, "coefficients and bootstrap samples from moebius fit --out", {.unit = "fit.json"});
   list.add("law", &laws, "plan under this law alone", {.choices = law_words()});
   list.add("width-per-layer", &width_per_layer, "depth rule of planned shapes: layers = d / this", {.min = 8, .max = 1024});
-  list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape", {.unit = "FOLDER"});
+  list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape",
+           {.unit = "FOLDER"});
   list.add("shapes", &shapes, "shapes a law that the table shows", {.unit = "N", .min = 1, .max = 50});
 }
 
@@ -173,7 +176,9 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
     const std::vector<std::string> files = write_launch(launch, options.out, result.json);
     result.json.set("files", files);
     result.text += fmt::format("\nwritten for {} to {}: {}\n", chosen.config.name, options.out, fmt::join(files, ", "));
-    if (torchtitan_module(launch).empty()) result.text += "no torchtitan_plan.py: its blocks cannot say this shape (GELU experts, ...)\n";
+    if (torchtitan_module(launch).empty()) {
+      result.text += "no torchtitan_plan.py: its blocks cannot say this shape (GELU experts, ...)\n";
+    }
   }
   return result;
 }

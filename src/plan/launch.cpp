@@ -25,25 +25,22 @@ std::string heading(const Launch& launch, const std::string& comment) {
                     format_exact(std::llround(c.numbers.total)), format_exact(std::llround(c.numbers.active)),
                     c.flops_training, law_flops_formula(c.form.law)),
         fmt::format("{} steps of {} sequences of {} tokens: {} tokens, {:.3g} a total parameter.", launch.steps,
-                    launch.batch_sequences, launch.sequence, format_exact(launch.steps * launch.batch_sequences * launch.sequence),
-                    c.tokens / c.numbers.total),
+                    launch.batch_sequences, launch.sequence,
+                    format_exact(launch.steps * launch.batch_sequences * launch.sequence), c.tokens / c.numbers.total),
         fmt::format("Learning rate: {}.", launch.rate.source)}) {
     text += comment + line + "\n";
   }
   return text;
 }
 
+// The model's keys where they differ from the standard values. The study sets the vocabulary, its models the experts.
 std::string toml_model(const model::ModelConfig& config) {
-  std::string text = fmt::format("d-model = {}\nlayers = {}\nheads = {}\nkv-heads = {}\nhead-dim = {}\n", config.d_model, config.layers,
-                                 config.attention.heads, config.attention.kv_heads, config.attention.head_dim);
-  const model::ExpertConfig& experts = config.experts;
-  text += fmt::format("expert-width = {}\nshared-experts = {}\ndense-layers-first = {}\ndense-width = {}\nactivation = \"{}\"\n",
-                      experts.width, experts.shared_experts, experts.dense_layers_first, experts.dense_width, experts.activation);
-  text += fmt::format("qk-norm = {}\nrope-base = {}\nrouter-score = \"{}\"\nsoftmax-before-top-k = {}\nrenormalise = {}\n",
-                      config.attention.qk_norm, config.attention.rope_base, config.router.score,
-                      config.router.softmax_before_top_k, config.router.renormalise);
-  text += fmt::format("bias-rate = {}\nbalance-coefficient = {}\nz-coefficient = {}\n", config.router.bias_rate,
-                      config.losses.balance_coefficient, config.losses.z_coefficient);
+  const Json standard = model::ModelConfig().to_json(), planned = config.to_json();
+  std::string text;
+  for (const auto& [key, value] : planned.as_object()) {
+    if (key == "name" || key == "vocab" || key == "experts" || key == "top_k" || value == standard.at(key)) continue;
+    text += fmt::format("{} = {}\n", key, value.dump());
+  }
   return text;
 }
 
@@ -55,6 +52,14 @@ std::string toml_models(const Form& form) {
     text += fmt::format("[[models]]\nname = \"half\"\nexperts = {}\ntop-k = {}\n", form.experts / 2, form.top_k);
   }
   return text + fmt::format("[[models]]\nname = \"twice\"\nexperts = {}\ntop-k = {}\n", form.experts * 2, form.top_k);
+}
+
+// A rule outside its range is where a sweep begins, and no rate to train by.
+std::string toml_rate(const Rate& rate) {
+  constexpr double kRateMost = 0.02;
+  const double peak = std::min(rate.learning_rate, kRateMost);
+  if (rate.inside) return fmt::format("[learning-rate]\nvalue = {:.4g}\nsource = \"{}\"\n\n", peak, rate.source);
+  return fmt::format("# {}: so a sweep.\n[learning-rate]\nsweep = [{:.4g}, {:.4g}, {:.4g}]\n\n", rate.source, peak / 4, peak / 2, peak);
 }
 
 class Arguments {
@@ -197,7 +202,7 @@ std::string study_file(const Launch& launch) {
   text += "[[data.text]]\nname = \"wikipedia\"\ninput = [\"corpora/enwiki2019-00.jsonl.gz\"]\nshare = 0.5\n\n";
   text += "[data.facts]\nshare = 0.2\n\n[data.arithmetic]\nshare = 0.3\n\n";
   text += fmt::format("[train]\nbatch-tokens = {}\nschedule = \"cosine\"\nwarmup-steps = {}\n\n", batch, launch.warmup_steps);
-  text += fmt::format("[learning-rate]\nvalue = {:.4g}\nsource = \"{}\"\n\n", std::min(launch.rate.learning_rate, 0.1), launch.rate.source);
+  text += toml_rate(launch.rate);
   text += "[evaluate]\nat = [1.0]\ntasks = []\n";
   if (c.form.experts > 1) {
     text += "\n[[hypotheses]]\nid = \"loss-total\"\n";

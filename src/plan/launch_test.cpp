@@ -85,7 +85,7 @@ TEST(Launch, TorchtitanSaysTheShapeOrNothing) {
 TEST(Launch, StudyIsToml) {
   const Launch launch = launch_of(fit::Law::joint);
   const Json study = toml_parse(study_file(launch), "study.toml");
-  EXPECT_EQ(study.at("model").at("d-model").as_int(), launch.choice.config.d_model);
+  EXPECT_EQ(study.at("model").at("d_model").as_int(), launch.choice.config.d_model);
   EXPECT_EQ(study.at("tokens").as_int(), launch.steps * launch.batch_sequences * launch.sequence);
   ASSERT_EQ(study.at("models").count(), 3);
   EXPECT_EQ(study.at("models")[0].at("experts").as_int(), launch.choice.form.experts);

@@ -26,9 +26,9 @@ std::map<std::string, std::pair<double, double>> published_ranges(const fit::Pub
     case Law::abnar:
       return {{"flops", {3e19, 1e21}}, {"sparsity", {0, 0.98}}};
     case Law::joint:
-      return {{"parameters_active", {0, 2.7e9}}, {"parameters_total", {0, 5e9}}, {"experts", {1, 32}}};
+      return {{"parameters_active", {1e7, 2.7e9}}, {"parameters_total", {1e7, 5e9}}, {"experts", {1, 32}}};
     case Law::routed:
-      return {{"parameters_active", {15e6, 1.3e9}}, {"experts", {1, 512}}, {"tokens", {130e9, 130e9}}};
+      return {{"parameters_active", {15e6, 1.3e9}}, {"experts", {1, 512}}};
     case Law::leverage:
       return {{"flops", {3e18, 3e20}}, {"activation", {1.0 / 128, 1}}, {"granularity", {2, 16}}};
     case Law::flame:
@@ -97,6 +97,9 @@ bool read_law(const Json& json, const std::string& path, LawFit& fit) {
     }
   }
   fit.validity = fmt::format("the runs of {}", path);
+  if (!json.get_bool("determined", true)) {
+    fit.warnings.push_back(fmt::format("{}: the fit's own verdict: {}", fit::law_name(fit.law), json.get_string("verdict", "not determined")));
+  }
   return true;
 }
 
@@ -136,7 +139,8 @@ LawFit published_law_fit(const fit::PublishedFit& published) {
              .values = published.values,
              .samples = {},
              .interval_source = "",
-             .ranges = published_ranges(published)};
+             .ranges = published_ranges(published),
+             .warnings = {}};
   const auto errors = published_errors().find(published.name);
   if (errors != published_errors().end()) {
     fit.samples = draw_samples(fit.values, errors->second);
@@ -158,10 +162,16 @@ void replace_from_file(std::vector<LawFit>& fits, const std::string& path) {
   int read = 0;
   for (const Json& entry : laws) {
     LawFit fit;
-    if (!read_law(entry, path, fit)) continue;
-    ++read;
+    const bool whole = read_law(entry, path, fit);
+    if (whole) ++read;
     for (LawFit& old : fits) {
-      if (old.law == fit.law) old = fit;
+      if (old.law != fit.law) continue;
+      if (whole) {
+        old = fit;
+      } else {
+        old.warnings.push_back(fmt::format("{}: the data of {} do not hold its coefficients: planned by {}",
+                                           fit::law_name(fit.law), path, old.name));
+      }
     }
   }
   if (read == 0) {

@@ -29,12 +29,14 @@ struct LawFit {
   std::string interval_source;               // what the samples are
   // Column (of LawPoint) -> the least and the greatest value of the runs behind the fit.
   std::map<std::string, std::pair<double, double>> ranges;
+  std::vector<std::string> warnings;  // what the fit itself says against its use
 };
 
 // The default published fit of every law, or those named.
 std::vector<LawFit> published_law_fits();
 LawFit published_law_fit(const fit::PublishedFit& fit);
-// Each law of the file takes the place of the published one. Throws Error when the file is no fit.json, when a coefficient
+// Each law of the file takes the place of the published one, which stays where the file's data do not hold a coefficient;
+// that, and coefficients that are not determined, become warnings. Throws Error when the file is no fit.json, when a coefficient
 // is missing, or when no law of it has one.
 void replace_from_file(std::vector<LawFit>& fits, const std::string& path);
 

@@ -34,6 +34,8 @@ std::string expert_text(const Form& form) {
 }
 
 std::string disagreement_text(const std::vector<LawPlan>& plans) {
+  const auto planned = std::count_if(plans.begin(), plans.end(), [](const LawPlan& plan) { return plan.optimum.has_value(); });
+  if (planned < 2) return "";
   const Disagreement spread = disagreement(plans);
   const auto part = [](const char* what, const Interval& i) {
     return fmt::format("{} {} to {} (x{:.2g})", what, short_number(i.low), short_number(i.high), i.high / i.low);
@@ -49,10 +51,10 @@ std::string costs_text(const Budget& budget, const std::vector<LawPlan>& plans) 
     if (!plan.optimum) continue;
     const Choice& c = *plan.optimum;
     if (std::fabs(c.flops_training / budget.compute - 1) < 0.001) continue;
-    text += fmt::format("  {}: training {:.3g} FLOPs", fit::law_name(plan.fit.law), c.flops_training);
+    text += fmt::format("  {:<13} training {:.3g}", fit::law_name(plan.fit.law), c.flops_training);
     if (plan.compute_optimal) {
       const Choice& o = *plan.compute_optimal;
-      text += fmt::format(" and inference {:.3g}, {:.3g} together; with the compute-optimal {} active {:.3g}", c.flops_inference,
+      text += fmt::format(" + inference {:.3g} = {:.3g} FLOPs; compute-optimal ({} active): {:.3g}", c.flops_inference,
                           c.flops_training + c.flops_inference, format_count(o.numbers.active), o.flops_training + o.flops_inference);
     }
     text += "\n";
@@ -104,7 +106,7 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
   const std::string far = words([](const LawPlan& plan) { return !plan.warnings.empty(); });
   if (!bound.empty()) text += fmt::format("memory binds: {}\n", bound);
   if (!sparsest.empty()) text += fmt::format("no best sparsity within the runs of {}: the sparsest form wins, --memory bounds it\n", sparsest);
-  if (!far.empty()) text += "*: outside the runs behind the law, see below\n";
+  if (!far.empty()) text += "*: not to be trusted here, see the warnings below\n";
   text += "losses of different laws are of different data and tokenizers: compare within a law only; EL = C_dense / C_moe\n";
   return text + notes;
 }

@@ -16,7 +16,7 @@ namespace {
 
 std::string outside(const char* what, double value, double low, double high) {
   if (value >= low && value <= high) return "";
-  return fmt::format("{} {:.3g} is not in {:.3g} to {:.3g}", what, value, low, high);
+  return fmt::format("{} {:.3g} ({:.3g} to {:.3g})", what, value, low, high);
 }
 
 std::string joined(const std::vector<std::string>& parts) {
@@ -45,7 +45,7 @@ RateRule joint_rule(const RateInput& in) {
                 .warning = ""};
   rule.learning_rate = std::exp(8.39 - 0.81 * std::log(in.active_core) - 0.25 * std::log(std::max(1.0, in.experts)));
   const bool top_1 = in.experts <= 1 || in.activation <= 1.0001 / in.experts;
-  rule.warning = joined({outside("N", in.active_core, 0, 2.7e9), outside("E", in.experts, 1, 32),
+  rule.warning = joined({outside("N", in.active_core, 1e7, 2.7e9), outside("E", in.experts, 1, 32),
                          top_1 ? "" : "its runs are all top-1"});
   return rule;
 }
@@ -151,7 +151,8 @@ Rate choose_rate(const std::vector<RateRule>& rules) {
     break;
   }
   const bool borrowed = chosen->batch_tokens <= 0;
-  return {.learning_rate = chosen->learning_rate,
+  return {.inside = chosen->warning.empty(),
+          .learning_rate = chosen->learning_rate,
           .batch_tokens = borrowed ? rules.front().batch_tokens : chosen->batch_tokens,
           .source = chosen->name + (borrowed ? ", batch by " + rules.front().name : "") +
                     (chosen->warning.empty() ? "" : ", outside its range: " + chosen->warning)};

@@ -30,6 +30,7 @@ std::vector<RateRule> rate_rules(const RateInput& input);
 // The rule to train by: the first without a warning in the order Ling, joint, Step Law; with all warned, Step Law, the only
 // one fitted over size and tokens at once. The batch is the same rule's, or Step Law's when it has none.
 struct Rate {
+  bool inside = false;  // the rule's range
   double learning_rate = 0, batch_tokens = 0;
   std::string source;
 };

@@ -48,7 +48,7 @@ TEST(Rules, TheRateTakenIsInsideItsRange) {
 }
 
 TEST(Rules, WeightDecayHasBergsmasTimescale) {
-  const Rate rate{.learning_rate = 1e-3, .batch_tokens = 1e6, .source = ""};
+  const Rate rate{.inside = true, .learning_rate = 1e-3, .batch_tokens = 1e6, .source = ""};
   const double decay = timescale_weight_decay(rate, 2e10, 20);
   EXPECT_NEAR(rate.batch_tokens / (rate.learning_rate * decay * 2e10), 1.084 * std::pow(20, -0.527), 1e-12);
 }
