@@ -144,7 +144,7 @@ LawFit published_law_fit(const fit::PublishedFit& published) {
   const auto errors = published_errors().find(published.name);
   if (errors != published_errors().end()) {
     fit.samples = draw_samples(fit.values, errors->second);
-    fit.interval_source = "published standard errors taken as independent (correlations are not published): too wide";
+    fit.interval_source = "published standard errors as if independent: far too wide, see docs/plan.md";
   }
   return fit;
 }

@@ -56,7 +56,7 @@ std::string skill_text(const SkillPlan& plan, i64 shapes) {
   std::string text = fmt::format("\nrule for {}\n", plan.skill) + wrapped(skill_rule_text(plan.skill));
   text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8}{:>11}{:>12}\n", "", "d", "L", "E", "k", "active", "total",
                       "tokens", "TPP", "FLOPs", "Abnar loss");
-  for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < std::max<i64>(shapes, 4); ++i) {
+  for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < std::max<i64>(shapes, 7); ++i) {
     const Choice& c = plan.shapes[i];
     text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8.3g}{:>11.3g}{:>12.4f}\n", i == 0 ? "the pick" : "", c.config.d_model,
                         c.config.layers, c.form.experts, c.form.top_k, format_exact(std::llround(c.numbers.active)),
