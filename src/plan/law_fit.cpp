@@ -39,7 +39,7 @@ std::map<std::string, std::pair<double, double>> published_ranges(const fit::Pub
 
 // Besiroglu et al. 2024 print standard errors and no correlations. Taken as independent they overstate the spread.
 const std::map<std::string, std::vector<double>>& published_errors() {
-  static const std::map<std::string, std::vector<double>> errors = {{"epoch-2024", {0.03, 124.58, 1293.23, 0.02, 0.02}}};
+  static const std::map<std::string, std::vector<double>> errors = {{"epoch-2024", {0.03, 124.6, 1293, 0.02, 0.02}}};
   return errors;
 }
 
