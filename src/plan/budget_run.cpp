@@ -81,7 +81,7 @@ std::string warnings_text(const std::vector<LawPlan>& plans) {
 
 void BudgetOptions::describe(OptionList& list) {
   list.add("compute", &compute, "training FLOPs, as each law counts them: plans shapes and tokens",
-           {.unit = "FLOPS", .min = 0, .max = 1e30});
+           {.unit = "FLOPS", .min = 0, .max = 1e27});
   list.add("memory", &memory, "weights and 16k positions of cache in bf16 must fit this", {.unit = "80GiB"});
   list.add("inference-tokens", &inference_tokens,
            "tokens the model will process later: least training + inference FLOPs at the loss that --compute buys",
@@ -179,10 +179,12 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
   result.json.set("rate_source", rate.source);
   result.text = budget_text(budget) + laws_text(budget, plans) + shapes_text(budget, plans, options.shapes);
   if (skill) result.text += skill_text(*skill, options.shapes);
+  const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
+                                : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
+  result.text += fmt::format("\nchosen for rates{}: {}, by {} (or by --law, --skill)\n",
+                             options.out.empty() ? "" : " and files", chosen.config.name, why);
   result.text += rates_text(chosen, rules) + warnings_text(plans);
   if (!options.out.empty()) {
-    const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
-                                  : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
     const Launch launch = make_launch(chosen, rate, budget.geometry.sequence, why);
     const std::vector<std::string> files = write_launch(launch, options.out, result.json);
     result.json.set("files", files);

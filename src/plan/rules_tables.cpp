@@ -33,8 +33,7 @@ std::string wrapped(const std::string& text) {
 
 std::string rates_text(const Choice& choice, const std::vector<RateRule>& rules) {
   const Rate rate = choose_rate(rules);
-  std::string text = fmt::format("\nlearning rate and batch for {} ({} tokens)\n{:<12}{:>11}{:>12}  {}\n", choice.config.name,
-                                 format_count(choice.tokens), "rule", "peak rate", "batch", "range (in brackets)");
+  std::string text = fmt::format("{:<12}{:>11}{:>12}  {}\n", "rule", "peak rate", "batch", "range (in brackets)");
   double low = 1e300, high = 0;
   for (const RateRule& rule : rules) {
     low = std::min(low, rule.learning_rate), high = std::max(high, rule.learning_rate);
