@@ -94,6 +94,7 @@ int bench_roof(const StageCommon& common) {
 }
 
 int bench_steps(Words& given) {
+  given.train.resolve();
   given.config.sequence_max = std::max(given.config.sequence_max, given.train.sequence);
   given.config.resolve();
   if (given.common.dry_run) {
