@@ -286,12 +286,14 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("document", &document, "tokens that attend to each other; 0: the sequence", {.unit = "N", .min = 0, .max = 1e7});
   list.add("tokens-per-step", &tokens_per_step, "tokens of a step", {.unit = "N", .min = 2, .max = 1e9});
   list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step", {.unit = "N", .min = 0, .max = 1e9});
-  list.add("repeats", &repeats, "repeats, each between two measurements of the roof; medians count", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("repeats", &repeats, "repeats, each between two measurements of the roof; medians count; 0: 5, in the grid 2",
+           {.unit = "N", .min = 0, .max = 1e6});
   list.add("steps", &steps, "training steps of a repeat; 0: as many as fill a second", {.unit = "N", .min = 0, .max = 1e6});
   list.add("steps-warm", &steps_warm, "training steps before the routing is recorded and replayed; -1: 400, or 5 with --routing",
            {.unit = "N", .min = -1, .max = 1e6});
   list.add("warm-tokens", &warm_tokens, "tokens of a warm step, at most", {.unit = "N", .min = 2, .max = 1e9});
-  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time", {.unit = "N", .min = 1, .max = 60000});
+  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time; 0: 100, in the grid 20",
+           {.unit = "N", .min = 0, .max = 60000});
   list.add("seed", &seed, "of the weights", {.unit = "N", .min = 0, .max = 9e15});
   list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones", {.min = 0, .max = 10});
   list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
@@ -301,13 +303,15 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("records", &records, "append the result as a record (docs/formats.md)", {.unit = "FILE"});
 }
 
-void BenchTrainOptions::resolve() {
+void BenchTrainOptions::resolve(bool grid) {
+  if (repeats < 1) repeats = grid ? 2 : 5;
+  if (roof_milliseconds < 1) roof_milliseconds = grid ? 20 : 100;
   if (steps_warm < 1) steps_warm = routing.empty() ? 400 : 5;
 }
 
 Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& config, std::string* text) {
   BenchTrainOptions options = given;
-  options.resolve();
+  options.resolve(false);
   check(options);
   std::vector<i32> stream = real_text_stream(options.corpus, config.vocab);
   // A replayed routing has the size of a micro-batch, and so have the steps before the measured ones then.

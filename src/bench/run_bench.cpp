@@ -67,9 +67,10 @@ Words read_words(const std::vector<std::string>& words) {
     now.config.describe(list);
     std::vector<std::string> positional;
     now.common = stage_parse(kHelp, list, words, &positional, 2);
-    now.tokenizer.repeats = now.train.repeats;
     now.what = positional.empty() ? "" : positional.front();
     now.name = positional.size() > 1 ? positional[1] : "";
+    now.train.resolve(now.what == "grid");
+    now.tokenizer.repeats = now.train.repeats;
     preset = now.train.preset;
     if (preset.empty() || round == 1) return now;
   }
@@ -94,7 +95,6 @@ int bench_roof(const StageCommon& common) {
 }
 
 int bench_steps(Words& given) {
-  given.train.resolve();
   given.config.sequence_max = std::max(given.config.sequence_max, given.train.sequence);
   given.config.resolve();
   if (given.common.dry_run) {
