@@ -191,6 +191,10 @@ SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFi
     std::rotate(plan.shapes.begin(), pick, pick + 1);
   }
   add_warnings(plan);
+  if (!reasoning && budget.memory > 0) {
+    plan.warnings.push_back(
+        "seen at equal active parameters: where memory bounds the total, the rule does not say how sparse is best");
+  }
   return plan;
 }
 
