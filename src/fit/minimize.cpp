@@ -4,6 +4,8 @@
 #include <ceres/gradient_problem.h>
 #include <ceres/gradient_problem_solver.h>
 
+#include <glog/logging.h>
+
 #include <Eigen/Dense>
 #include <cmath>
 #include <limits>
@@ -82,6 +84,8 @@ double round_of(const Objective& objective, const MinimizeOptions& options, Vect
 }  // namespace
 
 Minimum minimize(const Objective& objective, const std::vector<double>& start, const MinimizeOptions& options) {
+  // Ceres says to glog what a line search met; a search that gets nowhere is no news here.
+  [[maybe_unused]] static const int quiet = FLAGS_minloglevel = google::GLOG_FATAL;
   Minimum result;
   result.theta = start;
   result.cost = std::numeric_limits<double>::infinity();
