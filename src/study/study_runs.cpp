@@ -244,6 +244,7 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
     const double own_seconds = trained.seconds - trained.seconds_shared;
     result.train_seconds += own_seconds;
     flops += trained.mfu * trained.roof_flops_per_s * own_seconds;
+    if (!trained.skipped) file_remove(path_join(folder, "fit.json"));  // it knew nothing of this run
     if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", own_seconds}}));
   }
   result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
