@@ -293,6 +293,7 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
     flops += trained.mfu * trained.roof_flops_per_s * own_seconds;
     const double all = budget.add(run, trained.skipped, static_cast<double>(clock_ns() - run_start) * 1e-9);
     if (trained.skipped) continue;
+    file_remove(path_join(folder, "fit.json"));  // it knew nothing of this run
     records.write("run_done", Json::object({{"run", run.name}, {"seconds", own_seconds}, {"seconds_all", all}}));
   }
   write_study_json(plan, files, rule, study_path);
