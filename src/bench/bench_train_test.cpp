@@ -80,6 +80,8 @@ TEST_F(BenchTrain, MeasuresAStep) {
 TEST_F(BenchTrain, ReplaysARecordedRouting) {
   BenchTrainOptions options = tiny_options();
   options.record_routing = folder_ + "/routing.json";
+  options.warm_tokens = 64;
+  options.micro_batch_tokens = 128;
   std::string text;
   const Json first = bench_train(options, small(8), &text);
   options.routing = options.record_routing;
@@ -96,6 +98,12 @@ TEST_F(BenchTrain, CountsTheLoad) {
   RoutingRecord record{.tokens = 4, .top_k = 1, .experts = 2, .steps = 1, .expert_LTK = {{0, 0, 0, 1}, {0, 1, 0, 1}}};
   EXPECT_DOUBLE_EQ(record.max_over_mean_worst(), 1.5);
   EXPECT_DOUBLE_EQ(record.max_over_mean(), 1.25);
+}
+
+TEST_F(BenchTrain, SeesWhetherTheLoadHasSettled) {
+  EXPECT_TRUE(load_settled({9, 9, 9, 9, 2.0, 2.1, 2.0, 1.9}));
+  EXPECT_FALSE(load_settled({9, 9, 9, 9, 4, 4, 3, 3}));
+  EXPECT_FALSE(load_settled({2, 2, 2}));
 }
 
 TEST_F(BenchTrain, ADenseModelHasNoRouting) {

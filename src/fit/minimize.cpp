@@ -3,7 +3,6 @@
 
 #include <ceres/gradient_problem.h>
 #include <ceres/gradient_problem_solver.h>
-
 #include <glog/logging.h>
 
 #include <Eigen/Dense>

@@ -116,7 +116,7 @@ std::vector<RunFiles> runs_of_study(const std::string& folder) {
     if (run.name.empty() || run.name == "." || run.name == ".." || run.name.find('/') != std::string::npos) {
       throw Error({.where = path, .what = fmt::format("'{}' is no name for a run", run.name), .wanted = "a folder's name"});
     }
-    if (entry.get_string("role", "main") == "sweep") continue;
+    if (entry.get_string("role", "main") != "main") continue;
     run.folder = path_join(path_join(folder, "runs"), run.name);
     files.push_back(std::move(run));
   }
