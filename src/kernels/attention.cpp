@@ -320,6 +320,12 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
   });
 }
 
+WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype) {
+  const TypedOps& ops = ops_of(vector_table(), dtype);
+  const i64 padded = round_to_block(keys), dim = shape.head_dim;
+  return {std::max(forward_bytes(ops, padded, dim, dtype), backward_bytes(ops, padded, dim, dtype)), 0};
+}
+
 void rope_apply(Matrix x_TH, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse) {
   check_operand(x_TH.dtype);
   CHECK(head_dim > 0 && head_dim <= 256 && head_dim % 2 == 0, "head_dim is even and at most 256");

@@ -252,6 +252,17 @@ struct BackwardCall {
   }
 };
 
+i64 backward_tasks_max(const OpTable& table, const Routing& routing, const ExpertBank& bank) {
+  return std::max(chunk_tasks_max(table, routing),
+                  bank.experts * (bank.up_shape().n_blocks() + bank.down_shape().n_blocks()));
+}
+
+// The list of tasks and dy in the bank's type.
+i64 backward_shared_bytes(const OpTable& table, const Routing& routing, const ExpertBank& bank) {
+  return Scratch::bytes(backward_tasks_max(table, routing, bank) * static_cast<i64>(sizeof(ExpertTask))) +
+         Scratch::bytes(routing.tokens * bank.d_model * 4);
+}
+
 // dy in the bank's type: as it is, or rounded into `copy`.
 ConstMatrix dy_in_type(const TypedOps& ops, const ConstMatrix& dy_TD, const ExpertBank& bank, void* copy) {
   if (dy_TD.dtype == bank.dtype) return dy_TD;
@@ -277,10 +288,8 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   if (routing.tokens == 0) return;
   const OpTable& table = current_table();
   const TypedOps& ops = ops_of(table, bank.dtype);
-  const i64 tasks_max = std::max(chunk_tasks_max(table, routing),
-                                 bank.experts * (bank.up_shape().n_blocks() + bank.down_shape().n_blocks()));
-  const i64 task_bytes = tasks_max * static_cast<i64>(sizeof(ExpertTask));
-  Scratch shared(workspace_shared(Scratch::bytes(task_bytes) + Scratch::bytes(routing.tokens * bank.d_model * 4)));
+  const i64 tasks_max = backward_tasks_max(table, routing, bank);
+  Scratch shared(workspace_shared(backward_shared_bytes(table, routing, bank)));
   ExpertTask* tasks = shared.take<ExpertTask>(tasks_max);
   const ConstMatrix dy = dy_in_type(ops, dy_TD, bank, shared.take_bytes(routing.tokens * bank.d_model * 4));
   const bool dense = is_dense(routing);
@@ -293,6 +302,23 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   parallel_for(gradients, [&](i64 task, int thread) {
     call.run_gradient(tasks[task], Scratch(workspace_of_thread(thread, gradient_scratch_bytes(bank.dtype))));
   });
+}
+
+WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank) {
+  const OpTable& table = current_table();
+  const TypedOps& ops = ops_of(table, bank.dtype);
+  Routing routing;
+  routing.tokens = tokens;
+  routing.top_k = top_k;
+  routing.experts = bank.experts;
+  const ConstMatrix in;
+  const Matrix out;
+  const ExpertSaved saved;
+  const ExpertBackwardScratch scratch;
+  const ForwardCall forward{table, ops, in, routing, bank, saved, out, Store::f32};
+  const BackwardCall backward{table, ops, in, in, routing, bank, saved, scratch, out, Store::f32, nullptr, nullptr, nullptr};
+  return {std::max({forward.scratch_bytes(), backward.scratch_bytes(), gradient_scratch_bytes(bank.dtype)}),
+          backward_shared_bytes(table, routing, bank)};
 }
 
 }  // namespace moebius::kernels

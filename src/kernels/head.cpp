@@ -30,10 +30,12 @@ struct HeadCall {
   i64 chunk_rows() const {
     return std::clamp<i64>(kChunkElements / vocab_padded() / 48 * 48, 48, table.rows_per_task);
   }
-  i64 block_rows() const {
+  // Of a batch of `rows`.
+  i64 block_rows(i64 rows) const {
     const i64 chunk = chunk_rows();
-    return std::max<i64>(1, kGradientElements / vocab_padded() / chunk) * chunk;
+    return std::min(std::max<i64>(1, kGradientElements / vocab_padded() / chunk), parallel_chunks(rows, chunk)) * chunk;
   }
+  i64 gradient_bytes(i64 rows) const { return block_rows(rows) * vocab_padded() * dtype_bytes(w.dtype); }
   i64 panel() const { return w.shape.k_blocks() * kBlockElements; }
 
   i64 scratch_bytes(i64 rows) const {
@@ -141,8 +143,8 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
   CHECK(dx_TD.rows == x_TD.rows && dx_TD.cols >= w_VD.shape.k, "the head's gradient does not fit");
   const OpTable& table = current_table();
   LossCall call{{table, ops_of(table, w_VD.dtype), x_TD, w_VD, target_T}, scale, loss_T, dx_TD, nullptr};
-  const i64 chunk = call.chunk_rows(), block = std::min(call.block_rows(), parallel_chunks(x_TD.rows, chunk) * chunk);
-  call.gradient = workspace_shared(block * call.vocab_padded() * dtype_bytes(w_VD.dtype));
+  const i64 chunk = call.chunk_rows(), block = call.block_rows(x_TD.rows);
+  call.gradient = workspace_shared(call.gradient_bytes(x_TD.rows));
   const i64 bytes = call.scratch_bytes(chunk);
   for (i64 begin = 0; begin < x_TD.rows; begin += block) {
     const i64 rows = std::min(block, x_TD.rows - begin);
@@ -158,6 +160,14 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
           task * group, std::min(w_VD.shape.n_blocks(), (task + 1) * group), dw);
     });
   }
+}
+
+WorkspaceBytes head_loss_workspace(i64 rows, PackedShape shape, DType dtype) {
+  const OpTable& table = current_table();
+  const ConstMatrix none;
+  const PackedWeight w{nullptr, dtype, shape};
+  const HeadCall call{table, ops_of(table, dtype), none, w, nullptr};
+  return {std::max(call.scratch_bytes(call.chunk_rows()), gradient_scratch_bytes(dtype)), call.gradient_bytes(rows)};
 }
 
 void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float* logprob_T, i32* argmax_T) {

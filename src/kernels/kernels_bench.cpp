@@ -101,7 +101,7 @@ void bench_experts(const Bench& bench, i64 tokens, i64 d, i64 width, i64 experts
   bank.up = up.memory.data();
   bank.down = down.memory.data();
   Operand x(bench.dtype, tokens, d), dy(bench.dtype, tokens, d), pre(bench.dtype, rows, up_n), hidden(bench.dtype, rows, width);
-  Operand out(DType::f32, rows, d), y(DType::f32, tokens, d), dpre(bench.dtype, rows, up_n), dhidden(bench.dtype, rows, width);
+  Operand out(DType::f32, rows, d), y(DType::f32, tokens, d), dpre(bench.dtype, rows, up_n);
   Operand dx(DType::f32, tokens, d), dup(DType::f32, experts, bank.up_shape().elements());
   Operand ddown(DType::f32, experts, bank.down_shape().elements());
   const double flops = 2.0 * static_cast<double>(rows) * static_cast<double>(d) * static_cast<double>(3 * width);
@@ -110,7 +110,7 @@ void bench_experts(const Bench& bench, i64 tokens, i64 d, i64 width, i64 experts
   bench.run("experts forward  " + name, flops,
             [&] { experts_forward(x.view, routing, bank, saved, out.view, y.view); });
   bench.run("experts backward " + name, 2 * flops, [&] {
-    experts_backward(dy.view, x.view, routing, bank, saved, {dpre.view, dhidden.view, out.view}, dx.view, dgate.data(),
+    experts_backward(dy.view, x.view, routing, bank, saved, {dpre.view, out.view}, dx.view, dgate.data(),
                      dup.memory.f32(), ddown.memory.f32());
   });
   Operand w(DType::f32, experts, d), logits(DType::f32, tokens, experts), prob(DType::f32, tokens, experts);

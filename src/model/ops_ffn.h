@@ -25,6 +25,8 @@ struct RouteOp {
   Matrix dx_TD;
 
   void forward();
+  // Logits and probabilities for backward; the routing stays the recorded one, nobody is chosen a second time.
+  void forward_again() const;
   void backward() const;
 
  private:
