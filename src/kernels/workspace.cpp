@@ -37,7 +37,7 @@ void* grown(Buffer& buffer, const char* label, i64 bytes) {
 }  // namespace
 
 i64 workspace_bytes(const WorkspaceBytes& need, int threads) {
-  return grown_bytes(need.thread) * threads + grown_bytes(need.shared);
+  return buffer_bytes_taken(grown_bytes(need.thread)) * threads + buffer_bytes_taken(grown_bytes(need.shared));
 }
 
 void* workspace_of_thread(int thread, i64 bytes) {

@@ -113,6 +113,7 @@ Json TrainState::to_json() const {
   return Json::object({{"step", step},
                        {"tokens", tokens},
                        {"micro_batch_tokens", micro_batch_tokens},
+                       {"recompute", recompute},
                        {"finished", finished},
                        {"evaluation_pending", evaluation_pending},
                        {"seconds", seconds},
@@ -130,6 +131,7 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
     state.step = json.at("step").as_int();
     state.tokens = json.at("tokens").as_int();
     state.micro_batch_tokens = json.at("micro_batch_tokens").as_int();
+    state.recompute = json.get_string("recompute", "none");  // older runs had no choice
     state.finished = json.at("finished").as_bool();
     state.evaluation_pending = json.at("evaluation_pending").as_bool();
     state.seconds = json.at("seconds").as_double();

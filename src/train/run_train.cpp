@@ -70,8 +70,8 @@ void settle_config(Words& words, const data::Mixture& source) {
   words.config.resolve();
 }
 
-int dry_run(const Words& words) {
-  const MemoryPlan memory = plan_memory(words.config, words.train);
+int dry_run(const Words& words, i64 data_bytes) {
+  const MemoryPlan memory = plan_memory(words.config, words.train, data_bytes);
   const model::ModelCounts counts = model::count_model(words.config, words.train.sequence);
   const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, true);
   const double peak = words.train.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
@@ -122,7 +122,7 @@ int run_train(const std::vector<std::string>& words) {
   check_options(given.train);
   const auto source = open_mixture(given.train);
   settle_config(given, *source);
-  if (given.common.dry_run) return dry_run(given);
+  if (given.common.dry_run) return dry_run(given, source->mapped_bytes());
   const TrainResult result = train_run(given.train, given.config, {});
   std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
                                  format_exact(result.tokens), result.loss_final,

@@ -2,7 +2,6 @@
 #include "train/train_run.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +12,7 @@
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/isa.h"
 #include "kernels/roof.h"
@@ -27,12 +27,6 @@ namespace {
 
 constexpr i64 kWarmSteps = 3;         // allocations count after so many steps of a process
 constexpr double kPendingSeconds = 60;  // work worth a checkpoint before an evaluation
-
-i64 peak_memory() {
-  rusage usage = {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * 1024;
-}
 
 std::string run_name(const TrainOptions& options, const TrainHooks& hooks) {
   if (!hooks.run.empty()) return hooks.run;
@@ -147,6 +141,7 @@ void Run::take_up(const std::optional<Json>& saved) {
                    .fix = "leave --micro-batch-tokens out to go on with it, or give another --out"});
     }
     options.micro_batch_tokens = state_.micro_batch_tokens;
+    if (options.recompute == "auto") options.recompute = state_.recompute;
     if (state_.isa != isa && !options.isa_change) {
       throw Error({.where = options.out,
                    .what = "the saved run used another instruction set, which rounds differently",
@@ -158,8 +153,9 @@ void Run::take_up(const std::optional<Json>& saved) {
     source_.restore(state_.data);
   }
   state_.isa = isa;
-  plan_ = plan_memory(config_, options);
+  plan_ = plan_memory(config_, options, source_.mapped_bytes());
   state_.micro_batch_tokens = plan_.micro_batch_tokens;
+  state_.recompute = model::recompute_name(plan_.recompute);
   place_.bytes_wanted = plan_.checkpoint_bytes;
   check_disk(options_.out, plan_.checkpoint_bytes, "a checkpoint");
 }
@@ -196,6 +192,7 @@ void Run::copy_weights(const std::string& folder) {
 
 void Run::make_network(bool resumed) {
   network_ = std::make_unique<model::Network>(config_, options_.compute(), true);
+  network_->set_recompute(plan_.recompute);
   adamw_ = make_adamw(network_->weights());
   if (resumed) {
     restore_checkpoint(options_.out, *network_, adamw_);
@@ -237,6 +234,8 @@ void Run::write_start(RunLog& log) const {
                         {"isa", state_.isa},
                         {"threads", parallel_threads()},
                         {"micro_batch_tokens", state_.micro_batch_tokens},
+                        {"recompute", state_.recompute},
+                        {"memory_planned_bytes", plan_.memory.total()},
                         {"step_start", state_.step},
                         {"roof_flops_per_s", roof_},
                         {"machine", machine_describe()}}));
@@ -325,7 +324,7 @@ TrainResult Run::result() const {
   done.roof_flops_per_s = roof_;
   done.mfu = roof_ > 0 ? state_.flops / state_.seconds / roof_ : 0;
   done.micro_batch_tokens = state_.micro_batch_tokens;
-  done.peak_memory_bytes = peak_memory();
+  done.peak_memory_bytes = memory_peak();
   done.allocations_steady = allocations_;
   done.checkpoint = path_join(options_.out, "checkpoint");
   return done;

@@ -212,10 +212,10 @@ TEST(TrainRun, MicroBatchFollowsTheMemoryLimit) {
   options.memory_max = "1GB";
   const MemoryPlan all = plan_memory(config, options);
   EXPECT_EQ(all.micro_batch_tokens, 128);
-  options.memory_max = std::to_string(all.total_bytes - 1);
+  options.memory_max = std::to_string(all.memory.total() - 1);
   const MemoryPlan half = plan_memory(config, options);
   EXPECT_EQ(half.micro_batch_tokens, 64);
-  EXPECT_LT(half.total_bytes, all.total_bytes);
+  EXPECT_LT(half.memory.total(), all.memory.total());
 }
 
 TEST(TrainRun, RefusesIdsOutsideTheVocabulary) {
