@@ -23,7 +23,8 @@ const StageHelp kHelp = {
     .writes = "OUT/checkpoint/ (config.json, model.safetensors, tokenizer.json; state.json, optimizer.safetensors), "
               "OUT/records.jsonl, OUT/options.json, OUT/tensorboard/",
     .json_keys = "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds, tokens_per_s, "
-                 "roof_flops_per_s, mfu, micro_batch_tokens, peak_memory_bytes, allocations_steady, checkpoint; with "
+                 "roof_flops_per_s, mfu, micro_batch_tokens, recompute, planned_memory_bytes, "
+                 "peak_memory_bytes, allocations_steady, checkpoint; with "
                  "--dry-run: train, model, steps_total, parameters_total, parameters_active, flops_per_token_megatron, "
                  "flops_per_token_6n, flops_per_token_mfu, memory, roof_flops_per_s, dram_bytes_per_s, seconds_estimated",
     .examples = "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 
 #include "base/error.h"
@@ -112,6 +111,7 @@ TrainResult Run::skip(const TrainState& saved) const {
   done.steps = saved.step;
   done.tokens = saved.tokens;
   done.micro_batch_tokens = saved.micro_batch_tokens;
+  done.recompute = saved.recompute;
   done.seconds = saved.seconds;
   done.checkpoint = path_join(options_.out, "checkpoint");
   const std::string path = path_join(options_.out, "records.jsonl");
@@ -122,6 +122,7 @@ TrainResult Run::skip(const TrainState& saved) const {
   done.tokens_per_s = end.get_double("tokens_per_s", 0);
   done.roof_flops_per_s = end.get_double("roof_flops_per_s", 0);
   done.mfu = end.get_double("mfu", 0);
+  done.planned_memory_bytes = end.get_int("planned_memory_bytes", 0);
   done.peak_memory_bytes = end.get_int("peak_memory_bytes", 0);
   done.allocations_steady = end.get_int("allocations_steady", 0);
   return done;
@@ -162,7 +163,6 @@ void Run::take_up(const std::optional<Json>& saved) {
 
 // The weights of another checkpoint, which must have the same parameters and heads.
 void Run::copy_weights(const std::string& folder) {
-  const auto start = model::load_model(folder, options_.compute(), true);
   const auto refuse = [&](const std::string& key, const auto& wanted, const auto& got) {
     throw Error({.where = folder,
                  .what = fmt::format("the checkpoint to start from has another shape: '{}' differs", key),
@@ -170,24 +170,13 @@ void Run::copy_weights(const std::string& folder) {
                  .got = fmt::format("{}", got),
                  .fix = "give the options of that model, or drop --init-from"});
   };
-  Json wanted = config_.to_json(), got = start->config().to_json();
+  Json wanted = config_.to_json(), got = model::load_config(folder).to_json();
   for (const char* key : {"vocab", "d_model", "layers", "heads", "kv_heads", "head_dim", "rope_base", "experts", "top_k",
                           "expert_width", "activation"}) {
     const Json *a = wanted.find(key), *b = got.find(key);
     if (a != nullptr && b != nullptr && a->dump() != b->dump()) refuse(key, a->dump(), b->dump());
   }
-  const model::Weights& from = start->weights();
-  const model::Weights& to = network_->weights();
-  if (from.parameters.size() != to.parameters.size()) {
-    refuse("number of parameters' tensors", to.parameters.size(), from.parameters.size());
-  }
-  for (std::size_t i = 0; i < to.parameters.size(); ++i) {
-    const model::Parameter &a = to.parameters[i], &b = from.parameters[i];
-    if (a.name != b.name || a.offset != b.offset || a.count != b.count || a.shape.n != b.shape.n) {
-      refuse(a.name, a.count, b.count);
-    }
-  }
-  std::memcpy(to.master.data(), from.master.data(), static_cast<std::size_t>(to.elements) * sizeof(float));
+  model::load_weights(folder, *network_, false);  // the rest of the shape: by the tensors' own
 }
 
 void Run::make_network(bool resumed) {
@@ -235,7 +224,6 @@ void Run::write_start(RunLog& log) const {
                         {"threads", parallel_threads()},
                         {"micro_batch_tokens", state_.micro_batch_tokens},
                         {"recompute", state_.recompute},
-                        {"memory_planned_bytes", plan_.memory.total()},
                         {"step_start", state_.step},
                         {"roof_flops_per_s", roof_},
                         {"machine", machine_describe()}}));
@@ -324,6 +312,8 @@ TrainResult Run::result() const {
   done.roof_flops_per_s = roof_;
   done.mfu = roof_ > 0 ? state_.flops / state_.seconds / roof_ : 0;
   done.micro_batch_tokens = state_.micro_batch_tokens;
+  done.recompute = state_.recompute;
+  done.planned_memory_bytes = plan_.memory.total();
   done.peak_memory_bytes = memory_peak();
   done.allocations_steady = allocations_;
   done.checkpoint = path_join(options_.out, "checkpoint");
@@ -342,6 +332,8 @@ Json TrainResult::to_json() const {
                        {"roof_flops_per_s", roof_flops_per_s},
                        {"mfu", mfu},
                        {"micro_batch_tokens", micro_batch_tokens},
+                       {"recompute", recompute},
+                       {"planned_memory_bytes", planned_memory_bytes},
                        {"peak_memory_bytes", peak_memory_bytes},
                        {"allocations_steady", allocations_steady},
                        {"checkpoint", checkpoint}});
