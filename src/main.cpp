@@ -6,6 +6,7 @@
 #include "bench/run_bench.h"
 #include "data/run_data.h"
 #include "eval/run_eval.h"
+#include "fit/run_fit.h"
 #include "plan/run_plan.h"
 #include "report/run_report.h"
 #include "study/run_study.h"
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
       {"train", "tokens to a checkpoint", moebius::train::run_train},
       {"eval", "scores of a checkpoint on held-out text and tasks", moebius::eval::run_eval},
       {"study", "a whole experiment from one TOML file: plan, train, evaluate, report", moebius::study::run_study},
+      {"fit", "coefficients of loss laws from runs, with intervals and verdicts", moebius::fit::run_fit},
       {"report", "one HTML page from a study's records", moebius::report::run_report},
       {"bench", "the machine's roof and the program's speed beside it", moebius::bench::run_bench},
   };

@@ -38,6 +38,15 @@ std::string_view law_source(Law law);
 // Columns that a run must have ("parameters_total", "tokens", ...), the loss apart.
 std::vector<std::string> law_needs(Law law);
 
+// What the law means by its letters ("N: active parameters with embedding and head"); nothing is converted silently.
+std::string_view law_meaning(Law law);
+const std::vector<Law>& all_laws();
+
+// The point's number for a column's name, as the laws see it: a model with no or one expert has experts = top_k = 1.
+double point_number(const LawPoint& point, std::string_view column);
+// K/E, the share of the experts that a token uses; 1 for a dense model.
+double point_density(const LawPoint& point);
+
 // Names of the coefficients as the paper prints them, in the order of every coefficient vector.
 const std::vector<std::string>& law_coefficients(Law law);
 

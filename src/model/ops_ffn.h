@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/experts.h"
+#include "kernels/profile.h"
 #include "kernels/routing.h"
 #include "model/network.h"
 
@@ -20,10 +21,11 @@ struct RouteOp {
   kernels::Routing routing;
   kernels::RouterLossGradients losses;
   const std::vector<i32>* replay_TK;  // null: choose
-  LayerRouting* result;
+  LayerRouting* result;  // null: nobody asks
   float *dgate_TK, *dlogits_TE, *dw_ED;
   Matrix dx_TD;
 
+  kernels::Part part() const { return kernels::Part::route; }
   void forward();
   // Logits and probabilities for backward; the routing stays the recorded one, nobody is chosen a second time.
   void forward_again() const;
@@ -47,6 +49,7 @@ struct ExpertsOp {
   kernels::ExpertBackwardScratch scratch;
   float *dgate_TK, *dup, *ddown;
 
+  kernels::Part part() const { return bank.experts == 1 ? kernels::Part::dense_ffn : kernels::Part::experts; }
   void forward() const;
   void backward() const;
 };

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/profile.h"
 #include "model/ops_attention.h"
 #include "model/ops_ffn.h"
 #include "model/ops_head.h"
@@ -31,6 +32,7 @@ class Tape {
   }
   template <typename T>
   void run(T op) {
+    const kernels::ProfileScope scope(op.part(), kernels::Way::forward);
     op.forward();
     if (recording_) ops_.emplace_back(op);
   }
@@ -38,7 +40,7 @@ class Tape {
     std::size_t end = ops_.size();
     for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) {
       for (std::size_t i = part->begin; part->again && i < end; ++i) std::visit(make_again, ops_[i]);
-      for (std::size_t i = end; i-- > part->begin;) std::visit([](const auto& one) { one.backward(); }, ops_[i]);
+      for (std::size_t i = end; i-- > part->begin;) std::visit(go_back, ops_[i]);
       end = part->begin;
     }
   }
@@ -50,11 +52,17 @@ class Tape {
   };
   // An operation that did more than fill its values the first time says itself how they are made anew.
   static constexpr auto make_again = [](const auto& one) {
+    const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
     if constexpr (requires { one.forward_again(); }) {
       one.forward_again();
     } else {
       one.forward();
     }
+  };
+
+  static constexpr auto go_back = [](const auto& one) {
+    const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
+    one.backward();
   };
 
   std::vector<Op> ops_;

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "base/rise_fall.h"
 
 namespace moebius::report {
 
@@ -242,38 +243,40 @@ void test_monotone(const Sample& sample, HypothesisResult& result, u64 number) {
   }
 }
 
+// y may have its turning point inside the range, at an end, or nowhere that the data can tell (base/rise_fall.h).
 void test_peak(const Sample& sample, HypothesisResult& result, u64 number) {
   const Hypothesis& h = result.hypothesis;
-  result.effect_name =
-      fmt::format("{} at which a parabola through {} has its {}", metric_label(h.x), metric_label(h.y), h.direction);
+  result.effect_name = fmt::format("{} at which {} has its {}", metric_label(h.x), metric_label(h.y), h.direction);
   if (distinct_x(sample) < 4) {
     result.reason = "a turning point needs four values of x";
     return;
   }
-  double x_low = 1e300, x_high = -1e300;
-  for (const Group& group : sample.groups) {
-    x_low = std::min(x_low, group.front().x);
-    x_high = std::max(x_high, group.front().x);
-  }
-  const auto slope_at = [&](double at) {
-    return bootstrap(
-        sample.groups, [at](const auto& x, const auto& y) { return parabola_of(x, y).slope_at(at); }, number);
-  };
-  // Lind and Mehlum (2010): inside the range there is a turning point only if the slopes at both ends differ in sign.
   const double sign = h.direction == "maximum" ? 1 : -1;
-  const Verdict rises = by_sign(slope_at(x_low), sign), falls = by_sign(slope_at(x_high), -sign);
-  const Interval vertex =
-      bootstrap(sample.groups, [](const auto& x, const auto& y) { return parabola_of(x, y).vertex(); }, number);
-  if (rises == Verdict::supported && falls == Verdict::supported) {
-    result.effect = {std::exp2(vertex.estimate), std::exp2(vertex.low), std::exp2(vertex.high)};
-    result.verdict = Verdict::supported;
-    result.reason = "the slopes at the two ends of the range have opposite signs, both beyond noise";
-  } else if (rises == Verdict::refuted || falls == Verdict::refuted) {
-    result.verdict = Verdict::refuted;
-    result.reason =
-        "at one end of the range the slope goes the other way beyond noise: no such turning point inside it";
-  } else {
-    result.reason = "the slope at one end of the range is within noise";
+  const RiseFall turn = rise_fall(sample.groups, sign, number);
+  switch (turn.shape) {
+    case TurnShape::inside:
+      result.effect = {std::exp2(turn.at.estimate), std::exp2(turn.at.low), std::exp2(turn.at.high)};
+      result.verdict = Verdict::supported;
+      result.reason = fmt::format("it turns inside the range, both sides beyond noise (p = {:.2g})", turn.p);
+      return;
+    case TurnShape::low_end:
+    case TurnShape::high_end:
+      result.verdict = Verdict::refuted;
+      result.reason = fmt::format("beyond noise the {} of the measured range is at its {} end: no turning point inside",
+                                  h.direction, turn.shape == TurnShape::low_end ? "low" : "high");
+      return;
+    case TurnShape::several:
+      if (rise_fall(sample.groups, -sign, number).shape == TurnShape::inside) {
+        result.verdict = Verdict::refuted;
+        result.reason = fmt::format("beyond noise it has a {} there instead", sign > 0 ? "minimum" : "maximum");
+      } else {
+        result.reason = "it turns more than once beyond noise: do its runs differ in more than x?";
+      }
+      return;
+    case TurnShape::not_determined:
+      result.reason = std::isnan(turn.p) ? "the seeds show no noise to test against"
+                                         : fmt::format("one of its two sides is within noise (p = {:.2g})", turn.p);
+      return;
   }
 }
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/statistics.h"
 #include "report/metrics.h"
-#include "report/statistics.h"
 
 namespace moebius::report {
 

@@ -1,18 +1,16 @@
 // Reads a study's folder (study.json, records.jsonl, runs/NAME/records.jsonl) or one run's folder into memory.
 // In: the files of docs/formats.md, nothing else; out: one RunRecords for each run, also for those that are missing,
-// unfinished or unreadable. No statistics here (report/metrics.h, report/statistics.h).
+// unfinished or unreadable. No statistics here (report/metrics.h, base/statistics.h).
 #pragma once
 
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "base/statistics.h"
 #include "base/types.h"
 
 namespace moebius::report {
-
-constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 enum class RunStatus { missing, unfinished, done, broken };
 const char* run_status_name(RunStatus status);

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "kernels/isa.h"
 #include "study/study_plan.h"
+#include "study/study_power.h"
 #include "study/study_runs.h"
 
 namespace moebius::study {
@@ -18,21 +19,26 @@ namespace {
 
 const StageHelp kHelp = {
     .name = "study",
-    .summary = "a whole experiment from one TOML file: plan, data, train, evaluate, report",
-    .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run]",
+    .summary = "a whole experiment from one TOML file: plan, data, train, evaluate, fit, report",
+    .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run [--pilot FOLDER] [--noise X]]",
     .reads = "studies/NAME.toml or FILE.toml, the corpora it names",
-    .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, report.html, figures/",
-    .json_keys = "report, runs_done, runs_skipped, seconds, train_seconds, roof_share; with --dry-run: runs (name, "
+    .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
+    .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, roof_share; with --dry-run: runs (name, "
                  "parameters_total, parameters_active, flops_per_token_megatron, flops_per_token_6n, tpp, seconds_estimated, "
-                 "...), seconds_estimated",
-    .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run"};
+                 "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
+    .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run --noise 0.03"};
 
 }  // namespace
 
 int run_study(const std::vector<std::string>& words) {
   std::string out;
   OptionList options;
+  std::vector<std::string> pilots;
+  double noise = 0;
   options.add("out", &out, "folder of the study; empty: runs/NAME", {.unit = "FOLDER"});
+  options.add("pilot", &pilots, "dry run: finished studies whose seeds show the noise, separated by commas; the study's own folder counts too",
+              {.unit = "FOLDERS"});
+  options.add("noise", &noise, "dry run: standard deviation between seeds to assume where no runs show it", {.unit = "X", .min = 0, .max = 1e6});
   std::vector<std::string> names;
   const StageCommon common = stage_parse(kHelp, options, words, &names, 1);
   if (names.empty()) {
@@ -44,12 +50,21 @@ int run_study(const std::vector<std::string>& words) {
   StudyPlan plan = plan_study(study_load(names.front()));
   if (out.empty()) out = path_join("runs", plan.spec.name);
 
-  estimate_seconds(plan, time_configurations(plan));
+  try {
+    estimate_seconds(plan, time_configurations(plan));
+  } catch (const Error& e) {
+    if (!common.dry_run) throw;
+    // A study planned for a larger machine still has its table here, without times.
+    log_warning(fmt::format("no times: {}", e.what()));
+  }
   const std::string table = plan_table(plan);
   if (common.dry_run) {
     Json result = plan_to_json(plan);
     result.set("seconds_estimated", plan.seconds_estimated);
-    stage_print(common, result, table);
+    if (file_exists(path_join(out, "study.json"))) pilots.push_back(out);
+    const std::vector<PowerRow> power = study_power(plan, pilots, noise > 0 ? noise : kUnknown);
+    result.set("power", power_to_json(power));
+    stage_print(common, result, table + power_table(power));
     return 0;
   }
   log_info("the plan:\n" + table);

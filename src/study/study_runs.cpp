@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "base/units.h"
 #include "eval/evaluate.h"
+#include "fit/study_fit.h"
 #include "report/run_report.h"
 #include "train/train_run.h"
 #include "train/trainer.h"
@@ -25,8 +26,9 @@ namespace moebius::study {
 namespace {
 
 constexpr i64 kTimedSteps = 3;
-// Small models: a pass over few rows costs more in starting its parts than in arithmetic.
-constexpr i64 kSequencesGenerated = 512;
+// A pass reads the keys and values of all live sequences: more of them than fit the last cache are slower, fewer leave
+// the starts of a pass's parts to few rows.
+constexpr i64 kSequencesGenerated = 64;
 
 // One long document of random tokens: the cost of a step does not depend on what the tokens say.
 data::MemorySource random_source(const StudySpec& spec, i64 batch_tokens) {
@@ -67,6 +69,7 @@ eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, c
   for (const StudyShard& shard : files.shards) {
     if (!shard.held_out.empty()) options.loss_sources.push_back(shard.name + "=" + shard.held_out);
   }
+  options.loss_window = spec.data.sequence;  // what the models were trained on; their positions may be many more
   options.limit = spec.evaluate.items_max;
   options.rows_max = spec.evaluate.batch_tokens;
   options.sequences_max = kSequencesGenerated;
@@ -74,23 +77,40 @@ eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, c
   return options;
 }
 
-// The steps after which a run is evaluated.
-std::vector<i64> evaluation_steps(const StudyEvaluate& evaluate, i64 steps) {
+// The steps after which a run is evaluated; a trunk's are those of its branches that it makes for them.
+std::vector<i64> evaluation_steps(const StudyPlan& plan, const PlannedRun& run) {
   std::vector<i64> at;
-  for (const double fraction : evaluate.at) at.push_back(std::llround(fraction * static_cast<double>(steps)));
+  if (run.role == "trunk") {
+    for (const PlannedRun& branch : plan.runs) {
+      if (branch.branch_of != run.name) continue;
+      const std::vector<i64> wanted = evaluation_steps(plan, branch);
+      std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(at),
+                   [&](i64 step) { return step <= branch.branch_step; });
+    }
+    return at;
+  }
+  const i64 steps = train::steps_total(train_options(plan.spec, run));
+  for (const double fraction : plan.spec.evaluate.at) {
+    at.push_back(std::llround(fraction * static_cast<double>(steps)));
+  }
   return at;
 }
 
+// Where a branch begins, in the study's folder.
+std::string branch_folder(const std::string& folder, const PlannedRun& run) {
+  return path_join(folder, fmt::format("runs/{}/branch-{}", run.branch_of, run.branch_step));
+}
+
 train::TrainHooks make_hooks(const StudyPlan& plan, const PlannedRun& run,
-                             std::shared_ptr<const eval::Evaluator> evaluator) {
+                             const std::string& folder, std::shared_ptr<const eval::Evaluator> evaluator) {
   train::TrainHooks hooks;
   hooks.run = run.name;
+  hooks.branch_steps = run.branch_steps;
+  if (!run.branch_of.empty()) hooks.branch_from = branch_folder(folder, run);
   hooks.roof_flops_per_s = plan.roof.bf16_flops_per_s;
   if (evaluator == nullptr) return hooks;
-  const StudyEvaluate evaluate = plan.spec.evaluate;
-  hooks.evaluates = [evaluate](i64 step, i64 steps) {
-    const auto at = evaluation_steps(evaluate, steps);
-    return std::find(at.begin(), at.end(), step) != at.end();
+  hooks.evaluates = [wanted = evaluation_steps(plan, run)](i64 step, i64) {
+    return std::find(wanted.begin(), wanted.end(), step) != wanted.end();
   };
   hooks.evaluate = [evaluator](model::Network& network, i64 step, i64 tokens) {
     return evaluator->run(infer::engine_of(network), step, tokens);
@@ -108,11 +128,13 @@ train::TrainResult run_one(const StudyPlan& plan, const PlannedRun& run, const S
     options.data.push_back(fmt::format("{}={}:{}", source.name, source.path, source.weight));
   }
   std::shared_ptr<const eval::Evaluator> evaluator;
-  if (run.role == "main") {
+  if (run.role != "sweep") {
     evaluator = std::make_shared<const eval::Evaluator>(
         *tokenizer, eval_options(plan.spec, files, path_join(options.out, "items")));
   }
-  return train::train_run(options, run.config, make_hooks(plan, run, evaluator));
+  const train::TrainResult trained = train::train_run(options, run.config, make_hooks(plan, run, folder, evaluator));
+  if (!run.branch_of.empty()) folder_remove_all(branch_folder(folder, run));  // its state is no longer wanted
+  return trained;
 }
 
 // What of study.json decides results; a folder holds runs of one such study only.
@@ -151,11 +173,19 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
                       const std::string& path) {
   Json study = plan_to_json(plan);
   check_same_study(path, study);
-  study.set("data", files.to_json(plan.spec.tokens));
+  study.set("data", files.to_json(tokens_most(plan)));
   study.set("learning_rate_rule", rule);
   study.set("evaluations", evaluations_of(plan.spec, files));
   study.set("machine", machine_describe());
   file_write_atomic(path, study.dump(2) + "\n");
+}
+
+// What the finished runs can tell, for the report and for plan.
+void write_fit(const std::string& folder, const std::string& path) {
+  log_info("fitting the laws that these runs can be asked for");
+  const i64 start = clock_ns();
+  file_write_atomic(path, fit::study_fit(folder, {}).dump(1) + "\n");
+  log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - start) * 1e-9)));
 }
 
 }  // namespace
@@ -168,13 +198,14 @@ std::map<std::string, double> time_configurations(StudyPlan& plan) {
       plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& a, const PlannedRun& b) { return cost(a) < cost(b); });
   std::map<std::string, double> seconds;
   for (const PlannedRun* run : {&*cheapest, &*dearest}) {
-    if (seconds.count(run->model) == 0) seconds[run->model] = time_configuration(plan, *run);
+    if (seconds.count(run->config.name) == 0) seconds[run->config.name] = time_configuration(plan, *run);
   }
   return seconds;
 }
 
 Json StudyResult::to_json() const {
   return Json::object({{"report", report},
+                       {"fit", fit},
                        {"runs_done", runs_done},
                        {"runs_skipped", runs_skipped},
                        {"seconds", seconds},
@@ -202,7 +233,7 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
   bool chosen = !sweeps;
   double flops = 0;
   for (std::size_t i = 0; i < plan.runs.size(); ++i) {
-    if (!chosen && plan.runs[i].role == "main") {
+    if (!chosen && plan.runs[i].role != "sweep") {
       rule = choose_learning_rates(plan, trial_losses);
       write_study_json(plan, files, rule, study_path);
       log_info("learning rate: " + rule);
@@ -213,11 +244,14 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
     const train::TrainResult trained = run_one(plan, run, files, folder, tokenizer);
     if (run.role == "sweep") trial_losses[run.name] = trained.loss_final;
     (trained.skipped ? result.runs_skipped : result.runs_done) += 1;
-    result.train_seconds += trained.seconds;
-    flops += trained.mfu * trained.roof_flops_per_s * trained.seconds;
-    if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", trained.seconds}}));
+    const double own_seconds = trained.seconds - trained.seconds_shared;
+    result.train_seconds += own_seconds;
+    flops += trained.mfu * trained.roof_flops_per_s * own_seconds;
+    if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", own_seconds}}));
   }
   result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
+  result.fit = path_join(folder, "fit.json");
+  if (result.runs_done > 0 || !file_exists(result.fit)) write_fit(folder, result.fit);
   result.report = path_join(folder, "report.html");
   report::report_write(folder, {});
   result.seconds = static_cast<double>(clock_ns() - start) * 1e-9;

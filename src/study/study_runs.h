@@ -19,6 +19,7 @@ struct StudyResult {
   double seconds = 0;         // of this process
   double train_seconds = 0;   // of all runs, over all processes
   double roof_share = 0;      // of the training time of all runs: model FLOPs / (seconds * roof)
+  std::string fit;            // path of fit.json
   std::string report;         // path of the page
   Json to_json() const;
 };

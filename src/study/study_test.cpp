@@ -1,10 +1,15 @@
 // Tests of study files, plans and the choice of learning rates.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <tuple>
+
 #include "base/error.h"
 #include "base/file.h"
+#include "base/record.h"
 #include "study/study_file.h"
 #include "study/study_plan.h"
+#include "study/study_power.h"
 
 namespace moebius::study {
 namespace {
@@ -118,6 +123,63 @@ TEST(StudyPlan, OvernightGridSpansTokensPerParameter) {
   }
   EXPECT_LE(low, 1.0);
   EXPECT_GE(high, 100.0);
+}
+
+const char* kClaims = R"(
+[[hypotheses]]
+id = "slope"
+text = "t"
+kind = "monotone"
+x = "parameters_total"
+y = "train.loss_final"
+direction = "decrease"
+where = { top_k = 2 }
+[[hypotheses]]
+id = "pair"
+text = "t"
+kind = "difference"
+y = "train.loss_final"
+direction = "decrease"
+a = { experts = 4, top_k = 2 }
+b = { experts = 16, top_k = 2 }
+)";
+
+TEST(StudyPower, SaysWhatItDoesNotKnowAndWhatSeedsBuy) {
+  StudyPlan plan = plan_study(study_load(write_study("power", std::string(kSmall) + kClaims)));
+  for (PlannedRun& run : plan.runs) run.seconds_estimated = 60;
+  const auto unknown = study_power(plan, {}, kUnknown);
+  ASSERT_EQ(unknown.size(), 2u);
+  EXPECT_EQ(unknown[0].problem, "a trend needs three values of x");
+  EXPECT_EQ(unknown[1].problem, "the noise between seeds is not known");
+  EXPECT_NE(power_table(unknown).find("--pilot FOLDER"), std::string::npos);
+  const auto assumed = study_power(plan, {}, 0.05);
+  EXPECT_EQ(assumed[1].noise_source, "assumed (--noise)");
+  EXPECT_EQ(assumed[1].seeds, 2);
+  EXPECT_EQ(assumed[1].seeds_tested, 3);       // the report wants three
+  EXPECT_NEAR(assumed[1].effect, 0.05 * std::sqrt(2.0 / 3) * (2.776 + 0.941), 1e-3);
+  EXPECT_NEAR(assumed[1].seconds, 360, 1e-9);  // two models, three seeds, a minute each
+  EXPECT_GE(assumed[1].seeds_half, 8);
+  EXPECT_NEAR(assumed[1].seconds_half, 120.0 * static_cast<double>(assumed[1].seeds_half), 1e-9);
+}
+
+// A pilot with two seeds of two models: deviations 0.01 and 0.03 from their means.
+TEST(StudyPower, PilotShowsTheNoise) {
+  const std::string folder = testing::TempDir() + "moebius_study_pilot";
+  folder_remove_all(folder);
+  Json runs = Json::array();
+  for (const auto& [model, name, loss] : {std::tuple{"a", "a1", 2.99}, {"a", "a2", 3.01}, {"b", "b1", 2.5}, {"b", "b2", 2.56}}) {
+    runs.push_back(Json::object({{"name", name}, {"model", model}}));
+    folder_make(path_join(folder, std::string("runs/") + name));
+    RecordWriter out(path_join(folder, std::string("runs/") + name + "/records.jsonl"));
+    out.write("train_end", Json::object({{"loss_final", loss}}));
+  }
+  file_write_atomic(path_join(folder, "study.json"), Json::object({{"name", "pilot"}, {"runs", runs}}).dump());
+  const StudyPlan plan = plan_study(study_load(write_study("power2", std::string(kSmall) + kClaims)));
+  const auto rows = study_power(plan, {folder}, 7.0);
+  EXPECT_NEAR(rows[1].noise.seed, std::sqrt((2e-4 + 18e-4) / 2), 1e-9);
+  EXPECT_EQ(rows[1].noise_df, 2);
+  EXPECT_EQ(rows[1].noise_source, "measured: 4 runs of 2 configurations, 2 degrees of freedom");
+  EXPECT_THROW(study_power(plan, {folder + "-not"}, kUnknown), Error);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Tests of the statistics against values worked out by hand or with the standard tables.
-#include "report/statistics.h"
+#include "base/statistics.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "base/rng.h"
 
-namespace moebius::report {
+namespace moebius {
 namespace {
 
 TEST(Statistics, MeansAndIntervals) {
@@ -89,4 +89,4 @@ TEST(Bootstrap, CoversTheTruth) {
 }
 
 }  // namespace
-}  // namespace moebius::report
+}  // namespace moebius

@@ -1,5 +1,5 @@
 // Means, fits and the bootstrap.
-#include "report/statistics.h"
+#include "base/statistics.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 
-namespace moebius::report {
+namespace moebius {
 
 namespace {
 
@@ -192,21 +192,22 @@ double spearman_of(const std::vector<double>& x, const std::vector<double>& y) {
   return correlation_of(ranks_of(x), ranks_of(y));
 }
 
-Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage) {
+Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage,
+                   i64 replicates) {
   Interval interval;
   for (const Group& group : groups) CHECK(!group.empty(), "a configuration without runs");
   const Resampler resampler(groups);
   interval.estimate = statistic(resampler.x(), resampler.y());
   if (!has_noise(groups) || !std::isfinite(interval.estimate)) return interval;
   std::vector<double> x(groups.size()), y(groups.size()), draws;
-  draws.reserve(kReplicates);
+  draws.reserve(static_cast<std::size_t>(replicates));
   Rng rng(0, RngStream::bootstrap, test);
-  for (i64 replicate = 0; replicate < kReplicates; ++replicate) {
+  for (i64 replicate = 0; replicate < replicates; ++replicate) {
     resampler.draw(rng, x, y);
     const double value = statistic(x, y);
     if (std::isfinite(value)) draws.push_back(value);
   }
-  if (draws.size() < kReplicates / 2) return interval;
+  if (static_cast<i64>(draws.size()) < replicates / 2) return interval;
   std::sort(draws.begin(), draws.end());
   i64 df = -static_cast<i64>(groups.size());
   for (const Group& group : groups) df += static_cast<i64>(group.size());
@@ -216,4 +217,4 @@ Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic,
   return interval;
 }
 
-}  // namespace moebius::report
+}  // namespace moebius

@@ -4,11 +4,15 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <vector>
 
-#include "report/records_load.h"
+#include "base/types.h"
 
-namespace moebius::report {
+namespace moebius {
+
+// A number that was not measured.
+constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // One run as a test sees it. Standard errors (over items) that are unknown are NaN and count as 0.
 struct Value {
@@ -61,13 +65,14 @@ double spearman_of(const std::vector<double>& x, const std::vector<double>& y);
 // A statistic of the configurations' means.
 using Statistic = std::function<double(const std::vector<double>& x, const std::vector<double>& y)>;
 
-// Bootstrap interval of `statistic` over the configurations' means. Each of `kReplicates` replicates draws the seeds
+// Bootstrap interval of `statistic` over the configurations' means. Each of `replicates` replicates draws the seeds
 // of each configuration anew, with deviations from the mean stretched by sqrt(n/(n-1)), and adds normal noise of the
 // item-level standard errors; percentiles are then widened by t(df)/1.96 with df = number of runs - number of
 // configurations, since few seeds make the bootstrap too sure of itself. With single seeds only the item noise is left,
 // and with no standard errors either the interval is unknown. `coverage` is 0.95 unless several are asked at once.
 // `test` numbers the test within a study: equal inputs give equal intervals.
 constexpr i64 kReplicates = 2000;
-Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage = 0.95);
+Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage = 0.95,
+                   i64 replicates = kReplicates);
 
-}  // namespace moebius::report
+}  // namespace moebius

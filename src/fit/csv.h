@@ -1,0 +1,30 @@
+// A strict reader of CSV tables (RFC 4180): one header line, commas, fields perhaps in double quotes, LF or CRLF.
+// In: text; out: header and rows of texts with their line numbers. Every fault is an Error with file and line: a field too
+// many or few, a name twice, a quote left open, a NUL byte. Meaning of columns: runs.h.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/types.h"
+
+namespace moebius::fit {
+
+struct CsvTable {
+  std::string where;  // file name for messages
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;  // each as long as the header
+  std::vector<i64> lines;                      // the line of the file where a row begins
+};
+
+CsvTable csv_parse(std::string_view text, const std::string& where);
+
+// The text as a CSV field: quoted when it must be.
+std::string csv_field(std::string_view text);
+
+// A number in plain or scientific notation, all of `text` but blanks around it. NaN for an empty field; throws Error with
+// `where` for anything else. "inf" and "nan" are read as what they are, the caller judges.
+double csv_number(std::string_view text, const std::string& where);
+
+}  // namespace moebius::fit

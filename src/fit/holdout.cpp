@@ -1,0 +1,109 @@
+// Hold-out error: the law is fitted again without some runs and predicts them.
+// Largest compute asks for extrapolation, random folds for interpolation. In: a fitted law; out: its Holdout.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/interrupt.h"
+#include "base/progress.h"
+#include "base/rng.h"
+#include "fit/fit.h"
+
+namespace moebius::fit {
+
+namespace {
+
+constexpr i64 kFoldStarts = 12;  // of each refit
+constexpr u64 kFoldStep = 1ull << 40;  // beyond every bootstrap sample's step
+
+// Runs by compute, the smallest first; in their order where equal.
+std::vector<i64> by_compute(const std::vector<LawPoint>& points) {
+  std::vector<i64> order(points.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
+    return run_compute(points[static_cast<std::size_t>(a)]) < run_compute(points[static_cast<std::size_t>(b)]);
+  });
+  return order;
+}
+
+// The runs to hold out, one group a refit; empty when it cannot be done.
+std::vector<std::vector<i64>> groups_of(const FitOptions& options, const LawFit& fit, std::string& why_not) {
+  const i64 n = std::ssize(fit.points);
+  std::vector<std::vector<i64>> groups;
+  if (options.holdout == "folds") {
+    std::vector<i64> order(fit.points.size());
+    Rng rng(static_cast<u64>(options.seed), RngStream::bootstrap, kFoldStep);
+    rng_shuffle(rng, order.data(), n);
+    groups.resize(static_cast<std::size_t>(std::min(options.folds, n)));
+    for (i64 i = 0; i < n; ++i) groups[static_cast<std::size_t>(i % std::ssize(groups))].push_back(order[static_cast<std::size_t>(i)]);
+    return groups;
+  }
+  for (const LawPoint& p : fit.points) {
+    if (!std::isfinite(run_compute(p))) {
+      why_not = "no hold-out: the compute of the runs is not known (columns flops, or parameters and tokens)";
+      return groups;
+    }
+  }
+  const std::vector<i64> order = by_compute(fit.points);
+  const i64 held = std::max<i64>(1, static_cast<i64>(std::lround(options.holdout_share * static_cast<double>(n))));
+  const double least = run_compute(fit.points[static_cast<std::size_t>(order.front())]);
+  if (!(run_compute(fit.points[static_cast<std::size_t>(order.back())]) > least * (1 + 1e-9))) {
+    why_not = "no hold-out by largest compute: all runs have the same compute (--holdout folds would do)";
+    return groups;
+  }
+  groups.emplace_back(order.end() - held, order.end());
+  return groups;
+}
+
+void predict_without(const std::vector<i64>& held, const FitOptions& options, LawFit& fit) {
+  std::vector<bool> is_held(fit.points.size(), false);
+  for (const i64 i : held) is_held[static_cast<std::size_t>(i)] = true;
+  std::vector<LawPoint> kept, unseen;
+  for (std::size_t i = 0; i < fit.points.size(); ++i) {
+    if (!is_held[i]) kept.push_back(fit.points[i]);
+  }
+  for (const i64 i : held) unseen.push_back(fit.points[static_cast<std::size_t>(i)]);
+  const Objective objective(fit.law, kept, fit.huber_delta, fit.weight_decay);
+  const i64 starts = options.holdout == "folds" ? std::min(options.starts, kFoldStarts) : options.starts;
+  const std::vector<Minimum> optima = best_optima(objective, kept, starts, 1);
+  if (optima.empty()) return;
+  std::vector<double> predicted(unseen.size());
+  Objective(fit.law, unseen, fit.huber_delta, 0).predict(optima.front().theta.data(), predicted.data());
+  for (std::size_t i = 0; i < unseen.size(); ++i) {
+    fit.holdout.runs.push_back(held[i]);
+    fit.holdout.errors.push_back(predicted[i] / unseen[i].loss - 1);
+  }
+}
+
+}  // namespace
+
+void hold_out(const FitOptions& options, LawFit& fit) {
+  if (options.holdout == "none") return;
+  std::string why_not;
+  const std::vector<std::vector<i64>> groups = groups_of(options, fit, why_not);
+  if (!why_not.empty()) fit.notes.push_back(why_not);
+  Progress progress(fmt::format("hold-out of {}", law_name(fit.law)), std::ssize(groups));
+  i64 done = 0;
+  for (const std::vector<i64>& held : groups) {
+    interrupt_check("nothing was written");
+    progress.update(done++);
+    if (std::ssize(fit.points) - std::ssize(held) <= std::ssize(fit.coefficients)) {
+      fit.notes.push_back(fmt::format("no hold-out: without the {} held-out runs there are no more runs than coefficients", held.size()));
+      return;
+    }
+    predict_without(held, options, fit);
+  }
+  const std::vector<double>& errors = fit.holdout.errors;
+  if (errors.empty()) return;
+  fit.holdout.kind = options.holdout;
+  const double n = static_cast<double>(errors.size());
+  double sum = 0, squares = 0;
+  for (const double e : errors) sum += std::fabs(e);
+  for (const double e : errors) squares += (std::fabs(e) - sum / n) * (std::fabs(e) - sum / n);
+  fit.holdout.error = sum / n;
+  if (errors.size() > 1) fit.holdout.error_se = std::sqrt(squares / (n - 1) / n);
+}
+
+}  // namespace moebius::fit

@@ -1,0 +1,180 @@
+// The stage's table of contents: read the runs, fit one law or all, compare, print, write.
+#include "fit/run_fit.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/stage.h"
+#include "base/units.h"
+#include "fit/run_task_laws.h"
+#include "fit/study_fit.h"
+#include "fit/synthetic.h"
+
+namespace moebius::fit {
+
+namespace {
+
+const StageHelp kHelp = {
+    .name = "fit",
+    .summary = "coefficients of loss laws from runs, with intervals and verdicts",
+    .usage = "moebius fit DATA... --law LAW|all [--task-laws] [--holdout KIND] [--out FILE]",
+    .reads = "study folders (study.json, runs/NAME/records.jsonl), run folders, CSV files with the columns\n"
+             "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage)",
+    .writes = "the file of --out (fit.json), the file of --write-runs (CSV)",
+    .json_keys = "law, formula, source, meaning, quantity, objective, penalty, residual, huber_delta, weight_decay, coefficients\n"
+                 "  {NAME {value, low, high, determined, note}}, determined, verdict, notes, holdout_error (relative), holdout, rmse,\n"
+                 "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, samples, residuals, data, seed;\n"
+                 "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --synthetic: planted (docs/formats.md)",
+    .examples = "  moebius fit runs/optimal-sparsity-mini --law all --out fit.json\n"
+                "  moebius fit runs/optimal-sparsity-mini --task-laws\n"
+                "  moebius fit runs.csv --law joint --column loss=eval_loss --holdout folds\n"
+                "  moebius fit chinchilla.csv --law chinchilla --drop-highest-loss 5 --json\n"
+                "  moebius fit --synthetic ludziejewski-2025 --runs 10000 --noise 0.01 --law joint"};
+
+struct StageOptions {
+  std::string law;
+  std::vector<std::string> columns;
+  i64 drop_highest_loss = 0;
+  std::string synthetic;
+  i64 runs = 300;
+  double noise = 0.01;
+  std::string out, write_runs;
+  bool task_laws = false;
+
+  void describe(OptionList& list) {
+    std::vector<std::string> laws;
+    for (const Law each : all_laws()) laws.emplace_back(law_name(each));
+    laws.emplace_back("all");
+    list.add("law", &law, "the law to fit; all: every one that the data can be asked for, and their comparison", {.choices = laws});
+    list.add("task-laws", &task_laws, "task laws and turning points of study folders; alone or beside --law");
+    list.add("column", &columns, "OURS=THEIRS: the data's name for one of our columns; in study folders loss=NAME.SOURCE of an evaluation",
+             {.unit = "OURS=THEIRS"});
+    list.add("drop-highest-loss", &drop_highest_loss, "leave out the runs with the highest loss", {.unit = "N", .min = 0});
+    list.add("synthetic", &synthetic, "instead of data: runs planted with the coefficients of this published fit, or of this law's first one",
+             {.unit = "NAME"});
+    list.add("runs", &runs, "number of synthetic runs", {.unit = "N", .min = 1, .max = 10000000});
+    list.add("noise", &noise, "standard deviation of the synthetic runs' ln loss", {.min = 0, .max = 1});
+    list.add("out", &out, "write the result here as JSON", {.unit = "FILE"});
+    list.add("write-runs", &write_runs, "write the runs here as CSV", {.unit = "FILE"});
+  }
+};
+
+const PublishedFit& planted_of(const std::string& name) {
+  for (const Law law : all_laws()) {
+    if (name == law_name(law)) return published_default(law);
+  }
+  return published_fit(name);
+}
+
+Runs runs_read(const std::vector<std::string>& data, const StageOptions& options, i64 seed) {
+  if (options.synthetic.empty() == data.empty()) {
+    throw Error({.where = "moebius fit",
+                 .what = data.empty() ? "which runs?" : "data and --synthetic are given together",
+                 .wanted = "study folders or CSV files, or --synthetic NAME",
+                 .fix = "see moebius fit --help"});
+  }
+  if (!options.synthetic.empty()) return synthetic_runs(planted_of(options.synthetic), options.runs, options.noise, seed);
+  Runs runs;
+  const ColumnMap columns = column_map(options.columns);
+  for (const std::string& path : data) runs_add(runs, path, columns);
+  if (runs.count() == 0) {
+    throw Error({.where = fmt::format("{}", fmt::join(data, ", ")),
+                 .what = "no finished run is here",
+                 .fix = "let the study finish, or give other data"});
+  }
+  return runs;
+}
+
+// What stands at the top of the file, whatever the laws.
+void add_common(Json& result, const Runs& runs, const StageOptions& options, i64 dropped, i64 seed) {
+  result.set("runs_dropped", dropped);
+  result.set("runs_total", runs.count() + dropped);
+  result.set("data", runs.sources);
+  result.set("seed", seed);
+  if (options.synthetic.empty()) return;
+  const PublishedFit& planted = planted_of(options.synthetic);
+  Json values = Json::object();
+  for (std::size_t i = 0; i < planted.values.size(); ++i) values.set(law_coefficients(planted.law)[i], planted.values[i]);
+  result.set("planted", Json::object({{"name", planted.name}, {"law", law_name(planted.law)}, {"coefficients", values}}));
+}
+
+std::string planted_to_text(const StageOptions& options) {
+  if (options.synthetic.empty()) return "";
+  const PublishedFit& planted = planted_of(options.synthetic);
+  std::string text = fmt::format("planted: {}:", planted.name);
+  for (std::size_t i = 0; i < planted.values.size(); ++i) {
+    text += fmt::format(" {} {:g}", law_coefficients(planted.law)[i], planted.values[i]);
+  }
+  return text + "\n";
+}
+
+// Adds the keys of tasks; returns their text.
+std::string add_task_laws(Json& result, const std::vector<std::string>& folders) {
+  const TaskLawsResult tasks = run_task_laws(folders);
+  result.set("task_laws", tasks.task_laws);
+  result.set("turning_points", tasks.turning_points);
+  result.set("left_out", tasks.left_out);
+  return tasks.text;
+}
+
+int only_task_laws(const StageCommon& common, const StageOptions& stage, const std::vector<std::string>& folders) {
+  if (folders.empty()) {
+    throw Error({.where = "moebius fit --task-laws", .what = "which runs?", .wanted = "the folders of studies"});
+  }
+  Json result = Json::object({{"data", folders}});
+  const std::string text = add_task_laws(result, folders);
+  if (!stage.out.empty()) file_write_atomic(stage.out, result.dump(1) + "\n");
+  stage_print(common, result, text);
+  return 0;
+}
+
+}  // namespace
+
+int run_fit(const std::vector<std::string>& words) {
+  StageOptions stage;
+  FitOptions options;
+  OptionList list;
+  stage.describe(list);
+  options.describe(list);
+  std::vector<std::string> data;
+  const StageCommon common = stage_parse(kHelp, list, words, &data, 1000);
+  if (stage.law.empty() && stage.task_laws) return only_task_laws(common, stage, data);
+  if (stage.law.empty()) {
+    throw Error({.where = "--law", .what = "which law?", .wanted = "one of the laws of moebius fit --help, all, or --task-laws"});
+  }
+  Runs runs = runs_read(data, stage, options.seed);
+  const i64 before = runs.count();
+  runs = runs_subset(runs, runs_without_highest_loss(runs, stage.drop_highest_loss));
+  if (!stage.write_runs.empty()) file_write_atomic(stage.write_runs, runs_to_csv(runs));
+  std::vector<SkippedLaw> skipped;
+  const std::vector<Law> laws =
+      stage.law == "all" ? laws_possible(runs, skipped) : std::vector<Law>{law_from_name(stage.law)};
+  if (common.dry_run) {
+    stage_print(common, list.to_json(), fmt::format("{} runs, {} laws\n", runs.count(), laws.size()));
+    return 0;
+  }
+  const i64 begin = clock_ns();
+  std::vector<LawFit> fits;
+  for (const Law law : laws) {
+    log_info(fmt::format("{}: {} runs, {} coefficients", law_name(law), runs.count(), law_coefficients(law).size()));
+    fits.push_back(fit_law(runs, law, options));
+  }
+  std::string text;
+  for (const LawFit& fit : fits) text += fit_to_text(fit) + "\n";
+  const Comparison comparison = compare_laws(fits);
+  const bool all = stage.law == "all";
+  Json result = all ? fits_to_json(fits, skipped, comparison) : fit_to_json(fits.front());
+  if (all) text += comparison_to_text(fits, skipped, comparison);
+  text += planted_to_text(stage);
+  add_common(result, runs, stage, before - runs.count(), options.seed);
+  if (stage.task_laws) text += "\n" + add_task_laws(result, data);
+  if (!stage.out.empty()) file_write_atomic(stage.out, result.dump(1) + "\n");
+  stage_print(common, result, text);
+  log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - begin) * 1e-9)));
+  return 0;
+}
+
+}  // namespace moebius::fit

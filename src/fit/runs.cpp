@@ -1,0 +1,275 @@
+// Runs out of CSV files, what laws need of them, and runs as CSV. Study folders: runs_study.cpp.
+#include "fit/runs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/options.h"
+#include "fit/csv.h"
+
+namespace moebius::fit {
+
+namespace {
+
+struct Column {
+  const char* name;
+  double LawPoint::*field;
+  bool zero_allowed;
+  std::vector<const char*> also;  // other headers that are taken as this column
+};
+
+// `leverage` is the law's measured quantity like `loss`, so it lands in the same field.
+const std::vector<Column>& columns_known() {
+  static const std::vector<Column> table = {
+      {"parameters_total", &LawPoint::parameters_total, false, {"Model Size"}},
+      {"parameters_active", &LawPoint::parameters_active, false, {}},
+      {"tokens", &LawPoint::tokens, false, {}},
+      {"flops", &LawPoint::flops, false, {"Training FLOP"}},
+      {"experts", &LawPoint::experts, true, {}},
+      {"top_k", &LawPoint::top_k, true, {}},
+      {"granularity", &LawPoint::granularity, false, {}},
+      {"loss", &LawPoint::loss, false, {"leverage"}},
+  };
+  return table;
+}
+
+std::vector<std::string> column_names() {
+  std::vector<std::string> names;
+  for (const Column& column : columns_known()) names.emplace_back(column.name);
+  return names;
+}
+
+i64 header_find(const CsvTable& table, std::string_view name) {
+  const auto found = std::find(table.header.begin(), table.header.end(), name);
+  return found == table.header.end() ? -1 : found - table.header.begin();
+}
+
+// The file's column for one of ours; -1 when it has none. A mapped one must be there.
+i64 column_find(const CsvTable& table, const Column& column, const ColumnMap& map) {
+  const auto mapped = map.find(column.name);
+  if (mapped != map.end()) {
+    const i64 at = header_find(table, mapped->second);
+    if (at >= 0) return at;
+    const std::string near = nearest_word(mapped->second, table.header);
+    throw Error({.where = fmt::format("{}, line 1", table.where),
+                 .what = fmt::format("column '{}' is missing (--column {}={})", mapped->second, column.name, mapped->second),
+                 .got = fmt::format("{}", fmt::join(table.header, ", ")),
+                 .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+  }
+  i64 at = header_find(table, column.name);
+  for (const char* name : column.also) {
+    if (at < 0) at = header_find(table, name);
+  }
+  return at;
+}
+
+void number_check(double value, const Column& column, const std::string& where, const std::string& text) {
+  if (std::isnan(value) && text.find_first_not_of(" \t") == std::string::npos) return;  // an empty field
+  const bool fine = std::isfinite(value) && (value > 0 || (value == 0 && column.zero_allowed));
+  if (fine) return;
+  throw Error({.where = where,
+               .what = fmt::format("{} is {}", column.name, std::isfinite(value) ? "not positive" : "not finite"),
+               .wanted = column.zero_allowed ? "a finite number of at least 0" : "a finite number above 0",
+               .got = text.substr(0, 60),
+               .fix = "correct the line or remove it"});
+}
+
+void tokens_derive(Runs& runs, i64 first, const std::string& where) {
+  i64 derived = 0;
+  for (i64 i = first; i < runs.count(); ++i) {
+    LawPoint& p = runs.points[static_cast<std::size_t>(i)];
+    const double parameters = std::isnan(p.parameters_active) ? p.parameters_total : p.parameters_active;
+    if (!std::isnan(p.tokens) || std::isnan(p.flops) || std::isnan(parameters)) continue;
+    p.tokens = p.flops / (6 * parameters);
+    ++derived;
+  }
+  if (derived > 0) runs.notes.push_back(fmt::format("{}: tokens = flops/(6 N) for {} runs", where, derived));
+}
+
+}  // namespace
+
+ColumnMap column_map(const std::vector<std::string>& texts) {
+  ColumnMap map;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    const std::string ours = text.substr(0, equals);
+    std::vector<std::string> names = column_names();
+    names.emplace_back("leverage");
+    if (equals == std::string::npos || equals + 1 == text.size() ||
+        std::find(names.begin(), names.end(), ours) == names.end()) {
+      throw Error({.where = "--column",
+                   .what = fmt::format("'{}' maps no column", text),
+                   .wanted = fmt::format("OURS=THEIRS, OURS one of {}", fmt::join(names, ", "))});
+    }
+    if (!map.emplace(ours, text.substr(equals + 1)).second) {
+      throw Error({.where = "--column", .what = fmt::format("'{}' is mapped twice", ours)});
+    }
+  }
+  if (map.contains("loss") && map.contains("leverage")) {
+    throw Error({.where = "--column", .what = "both 'loss' and 'leverage' are mapped", .wanted = "one measured quantity"});
+  }
+  return map;
+}
+
+bool Runs::has(std::string_view column) const {
+  return std::any_of(points.begin(), points.end(),
+                     [&](const LawPoint& p) { return !std::isnan(point_number(p, column)); });
+}
+
+void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& where, const ColumnMap& map) {
+  const CsvTable table = csv_parse(text, where);
+  ColumnMap mapped = map;
+  if (map.contains("leverage")) mapped["loss"] = map.at("leverage");
+  const bool leverage =
+      map.contains("leverage") || (!map.contains("loss") && header_find(table, "loss") < 0 && header_find(table, "leverage") >= 0);
+  if (runs.count() > 0 && (runs.measures_leverage != leverage || (runs.measures_loss && leverage))) {
+    throw Error({.where = where, .what = "some data measure a loss and some the efficiency leverage", .wanted = "one of the two"});
+  }
+  runs.measures_leverage = leverage;
+  std::vector<i64> places;
+  for (const Column& column : columns_known()) places.push_back(column_find(table, column, mapped));
+  i64 name_at = header_find(table, "run");
+  if (name_at < 0) name_at = header_find(table, "name");
+  const i64 first = runs.count();
+  for (std::size_t row = 0; row < table.rows.size(); ++row) {
+    const std::vector<std::string>& fields = table.rows[row];
+    LawPoint point;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      if (places[i] < 0) continue;
+      const std::string& field = fields[static_cast<std::size_t>(places[i])];
+      const std::string at =
+          fmt::format("{}, line {}, column '{}'", where, table.lines[row], table.header[static_cast<std::size_t>(places[i])]);
+      const double value = csv_number(field, at);
+      number_check(value, columns_known()[i], at, field);
+      point.*columns_known()[i].field = value;
+    }
+    if (places.back() >= 0 && std::isnan(point.loss)) {
+      throw Error({.where = fmt::format("{}, line {}", where, table.lines[row]),
+                   .what = "the loss is missing",
+                   .fix = "give the run's loss or remove the line"});
+    }
+    runs.points.push_back(point);
+    runs.names.push_back(name_at >= 0 ? fields[static_cast<std::size_t>(name_at)] : fmt::format("line {}", table.lines[row]));
+  }
+  if (table.rows.empty()) {
+    throw Error({.where = where, .what = "there is a header and no run", .wanted = "one line for each run"});
+  }
+  tokens_derive(runs, first, where);
+}
+
+void runs_add_csv(Runs& runs, const std::string& path, const ColumnMap& columns) {
+  runs_add_csv_text(runs, file_read(path), path, columns);
+}
+
+void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns) {
+  if (folder_exists(path)) {
+    runs_add_study(runs, path, columns);
+  } else {
+    runs_add_csv(runs, path, columns);
+  }
+  runs.sources.push_back(path);
+}
+
+Runs runs_usable(const Runs& runs, Law law) {
+  if (law != Law::fine_grained) return runs;
+  std::vector<i64> kept;
+  for (i64 i = 0; i < runs.count(); ++i) {
+    const LawPoint& p = runs.points[static_cast<std::size_t>(i)];
+    if (!(p.experts <= 1 && std::isnan(p.granularity))) kept.push_back(i);
+  }
+  if (std::ssize(kept) == runs.count() || kept.empty()) return runs;
+  Runs usable = runs_subset(runs, kept);
+  usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", runs.count() - std::ssize(kept)));
+  return usable;
+}
+
+std::string runs_lack(const Runs& all, Law law) {
+  const Runs runs = runs_usable(all, law);
+  std::vector<std::string> needs = law_needs(law);
+  needs.emplace_back("loss");
+  for (const std::string& need : needs) {
+    for (const LawPoint& p : runs.points) {
+      if (std::isnan(point_number(p, need))) return need;
+    }
+  }
+  return "";
+}
+
+std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
+  if (runs.measures_leverage && law != Law::leverage) {
+    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+                 .what = fmt::format("the data measure the efficiency leverage, the law '{}' a loss", law_name(law)),
+                 .fix = "take --law leverage, or name the column of the loss: --column loss=NAME"});
+  }
+  if (runs.measures_loss && law == Law::leverage) {
+    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+                 .what = "the data measure a loss, the law 'leverage' is about C_dense/C_moe at equal loss",
+                 .fix = "give a CSV with the columns flops, experts, top_k, granularity, leverage"});
+  }
+  const std::string lacking = runs_lack(runs, law);
+  if (!lacking.empty()) {
+    const bool none = !runs.has(lacking);
+    std::string name = "?";
+    for (std::size_t i = 0; i < runs.points.size() && name == "?"; ++i) {
+      if (std::isnan(point_number(runs.points[i], lacking))) name = runs.names[i];
+    }
+    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+                 .what = none ? fmt::format("column '{}' is missing, which the law '{}' needs", lacking, law_name(law))
+                              : fmt::format("run '{}' has no '{}', which the law '{}' needs", name, lacking, law_name(law)),
+                 .wanted = fmt::format("{}, loss", fmt::join(law_needs(law), ", ")),
+                 .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
+  }
+  return runs.points;
+}
+
+std::vector<i64> runs_without_highest_loss(const Runs& runs, i64 count) {
+  std::vector<i64> order(runs.points.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
+    return runs.points[static_cast<std::size_t>(a)].loss > runs.points[static_cast<std::size_t>(b)].loss;
+  });
+  order.erase(order.begin(), order.begin() + std::min<std::ptrdiff_t>(count, std::ssize(order)));
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+Runs runs_subset(const Runs& runs, const std::vector<i64>& kept) {
+  Runs subset;
+  subset.sources = runs.sources;
+  subset.notes = runs.notes;
+  subset.measures_leverage = runs.measures_leverage;
+  subset.measures_loss = runs.measures_loss;
+  for (const i64 i : kept) {
+    const std::size_t at = static_cast<std::size_t>(i);
+    subset.names.push_back(runs.names[at]);
+    subset.points.push_back(runs.points[at]);
+  }
+  return subset;
+}
+
+double run_compute(const LawPoint& p) {
+  if (!std::isnan(p.flops)) return p.flops;
+  return 6 * (std::isnan(p.parameters_active) ? p.parameters_total : p.parameters_active) * p.tokens;
+}
+
+std::string runs_to_csv(const Runs& runs) {
+  std::string text = "run";
+  for (const Column& column : columns_known()) text += fmt::format(",{}", column.name);
+  text += '\n';
+  for (std::size_t i = 0; i < runs.points.size(); ++i) {
+    text += csv_field(runs.names[i]);
+    for (const Column& column : columns_known()) {
+      const double value = runs.points[i].*column.field;
+      text += std::isnan(value) ? "," : fmt::format(",{}", value);
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+}  // namespace moebius::fit

@@ -1,0 +1,49 @@
+// Laws, comparison, tasks: one object.
+#include "fit/study_fit.h"
+
+#include <fmt/format.h>
+
+#include "fit/compare.h"
+#include "fit/run_task_laws.h"
+
+namespace moebius::fit {
+
+std::vector<Law> laws_possible(const Runs& runs, std::vector<SkippedLaw>& skipped) {
+  std::vector<Law> laws;
+  for (const Law law : all_laws()) {
+    const std::string lacking = runs_lack(runs, law);
+    if ((law == Law::leverage) != runs.measures_leverage) {
+      skipped.emplace_back(law, runs.measures_leverage ? "the data measure the efficiency leverage, no loss"
+                                                       : "the data measure a loss, no efficiency leverage (column leverage)");
+    } else if (!lacking.empty()) {
+      skipped.emplace_back(law, fmt::format("not all runs have '{}'", lacking));
+    } else {
+      laws.push_back(law);
+    }
+  }
+  return laws;
+}
+
+Json study_fit(const std::string& folder, const FitOptions& options) {
+  const TaskLawsResult tasks = run_task_laws({folder});  // first: it says what is wrong with the folder
+  Runs runs;
+  runs_add_study(runs, folder, {});
+  std::vector<SkippedLaw> skipped;
+  std::vector<LawFit> fits;
+  for (const Law law : laws_possible(runs, skipped)) {
+    fits.push_back(fit_law(runs, law, options));
+    fits.back().notes.insert(fits.back().notes.end(), runs.notes.begin(), runs.notes.end());
+  }
+  Json result = fits_to_json(fits, skipped, compare_laws(fits));
+  result.set("runs_dropped", 0);
+  result.set("runs_total", runs.count());
+  // The folder may be moved: its own name would say nothing.
+  result.set("data", Json(Json::Array{Json(".")}));
+  result.set("seed", options.seed);
+  result.set("task_laws", tasks.task_laws);
+  result.set("turning_points", tasks.turning_points);
+  result.set("left_out", tasks.left_out);
+  return result;
+}
+
+}  // namespace moebius::fit

@@ -1,0 +1,413 @@
+// Which terms the runs can carry, the fit over configurations, its error on those left out, and the verdict.
+#include "fit/task_law.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/rise_fall.h"
+#include "fit/task_least_squares.h"
+
+namespace moebius::fit {
+
+namespace {
+
+constexpr double kVaries = 1e-6;      // a term whose values differ by less holds nothing
+constexpr double kOwnShare = 1e-3;    // of a term's variance that earlier terms must leave, or the two cannot be told apart
+constexpr double kCeilingGain = 0.9;  // a fitted ceiling must leave less than this share of the error
+constexpr double kChanceErrors = 3;   // standard errors above the best guesser that a score must reach
+constexpr i64 kDfMin = 2;
+
+struct Column {
+  std::string name;
+  double reference = 0, scale = 1;
+  std::vector<double> values;  // over points: standardised
+  std::string problem;         // why it is left out; empty: used
+};
+
+struct Sample {
+  std::vector<TaskLawPoint> points;
+  std::vector<double> y, weight;
+  std::vector<Column> columns;  // train_loss, flops, tpp
+};
+
+double mean_over(const TaskPoint& point, double (*get)(const TaskRun&)) {
+  double sum = 0;
+  for (const TaskRun* run : point.runs) sum += get(*run);
+  return sum / static_cast<double>(point.runs.size());
+}
+
+Column column_of(const std::string& name, std::vector<double> raw, bool logarithmic) {
+  Column column{name, 0, 1, std::move(raw), ""};
+  for (double& value : column.values) value = logarithmic ? std::log(value) : value;
+  const double mean = mean_of(column.values), deviation = deviation_of(column.values);
+  column.reference = logarithmic ? std::exp(mean) : mean;
+  column.scale = deviation;
+  if (!(deviation > kVaries * std::max(1.0, std::fabs(mean)))) {
+    column.problem = "all runs have the same value";
+    return column;
+  }
+  for (double& value : column.values) value = (value - mean) / deviation;
+  return column;
+}
+
+// Takes what earlier columns explain out of each column; one that is explained away is left out.
+void mark_collinear(std::vector<Column>& columns) {
+  std::vector<std::pair<std::string, std::vector<double>>> basis;  // orthonormal
+  for (Column& column : columns) {
+    if (!column.problem.empty()) continue;
+    std::vector<double> rest = column.values;
+    double whole = 0, left = 0;
+    for (const double value : rest) whole += value * value;
+    std::string names;
+    for (const auto& [name, direction] : basis) {
+      double along = 0;
+      for (std::size_t i = 0; i < rest.size(); ++i) along += rest[i] * direction[i];
+      for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= along * direction[i];
+      names += (names.empty() ? "" : " and ") + name;
+    }
+    for (const double value : rest) left += value * value;
+    if (left < kOwnShare * whole) {
+      column.problem = fmt::format("goes along with {} in these runs: the two cannot be told apart", names);
+      continue;
+    }
+    for (double& value : rest) value /= std::sqrt(left);
+    basis.emplace_back(column.name, std::move(rest));
+  }
+}
+
+Sample sample_of(const std::vector<TaskPoint>& points, const TaskScore& measure) {
+  Sample sample;
+  std::vector<double> loss, flops, tpp;
+  for (const TaskPoint& point : points) {
+    TaskLawPoint row;
+    row.model = point.model;
+    row.seeds = static_cast<i64>(point.runs.size());
+    row.train_loss = mean_over(point, [](const TaskRun& run) { return run.train_loss; });
+    row.flops = mean_over(point, [](const TaskRun& run) { return run.flops; });
+    row.tpp = mean_over(point, [](const TaskRun& run) { return run.tpp; });
+    for (const TaskRun* run : point.runs) row.measured += score_of(*run, measure)->value;
+    row.measured /= static_cast<double>(row.seeds);
+    loss.push_back(row.train_loss);
+    flops.push_back(row.flops);
+    tpp.push_back(row.tpp);
+    sample.y.push_back(row.measured);
+    sample.weight.push_back(static_cast<double>(row.seeds));
+    sample.points.push_back(std::move(row));
+  }
+  sample.columns = {column_of("train_loss", std::move(loss), false), column_of("flops", std::move(flops), true),
+                    column_of("tpp", std::move(tpp), true)};
+  mark_collinear(sample.columns);
+  return sample;
+}
+
+std::vector<std::vector<double>> rows_of(const Sample& sample) {
+  std::vector<std::vector<double>> rows(sample.y.size(), {1.0});
+  for (const Column& column : sample.columns) {
+    if (!column.problem.empty()) continue;
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(column.values[i]);
+  }
+  return rows;
+}
+
+double predict(TaskLink link, const std::vector<double>& beta, const std::vector<double>& row, double floor) {
+  double eta = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) eta += beta[i] * row[i];
+  return link_value(link, eta, floor, link == TaskLink::sigmoid_ceiling ? beta.back() : 1);
+}
+
+// Predictions for each configuration by the law of the others; NaN where that law has no optimum.
+std::vector<double> left_out_of(TaskLink link, const Sample& sample, double floor) {
+  const auto rows = rows_of(sample);
+  std::vector<double> predictions(rows.size(), kUnknown);
+  for (std::size_t out = 0; out < rows.size(); ++out) {
+    auto fewer = rows;
+    std::vector<double> y = sample.y, weight = sample.weight;
+    const auto at = static_cast<std::ptrdiff_t>(out);
+    fewer.erase(fewer.begin() + at);
+    y.erase(y.begin() + at);
+    weight.erase(weight.begin() + at);
+    const LinkFit fit = fit_link(link, fewer, y, weight, floor);
+    if (fit.converged) predictions[out] = predict(link, fit.beta, rows[out], floor);
+  }
+  return predictions;
+}
+
+double error_of(const std::vector<double>& predicted, const std::vector<double>& measured) {
+  double sum = 0;
+  for (std::size_t i = 0; i < predicted.size(); ++i) sum += (predicted[i] - measured[i]) * (predicted[i] - measured[i]);
+  return std::sqrt(sum / static_cast<double>(predicted.size()));
+}
+
+// The mean of the others is y + n (mean - y) / (n - 1).
+double constant_error(const std::vector<double>& y) {
+  const double n = static_cast<double>(y.size());
+  return deviation_of(y) * std::sqrt(n / (n - 1));
+}
+
+struct Candidate {
+  TaskLink link = TaskLink::linear;
+  LinkFit fit;
+  std::vector<double> left_out;
+  double error = kUnknown;
+};
+
+Candidate candidate_of(TaskLink link, const Sample& sample, double floor) {
+  Candidate candidate;
+  candidate.link = link;
+  const auto rows = rows_of(sample);
+  const std::size_t unknowns = rows.front().size() + (link == TaskLink::sigmoid_ceiling ? 1 : 0);
+  if (sample.y.size() < unknowns + kDfMin) return candidate;
+  candidate.fit = fit_link(link, rows, sample.y, sample.weight, floor);
+  if (!candidate.fit.converged) return candidate;
+  candidate.left_out = left_out_of(link, sample, floor);
+  candidate.error = error_of(candidate.left_out, sample.y);
+  return candidate;
+}
+
+// The best link, by the error on configurations left out; an error that is not known loses.
+Candidate choose_link(const Sample& sample, const TaskScore& measure) {
+  const bool loss = measure_is_loss(measure.measure);
+  Candidate simple = candidate_of(loss ? TaskLink::linear : TaskLink::sigmoid, sample, measure.chance);
+  Candidate other = candidate_of(loss ? TaskLink::exponential : TaskLink::sigmoid_ceiling, sample, measure.chance);
+  const double wanted = loss ? 1.0 : kCeilingGain;
+  const bool better = other.fit.converged &&
+                      (!simple.fit.converged || other.error < wanted * simple.error || std::isnan(simple.error));
+  return better && !std::isnan(other.error) ? other : simple;
+}
+
+TermVerdict verdict_of(const Interval& value) {
+  if (value.above(0)) return TermVerdict::positive;
+  if (value.below(0)) return TermVerdict::negative;
+  return TermVerdict::not_determined;
+}
+
+// Coefficients in the units of the header, from those of standardised columns.
+void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
+  const double spread = student_t95(law.df) * std::sqrt(fit.squares / static_cast<double>(law.df));
+  const auto interval = [&](std::size_t i, double scale) {
+    const double half = spread * std::sqrt(fit.covariance[i][i]) / scale;
+    const double value = fit.beta[i] / scale;
+    return Interval{value, value - half, value + half};
+  };
+  law.terms.push_back({"intercept", 0, interval(0, 1), TermVerdict::not_determined, ""});
+  std::size_t used = 0;
+  for (const Column& column : sample.columns) {
+    TaskTerm term{column.name, column.reference, {}, TermVerdict::not_determined, column.problem};
+    if (column.problem.empty()) {
+      term.value = interval(++used, column.scale);
+      if (verdict_of(term.value) == TermVerdict::not_determined) term.note = "the interval holds 0";
+    }
+    law.terms.push_back(std::move(term));
+  }
+  if (law.link == TaskLink::sigmoid_ceiling) {
+    law.ceiling = fit.beta.back();
+    law.terms.push_back({"ceiling", 0, interval(fit.beta.size() - 1, 1), TermVerdict::not_determined, ""});
+  }
+  for (TaskTerm& term : law.terms) term.verdict = verdict_of(term.value);
+}
+
+// Seed noise of the points, and whether the law misses their means by more than it allows. The 95 % point of F is
+// taken from its normal approximation (Paulson 1942), within 3 % of the tables for 2 and more degrees of freedom.
+double f_point95(double df1, double df2) {
+  const double a = 2 / (9 * df1), b = 2 / (9 * df2), z = 1.645;
+  const double square = (1 - b) * (1 - b) - z * z * b;
+  if (square <= 0) return std::numeric_limits<double>::infinity();
+  const double root = ((1 - a) * (1 - b) + z * std::sqrt(a * (1 - b) * (1 - b) + b * (1 - a) * (1 - a) - z * z * a * b)) / square;
+  return root * root * root;
+}
+
+void set_noise(TaskLaw& law, const std::vector<TaskPoint>& points, double squares) {
+  std::vector<Group> groups;
+  for (const TaskPoint& point : points) {
+    Group group;
+    for (const TaskRun* run : point.runs) group.push_back({0, score_of(*run, law.measure)->value});
+    groups.push_back(std::move(group));
+  }
+  const SeedMeans means = seed_means(groups);
+  law.seed_noise = means.deviation;
+  if (!means.noise_known()) return;
+  const double ratio = squares / static_cast<double>(law.df) / (means.deviation * means.deviation);
+  law.misfit = ratio > f_point95(static_cast<double>(law.df), static_cast<double>(means.df));
+}
+
+// A score that no configuration lifts clear of guessing says nothing about models.
+bool at_chance(const std::vector<TaskPoint>& points, const TaskScore& measure) {
+  if (measure_is_loss(measure.measure)) return false;
+  for (const TaskPoint& point : points) {
+    double sum = 0, se = 0;
+    for (const TaskRun* run : point.runs) {
+      const TaskScore* score = score_of(*run, measure);
+      sum += score->value;
+      se += std::isfinite(score->se) ? score->se : 0;
+    }
+    const double n = static_cast<double>(point.runs.size());
+    if (sum / n - kChanceErrors * se / n > measure.chance_best) return false;
+  }
+  return true;
+}
+
+void set_verdict(TaskLaw& law) {
+  std::vector<std::string> open;
+  i64 slopes = 0;
+  for (const TaskTerm& term : law.terms) {
+    if (term.name == "intercept" || term.name == "ceiling") continue;
+    if (term.verdict == TermVerdict::not_determined) {
+      open.push_back(fmt::format("{} ({})", term.name, term.note));
+    } else {
+      ++slopes;
+    }
+  }
+  if (!(law.holdout_error < law.holdout_error_constant)) {
+    law.verdict = "not determined: the law meets configurations left out no better than the mean of the others does";
+  } else if (slopes == 0) {
+    law.verdict = fmt::format("not determined: {}", fmt::join(open, "; "));
+  } else if (!open.empty()) {
+    law.verdict = fmt::format("partly determined: not {}", fmt::join(open, "; not "));
+  } else {
+    law.verdict = "determined";
+  }
+  if (law.misfit) law.notes.push_back("the configurations lie further off the law than seeds can explain: the form is too simple");
+  if (std::isnan(law.seed_noise)) law.notes.push_back("one seed: the intervals rest on the configurations' distances from the law alone");
+}
+
+TaskLaw not_fitted(TaskLaw law, const std::string& why) {
+  law.verdict = "not determined: " + why;
+  return law;
+}
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+}  // namespace
+
+const char* task_link_name(TaskLink link) {
+  switch (link) {
+    case TaskLink::linear:
+      return "linear";
+    case TaskLink::exponential:
+      return "exponential";
+    case TaskLink::sigmoid:
+      return "sigmoid";
+    case TaskLink::sigmoid_ceiling:
+      return "sigmoid with fitted ceiling";
+  }
+  return "?";
+}
+
+const char* term_verdict_name(TermVerdict verdict) {
+  switch (verdict) {
+    case TermVerdict::positive:
+      return "positive";
+    case TermVerdict::negative:
+      return "negative";
+    case TermVerdict::not_determined:
+      return "not determined";
+  }
+  return "?";
+}
+
+double task_law_value(const TaskLaw& law, double train_loss, double flops, double tpp) {
+  if (!law.fitted) return kUnknown;
+  double eta = 0;
+  for (const TaskTerm& term : law.terms) {
+    if (!std::isfinite(term.value.estimate)) continue;
+    if (term.name == "intercept") eta += term.value.estimate;
+    if (term.name == "train_loss") eta += term.value.estimate * (train_loss - term.reference);
+    if (term.name == "flops") eta += term.value.estimate * std::log(flops / term.reference);
+    if (term.name == "tpp") eta += term.value.estimate * std::log(tpp / term.reference);
+  }
+  return link_value(law.link, eta, law.floor, law.ceiling);
+}
+
+TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure) {
+  TaskLaw law;
+  law.measure = measure;
+  law.floor = measure_is_loss(measure.measure) ? 0 : measure.chance;
+  const std::vector<TaskPoint> points = task_points(runs, measure);
+  law.configurations = static_cast<i64>(points.size());
+  for (const TaskPoint& point : points) law.runs += static_cast<i64>(point.runs.size());
+  if (points.size() < 2) return not_fitted(std::move(law), "fewer than two configurations have the number");
+  Sample sample = sample_of(points, measure);
+  law.points = sample.points;
+  if (at_chance(points, measure)) {
+    return not_fitted(std::move(law), "no configuration is three standard errors above guessing");
+  }
+  const i64 unknowns = static_cast<i64>(rows_of(sample).front().size());
+  if (law.configurations < unknowns + kDfMin) {
+    return not_fitted(std::move(law), fmt::format("{} configurations for {} coefficients; {} are needed",
+                                                  law.configurations, unknowns, unknowns + kDfMin));
+  }
+  const Candidate chosen = choose_link(sample, measure);
+  if (!chosen.fit.converged) return not_fitted(std::move(law), "the fit has no optimum: no curve of this form suits these values");
+  law.link = chosen.link;
+  law.fitted = true;
+  law.df = law.configurations - static_cast<i64>(chosen.fit.beta.size());
+  const double weight_mean = mean_of(sample.weight);
+  law.residual = std::sqrt(chosen.fit.squares / weight_mean / static_cast<double>(law.df));
+  set_terms(law, sample, chosen.fit);
+  set_noise(law, points, chosen.fit.squares);
+  law.holdout_error = chosen.error;
+  law.holdout_error_constant = constant_error(sample.y);
+  for (std::size_t i = 0; i < law.points.size(); ++i) {
+    TaskLawPoint& point = law.points[i];
+    point.predicted = task_law_value(law, point.train_loss, point.flops, point.tpp);
+    point.left_out = chosen.left_out[i];
+  }
+  set_verdict(law);
+  return law;
+}
+
+std::vector<TaskLaw> fit_task_laws(const std::vector<TaskRun>& runs) {
+  std::vector<TaskLaw> laws;
+  for (const TaskScore& measure : task_measures(runs)) laws.push_back(fit_task_law(runs, measure));
+  return laws;
+}
+
+Json TaskLaw::to_json() const {
+  Json coefficients = Json::object();
+  for (const TaskTerm& term : terms) {
+    Json entry = Json::object({{"value", number(term.value.estimate)},
+                               {"low", number(term.value.low)},
+                               {"high", number(term.value.high)},
+                               {"determined", term.verdict != TermVerdict::not_determined},
+                               {"sign", term_verdict_name(term.verdict)},
+                               {"note", term.note}});
+    if (term.name != "intercept" && term.name != "ceiling") entry.set("reference", number(term.reference));
+    coefficients.set(term.name, entry);
+  }
+  Json rows = Json::array();
+  for (const TaskLawPoint& point : points) {
+    rows.push_back(Json::object({{"model", point.model},
+                                 {"seeds", point.seeds},
+                                 {"train_loss", point.train_loss},
+                                 {"flops", point.flops},
+                                 {"tpp", point.tpp},
+                                 {"measured", point.measured},
+                                 {"predicted", fitted ? number(point.predicted) : Json()},
+                                 {"left_out", number(point.left_out)}}));
+  }
+  return Json::object({{"task", measure.task},
+                       {"skill", measure.skill},
+                       {"measure", measure.measure},
+                       {"tasks", measure.tasks},
+                       {"link", fitted ? Json(task_link_name(link)) : Json()},
+                       {"floor", measure_is_loss(measure.measure) ? Json() : Json(floor)},
+                       {"ceiling", measure_is_loss(measure.measure) || !fitted ? Json() : Json(ceiling)},
+                       {"coefficients", coefficients},
+                       {"configurations", configurations},
+                       {"runs", runs},
+                       {"degrees_of_freedom", df},
+                       {"residual", number(residual)},
+                       {"seed_noise", number(seed_noise)},
+                       {"misfit", misfit},
+                       {"holdout_error", number(holdout_error)},
+                       {"holdout_error_constant", number(holdout_error_constant)},
+                       {"verdict", verdict},
+                       {"notes", notes},
+                       {"points", rows}});
+}
+
+}  // namespace moebius::fit

@@ -1,0 +1,219 @@
+// Reading the runs of studies, and grouping them.
+#include "fit/task_runs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/record.h"
+#include "base/units.h"
+
+namespace moebius::fit {
+
+namespace {
+
+const std::vector<std::string>& kept_measures() {
+  static const std::vector<std::string> measures = {"task_loss", "acc", "exact_match", "knowledge_share"};
+  return measures;
+}
+
+// `key` of the run's record, else of its entry in study.json.
+double number_of(const Json& record, const Json& planned, const char* key) {
+  for (const Json* from : {&record, &planned}) {
+    const Json* value = from->find(key);
+    if (value != nullptr && value->is_number()) return value->as_double();
+  }
+  return kUnknown;
+}
+
+// The configuration without what adding experts changes.
+std::string family_of(const Json& config, double tokens) {
+  const auto part = [&](const char* key) {
+    const Json* value = config.find(key);
+    return value != nullptr && value->is_number() ? value->dump() : std::string("?");
+  };
+  const std::string shape = fmt::format("d{} L{}", part("d_model"), part("layers"));
+  const std::string size = std::isfinite(tokens) ? format_exact(static_cast<i64>(tokens)) + " tokens" : "";
+  if (config.get_double("experts", 0) <= 1) return fmt::format("{} dense, {}", shape, size);
+  return fmt::format("{} k{} F{}, {}", shape, part("top_k"), part("expert_width"), size);
+}
+
+void take_scores(const Json& record, std::vector<TaskScore>& scores) {
+  TaskScore score;
+  score.task = record.get_string("name", "");
+  score.skill = record.get_string("skill", "");
+  const double chance = record.get_double("chance", 0), best = record.get_double("chance_best", chance);
+  for (const std::string& measure : kept_measures()) {
+    // Facts have both; the choice among the offered values is the score whose chance is known.
+    if (measure == "exact_match" && record.contains("acc")) continue;
+    const Json* value = record.find(measure);
+    if (value == nullptr || !value->is_number()) continue;
+    score.measure = measure;
+    score.value = value->as_double();
+    score.se = record.get_double(measure + "_se", kUnknown);
+    const bool guessed = measure == "acc" || measure == "exact_match";
+    score.chance = guessed ? chance : 0;
+    score.chance_best = guessed ? std::max(chance, best) : 0;
+    const auto known = std::find_if(scores.begin(), scores.end(), [&](const TaskScore& other) {
+      return other.task == score.task && other.measure == score.measure;
+    });
+    if (known == scores.end()) {
+      scores.push_back(score);
+    } else {
+      *known = score;  // the later record is the final one
+    }
+  }
+}
+
+// Empty when the run is done; else why it is left out.
+std::string read_run(const std::string& path, const Json& planned, TaskRun& run) {
+  if (!file_exists(path)) return "not started";
+  const std::vector<Json> records = records_read(path);
+  Json start = Json::object(), end;
+  for (const Json& record : records) {
+    const std::string type = record.get_string("type", "");
+    if (type == "run") start = record;
+    if (type == "train_end") end = record;
+  }
+  if (end.is_null()) return "unfinished";
+  run.train_loss = end.get_double("loss_final", kUnknown);
+  run.tokens = number_of(start, planned, "tokens_total");
+  run.parameters_total = number_of(start, planned, "parameters_total");
+  run.parameters_active = number_of(start, planned, "parameters_active");
+  run.tpp = number_of(start, planned, "tpp");
+  run.flops = number_of(start, planned, "flops_per_token_megatron") * run.tokens;
+  const Json* config = start.find("config") != nullptr ? start.find("config") : planned.find("config");
+  run.family = family_of(config == nullptr ? Json::object() : *config, run.tokens);
+  const double tokens_final = 0.99 * end.get_double("tokens", 0);
+  for (const Json& record : records) {
+    const bool final = record.get_string("type", "") == "eval" && record.get_string("kind", "") == "task" &&
+                       record.get_string("grade", "all") == "all" &&
+                       record.get_double("tokens", tokens_final) >= tokens_final;
+    if (final) take_scores(record, run.scores);
+  }
+  for (const TaskScore& mean : skill_means(run.scores)) run.scores.push_back(mean);
+  return "";
+}
+
+void load_study(const std::string& folder, bool several, std::vector<TaskRun>& runs, std::vector<std::string>& left_out) {
+  const std::string path = path_join(folder, "study.json");
+  if (!file_exists(path)) {
+    throw Error({.where = folder,
+                 .what = "study.json is not here",
+                 .wanted = "the folder of a study",
+                 .fix = "give the folder that 'moebius study' wrote"});
+  }
+  const Json study = Json::parse_file(path);
+  const std::size_t before = runs.size();
+  for (const Json& planned : study.at("runs").as_array()) {
+    if (planned.get_string("role", "main") != "main") continue;
+    TaskRun run;
+    run.name = planned.at("name").as_string();
+    run.model = planned.get_string("model", run.name);
+    if (several) run.model = folder + ": " + run.model;
+    std::string problem;
+    try {
+      problem = read_run(path_join(folder, "runs/" + run.name + "/records.jsonl"), planned, run);
+    } catch (const Error& e) {
+      problem = e.parts().what;
+    }
+    if (problem.empty()) {
+      runs.push_back(std::move(run));
+    } else {
+      left_out.push_back(fmt::format("{}, {}: {}", folder, run.name, problem));
+    }
+  }
+  if (runs.size() > before) return;
+  throw Error({.where = folder,
+               .what = "no run of the study is finished",
+               .fix = "'moebius study' goes on where it stopped"});
+}
+
+bool same_measure(const TaskScore& a, const TaskScore& b) {
+  return a.task == b.task && a.measure == b.measure && (a.task != "all" || a.skill == b.skill);
+}
+
+bool usable(const TaskRun& run) {
+  return std::isfinite(run.train_loss) && run.flops > 0 && run.tpp > 0 && std::isfinite(run.flops);
+}
+
+}  // namespace
+
+std::vector<TaskRun> task_runs_load(const std::vector<std::string>& folders, std::vector<std::string>* left_out) {
+  std::vector<TaskRun> runs;
+  std::vector<std::string> lines;
+  for (const std::string& folder : folders) load_study(folder, folders.size() > 1, runs, lines);
+  if (left_out != nullptr) *left_out = std::move(lines);
+  return runs;
+}
+
+std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores) {
+  std::vector<TaskScore> means;
+  for (const TaskScore& score : scores) {
+    const bool loss = measure_is_loss(score.measure);
+    if (score.skill.empty() || (!loss && score.measure == "knowledge_share")) continue;
+    const std::string measure = loss ? "task_loss" : "score";
+    auto at = std::find_if(means.begin(), means.end(),
+                           [&](const TaskScore& mean) { return mean.skill == score.skill && mean.measure == measure; });
+    if (at == means.end()) {
+      means.push_back({"all", score.skill, measure, 0, 0, 0, 0, 0});
+      at = means.end() - 1;
+    }
+    const double room = loss ? 1 : 1 - score.chance;
+    at->value += (score.value - score.chance) / room;
+    at->se += std::isfinite(score.se) ? score.se * score.se / (room * room) : 0;  // squares, until the end
+    at->chance_best += loss ? 0 : (score.chance_best - score.chance) / room;
+    ++at->tasks;
+  }
+  means.erase(std::remove_if(means.begin(), means.end(), [](const TaskScore& mean) { return mean.tasks < 2; }), means.end());
+  for (TaskScore& mean : means) {
+    const double n = static_cast<double>(mean.tasks);
+    mean.value /= n;
+    mean.se = std::sqrt(mean.se) / n;
+    mean.chance_best /= n;
+  }
+  return means;
+}
+
+std::vector<TaskScore> task_measures(const std::vector<TaskRun>& runs) {
+  std::vector<TaskScore> measures;
+  for (const TaskRun& run : runs) {
+    for (TaskScore score : run.scores) {
+      const auto same = [&](const TaskScore& m) { return same_measure(m, score); };
+      if (std::any_of(measures.begin(), measures.end(), same)) continue;
+      score.value = score.se = kUnknown;
+      measures.push_back(std::move(score));
+    }
+  }
+  return measures;
+}
+
+const TaskScore* score_of(const TaskRun& run, const TaskScore& measure) {
+  for (const TaskScore& score : run.scores) {
+    if (same_measure(score, measure)) return &score;
+  }
+  return nullptr;
+}
+
+bool measure_is_loss(const std::string& measure) { return measure == "task_loss"; }
+
+std::vector<TaskPoint> task_points(const std::vector<TaskRun>& runs, const TaskScore& measure) {
+  std::vector<TaskPoint> points;
+  for (const TaskRun& run : runs) {
+    const TaskScore* score = score_of(run, measure);
+    if (score == nullptr || !std::isfinite(score->value) || !usable(run)) continue;
+    auto at = std::find_if(points.begin(), points.end(), [&](const TaskPoint& p) { return p.model == run.model; });
+    if (at == points.end()) {
+      points.push_back({run.model, run.family, {}});
+      at = points.end() - 1;
+    }
+    at->runs.push_back(&run);
+  }
+  return points;
+}
+
+}  // namespace moebius::fit

@@ -1,0 +1,233 @@
+// Hypotheses of the plan as designs, noise from records, and the sentences.
+#include "study/study_power.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/units.h"
+#include "report/hypothesis.h"
+
+namespace moebius::study {
+
+namespace {
+
+// The plan as the report would read it, without any measured number.
+report::StudyRecords records_of(const StudyPlan& plan) {
+  report::StudyRecords study;
+  study.folder = plan.spec.path;
+  study.is_study = true;
+  study.study = plan_to_json(plan);
+  for (const Json& entry : study.study.at("runs").as_array()) {
+    report::RunRecords run;
+    run.name = entry.at("name").as_string();
+    run.model = entry.at("model").as_string();
+    run.sweep = entry.at("role").as_string() != "main";
+    run.planned = entry;
+    run.run = Json::object();
+    study.runs.push_back(std::move(run));
+  }
+  return study;
+}
+
+struct Noise {
+  double squares = 0;  // of deviations from the configurations' means
+  i64 df = 0, runs = 0, configurations = 0;
+  double item_squares = 0;  // sum of squared standard errors over runs
+};
+
+// Adds what the seeds of one finished study show of a metric.
+void add_noise(const report::StudyRecords& study, const std::string& metric, Noise& noise) {
+  for (const report::Point& point : report::points_of(study.done_runs())) {
+    std::vector<double> values;
+    double item_squares = 0;
+    for (const report::RunRecords* run : point.runs) {
+      const report::Measure measure = report::metric_of(*run, metric);
+      if (!measure.known()) continue;
+      values.push_back(measure.value);
+      item_squares += std::isfinite(measure.se) ? measure.se * measure.se : 0;
+    }
+    if (values.size() < 2) continue;
+    const double deviation = deviation_of(values);
+    noise.squares += deviation * deviation * static_cast<double>(values.size() - 1);
+    noise.df += static_cast<i64>(values.size()) - 1;
+    noise.runs += static_cast<i64>(values.size());
+    noise.configurations += 1;
+    noise.item_squares += item_squares;
+  }
+}
+
+struct Design {
+  fit::PowerDesign power;
+  std::vector<std::string> models;
+  bool x_is_result = false;
+};
+
+fit::EffectKind kind_of(const std::string& kind) {
+  if (kind == "monotone") return fit::EffectKind::monotone;
+  if (kind == "peak") return fit::EffectKind::peak;
+  if (kind == "correlation") return fit::EffectKind::correlation;
+  return kind == "difference" ? fit::EffectKind::difference : fit::EffectKind::equal;
+}
+
+Design design_of(const report::StudyRecords& study, const report::Hypothesis& h) {
+  Design design;
+  design.power.kind = kind_of(h.kind);
+  const bool groups = h.kind == "difference" || h.kind == "equal";
+  std::vector<double> x;
+  for (const report::RunRecords& run : study.runs) {
+    if (run.sweep || !report::filter_matches(run, h.where)) continue;
+    const bool in_b = groups && report::filter_matches(run, h.b);
+    if (groups && in_b == report::filter_matches(run, h.a)) continue;
+    if (std::find(design.models.begin(), design.models.end(), run.model) != design.models.end()) continue;
+    design.models.push_back(run.model);
+    if (groups) {
+      design.power.in_b.push_back(in_b);
+    } else {
+      x.push_back(report::metric_of(run, h.x).value);
+    }
+  }
+  // An x that only the runs will show: the configurations stand evenly spaced.
+  design.x_is_result = std::any_of(x.begin(), x.end(), [](double value) { return !(value > 0); });
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    design.power.x.push_back(design.x_is_result ? static_cast<double>(i) : std::log2(x[i]));
+  }
+  return design;
+}
+
+std::string effect_name_of(const report::Hypothesis& h, bool x_is_result) {
+  const std::string y = report::metric_label(h.y), x = h.x.empty() ? "" : report::metric_label(h.x);
+  if (h.kind == "monotone" && x_is_result) return fmt::format("{}: change for each step from one configuration to the next in {}", y, x);
+  if (h.kind == "monotone") return fmt::format("{}: change for each doubling of {}", y, x);
+  if (h.kind == "peak") return fmt::format("{}: the turning point against both ends of the range of {}", y, x);
+  if (h.kind == "correlation") return fmt::format("{}: whole change along {}", y, x);
+  if (h.kind == "difference") return fmt::format("{}: difference of the two groups", y);
+  return fmt::format("{}: margin within which the two groups can be shown to agree", y);
+}
+
+// Seconds of one seed of the hypothesis's runs; a trunk counts with its branches.
+double seconds_of_seed(const StudyPlan& plan, const std::vector<std::string>& models) {
+  double seconds = 0;
+  std::vector<std::string> trunks;
+  for (const PlannedRun& run : plan.runs) {
+    const bool used = run.role == "main" && std::find(models.begin(), models.end(), run.model) != models.end();
+    if (!used) continue;
+    seconds += run.seconds_estimated;
+    if (!run.branch_of.empty() && std::find(trunks.begin(), trunks.end(), run.branch_of) == trunks.end()) {
+      trunks.push_back(run.branch_of);
+    }
+  }
+  for (const PlannedRun& run : plan.runs) {
+    if (std::find(trunks.begin(), trunks.end(), run.name) != trunks.end()) seconds += run.seconds_estimated;
+  }
+  return seconds / static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
+}
+
+void set_noise(const std::vector<report::StudyRecords>& studies, double assumed, PowerRow& row) {
+  Noise noise;
+  for (const report::StudyRecords& study : studies) add_noise(study, row.y, noise);
+  if (noise.df > 0 && noise.squares > 0) {
+    row.noise = {std::sqrt(noise.squares / static_cast<double>(noise.df)),
+                 std::sqrt(noise.item_squares / static_cast<double>(noise.runs))};
+    row.noise_df = noise.df;
+    row.noise_source = fmt::format("measured: {} runs of {} configurations, {} degrees of freedom", noise.runs,
+                                   noise.configurations, noise.df);
+  } else if (assumed > 0) {
+    row.noise = {assumed, 0};
+    row.noise_source = "assumed (--noise)";
+  }
+}
+
+PowerRow row_of(const StudyPlan& plan, const report::StudyRecords& planned, const report::Hypothesis& h,
+                const std::vector<report::StudyRecords>& studies, double assumed) {
+  PowerRow row;
+  row.id = h.id;
+  row.kind = h.kind;
+  row.y = h.y;
+  Design design = design_of(planned, h);
+  row.effect_name = effect_name_of(h, design.x_is_result);
+  row.seeds = static_cast<i64>(plan.spec.seeds.size());
+  row.seeds_tested = std::max(row.seeds, report::kSeedsForVerdict);
+  design.power.seeds = row.seeds_tested;
+  set_noise(studies, assumed, row);
+  row.problem = design.models.empty() ? "no run of the study matches" : fit::power_problem(design.power);
+  if (row.problem.empty() && !(row.noise.seed > 0)) row.problem = "the noise between seeds is not known";
+  if (!row.problem.empty()) return row;
+  row.effect = fit::smallest_effect(design.power, row.noise);
+  if (!std::isfinite(row.effect)) {
+    row.problem = "no effect is large enough for this test with so few runs";
+    return row;
+  }
+  const double seed_seconds = seconds_of_seed(plan, design.models);
+  row.seconds = seed_seconds * static_cast<double>(row.seeds_tested);
+  row.seeds_half = fit::seeds_needed(design.power, row.noise, row.effect / 2);
+  row.seconds_half = seed_seconds * static_cast<double>(row.seeds_half);
+  return row;
+}
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+}  // namespace
+
+std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders, double noise_assumed) {
+  const report::StudyRecords planned = records_of(plan);
+  std::vector<report::StudyRecords> studies;
+  for (const std::string& folder : folders) studies.push_back(report::study_load(folder));
+  std::vector<PowerRow> rows;
+  for (const report::Hypothesis& h : report::hypotheses_parse(planned)) {
+    rows.push_back(row_of(plan, planned, h, studies, noise_assumed));
+  }
+  return rows;
+}
+
+std::string power_table(const std::vector<PowerRow>& rows) {
+  if (rows.empty()) return "";
+  std::string text = "what these runs can show: smallest effects found in 80 % of such studies (5 %, two-sided)\n";
+  bool unknown = false;
+  for (const PowerRow& row : rows) {
+    text += fmt::format("{} ({})\n  {}\n", row.id, row.kind, row.effect_name);
+    if (!row.problem.empty()) {
+      text += fmt::format("  {}\n", row.problem);
+      unknown |= !(row.noise.seed > 0);
+      continue;
+    }
+    text += fmt::format("  {:.3g} with {} seeds{}; {}\n", row.effect, row.seeds_tested,
+                        row.seeds < row.seeds_tested
+                            ? fmt::format(" (the plan has {}; verdicts need {})", row.seeds, report::kSeedsForVerdict)
+                            : "",
+                        row.seconds > 0 ? format_seconds(row.seconds) + " for its runs" : "");
+    text += row.seeds_half > 0 ? fmt::format("  half of it needs {} seeds, {}\n", row.seeds_half, format_seconds(row.seconds_half))
+                               : fmt::format("  half of it needs more than {} seeds\n", fit::kSeedsMax);
+    text += fmt::format("  noise of a run {:.3g}{}; {}\n", row.noise.seed,
+                        row.noise.item > 0 ? fmt::format(", of its items {:.3g}", row.noise.item) : "", row.noise_source);
+  }
+  if (unknown) {
+    text += "the noise between seeds can be measured (--pilot FOLDER: a study with two or more seeds) or assumed (--noise X; a\n"
+            "published pilot with 8.4M active parameters had 0.02 to 0.10 nats in its losses, arXiv 2508.18672 in small)\n";
+  }
+  return text;
+}
+
+Json power_to_json(const std::vector<PowerRow>& rows) {
+  Json list = Json::array();
+  for (const PowerRow& row : rows) {
+    list.push_back(Json::object({{"id", row.id},
+                                 {"kind", row.kind},
+                                 {"effect_name", row.effect_name},
+                                 {"smallest_effect", number(row.effect)},
+                                 {"problem", row.problem},
+                                 {"noise", number(row.noise.seed)},
+                                 {"noise_items", row.noise.item},
+                                 {"noise_source", row.noise_source},
+                                 {"noise_degrees_of_freedom", row.noise_df},
+                                 {"seeds", row.seeds},
+                                 {"seeds_tested", row.seeds_tested},
+                                 {"seconds", row.seconds},
+                                 {"seeds_half", row.seeds_half},
+                                 {"seconds_half", row.seconds_half}}));
+  }
+  return list;
+}
+
+}  // namespace moebius::study

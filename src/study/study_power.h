@@ -1,0 +1,35 @@
+// What a planned study can show: for each hypothesis the smallest effect that the report's test would support in 80 % of
+// such studies (5 % two-sided), and the seeds and hours that half of it needs. In: the plan with its estimated times,
+// folders of finished studies whose seeds show the noise, or a noise that the user assumes. Out: rows, table, JSON.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fit/power.h"
+#include "study/study_plan.h"
+
+namespace moebius::study {
+
+struct PowerRow {
+  std::string id, kind, y;
+  std::string effect_name;        // "change of facts: accuracy for each doubling of total parameters"
+  std::string problem;            // why nothing can be said; empty: the numbers below hold
+  fit::PowerNoise noise;          // standard deviations of one run
+  std::string noise_source;       // "3 seeds of 7 configurations, 14 degrees of freedom" or "assumed (--noise)"
+  i64 noise_df = 0;               // 0: assumed
+  i64 seeds = 0, seeds_tested = 0;  // of the plan; those the effect is for: at least the report's three
+  double effect = kUnknown;
+  double seconds = 0;             // of its runs with seeds_tested seeds, here
+  i64 seeds_half = 0;             // for half the effect; 0: more than kSeedsMax
+  double seconds_half = 0;
+};
+
+// `folders`: studies whose finished runs show the noise; those that cannot be read are Errors. `noise_assumed` serves
+// where they show none (NaN: nothing is assumed). Throws Error for a faulty hypothesis.
+std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders, double noise_assumed);
+
+std::string power_table(const std::vector<PowerRow>& rows);
+Json power_to_json(const std::vector<PowerRow>& rows);
+
+}  // namespace moebius::study
