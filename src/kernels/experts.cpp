@@ -108,6 +108,7 @@ struct ForwardCall {
       a.hidden_stride = saved.hidden_RF.stride;
       bank.activation == Activation::swiglu ? ops.swiglu_forward(a) : ops.gelu_forward(a);
     }
+    if (out.data == nullptr) return;  // recomputation: only what backward reads
     const ConstMatrix hidden_RF = saved.hidden_RF;
     const RowsOperand hidden(ops, scratch, rows, bank.width, [&](i64 i) { return hidden_RF.row(task.begin + i); });
     RowsProduct product = hidden.product(advance(bank.down, task.expert * down_shape.elements(), bank.dtype),
@@ -124,19 +125,20 @@ struct ForwardCall {
 void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
                      Matrix out_RD, Matrix y_TD) {
   check_bank(bank, routing, x_TD, saved);
+  const bool saved_only = y_TD.data == nullptr;
   CHECK(out_RD.dtype == DType::f32 && y_TD.dtype == DType::f32, "the experts' outputs are f32");
-  CHECK(out_RD.cols >= bank.d_model && y_TD.cols >= bank.d_model && y_TD.rows == routing.tokens &&
-            out_RD.rows >= routing.rows(), "shapes of the experts' outputs do not fit");
+  CHECK(saved_only || (out_RD.cols >= bank.d_model && y_TD.cols >= bank.d_model && y_TD.rows == routing.tokens &&
+            out_RD.rows >= routing.rows()), "shapes of the experts' outputs do not fit");
   if (routing.tokens == 0) return;
   const OpTable& table = current_table();
   const bool dense = is_dense(routing);
-  const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved, dense ? y_TD : out_RD,
+  const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved, dense || saved_only ? y_TD : out_RD,
                          dense ? Store::f32_add : Store::f32};
   auto* tasks = static_cast<ExpertTask*>(
       workspace_shared(chunk_tasks_max(table, routing) * static_cast<i64>(sizeof(ExpertTask))));
   const i64 count = list_chunks(table, routing, tasks), bytes = call.scratch_bytes();
   parallel_for(count, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
-  if (!dense) combine(table, routing, out_RD, bank.d_model, y_TD);
+  if (!dense && !saved_only) combine(table, routing, out_RD, bank.d_model, y_TD);
 }
 
 namespace {

@@ -35,7 +35,7 @@ struct ExpertSaved {
 };
 
 // y_TD (f32) += experts' output. x_TD, saved and scratch in the bank's dtype, but out_RD is f32 scratch of R rows.
-// `saved` is always written (inference passes scratch).
+// `saved` is always written (inference passes scratch). y_TD without data: nothing else is made (recomputation).
 void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
                      Matrix out_RD, Matrix y_TD);
 

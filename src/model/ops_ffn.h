@@ -51,6 +51,7 @@ struct ExpertsOp {
 
   kernels::Part part() const { return bank.experts == 1 ? kernels::Part::dense_ffn : kernels::Part::experts; }
   void forward() const;
+  void forward_again() const;  // `saved` alone
   void backward() const;
 };
 

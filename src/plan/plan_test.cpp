@@ -52,7 +52,7 @@ TEST(Plan, MemoryIsTheTrainersOwn) {
   const Json again = planned(more).at("training_memory");
   EXPECT_LT(again.at("activation_bytes").as_int() * 2, kept.at("activation_bytes").as_int());
   EXPECT_EQ(again.at("master_bytes").as_int(), kept.at("master_bytes").as_int());
-  EXPECT_GE(kept.at("master_bytes").as_int(), 4 * 1729905152);
+  EXPECT_GE(kept.at("master_bytes").as_int(), i64{4} * 1729905152);
   EXPECT_GT(kept.at("program_bytes").as_int(), 1 << 20);
   i64 sum = 0;
   for (const char* part : {"master", "copy", "gradient", "moments", "activation", "workspace", "program", "data"}) {
