@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/options.h"
 #include "base/parallel.h"
 #include "base/record.h"
@@ -116,6 +117,18 @@ TEST(Record, BrokenTailIsCutAndAppendsGoOn) {
   const auto records = records_read(path, "step");
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[1].at("loss").as_double(), 1.25);
+}
+
+TEST(Memory, ForgottenPagesAreReadAgain) {
+  EXPECT_GT(memory_resident(), 0);
+  EXPECT_GE(memory_peak(), memory_resident());
+  EXPECT_GT(memory_available(), 0);
+  const std::string path = path_join(testing::TempDir(), "moebius_base_map");
+  const std::string text(100'000, 'x');
+  file_write_atomic(path, text);
+  const FileMap map(path);
+  file_map_forget(map.data() + 5'000, 60'000);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(map.data()), static_cast<std::size_t>(map.bytes())), text);
 }
 
 TEST(File, AtomicWriteKeepsTheOldFileOnFailure) {

@@ -206,6 +206,12 @@ void AppendFile::sync() {
   if (::fsync(fd_) != 0) throw_system_error(path_, "syncing", errno);
 }
 
+void file_map_forget(const u8* data, i64 bytes) {
+  const u64 page = static_cast<u64>(::sysconf(_SC_PAGESIZE)), begin = reinterpret_cast<u64>(data);
+  const u64 first = begin / page * page, length = begin + static_cast<u64>(bytes) - first;
+  if (bytes > 0) ::madvise(reinterpret_cast<void*>(first), length, MADV_DONTNEED);
+}
+
 FileMap::FileMap(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) throw_system_error(path, "opening", errno);

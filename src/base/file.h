@@ -76,6 +76,10 @@ class AppendFile {
 };
 
 // A read-only map of a whole file. Empty files map to an empty view.
+// Gives the pages of a mapped file back to the system; a later read brings them in again. For files that are read once:
+// otherwise their pages count as this process's memory to its end.
+void file_map_forget(const u8* data, i64 bytes);
+
 class FileMap {
  public:
   FileMap() = default;

@@ -9,13 +9,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/record.h"
 #include "base/units.h"
 #include "bench/measure.h"
 #include "kernels/isa.h"
-#include "train/memory_plan.h"
 
 namespace moebius::bench {
 
@@ -294,7 +294,7 @@ Json bench_operation(const std::string& name, const BenchTrainOptions& common, c
 
 Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& options, std::string* text) {
   const i64 start = clock_ns();
-  const double bytes_max = kMemoryShare * static_cast<double>(train::memory_available());
+  const double bytes_max = kMemoryShare * static_cast<double>(memory_available());
   const std::vector<OperationShape> shapes = grid_shapes(common, options, bytes_max);
   std::vector<Json> measured(shapes.size());
   RoofAround roof(common.roof_milliseconds);

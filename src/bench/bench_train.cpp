@@ -196,7 +196,7 @@ Json memory_json(const BenchTrainOptions& options, const model::ModelConfig& con
   plan_options.sequence = options.sequence;
   plan_options.micro_batch_tokens = micro_batch(options);
   plan_options.memory_max = "1000000GiB";
-  const i64 planned = train::plan_memory(config, plan_options).total_bytes;
+  const i64 planned = train::plan_memory(config, plan_options).memory.total();
   return Json::object({{"planned_bytes", planned},
                        {"before_bytes", measured.memory_before_bytes},
                        {"peak_over_plan", static_cast<double>(measured.peak_bytes) / static_cast<double>(planned)},

@@ -160,7 +160,7 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
   bank.down = matrix(shape.dtype, r.experts, bank.down_shape().elements(), 0.05).data;
   const Matrix x = operand(tokens, d), dy = operand(tokens, d), scratch_rows = f32(rows, d), y = f32(tokens, d), dx = f32(tokens, d);
   const kernels::ExpertSaved saved{result(rows, columns), result(rows, f)};
-  const kernels::ExpertBackwardScratch scratch{result(rows, columns), result(rows, f), scratch_rows};
+  const kernels::ExpertBackwardScratch scratch{result(rows, columns), scratch_rows};
   float* dgate = vector(rows);
   float *dup = gradient(bank.up_shape(), r.experts), *ddown = gradient(bank.down_shape(), r.experts);
   i64 used = 0;

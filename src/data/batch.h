@@ -66,6 +66,7 @@ class BatchSource {
   virtual i64 tokens_padding() const = 0;
   virtual i64 sequences() const = 0;  // of each batch
   virtual i64 length() const = 0;     // rows of a sequence
+  virtual i64 mapped_bytes() const { return 0; }  // of files that it reads through the memory map
 };
 
 // Token lists in memory, one document each, packed one after the other and cut at sequence borders; goes round and

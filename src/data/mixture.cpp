@@ -66,6 +66,11 @@ class Mixture::Impl {
   void restore(const Json& state);
   void check_tokens(i64 tokens) const;
   std::vector<double> epochs_needed(i64 tokens) const;
+  i64 mapped_bytes() const {
+    i64 bytes = 0;
+    for (const Source& source : sources_) bytes += source.shard.mapped_bytes();
+    return bytes;
+  }
   std::vector<SourceCounters> counters() const;
 
   MixtureOptions options;
@@ -428,6 +433,7 @@ std::vector<SourceCounters> Mixture::counters() const { return impl_->counters()
 i64 Mixture::tokens_padding() const { return impl_->padding; }
 i64 Mixture::sequences() const { return impl_->options.sequences; }
 i64 Mixture::length() const { return impl_->options.length; }
+i64 Mixture::mapped_bytes() const { return impl_->mapped_bytes(); }
 i64 Mixture::vocab() const { return impl_->vocab; }
 i64 Mixture::end_of_text() const { return impl_->end_of_text; }
 std::vector<double> Mixture::epochs_needed(i64 tokens) const { return impl_->epochs_needed(tokens); }

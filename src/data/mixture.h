@@ -54,6 +54,7 @@ class Mixture : public BatchSource {
   i64 tokens_padding() const override;
   i64 sequences() const override;
   i64 length() const override;
+  i64 mapped_bytes() const override;
 
   i64 vocab() const;        // 0 when no shard says
   i64 end_of_text() const;

@@ -65,6 +65,7 @@ class TokenShard {
 
   i64 documents() const { return static_cast<i64>(begins_.size()) - 1; }
   i64 tokens() const { return begins_.back(); }
+  i64 mapped_bytes() const { return bin_.bytes(); }
   i64 document_tokens(i64 document) const;
   // out[0..count) = tokens [begin, begin + count) of a document. An id out of [0, vocab) is an Error (corrupt shard).
   void copy(i64 document, i64 begin, i64 count, i32* out) const;

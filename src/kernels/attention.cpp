@@ -320,6 +320,12 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
   });
 }
 
+WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype) {
+  const TypedOps& ops = ops_of(vector_table(), dtype);
+  const i64 padded = round_to_block(keys), dim = shape.head_dim;
+  return {std::max(forward_bytes(ops, padded, dim, dtype), backward_bytes(ops, padded, dim, dtype)), 0};
+}
+
 namespace {
 
 // Sines and cosines of the positions [first, first + count), each [head_dim / 2], cosines first.

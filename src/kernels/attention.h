@@ -6,6 +6,7 @@
 
 #include <span>
 
+#include "kernels/workspace.h"
 #include "tensor/view.h"
 
 namespace moebius::kernels {
@@ -34,6 +35,9 @@ void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<
 void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
                         ConstMatrix out_TH, ConstMatrix dout_TH, const float* lse_TH, Matrix dq_TH, Matrix dk_TG,
                         Matrix dv_TG);
+
+// Forward and backward over segments of at most `keys` keys.
+WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype);
 
 // Rotary positions (Su et al. 2021), half-split layout as Hugging Face's Llama and Mixtral, in place on `heads` heads
 // of head_dim columns. frequency_h[i] = base^(-2i/head_dim), head_dim/2 of them. inverse turns back (for gradients).

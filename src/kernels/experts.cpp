@@ -108,6 +108,7 @@ struct ForwardCall {
       a.hidden_stride = saved.hidden_RF.stride;
       bank.activation == Activation::swiglu ? ops.swiglu_forward(a) : ops.gelu_forward(a);
     }
+    if (out.data == nullptr) return;  // recomputation: only what backward reads
     const ConstMatrix hidden_RF = saved.hidden_RF;
     const RowsOperand hidden(ops, scratch, rows, bank.width, [&](i64 i) { return hidden_RF.row(task.begin + i); });
     RowsProduct product = hidden.product(advance(bank.down, task.expert * down_shape.elements(), bank.dtype),
@@ -124,19 +125,20 @@ struct ForwardCall {
 void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
                      Matrix out_RD, Matrix y_TD) {
   check_bank(bank, routing, x_TD, saved);
+  const bool saved_only = y_TD.data == nullptr;
   CHECK(out_RD.dtype == DType::f32 && y_TD.dtype == DType::f32, "the experts' outputs are f32");
-  CHECK(out_RD.cols >= bank.d_model && y_TD.cols >= bank.d_model && y_TD.rows == routing.tokens &&
-            out_RD.rows >= routing.rows(), "shapes of the experts' outputs do not fit");
+  CHECK(saved_only || (out_RD.cols >= bank.d_model && y_TD.cols >= bank.d_model && y_TD.rows == routing.tokens &&
+            out_RD.rows >= routing.rows()), "shapes of the experts' outputs do not fit");
   if (routing.tokens == 0) return;
   const OpTable& table = current_table();
   const bool dense = is_dense(routing);
-  const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved, dense ? y_TD : out_RD,
+  const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved, dense || saved_only ? y_TD : out_RD,
                          dense ? Store::f32_add : Store::f32};
   auto* tasks = static_cast<ExpertTask*>(
       workspace_shared(chunk_tasks_max(table, routing) * static_cast<i64>(sizeof(ExpertTask))));
   const i64 count = list_chunks(table, routing, tasks), bytes = call.scratch_bytes();
   parallel_for(count, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
-  if (!dense) combine(table, routing, out_RD, bank.d_model, y_TD);
+  if (!dense && !saved_only) combine(table, routing, out_RD, bank.d_model, y_TD);
 }
 
 namespace {
@@ -255,6 +257,17 @@ struct BackwardCall {
   }
 };
 
+i64 backward_tasks_max(const OpTable& table, const Routing& routing, const ExpertBank& bank) {
+  return std::max(chunk_tasks_max(table, routing),
+                  bank.experts * (gradient_tasks_max(bank.up_shape()) + gradient_tasks_max(bank.down_shape())));
+}
+
+// The list of tasks and dy in the bank's type.
+i64 backward_shared_bytes(const OpTable& table, const Routing& routing, const ExpertBank& bank) {
+  return Scratch::bytes(backward_tasks_max(table, routing, bank) * static_cast<i64>(sizeof(ExpertTask))) +
+         Scratch::bytes(routing.tokens * bank.d_model * 4);
+}
+
 // dy in the bank's type: as it is, or rounded into `copy`.
 ConstMatrix dy_in_type(const TypedOps& ops, const ConstMatrix& dy_TD, const ExpertBank& bank, void* copy) {
   if (dy_TD.dtype == bank.dtype) return dy_TD;
@@ -280,10 +293,8 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   if (routing.tokens == 0) return;
   const OpTable& table = current_table();
   const TypedOps& ops = ops_of(table, bank.dtype);
-  const i64 tasks_max = std::max(chunk_tasks_max(table, routing),
-                                 bank.experts * (gradient_tasks_max(bank.up_shape()) + gradient_tasks_max(bank.down_shape())));
-  const i64 task_bytes = tasks_max * static_cast<i64>(sizeof(ExpertTask));
-  Scratch shared(workspace_shared(Scratch::bytes(task_bytes) + Scratch::bytes(routing.tokens * bank.d_model * 4)));
+  const i64 tasks_max = backward_tasks_max(table, routing, bank);
+  Scratch shared(workspace_shared(backward_shared_bytes(table, routing, bank)));
   ExpertTask* tasks = shared.take<ExpertTask>(tasks_max);
   const ConstMatrix dy = dy_in_type(ops, dy_TD, bank, shared.take_bytes(routing.tokens * bank.d_model * 4));
   const bool dense = is_dense(routing);
@@ -297,6 +308,23 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   parallel_for(gradients, [&](i64 task, int thread) {
     call.run_gradient(tasks[task], Scratch(workspace_of_thread(thread, gradient_scratch_bytes(bank.dtype))));
   });
+}
+
+WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank) {
+  const OpTable& table = current_table();
+  const TypedOps& ops = ops_of(table, bank.dtype);
+  Routing routing;
+  routing.tokens = tokens;
+  routing.top_k = top_k;
+  routing.experts = bank.experts;
+  const ConstMatrix in;
+  const Matrix out;
+  const ExpertSaved saved;
+  const ExpertBackwardScratch scratch;
+  const ForwardCall forward{table, ops, in, routing, bank, saved, out, Store::f32};
+  const BackwardCall backward{table, ops, in, in, routing, bank, saved, scratch, out, Store::f32, nullptr, nullptr, nullptr};
+  return {std::max({forward.scratch_bytes(), backward.scratch_bytes(), gradient_scratch_bytes(bank.dtype)}),
+          backward_shared_bytes(table, routing, bank)};
 }
 
 }  // namespace moebius::kernels

@@ -8,6 +8,7 @@
 
 #include "kernels/packed.h"
 #include "kernels/routing.h"
+#include "kernels/workspace.h"
 #include "tensor/view.h"
 
 namespace moebius::kernels {
@@ -34,18 +35,21 @@ struct ExpertSaved {
 };
 
 // y_TD (f32) += experts' output. x_TD, saved and scratch in the bank's dtype, but out_RD is f32 scratch of R rows.
-// `saved` is always written (inference passes scratch).
+// `saved` is always written (inference passes scratch). y_TD without data: nothing else is made (recomputation).
 void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
                      Matrix out_RD, Matrix y_TD);
 
-// dy_TD: gradient of y, f32 or the bank's dtype. Scratch: dpre_RU and dhidden_RF in the bank's dtype, dx_RD f32.
+// dy_TD: gradient of y, f32 or the bank's dtype. Scratch: dpre_RU in the bank's dtype, dx_RD f32.
 // dx_TD (f32) += gradient; dgate_TK is written; dup and ddown (f32, laid out as the bank) +=.
 // Experts without tokens get no gradient.
 struct ExpertBackwardScratch {
-  Matrix dpre_RU, dhidden_RF, dx_RD;
+  Matrix dpre_RU, dx_RD;
 };
 void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank,
                       const ExpertSaved& saved, const ExpertBackwardScratch& scratch, Matrix dx_TD, float* dgate_TK,
                       float* dup, float* ddown);
+
+// Forward and backward of so many tokens with K experts each.
+WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank);
 
 }  // namespace moebius::kernels

@@ -81,22 +81,21 @@ struct TestExperts {
 };
 
 struct Results {
-  TestMatrix pre, hidden, out, y, dpre, dhidden, dx_rows, dx;
+  TestMatrix pre, hidden, out, y, dpre, dx_rows, dx;
   std::vector<float> dgate, dup, ddown;
 
   explicit Results(const TestExperts& t)
       : pre(t.dtype, t.routed.routing.rows(), t.bank.up_shape().n), hidden(t.dtype, t.routed.routing.rows(), t.c.width),
         out(DType::f32, t.routed.routing.rows(), t.c.d_model), y(DType::f32, t.c.tokens, t.c.d_model),
         dpre(t.dtype, t.routed.routing.rows(), t.bank.up_shape().n),
-        dhidden(t.dtype, t.routed.routing.rows(), t.c.width), dx_rows(DType::f32, t.routed.routing.rows(), t.c.d_model),
-        dx(DType::f32, t.c.tokens, t.c.d_model), dgate(t.routed.gate.size()),
+        dx_rows(DType::f32, t.routed.routing.rows(), t.c.d_model), dx(DType::f32, t.c.tokens, t.c.d_model), dgate(t.routed.gate.size()),
         dup(static_cast<size_t>(t.bank.up_shape().elements() * t.c.experts), 0.0f),
         ddown(static_cast<size_t>(t.bank.down_shape().elements() * t.c.experts), 0.0f) {
     y.random(5);
     dx.random(6, 0.1);
   }
   ExpertSaved saved() const { return {pre.view, hidden.view}; }
-  ExpertBackwardScratch scratch() const { return {dpre.view, dhidden.view, dx_rows.view}; }
+  ExpertBackwardScratch scratch() const { return {dpre.view, dx_rows.view}; }
 };
 
 void run(const TestExperts& t, Results& r) {

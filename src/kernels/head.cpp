@@ -67,7 +67,12 @@ struct LossCall : HeadCall {
   void* gradient;  // [block rows][vocab_padded] in the weight's type
 
   i64 parts() const { return (w.shape.n_blocks() + kPartBlocks - 1) / kPartBlocks; }
-  i64 block_rows() const { return std::max<i64>(1, kGradientElements / vocab_padded() / kLossRows) * kLossRows; }
+  // Rows of a block, of a batch of `rows`.
+  i64 block_rows(i64 rows) const {
+    const i64 chunks = std::max<i64>(1, kGradientElements / vocab_padded() / kLossRows);
+    return std::min(chunks, parallel_chunks(rows, kLossRows)) * kLossRows;
+  }
+  i64 gradient_bytes(i64 rows) const { return block_rows(rows) * vocab_padded() * dtype_bytes(w.dtype); }
   void* gradient_row(i64 i) const { return advance(gradient, i * vocab_padded(), w.dtype); }
   i64 part_cols(i64 part) const { return std::min(kPartCols, vocab() - part * kPartCols); }
 
@@ -196,8 +201,8 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
   CHECK(dx_TD.rows == x_TD.rows && dx_TD.cols >= w_VD.shape.k, "the head's gradient does not fit");
   const OpTable& table = current_table();
   LossCall call{{table, ops_of(table, w_VD.dtype), x_TD, w_VD, target_T}, scale, loss_T, dx_TD, nullptr};
-  const i64 chunk = kLossRows, block = std::min(call.block_rows(), parallel_chunks(x_TD.rows, chunk) * chunk);
-  call.gradient = workspace_shared(block * call.vocab_padded() * dtype_bytes(w_VD.dtype));
+  const i64 chunk = kLossRows, block = call.block_rows(x_TD.rows);
+  call.gradient = workspace_shared(call.gradient_bytes(x_TD.rows));
   const i64 bytes = call.loss_bytes();
   for (i64 begin = 0; begin < x_TD.rows; begin += block) {
     const i64 rows = std::min(block, x_TD.rows - begin);
@@ -214,6 +219,14 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
           cut.part(w_VD.shape, task), dw);
     });
   }
+}
+
+WorkspaceBytes head_loss_workspace(i64 rows, PackedShape shape, DType dtype) {
+  const OpTable& table = current_table();
+  const ConstMatrix none;
+  const PackedWeight w{nullptr, dtype, shape};
+  const LossCall call{{table, ops_of(table, dtype), none, w, nullptr}, 0, nullptr, {}, nullptr};
+  return {std::max(call.loss_bytes(), gradient_scratch_bytes(dtype)), call.gradient_bytes(rows)};
 }
 
 void head_score(ConstMatrix x_RD, const PackedWeight& w_VD, std::span<const HeadTarget> targets, float* logprob,

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/packed.h"
+#include "kernels/workspace.h"
 #include "tensor/view.h"
 
 namespace moebius::kernels {
@@ -18,6 +19,8 @@ void embedding_backward(const i32* token_T, ConstMatrix dx_TD, float* dtable_VD)
 // Gradient of scale * sum(loss): dx_TD written (x's dtype or f32), dw (packed, f32) +=.
 void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float scale, float* loss_T,
                Matrix dx_TD, float* dw);
+
+WorkspaceBytes head_loss_workspace(i64 rows, PackedShape shape, DType dtype);
 
 // A token whose log-probability is wanted at a row. A row may have several.
 struct HeadTarget {

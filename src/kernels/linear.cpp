@@ -17,6 +17,20 @@ void check_product(const ConstMatrix& in, i64 in_cols, const PackedWeight& w, co
   CHECK(out.dtype == DType::f32 || out.dtype == DType::bf16, "outputs of kernels are bf16 or f32");
 }
 
+struct LinearCut : ProductCut {
+  LinearCut(const OpTable& table, i64 rows, i64 blocks, PackedShape shape)
+      : ProductCut(cut_product(table, rows, blocks,
+                               2.0 * static_cast<double>(rows * shape.n) * static_cast<double>(shape.k))) {}
+};
+
+i64 forward_bytes(const TypedOps& ops, const ProductCut& cut, i64 rows, PackedShape shape) {
+  return rows_scratch_bytes(ops, rows / cut.row_parts + 1, shape.k);
+}
+i64 backward_bytes(const TypedOps& ops, const ProductCut& cut, i64 rows, PackedShape shape, DType dtype) {
+  return rows_scratch_bytes(ops, rows / cut.row_parts + 1, shape.n) +
+         Scratch::bytes(reinterleaved_elements(shape) * dtype_bytes(dtype));
+}
+
 }  // namespace
 
 void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool accumulate) {
@@ -25,9 +39,8 @@ void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool a
   const TypedOps& ops = ops_of(table, w.dtype);
   const i64 rows = x_TK.rows, blocks = w.shape.n_blocks(), panel = w.shape.k_blocks() * kBlockElements;
   if (rows == 0) return;
-  const double flops = 2.0 * static_cast<double>(rows * w.shape.n) * static_cast<double>(w.shape.k);
-  const ProductCut cut = cut_product(table, rows, blocks, flops);
-  const i64 bytes = rows_scratch_bytes(ops, rows / cut.row_parts + 1, w.shape.k);
+  const LinearCut cut(table, rows, blocks, w.shape);
+  const i64 bytes = forward_bytes(ops, cut, rows, w.shape);
   parallel_for(cut.tasks(), [&](i64 task, int thread) {
     const i64 row = part_begin(rows, cut.row_parts, task / cut.col_parts);
     const i64 row_end = part_begin(rows, cut.row_parts, task / cut.col_parts + 1);
@@ -50,11 +63,8 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
   const TypedOps& ops = ops_of(table, w.dtype);
   const i64 rows = dy_TN.rows, blocks = w.shape.k_blocks();
   if (rows == 0) return;
-  const double flops = 2.0 * static_cast<double>(rows * w.shape.n) * static_cast<double>(w.shape.k);
-  const ProductCut cut = cut_product(table, rows, blocks, flops);
-  const i64 panel = reinterleaved_elements(w.shape);
-  const i64 bytes = rows_scratch_bytes(ops, rows / cut.row_parts + 1, w.shape.n) +
-                    Scratch::bytes(panel * dtype_bytes(w.dtype));
+  const LinearCut cut(table, rows, blocks, w.shape);
+  const i64 panel = reinterleaved_elements(w.shape), bytes = backward_bytes(ops, cut, rows, w.shape, w.dtype);
   parallel_for(cut.tasks(), [&](i64 task, int thread) {
     const i64 row = part_begin(rows, cut.row_parts, task / cut.col_parts);
     const i64 row_end = part_begin(rows, cut.row_parts, task / cut.col_parts + 1);
@@ -85,6 +95,15 @@ void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape sha
         ops, x_TK.dtype, scratch, x_TK.rows, [&](i64 t) { return dy_TN.row(t); }, [&](i64 t) { return x_TK.row(t); },
         shape, cut.part(shape, task), dw);
   });
+}
+
+WorkspaceBytes linear_workspace(i64 rows, PackedShape shape, DType dtype) {
+  const OpTable& table = current_table();
+  const TypedOps& ops = ops_of(table, dtype);
+  const LinearCut forward(table, rows, shape.n_blocks(), shape), backward(table, rows, shape.k_blocks(), shape);
+  return {std::max({forward_bytes(ops, forward, rows, shape), backward_bytes(ops, backward, rows, shape, dtype),
+                    gradient_scratch_bytes(dtype)}),
+          0};
 }
 
 }  // namespace moebius::kernels

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/packed.h"
+#include "kernels/workspace.h"
 #include "tensor/view.h"
 
 namespace moebius::kernels {
@@ -18,5 +19,8 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
 
 // dw += dy^T x, in packed order, f32. `shape` is the weight's.
 void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw);
+
+// All three for so many rows.
+WorkspaceBytes linear_workspace(i64 rows, PackedShape shape, DType dtype);
 
 }  // namespace moebius::kernels

@@ -94,6 +94,7 @@ struct RouteCall {
     } else {
       table.softmax(logits, experts, table.log_sum_exp(logits, experts, nullptr), prob);
     }
+    if (routing.expert_TK == nullptr) return;
     for (i64 e = 0; e < experts; ++e)
       score[e] = selection_bias_E != nullptr ? prob[e] + selection_bias_E[e] : logits[e];
     i32* chosen = routing.expert_TK + t * shape.top_k;

@@ -30,7 +30,7 @@ struct Routing {
 
 // logits_TE = x_TD w_ED^T (x bf16 or f32, w f32 row-major), prob_TE = full softmax (or sigmoid) of them.
 // selection_bias_E (may be null) is added to the scores for the choice alone (loss-free balancing, 2408.15664).
-// Fills expert_TK and gate_TK.
+// Fills expert_TK and gate_TK; with expert_TK null nobody is chosen (recomputation: the choice was recorded).
 void route_forward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shape, const float* selection_bias_E,
                    float* logits_TE, float* prob_TE, Routing& routing);
 

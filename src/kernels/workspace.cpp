@@ -23,15 +23,22 @@ std::array<Buffer, kThreadsMax>& thread_buffers() {
 
 std::atomic<i64> largest{0};  // asked for by any thread
 
+// A little more than asked for, so that slightly larger shapes do not grow it again.
+i64 grown_bytes(i64 bytes) { return bytes <= 0 ? 0 : std::max<i64>(bytes + bytes / 4, 1 << 16); }
+
 void* grown(Buffer& buffer, const char* label, i64 bytes) {
   if (buffer.bytes() < bytes) {
     buffer = Buffer();
-    buffer = Buffer(label, std::max<i64>(bytes + bytes / 4, 1 << 16));
+    buffer = Buffer(label, grown_bytes(bytes));
   }
   return buffer.data();
 }
 
 }  // namespace
+
+i64 workspace_bytes(const WorkspaceBytes& need, int threads) {
+  return buffer_bytes_taken(grown_bytes(need.thread)) * threads + buffer_bytes_taken(grown_bytes(need.shared));
+}
 
 void* workspace_of_thread(int thread, i64 bytes) {
   CHECK(thread >= 0 && thread < kThreadsMax, "more threads than the workspace knows");

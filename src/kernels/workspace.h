@@ -23,6 +23,17 @@ class Scratch {
   u8* next_;
 };
 
+// What a call takes at most: of a thread's block and of the shared one. Each driver says it for a shape (`..._workspace`).
+struct WorkspaceBytes {
+  i64 thread = 0, shared = 0;
+  void widen(const WorkspaceBytes& other) {
+    thread = thread < other.thread ? other.thread : thread;
+    shared = shared < other.shared ? other.shared : shared;
+  }
+};
+// Memory that the blocks of so many threads take when no call needs more than `need`.
+i64 workspace_bytes(const WorkspaceBytes& need, int threads);
+
 // At least `bytes`, contents unspecified. `thread` as parallel_for hands it out. Valid until the next call for the thread.
 void* workspace_of_thread(int thread, i64 bytes);
 void* workspace_shared(i64 bytes);

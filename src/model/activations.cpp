@@ -31,7 +31,7 @@ class Arena {
 
 struct Planner {
   const ModelConfig& config;
-  bool training;
+  PassKind kind;
   i64 T, element_bytes;
   Arena arena;
 
@@ -76,7 +76,6 @@ struct Planner {
     const ExpertConfig& e = config.experts;
     layer.logits_TE = arena.f32(T * e.experts);
     layer.prob_TE = arena.f32(T * e.experts);
-    layer.routing = routing(e.experts, e.top_k);
     layer.experts = ffn(T * e.top_k, e.width);
     if (e.shared_experts > 0) layer.dense = ffn(T, e.shared_experts * e.width);
   }
@@ -90,6 +89,7 @@ struct Planner {
       layer.x_mid_TD = arena.f32(T * config.d_model);
       if (config.layer_is_moe(l)) {
         moe_layer(layer);
+        layer.routing = routing(config.experts.experts, config.experts.top_k);
       } else {
         layer.dense = ffn(T, config.experts.dense_width);
       }
@@ -97,49 +97,69 @@ struct Planner {
     plan.x_last_TD = arena.f32(T * config.d_model);
   }
 
-  // One residual stream, changed in place; one layer's values; two FFN inputs where a router reads the layer before.
-  void layers_for_inference(Activations& plan) {
+  // One layer's values for all layers: a place for MoE layers and one for dense layers, one over the other.
+  void layers_in_one_place(Activations& plan) {
     LayerBuffers moe, dense;
-    plan.x_last_TD = arena.f32(T * config.d_model);
     attention_layer(moe);
-    moe.x_TD = moe.x_mid_TD = plan.x_last_TD;
     dense = moe;
-    void* other_h = config.router.previous_layer ? compute(T * config.d_model) : moe.h_ffn_TD;
     const i64 mark = arena.mark();
     if (config.moe_layers() > 0) moe_layer(moe);
     const i64 after_moe = arena.mark();
     arena.rewind(mark);
     if (config.moe_layers() < config.layers) dense.dense = ffn(T, config.experts.dense_width);
     arena.rewind(std::max(after_moe, arena.mark()));
+    for (i64 l = 0; l < config.layers; ++l) plan.layers[static_cast<std::size_t>(l)] = config.layer_is_moe(l) ? moe : dense;
+  }
+
+  // One residual stream, changed in place; two FFN inputs where a router reads the layer before.
+  void layers_for_inference(Activations& plan) {
+    plan.x_last_TD = arena.f32(T * config.d_model);
+    layers_in_one_place(plan);
+    void* other_h = config.router.previous_layer ? compute(T * config.d_model) : plan.layers.front().h_ffn_TD;
+    kernels::Routing shared;
+    if (config.moe_layers() > 0) shared = routing(config.experts.experts, config.experts.top_k);
     for (i64 l = 0; l < config.layers; ++l) {
       LayerBuffers& layer = plan.layers[static_cast<std::size_t>(l)];
-      layer = config.layer_is_moe(l) ? moe : dense;
+      layer.x_TD = layer.x_mid_TD = plan.x_last_TD;
+      if (config.layer_is_moe(l)) layer.routing = shared;
       if (l % 2 == 1) layer.h_ffn_TD = other_h;
     }
+  }
+
+  // A layer keeps its input and its routing, and its FFN's input where the router of the next layer reads it.
+  void layers_for_recomputation(Activations& plan) {
+    layers_in_one_place(plan);
+    float* x_mid = arena.f32(T * config.d_model);
+    for (i64 l = 0; l < config.layers; ++l) {
+      LayerBuffers& layer = plan.layers[static_cast<std::size_t>(l)];
+      layer.x_TD = arena.f32(T * config.d_model);
+      layer.x_mid_TD = x_mid;
+      if (config.layer_is_moe(l)) layer.routing = routing(config.experts.experts, config.experts.top_k);
+      if (config.router.previous_layer && l > 0) layer.h_ffn_TD = compute(T * config.d_model);
+    }
+    plan.x_last_TD = arena.f32(T * config.d_model);
   }
 
   // Rows and widths of the experts' scratch: the largest of all kinds of FFN.
   void ffn_scratch(Activations& plan) {
     const ExpertConfig& e = config.experts;
-    i64 rows = 0, pre = 0, hidden = 0;
-    const auto kind = [&](i64 r, i64 width) {
+    i64 rows = 0, pre = 0;
+    const auto ffn_of = [&](i64 r, i64 width) {
       rows = std::max(rows, r);
       pre = std::max(pre, r * up_columns(config, width));
-      hidden = std::max(hidden, r * width);
     };
-    if (config.moe_layers() > 0) kind(T * e.top_k, e.width);
-    if (config.moe_layers() > 0 && e.shared_experts > 0) kind(T, e.shared_experts * e.width);
-    if (config.moe_layers() < config.layers) kind(T, e.dense_width);
+    if (config.moe_layers() > 0) ffn_of(T * e.top_k, e.width);
+    if (config.moe_layers() > 0 && e.shared_experts > 0) ffn_of(T, e.shared_experts * e.width);
+    if (config.moe_layers() < config.layers) ffn_of(T, e.dense_width);
     plan.out_RD = arena.f32(rows * config.d_model);
-    if (!training) return;
+    if (!kind.training) return;
     plan.dpre_RU = compute(pre);
-    plan.dhidden_RF = compute(hidden);
     plan.dgate_TK = arena.f32(T * std::max<i64>(1, e.top_k));
     plan.dlogits_TE = arena.f32(T * std::max<i64>(1, e.experts));
   }
 
   void attention_scratch(Activations& plan) {
-    if (!training) return;
+    if (!kind.training) return;
     plan.dmixed_TH = compute(T * config.attention.heads * config.attention.head_dim);
     plan.dqkv_TC = compute(T * qkv_width(config));
     if (has_raw_qkv(config)) plan.draw_TC = arena.f32(T * qkv_width(config));
@@ -153,42 +173,41 @@ i64 up_columns(const ModelConfig& config, i64 width) {
   return config.experts.activation == "swiglu" ? 2 * kernels::round_to_block(width) : width;
 }
 
-Activations plan_activations(const ModelConfig& config, DType compute, bool training, i64 tokens_max, u8* base) {
-  Planner planner{config, training, tokens_max, dtype_bytes(compute), Arena(base)};
+Activations plan_activations(const ModelConfig& config, DType compute, PassKind kind, i64 tokens_max, u8* base) {
+  Planner planner{config, kind, tokens_max, dtype_bytes(compute), Arena(base)};
   Arena& arena = planner.arena;
   const i64 T = tokens_max, d = config.d_model;
   Activations plan;
   plan.tokens_max = tokens_max;
   plan.layers.resize(static_cast<std::size_t>(config.layers));
-  if (training) {
-    planner.layers_for_training(plan);
-  } else {
+  if (!kind.training) {
     planner.layers_for_inference(plan);
+  } else if (kind.recompute == Recompute::layer) {
+    planner.layers_for_recomputation(plan);
+  } else {
+    planner.layers_for_training(plan);
   }
   plan.inv_rms_last_T = arena.f32(T);
-  plan.h_last_TD = planner.compute(T * d);
   plan.identity = planner.routing(1, 1);
   plan.position_T = arena.i32s(T);
   plan.frequency = arena.f32(config.attention.head_dim / 2);
   plan.loss_T = arena.f32(T);
-  if (training) {
+  if (kind.training) {
     plan.dx_TD = arena.f32(T * d);
     plan.dh_TD = arena.f32(T * d);
     const bool apart = config.router.previous_layer;
     plan.dh_ffn_TD[0] = apart ? arena.f32(T * d) : plan.dh_TD;
     plan.dh_ffn_TD[1] = apart ? arena.f32(T * d) : plan.dh_TD;
   }
-  // Attention and the experts never work at the same time: their scratch shares one place.
+  // Attention, the experts and the head never work at the same time: their scratch shares one place.
   const i64 mark = arena.mark();
   planner.ffn_scratch(plan);
   arena.rewind(mark);
   planner.attention_scratch(plan);
+  arena.rewind(mark);
+  plan.h_last_TD = planner.compute(T * d);
   plan.bytes = arena.peak();
   return plan;
-}
-
-i64 count_activation_bytes(const ModelConfig& config, bool bf16, i64 tokens) {
-  return plan_activations(config, bf16 ? DType::bf16 : DType::f32, true, tokens, nullptr).bytes;
 }
 
 }  // namespace moebius::model

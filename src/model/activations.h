@@ -1,5 +1,6 @@
 // The plan of activations: where every saved value and every scratch value of a pass lies, decided once for a number of
-// tokens. Training keeps each layer's values for its backward; inference lets all layers use one layer's place.
+// tokens. Training keeps each layer's values for its backward; inference lets all layers use one layer's place, and so
+// does training that recomputes: there a layer keeps its input and its routing alone.
 // In: a configuration, the largest number of tokens. Out: pointers into one arena. Not for weights.
 #pragma once
 
@@ -41,7 +42,7 @@ struct Activations {
   std::vector<LayerBuffers> layers;
   float* x_last_TD = nullptr;
   float* inv_rms_last_T = nullptr;
-  void* h_last_TD = nullptr;
+  void* h_last_TD = nullptr;       // lives from the last norm to the head: its place is scratch before and after
 
   // One expert, one slot, gates of 1: the routing of a dense FFN.
   kernels::Routing identity;
@@ -56,7 +57,6 @@ struct Activations {
   float* dh_TD = nullptr;
   float* dh_ffn_TD[2] = {nullptr, nullptr};  // of even and odd layers; with pre-gating a layer adds to the one before
   void* dpre_RU = nullptr;
-  void* dhidden_RF = nullptr;
   float* dgate_TK = nullptr;
   float* dlogits_TE = nullptr;
   void* dmixed_TH = nullptr;
@@ -64,8 +64,13 @@ struct Activations {
   float* draw_TC = nullptr;
 };
 
+struct PassKind {
+  bool training = false;
+  Recompute recompute = Recompute::none;  // training only
+};
+
 // base = nullptr: only counts the bytes.
-Activations plan_activations(const ModelConfig& config, DType compute, bool training, i64 tokens_max, u8* base);
+Activations plan_activations(const ModelConfig& config, DType compute, PassKind kind, i64 tokens_max, u8* base);
 
 // Columns of the fused query, key and value projection.
 inline i64 qkv_width(const ModelConfig& config) {

@@ -16,7 +16,7 @@ namespace moebius::model {
 
 namespace {
 
-constexpr i64 kRowsElements = 1 << 20;  // elements converted at a time
+constexpr i64 kRowsElements = 1 << 17;  // elements converted at a time, by each thread
 
 // A tensor of the file for one place: under its name, or inside the tensor of all experts.
 struct Found {
@@ -46,6 +46,8 @@ void read_place(const Found& found, const StoredPlace& place, Weights& weights) 
     stored_to_f32(*found.tensor, found.begin + row * k, count * k, rows.data());
     weights_set_rows(weights, p, place.copy, place.row + row, count, rows.data());
   }
+  const i64 size = dtype_bytes(found.tensor->dtype);
+  file_map_forget(found.tensor->data + found.begin * size, place.rows * k * size);
 }
 
 // A tensor that nobody reads means that the file is another network than its config.json says.
@@ -58,14 +60,18 @@ void check_all_used(const SafetensorsReader& reader, const std::set<std::string>
   }
 }
 
-void read_bias(const SafetensorsReader& reader, Network& network, std::set<std::string>& used) {
+void read_bias(const SafetensorsReader& reader, Network& network, bool wanted, std::set<std::string>& used) {
   const std::span<float> bias = network.selection_bias();
-  if (bias.empty()) return;
+  if (wanted && bias.empty()) return;
   const ModelConfig& config = network.config();
   i64 at = 0;
   for (i64 layer = 0; layer < config.layers; ++layer) {
     if (!config.layer_is_moe(layer)) continue;
     const std::string name = selection_bias_name(layer);
+    if (!wanted) {
+      used.insert(name);
+      continue;
+    }
     stored_to_f32(reader.find(name, {config.experts.experts}), 0, config.experts.experts, bias.data() + at);
     used.insert(name);
     at += config.experts.experts;
@@ -103,18 +109,22 @@ void save_model(const Network& network, const std::string& folder) {
   file_write_atomic(path_join(folder, "config.json"), json.dump(2) + "\n");
 }
 
-std::unique_ptr<Network> load_model(const std::string& folder, DType compute, bool training) {
+ModelConfig load_config(const std::string& folder) {
   const std::string config_path = path_join(folder, "config.json");
   if (!file_exists(config_path)) {
     throw Error({.where = folder, .what = "this is no model's folder: config.json is missing",
                  .wanted = "a folder with config.json and model.safetensors"});
   }
+  return config_from_hugging_face(Json::parse_file(config_path), config_path);
+}
+
+void load_weights(const std::string& folder, Network& network, bool selection_bias) {
+  const std::string config_path = path_join(folder, "config.json");
   const Json json = Json::parse_file(config_path);
-  const ModelConfig config = config_from_hugging_face(json, config_path);
   const HfClass kind = hf_class_of_file(json, config_path);
   const SafetensorsReader reader(folder);
-  auto network = std::make_unique<Network>(config, compute, training);
-  Weights& weights = network->weights();
+  const ModelConfig& config = network.config();
+  Weights& weights = network.weights();
   const std::vector<StoredPlace> places = stored_places(config, weights.parameters, kind);
   const bool tied = json.get_bool("tie_word_embeddings", false);
   std::vector<Found> found;
@@ -123,11 +133,16 @@ std::unique_ptr<Network> load_model(const std::string& folder, DType compute, bo
     found.push_back(find_place(reader, place, tied));
     used.insert(found.back().name);
   }
-  read_bias(reader, *network, used);
+  read_bias(reader, network, selection_bias, used);
   check_all_used(reader, used);
   parallel_for(static_cast<i64>(places.size()), [&](i64 i, int) {
     read_place(found[static_cast<std::size_t>(i)], places[static_cast<std::size_t>(i)], weights);
   });
+}
+
+std::unique_ptr<Network> load_model(const std::string& folder, DType compute, bool training) {
+  auto network = std::make_unique<Network>(load_config(folder), compute, training);
+  load_weights(folder, *network, true);
   return network;
 }
 

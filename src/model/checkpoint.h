@@ -16,4 +16,9 @@ void save_model(const Network& network, const std::string& folder);
 // training: also allocate gradients; the master is the file's values.
 std::unique_ptr<Network> load_model(const std::string& folder, DType compute, bool training);
 
+// The same in two steps: the folder's configuration, and its weights into a network of that shape. `selection_bias`:
+// whether the routers' biases are taken too.
+ModelConfig load_config(const std::string& folder);
+void load_weights(const std::string& folder, Network& network, bool selection_bias);
+
 }  // namespace moebius::model

@@ -95,8 +95,9 @@ struct ModelCounts {
 };
 ModelCounts count_model(const ModelConfig& config, i64 sequence);
 
-// Bytes of activations of one training pass of so many tokens: the plan that the network itself lays out.
-i64 count_activation_bytes(const ModelConfig& config, bool bf16, i64 tokens);
+// What a training pass keeps for its backward. `layer`: of each layer only its input and its routing; backward makes the
+// rest anew, one layer at a time, to the same bits (Chen et al., arXiv 1604.06174).
+enum class Recompute { none, layer };
 
 // "mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b", "deepseek-moe-16b", "optimal-sparsity-d512-E64-k2", ... Throws Error
 // that names the nearest preset. The result is resolved.

@@ -71,7 +71,7 @@ kernels::RouterShape router_shape(const ModelConfig& config) {
 struct Network::Impl {
   ModelConfig config;
   DType compute;
-  bool training;
+  PassKind kind;
   Weights weights;
   std::vector<LayerParameters> parameters;
   const Parameter *embedding = nullptr, *norm = nullptr, *head = nullptr;
@@ -98,7 +98,7 @@ struct Network::Impl {
   Matrix rows(void* data, i64 count, i64 cols) const { return {data, compute, count, cols, cols}; }
   kernels::PackedWeight packed(const Parameter& p) const { return {weights.compute_data(p), compute, p.shape}; }
   const float* vector(const Parameter* p) const { return p == nullptr ? nullptr : weights.master_data(*p); }
-  float* gradient(const Parameter* p) const { return p == nullptr || !training ? nullptr : weights.gradient_data(*p); }
+  float* gradient(const Parameter* p) const { return p == nullptr || !kind.training ? nullptr : weights.gradient_data(*p); }
   float epsilon() const { return static_cast<float>(config.norm_epsilon); }
 
   void reserve(i64 tokens_max);
@@ -119,8 +119,8 @@ struct Network::Impl {
 void Network::Impl::reserve(i64 tokens_max) {
   if (tokens_max <= plan.tokens_max) return;
   arena = Buffer();
-  arena = Buffer("activations", plan_activations(config, compute, training, tokens_max, nullptr).bytes);
-  plan = plan_activations(config, compute, training, tokens_max, static_cast<u8*>(arena.data()));
+  arena = Buffer("activations", plan_activations(config, compute, kind, tokens_max, nullptr).bytes);
+  plan = plan_activations(config, compute, kind, tokens_max, static_cast<u8*>(arena.data()));
   for (i64 t = 0; t < tokens_max; ++t) {
     plan.identity.expert_TK[t] = 0;
     plan.identity.gate_TK[t] = 1.0f;
@@ -132,7 +132,7 @@ void Network::Impl::reserve(i64 tokens_max) {
         std::pow(config.attention.rope_base, -2.0 * static_cast<double>(i) / static_cast<double>(config.attention.head_dim)));
   }
   attention_segments.reserve(tokens_max);
-  tape.reserve(config.layers * kOpsPerLayer + 4);
+  tape.reserve(config.layers * kOpsPerLayer + 4, config.layers + 2);
 }
 
 void Network::Impl::check_input(const NetworkInput& in) const {
@@ -178,9 +178,12 @@ void Network::Impl::begin(const NetworkInput& in, bool record_ops, bool describe
 // The network.
 void Network::Impl::forward() {
   float* x = plan.layers.front().x_TD;
+  tape.begin_part(false);
   tape.run(EmbeddingOp{.table_VD = vector(embedding), .token_T = input->token_T.data(), .x_TD = f32(x, config.d_model),
                        .dx_TD = f32(plan.dx_TD, config.d_model), .dtable_VD = gradient(embedding)});
   for (i64 layer = 0; layer < config.layers; ++layer) {
+    // The last layer's values are still there when backward begins.
+    tape.begin_part(kind.recompute == Recompute::layer && layer + 1 < config.layers);
     attention_block(layer);
     ffn_block(layer);
   }
@@ -288,7 +291,7 @@ ExpertsOp Network::Impl::experts_op(const Matrix& x, const kernels::Routing& rou
   op.y_TD = y;
   op.dy_TD = f32(plan.dx_TD, d);
   op.dx_TD = dx;
-  op.scratch = {rows(plan.dpre_RU, count, columns), rows(plan.dhidden_RF, count, width), op.out_RD};
+  op.scratch = {rows(plan.dpre_RU, count, columns), op.out_RD};
   op.dgate_TK = plan.dgate_TK;
   op.dup = gradient(&up);
   op.ddown = gradient(&down);
@@ -297,6 +300,7 @@ ExpertsOp Network::Impl::experts_op(const Matrix& x, const kernels::Routing& rou
 
 void Network::Impl::final_norm() {
   const i64 d = config.d_model;
+  tape.begin_part(false);
   tape.run(NormOp{.x_TD = f32(plan.x_last_TD, d), .gain_D = vector(norm), .epsilon = epsilon(), .y_TD = mixed(plan.h_last_TD, d),
                   .inv_rms_T = plan.inv_rms_last_T, .dy_TD = f32(plan.dh_TD, d), .dx_TD = f32(plan.dx_TD, d),
                   .dgain_D = gradient(norm)});
@@ -347,7 +351,7 @@ Network::Network(ModelConfig config, DType compute, bool training) : impl_(std::
   config.resolve();
   impl_->config = std::move(config);
   impl_->compute = compute;
-  impl_->training = training;
+  impl_->kind.training = training;
   impl_->weights = make_weights(impl_->config, compute, training);
   const ModelConfig& c = impl_->config;
   for (i64 layer = 0; layer < c.layers; ++layer) impl_->parameters.push_back(find_layer(c, impl_->weights, layer));
@@ -366,14 +370,20 @@ Weights& Network::weights() { return impl_->weights; }
 const Weights& Network::weights() const { return impl_->weights; }
 void Network::reserve(i64 tokens_max) { impl_->reserve(tokens_max); }
 
-i64 Network::activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max) {
-  return plan_activations(config, compute, training, tokens_max, nullptr).bytes;
+void Network::set_recompute(Recompute recompute) {
+  if (recompute == impl_->kind.recompute) return;
+  CHECK(impl_->plan.tokens_max == 0, "what is kept is decided before the first pass");
+  impl_->kind.recompute = recompute;
+}
+
+i64 Network::activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max, Recompute recompute) {
+  return plan_activations(config, compute, {training, recompute}, tokens_max, nullptr).bytes;
 }
 
 const PassResult& Network::train_pass(const NetworkInput& input, std::span<const i32> target_T, float loss_scale,
                                       float auxiliary_scale, std::span<float> loss_T) {
   Impl& n = *impl_;
-  CHECK(n.training, "a network for inference has no gradients");
+  CHECK(n.kind.training, "a network for inference has no gradients");
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.auxiliary_scale = auxiliary_scale;
   n.begin(input, true, true);

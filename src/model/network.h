@@ -59,11 +59,16 @@ class Network {
   Weights& weights();
   const Weights& weights() const;
 
+  // What training keeps for backward; without a call everything. Losses, gradients and weights are the same, to the bit.
+  // Call it before the first pass.
+  void set_recompute(Recompute recompute);
+
   // Makes the plan of activations for passes of at most `tokens_max` rows. Called again: grows only. A pass with more
   // rows calls it itself.
   void reserve(i64 tokens_max);
   // Bytes that reserve(tokens_max) would take, without taking them.
-  static i64 activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max);
+  static i64 activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max,
+                              Recompute recompute = Recompute::none);
 
   // Forward and backward of one micro-batch: adds the gradients of
   //   loss_scale * (sum of cross-entropies) + auxiliary_scale * (auxiliary losses)

@@ -222,11 +222,81 @@ TEST(Network, PlanSaysWhatReserveTakes) {
     const i64 before = buffer_bytes_in_use();
     network.reserve(100);
     EXPECT_EQ(buffer_bytes_in_use() - before, Network::activation_bytes(config, DType::bf16, training, 100));
-    if (training) {
-      EXPECT_EQ(buffer_bytes_in_use() - before, count_activation_bytes(config, true, 100));
-    }
     network.reserve(50);
     EXPECT_EQ(buffer_bytes_in_use() - before, Network::activation_bytes(config, DType::bf16, training, 100));
+  }
+}
+
+struct Trained {
+  std::vector<float> loss, gradient;
+  PassResult result;
+};
+
+Trained train_once(const ModelConfig& config, DType compute, Recompute recompute, const TestBatch& batch,
+                   const std::vector<std::vector<i32>>* replay = nullptr, bool tied = false) {
+  const auto network = make_network(config, compute, true);
+  network->set_recompute(recompute);
+  for (const Parameter& p : network->weights().parameters) {
+    if (tied && p.kind == ParameterKind::router) std::fill_n(network->weights().master_data(p), p.count, 0.0f);
+  }
+  network->replay_routing(replay);
+  Trained trained;
+  trained.loss.resize(batch.token_T.size());
+  network->train_pass(batch.input(), batch.target_T, 0.1f, 1.0f, trained.loss);
+  trained.result = network->train_pass(batch.input(), batch.target_T, 0.1f, 1.0f, trained.loss);
+  const Weights& w = network->weights();
+  trained.gradient.assign(w.gradient.f32(), w.gradient.f32() + w.elements);
+  return trained;
+}
+
+void expect_same(const Trained& a, const Trained& b, const char* what) {
+  EXPECT_TRUE(same_bits(a.loss, b.loss)) << what;
+  EXPECT_TRUE(same_bits(a.gradient, b.gradient)) << what;
+  ASSERT_EQ(a.result.layers.size(), b.result.layers.size());
+  for (std::size_t l = 0; l < a.result.layers.size(); ++l) {
+    EXPECT_EQ(a.result.layers[l].count_E, b.result.layers[l].count_E) << what;
+    EXPECT_EQ(a.result.layers[l].balance, b.result.layers[l].balance) << what;
+  }
+}
+
+TEST_P(Equality, RecomputedIsKept) {
+  const ModelConfig& config = GetParam().config;
+  const TestBatch batch = make_batch(config.vocab, {40, 13, 30});
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    expect_same(train_once(config, compute, Recompute::none, batch),
+                train_once(config, compute, Recompute::layer, batch), dtype_name(compute));
+  }
+}
+
+// Recomputation takes the recorded routing, also where a router's scores are all equal or it would choose otherwise.
+TEST_P(Equality, RecomputationReplaysTheRouting) {
+  const ModelConfig& config = GetParam().config;
+  if (config.moe_layers() == 0) return;
+  const TestBatch batch = make_batch(config.vocab, {20, 17});
+  expect_same(train_once(config, DType::bf16, Recompute::none, batch, nullptr, true),
+              train_once(config, DType::bf16, Recompute::layer, batch, nullptr, true), "ties");
+  std::vector<std::vector<i32>> forced(static_cast<std::size_t>(config.moe_layers()));
+  for (std::size_t l = 0; l < forced.size(); ++l) {
+    for (i64 t = 0; t < 37; ++t) {
+      for (i64 j = 0; j < config.experts.top_k; ++j) {
+        forced[l].push_back(static_cast<i32>((t + 2 * j + static_cast<i64>(l)) % config.experts.experts));
+      }
+    }
+  }
+  const Trained kept = train_once(config, DType::bf16, Recompute::none, batch, &forced);
+  expect_same(kept, train_once(config, DType::bf16, Recompute::layer, batch, &forced), "forced");
+  EXPECT_FALSE(same_bits(kept.gradient, train_once(config, DType::bf16, Recompute::layer, batch).gradient))
+      << "the forced routing is another one than the routers' own";
+}
+
+TEST(Network, RecomputationTakesLess) {
+  for (const Variant& variant : variants()) {
+    ModelConfig config = variant.config;
+    config.layers = 8;
+    config.resolve();
+    const i64 kept = Network::activation_bytes(config, DType::bf16, true, 256);
+    const i64 recomputed = Network::activation_bytes(config, DType::bf16, true, 256, Recompute::layer);
+    EXPECT_LT(recomputed, kept * 6 / 10) << variant.name;
   }
 }
 

@@ -70,6 +70,12 @@ void RouteOp::forward() {
   if (result != nullptr) describe();
 }
 
+void RouteOp::forward_again() const {
+  kernels::Routing none = routing;
+  none.expert_TK = nullptr;
+  kernels::route_forward(x_TD, w_ED, shape, bias_E, logits_TE, prob_TE, none);
+}
+
 // Takes the recorded choice; where it is the router's own, the router's own gates stay, to the bit.
 void RouteOp::replay() {
   const i64 k = shape.top_k;
@@ -99,6 +105,8 @@ void ExpertsOp::forward() const {
   copy_rows(residual_TD, y_TD);
   kernels::experts_forward(x_TD, routing, bank, saved, out_RD, y_TD);
 }
+
+void ExpertsOp::forward_again() const { kernels::experts_forward(x_TD, routing, bank, saved, out_RD, {}); }
 
 void ExpertsOp::backward() const {
   kernels::experts_backward(dy_TD, x_TD, routing, bank, saved, scratch, dx_TD, dgate_TK, dup, ddown);

@@ -27,6 +27,8 @@ struct RouteOp {
 
   kernels::Part part() const { return kernels::Part::route; }
   void forward();
+  // Logits and probabilities for backward; the routing stays the recorded one, nobody is chosen a second time.
+  void forward_again() const;
   void backward() const;
 
  private:
@@ -49,6 +51,7 @@ struct ExpertsOp {
 
   kernels::Part part() const { return bank.experts == 1 ? kernels::Part::dense_ffn : kernels::Part::experts; }
   void forward() const;
+  void forward_again() const;  // `saved` alone
   void backward() const;
 };
 

@@ -1,5 +1,6 @@
 // The tape: the block-level operations of one pass, in order; backward runs them in reverse. It holds views, no values,
-// and keeps its memory between passes.
+// and keeps its memory between passes. It is cut into parts (the layers); where parts share one place for their values,
+// backward first makes a part's values anew.
 #pragma once
 
 #include <variant>
@@ -16,10 +17,18 @@ class Tape {
  public:
   using Op = std::variant<EmbeddingOp, NormOp, QueryKeyValueOp, AttentionOp, OutputOp, RouteOp, ExpertsOp, HeadOp>;
 
-  void reserve(i64 ops) { ops_.reserve(static_cast<std::size_t>(ops)); }
+  void reserve(i64 ops, i64 parts) {
+    ops_.reserve(static_cast<std::size_t>(ops));
+    parts_.reserve(static_cast<std::size_t>(parts));
+  }
   void start(bool recording) {
     recording_ = recording;
     ops_.clear();
+    parts_.clear();
+  }
+  // What runs from here to the next part; `again`: its values are gone when backward comes to it.
+  void begin_part(bool again) {
+    if (recording_) parts_.push_back({ops_.size(), again});
   }
   template <typename T>
   void run(T op) {
@@ -28,18 +37,36 @@ class Tape {
     if (recording_) ops_.emplace_back(op);
   }
   void backward() const {
-    for (auto op = ops_.rbegin(); op != ops_.rend(); ++op) {
-      std::visit(
-          [](const auto& one) {
-            const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
-            one.backward();
-          },
-          *op);
+    std::size_t end = ops_.size();
+    for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) {
+      for (std::size_t i = part->begin; part->again && i < end; ++i) std::visit(make_again, ops_[i]);
+      for (std::size_t i = end; i-- > part->begin;) std::visit(go_back, ops_[i]);
+      end = part->begin;
     }
   }
 
  private:
+  struct Part {
+    std::size_t begin = 0;
+    bool again = false;
+  };
+  // An operation that did more than fill its values the first time says itself how they are made anew.
+  static constexpr auto make_again = [](const auto& one) {
+    const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
+    if constexpr (requires { one.forward_again(); }) {
+      one.forward_again();
+    } else {
+      one.forward();
+    }
+  };
+
+  static constexpr auto go_back = [](const auto& one) {
+    const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
+    one.backward();
+  };
+
   std::vector<Op> ops_;
+  std::vector<Part> parts_;
   bool recording_ = false;
 };
 

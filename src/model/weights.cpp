@@ -151,13 +151,18 @@ std::vector<Parameter> list_parameters(const ModelConfig& config) {
   return table.finish();
 }
 
+i64 arena_elements(const std::vector<Parameter>& parameters) {
+  const Parameter& last = parameters.back();
+  return (last.offset + last.count + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 Weights make_weights(const ModelConfig& config, DType compute, bool training) {
   CHECK(compute == DType::bf16 || compute == DType::f32, "networks compute in bf16 or f32");
   Weights weights;
   weights.parameters = list_parameters(config);
   weights.compute = compute;
   const auto end_of = [](const Parameter& p) { return (p.offset + p.count + kAlignment - 1) / kAlignment * kAlignment; };
-  weights.elements = end_of(weights.parameters.back());
+  weights.elements = arena_elements(weights.parameters);
   for (const Parameter& p : weights.parameters) {
     if (!p.is_packed()) weights.f32_elements = end_of(p);
   }

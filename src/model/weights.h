@@ -56,6 +56,9 @@ struct Weights {
 // The table of a configuration's parameters, offsets given. Allocates nothing else.
 std::vector<Parameter> list_parameters(const ModelConfig& config);
 
+// Elements of an arena that holds them all.
+i64 arena_elements(const std::vector<Parameter>& parameters);
+
 // Allocates; training adds the gradient. Values are zero until init or load.
 Weights make_weights(const ModelConfig& config, DType compute, bool training);
 

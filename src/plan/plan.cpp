@@ -13,18 +13,6 @@ constexpr i64 kOptimalSparsityTokens = 125002842112;  // 29,803 steps of 1024 se
 
 bool in_family(const std::string& name) { return name.rfind("optimal-sparsity-", 0) == 0; }
 
-TrainingMemory training_memory(const Plan& plan, const PlanOptions& options) {
-  const double parameters = static_cast<double>(plan.counts.parameters_total);
-  TrainingMemory memory;
-  memory.copy = options.precision == "bf16" ? 2 * parameters : 0;
-  memory.master = 4 * parameters;
-  memory.moments = 8 * parameters;
-  memory.gradient = 4 * parameters;
-  memory.activations = static_cast<double>(
-      model::count_activation_bytes(plan.config, options.precision == "bf16", options.micro_batch_tokens));
-  return memory;
-}
-
 }  // namespace
 
 void PlanOptions::describe(OptionList& options) {
@@ -33,6 +21,7 @@ void PlanOptions::describe(OptionList& options) {
   options.add("sequence", &sequence, "tokens of a sequence; 0: the model's longest", {.unit = "N", .min = 0, .max = 1 << 24});
   options.add("micro-batch-tokens", &micro_batch_tokens, "tokens of one pass", {.unit = "N", .min = 1, .max = 1 << 24});
   options.add("precision", &precision, "of storage and products", {.choices = {"bf16", "f32"}});
+  options.add("recompute", &recompute, "what backward makes anew instead of keeping it", {.choices = {"none", "layer"}});
   options.add("list", &list, "print the presets' names");
 }
 
@@ -47,7 +36,10 @@ Plan make_plan(const model::ModelConfig& config, const PlanOptions& options) {
   if (config.moe_layers() > 0) {
     plan.sparsity = 1.0 - static_cast<double>(config.experts.top_k) / static_cast<double>(config.experts.experts);
   }
-  plan.memory = training_memory(plan, options);
+  plan.memory = model::count_training_memory(config, {.bf16 = options.precision == "bf16",
+                                                      .micro_batch_tokens = options.micro_batch_tokens,
+                                                      .sequence = plan.sequence,
+                                                      .recompute = model::recompute_of(options.recompute)});
   plan.checkpoint_bytes = (options.precision == "bf16" ? 2 : 4) * total;
   plan.checkpoint_training_bytes = plan.checkpoint_bytes + 12 * total;  // master and two moments
   return plan;
@@ -56,12 +48,6 @@ Plan make_plan(const model::ModelConfig& config, const PlanOptions& options) {
 Json plan_to_json(const Plan& plan) {
   const model::ModelCounts& counts = plan.counts;
   const double tokens = static_cast<double>(plan.tokens);
-  Json memory = Json::object({{"copy_bytes", plan.memory.copy},
-                              {"master_bytes", plan.memory.master},
-                              {"moments_bytes", plan.memory.moments},
-                              {"gradient_bytes", plan.memory.gradient},
-                              {"activation_bytes", plan.memory.activations},
-                              {"total_bytes", plan.memory.total()}});
   Json json = Json::object({{"name", plan.config.name},
                             {"parameters_total", counts.parameters_total},
                             {"parameters_active", counts.parameters_active},
@@ -77,7 +63,7 @@ Json plan_to_json(const Plan& plan) {
                             {"tpp", plan.tpp},
                             {"flops_megatron", counts.flops_per_token_megatron * tokens},
                             {"flops_6n", counts.flops_per_token_6n * tokens},
-                            {"training_memory", memory},
+                            {"training_memory", plan.memory.to_json()},
                             {"checkpoint_bytes", plan.checkpoint_bytes},
                             {"checkpoint_training_bytes", plan.checkpoint_training_bytes},
                             {"weight_bytes_per_decoded_token", counts.weight_bytes_per_decoded_token},
@@ -119,10 +105,8 @@ std::string plan_to_text(const Plan& plan) {
     row("training FLOPs, Megatron", fmt::format("{:.4e}", counts.flops_per_token_megatron * static_cast<double>(plan.tokens)));
     row("training FLOPs, 6N", fmt::format("{:.4e}", counts.flops_per_token_6n * static_cast<double>(plan.tokens)));
   }
-  row("training memory", format_bytes(plan.memory.total()),
-      fmt::format("copy {} + master {} + moments {} + gradient {} + activations {}", format_bytes(plan.memory.copy),
-                  format_bytes(plan.memory.master), format_bytes(plan.memory.moments), format_bytes(plan.memory.gradient),
-                  format_bytes(plan.memory.activations)));
+  row("training memory", format_bytes(static_cast<double>(plan.memory.total())), "at its peak:");
+  text += plan.memory.text();
   row("checkpoint", format_bytes(plan.checkpoint_bytes),
       fmt::format("while training {}", format_bytes(plan.checkpoint_training_bytes)));
   row("bytes per decoded token", format_bytes(counts.weight_bytes_per_decoded_token),

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/options.h"
 #include "model/config.h"
+#include "model/config_memory.h"
 
 namespace moebius::plan {
 
@@ -17,18 +18,9 @@ struct PlanOptions {
   i64 sequence = 0;               // tokens of a sequence, for attention's FLOPs; 0: the model's longest
   i64 micro_batch_tokens = 4096;  // rows of one forward and backward pass
   std::string precision = "bf16"; // bf16, f32
+  std::string recompute = "none"; // none, layer
   bool list = false;              // print the presets' names
   void describe(OptionList& list);
-};
-
-// Bytes that training holds at once.
-struct TrainingMemory {
-  double copy = 0;         // compute copy of the weights (bf16; none in f32)
-  double master = 0;       // f32
-  double moments = 0;      // two, f32
-  double gradient = 0;     // f32
-  double activations = 0;  // of one micro-batch
-  double total() const { return copy + master + moments + gradient + activations; }
 };
 
 struct Plan {
@@ -37,7 +29,7 @@ struct Plan {
   i64 tokens = 0, sequence = 0;
   double tpp = 0;       // tokens / total parameters
   double sparsity = 0;  // 1 - k / E; 0 for a dense model
-  TrainingMemory memory;
+  model::TrainingMemory memory;
   double checkpoint_bytes = 0;           // model.safetensors
   double checkpoint_training_bytes = 0;  // with the optimiser's state
 };

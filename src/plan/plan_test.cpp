@@ -44,6 +44,23 @@ TEST(Plan, TextNamesTheNumbers) {
   EXPECT_NE(text.find("6,919,161,856"), std::string::npos) << text;
 }
 
+TEST(Plan, MemoryIsTheTrainersOwn) {
+  const std::vector<std::string> words = {"optimal-sparsity-d512-E64-k2", "--micro-batch-tokens", "8192", "--json"};
+  const Json kept = planned(words).at("training_memory");
+  std::vector<std::string> more = words;
+  more.insert(more.end(), {"--recompute", "layer"});
+  const Json again = planned(more).at("training_memory");
+  EXPECT_LT(again.at("activation_bytes").as_int() * 2, kept.at("activation_bytes").as_int());
+  EXPECT_EQ(again.at("master_bytes").as_int(), kept.at("master_bytes").as_int());
+  EXPECT_GE(kept.at("master_bytes").as_int(), i64{4} * 1729905152);
+  EXPECT_GT(kept.at("program_bytes").as_int(), 1 << 20);
+  i64 sum = 0;
+  for (const char* part : {"master", "copy", "gradient", "moments", "activation", "workspace", "program", "data"}) {
+    sum += kept.at(std::string(part) + "_bytes").as_int();
+  }
+  EXPECT_EQ(sum, kept.at("total_bytes").as_int());
+}
+
 TEST(Plan, Errors) {
   EXPECT_THROW(run_plan({"mixtrall-8x7b"}), Error);
   EXPECT_THROW(run_plan({"--expets", "8"}), Error);

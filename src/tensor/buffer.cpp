@@ -15,12 +15,13 @@ namespace moebius {
 namespace {
 constexpr i64 kHugePage = i64{2} << 20;
 std::atomic<i64> allocations{0}, bytes_in_use{0}, bytes_peak{0};
+
+i64 alignment_of(i64 bytes) { return bytes >= kHugePage ? kHugePage : 64; }
 }  // namespace
 
 Buffer::Buffer(std::string label, i64 bytes) : label_(std::move(label)), bytes_(bytes) {
   if (bytes <= 0) return;
-  const i64 alignment = bytes >= kHugePage ? kHugePage : 64;
-  const i64 rounded = (bytes + alignment - 1) / alignment * alignment;
+  const i64 alignment = alignment_of(bytes), rounded = buffer_bytes_taken(bytes);
   data_ = std::aligned_alloc(static_cast<std::size_t>(alignment), static_cast<std::size_t>(rounded));
   if (data_ == nullptr) {
     throw Error({.where = label_,
@@ -53,6 +54,11 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
   return *this;
+}
+
+i64 buffer_bytes_taken(i64 bytes) {
+  const i64 alignment = alignment_of(bytes);
+  return (bytes + alignment - 1) / alignment * alignment;
 }
 
 i64 buffer_allocations() { return allocations.load(); }

@@ -17,6 +17,7 @@ namespace moebius::train {
 namespace {
 
 constexpr i64 kFormatVersion = 1;
+constexpr i64 kReadBytes = i64{16} << 20;
 
 struct Paths {
   std::string current, fresh, retired;
@@ -63,7 +64,13 @@ void read_parts(const std::string& path, const std::vector<Part>& parts) {
       throw Error({.where = path, .what = fmt::format("tensor '{}' is not F32", part.name),
                    .fix = "the file is not an optimiser's state of this program"});
     }
-    std::memcpy(part.values.data(), tensor.data, part.values.size_bytes());
+    // Piece by piece, or the pages of the whole file would stand beside the weights.
+    u8* to = reinterpret_cast<u8*>(part.values.data());
+    for (i64 at = 0; at < tensor.bytes; at += kReadBytes) {
+      const i64 bytes = std::min(kReadBytes, tensor.bytes - at);
+      std::memcpy(to + at, tensor.data + at, static_cast<std::size_t>(bytes));
+      file_map_forget(tensor.data + at, bytes);
+    }
   }
 }
 
@@ -113,6 +120,7 @@ Json TrainState::to_json() const {
   return Json::object({{"step", step},
                        {"tokens", tokens},
                        {"micro_batch_tokens", micro_batch_tokens},
+                       {"recompute", recompute},
                        {"finished", finished},
                        {"evaluation_pending", evaluation_pending},
                        {"seconds", seconds},
@@ -131,6 +139,7 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
     state.step = json.at("step").as_int();
     state.tokens = json.at("tokens").as_int();
     state.micro_batch_tokens = json.at("micro_batch_tokens").as_int();
+    state.recompute = json.get_string("recompute", "none");  // older runs had no choice
     state.finished = json.at("finished").as_bool();
     state.evaluation_pending = json.at("evaluation_pending").as_bool();
     state.seconds = json.at("seconds").as_double();

@@ -18,6 +18,7 @@ struct TrainState {
   i64 step = 0;                  // updates done
   i64 tokens = 0;                // rows fed
   i64 micro_batch_tokens = 0;
+  std::string recompute = "none";  // changes no number; kept where the options leave it open
   bool finished = false;
   bool evaluation_pending = false;  // the evaluation after this step was interrupted
   double seconds = 0;            // spent in steps, over all processes

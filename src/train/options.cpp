@@ -41,6 +41,9 @@ void TrainOptions::describe(OptionList& list) {
            {.unit = "N", .min = 0, .max = 1e10});
   list.add("memory-max", &memory_max, "memory limit that decides the micro-batch; empty: 70 % of what is available",
            {.unit = "BYTES"});
+  list.add("recompute", &recompute,
+           "activations that backward makes anew instead of keeping them; auto: those of a layer if nothing fits otherwise",
+           {.choices = {"none", "layer", "auto"}});
   list.add("attend-across-documents", &attend_across_documents, "let attention cross the borders of packed documents");
   list.add("positions-restart", &positions_restart, "positions restart at each document");
   list.add("seed-init", &seed_init, "seed of the initial weights", {.unit = "N", .min = 0, .max = 9e15});

@@ -40,6 +40,7 @@ struct TrainOptions {
   i64 sequence = 128;
   i64 micro_batch_tokens = 0;     // 0: the largest part of a step that fits memory_max; kept on resume
   std::string memory_max;         // "8GiB"; empty: 70 % of what is available
+  std::string recompute = "none"; // none, layer; auto: layer when not even one sequence fits without
   bool attend_across_documents = false;
   bool positions_restart = true;
   i64 seed_init = 1;

@@ -23,7 +23,8 @@ const StageHelp kHelp = {
     .writes = "OUT/checkpoint/ (config.json, model.safetensors, tokenizer.json; state.json, optimizer.safetensors), "
               "OUT/records.jsonl, OUT/options.json, OUT/tensorboard/",
     .json_keys = "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds, tokens_per_s, "
-                 "roof_flops_per_s, mfu, micro_batch_tokens, peak_memory_bytes, allocations_steady, checkpoint; with "
+                 "roof_flops_per_s, mfu, micro_batch_tokens, recompute, planned_memory_bytes, "
+                 "peak_memory_bytes, allocations_steady, checkpoint; with "
                  "--dry-run: train, model, steps_total, parameters_total, parameters_active, flops_per_token_megatron, "
                  "flops_per_token_6n, flops_per_token_mfu, memory, roof_flops_per_s, dram_bytes_per_s, seconds_estimated",
     .examples = "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"
@@ -92,8 +93,8 @@ void write_batches(const TrainOptions& options, data::BatchSource& source, const
   file_write_atomic(path, lines);
 }
 
-int dry_run(const Words& words) {
-  const MemoryPlan memory = plan_memory(words.config, words.train);
+int dry_run(const Words& words, i64 data_bytes) {
+  const MemoryPlan memory = plan_memory(words.config, words.train, data_bytes);
   const model::ModelCounts counts = model::count_model(words.config, words.train.sequence);
   const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, true);
   const double peak = words.train.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
@@ -146,7 +147,7 @@ int run_train(const std::vector<std::string>& words) {
   settle_config(given, *source);
   if (given.common.dry_run) {
     if (!given.batches_out.empty()) write_batches(given.train, *source, given.batches_out);
-    return dry_run(given);
+    return dry_run(given, source->mapped_bytes());
   }
   if (!given.batches_out.empty()) {
     throw Error({.where = "--batches-out", .what = "it shows a run that does not happen", .fix = "add --dry-run"});

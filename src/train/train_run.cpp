@@ -2,17 +2,16 @@
 #include "train/train_run.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/isa.h"
 #include "kernels/roof.h"
@@ -27,12 +26,6 @@ namespace {
 
 constexpr i64 kWarmSteps = 3;         // allocations count after so many steps of a process
 constexpr double kPendingSeconds = 60;  // work worth a checkpoint before an evaluation
-
-i64 peak_memory() {
-  rusage usage = {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * 1024;
-}
 
 std::string folder_above(const std::string& folder) { return std::filesystem::path(folder).parent_path().string(); }
 
@@ -129,6 +122,7 @@ TrainResult Run::skip(const TrainState& saved) const {
   done.steps = saved.step;
   done.tokens = saved.tokens;
   done.micro_batch_tokens = saved.micro_batch_tokens;
+  done.recompute = saved.recompute;
   done.seconds = saved.seconds;
   done.seconds_shared = saved.seconds_shared;
   done.checkpoint = path_join(options_.out, "checkpoint");
@@ -140,6 +134,7 @@ TrainResult Run::skip(const TrainState& saved) const {
   done.tokens_per_s = end.get_double("tokens_per_s", 0);
   done.roof_flops_per_s = end.get_double("roof_flops_per_s", 0);
   done.mfu = end.get_double("mfu", 0);
+  done.planned_memory_bytes = end.get_int("planned_memory_bytes", 0);
   done.peak_memory_bytes = end.get_int("peak_memory_bytes", 0);
   done.allocations_steady = end.get_int("allocations_steady", 0);
   return done;
@@ -159,6 +154,7 @@ void Run::take_up(const std::optional<Json>& saved) {
                    .fix = "leave --micro-batch-tokens out to go on with it, or give another --out"});
     }
     options.micro_batch_tokens = state_.micro_batch_tokens;
+    if (options.recompute == "auto") options.recompute = state_.recompute;
     if (state_.isa != isa && !options.isa_change) {
       throw Error({.where = options.out,
                    .what = "the saved run used another instruction set, which rounds differently",
@@ -170,8 +166,9 @@ void Run::take_up(const std::optional<Json>& saved) {
     source_.restore(state_.data);
   }
   state_.isa = isa;
-  plan_ = plan_memory(config_, options);
+  plan_ = plan_memory(config_, options, source_.mapped_bytes());
   state_.micro_batch_tokens = plan_.micro_batch_tokens;
+  state_.recompute = model::recompute_name(plan_.recompute);
   place_.bytes_wanted = plan_.checkpoint_bytes;
   check_disk(options_.out, plan_.checkpoint_bytes, "a checkpoint");
 }
@@ -215,7 +212,6 @@ void Run::become_branch() {
 
 // The weights of another checkpoint, which must have the same parameters and heads.
 void Run::copy_weights(const std::string& folder) {
-  const auto start = model::load_model(folder, options_.compute(), true);
   const auto refuse = [&](const std::string& key, const auto& wanted, const auto& got) {
     throw Error({.where = folder,
                  .what = fmt::format("the checkpoint to start from has another shape: '{}' differs", key),
@@ -223,29 +219,19 @@ void Run::copy_weights(const std::string& folder) {
                  .got = fmt::format("{}", got),
                  .fix = "give the options of that model, or drop --init-from"});
   };
-  Json wanted = config_.to_json(), got = start->config().to_json();
+  Json wanted = config_.to_json(), got = model::load_config(folder).to_json();
   for (const char* key : {"vocab", "d_model", "layers", "heads", "kv_heads", "head_dim", "rope_base", "experts", "top_k",
                           "expert_width", "activation"}) {
     const Json *a = wanted.find(key), *b = got.find(key);
     if (a != nullptr && b != nullptr && a->dump() != b->dump()) refuse(key, a->dump(), b->dump());
   }
-  const model::Weights& from = start->weights();
-  const model::Weights& to = network_->weights();
-  if (from.parameters.size() != to.parameters.size()) {
-    refuse("number of parameters' tensors", to.parameters.size(), from.parameters.size());
-  }
-  for (std::size_t i = 0; i < to.parameters.size(); ++i) {
-    const model::Parameter &a = to.parameters[i], &b = from.parameters[i];
-    if (a.name != b.name || a.offset != b.offset || a.count != b.count || a.shape.n != b.shape.n) {
-      refuse(a.name, a.count, b.count);
-    }
-  }
-  std::memcpy(to.master.data(), from.master.data(), static_cast<std::size_t>(to.elements) * sizeof(float));
+  model::load_weights(folder, *network_, false);  // the rest of the shape: by the tensors' own
 }
 
 // resumed_from: the folder whose checkpoint holds weights and moments; empty: a new run.
 void Run::make_network(const std::string& resumed_from) {
   network_ = std::make_unique<model::Network>(config_, options_.compute(), true);
+  network_->set_recompute(plan_.recompute);
   adamw_ = make_adamw(network_->weights());
   if (!resumed_from.empty()) {
     restore_checkpoint(resumed_from, *network_, adamw_);
@@ -287,6 +273,7 @@ void Run::write_start(RunLog& log) const {
                         {"isa", state_.isa},
                         {"threads", parallel_threads()},
                         {"micro_batch_tokens", state_.micro_batch_tokens},
+                        {"recompute", state_.recompute},
                         {"step_start", state_.step},
                         {"roof_flops_per_s", roof_},
                         {"machine", machine_describe()}});
@@ -395,7 +382,9 @@ TrainResult Run::result() const {
   done.roof_flops_per_s = roof_;
   done.mfu = roof_ > 0 ? state_.flops / state_.seconds / roof_ : 0;
   done.micro_batch_tokens = state_.micro_batch_tokens;
-  done.peak_memory_bytes = peak_memory();
+  done.recompute = state_.recompute;
+  done.planned_memory_bytes = plan_.memory.total();
+  done.peak_memory_bytes = memory_peak();
   done.allocations_steady = allocations_;
   done.checkpoint = path_join(options_.out, "checkpoint");
   return done;
@@ -414,6 +403,8 @@ Json TrainResult::to_json() const {
                        {"roof_flops_per_s", roof_flops_per_s},
                        {"mfu", mfu},
                        {"micro_batch_tokens", micro_batch_tokens},
+                       {"recompute", recompute},
+                       {"planned_memory_bytes", planned_memory_bytes},
                        {"peak_memory_bytes", peak_memory_bytes},
                        {"allocations_steady", allocations_steady},
                        {"checkpoint", checkpoint}});

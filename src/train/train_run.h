@@ -42,7 +42,9 @@ struct TrainResult {
   double roof_flops_per_s = 0;
   double mfu = 0;               // model FLOPs per second / roof; DESIGN's count
   i64 micro_batch_tokens = 0;
-  i64 peak_memory_bytes = 0;
+  std::string recompute = "none";
+  i64 planned_memory_bytes = 0; // of plan_memory, before anything was allocated
+  i64 peak_memory_bytes = 0;    // VmHWM: also of what ran before in this process
   i64 allocations_steady = 0;   // of buffers, in steps after the third of this process
   std::string checkpoint;       // folder
   Json to_json() const;

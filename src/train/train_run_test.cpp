@@ -212,10 +212,72 @@ TEST(TrainRun, MicroBatchFollowsTheMemoryLimit) {
   options.memory_max = "1GB";
   const MemoryPlan all = plan_memory(config, options);
   EXPECT_EQ(all.micro_batch_tokens, 128);
-  options.memory_max = std::to_string(all.total_bytes - 1);
+  options.memory_max = std::to_string(all.memory.total() - 1);
   const MemoryPlan half = plan_memory(config, options);
   EXPECT_EQ(half.micro_batch_tokens, 64);
-  EXPECT_LT(half.total_bytes, all.total_bytes);
+  EXPECT_LT(half.memory.total(), all.memory.total());
+}
+
+// Recomputation changes memory and time alone: losses, gradient norms and weights after several steps are the same bits.
+TEST(TrainRun, RecomputedIsKept) {
+  for (const char* precision : {"bf16", "f32"}) {
+    const std::string kept = fresh_folder("recompute_none"), again = fresh_folder("recompute_layer");
+    TrainOptions options = tiny_options(kept, 6);
+    options.precision = precision;
+    model::ModelConfig config = tiny_config();
+    config.layers = 4;
+    config.router.bias_rate = 0.01;
+    config.router.score = "sigmoid";
+    config.resolve();
+    EXPECT_EQ(tiny_run(options, fixed_roof(), config).recompute, "none");
+    options.out = again;
+    options.recompute = "layer";
+    EXPECT_EQ(tiny_run(options, fixed_roof(), config).recompute, "layer");
+    const auto steps = [](const std::string& out) { return records_read(path_join(out, "records.jsonl"), "step"); };
+    ASSERT_EQ(steps(kept).size(), 6u);
+    for (std::size_t i = 0; i < 6; ++i) {
+      for (const char* key : {"loss", "loss_balance", "grad_norm"}) {
+        EXPECT_EQ(steps(kept)[i].at(key).as_double(), steps(again)[i].at(key).as_double()) << key << " " << i;
+      }
+    }
+    EXPECT_EQ(model_bytes(kept), model_bytes(again)) << precision;
+  }
+}
+
+TEST(TrainRun, RecomputesOnlyWhenNothingFitsOtherwise) {
+  TrainOptions options = tiny_options(fresh_folder("recompute_auto"), 4);
+  options.micro_batch_tokens = options.sequence;
+  model::ModelConfig config = tiny_config();
+  config.layers = 12;
+  config.d_model = 128;  // so that activations weigh more than a huge page
+  config.resolve();
+  options.memory_max = "1GB";
+  const i64 kept = plan_memory(config, options).memory.total();
+  options.recompute = "layer";
+  ASSERT_LT(plan_memory(config, options).memory.total(), kept);
+  options.recompute = "auto";
+  options.micro_batch_tokens = 0;
+  EXPECT_EQ(plan_memory(config, options).recompute, model::Recompute::none);
+  options.memory_max = std::to_string(kept - 1);
+  const MemoryPlan chosen = plan_memory(config, options);
+  EXPECT_EQ(chosen.recompute, model::Recompute::layer);
+  EXPECT_LE(chosen.memory.total(), kept - 1);
+  options.recompute = "none";
+  EXPECT_NE(error_of([&] { plan_memory(config, options); }).find("--recompute auto"), std::string::npos);
+}
+
+// What was chosen is kept when a run is taken up, whatever memory there is by then.
+TEST(TrainRun, RecomputationIsKeptOnResume) {
+  const std::string out = fresh_folder("recompute_resume");
+  TrainOptions options = tiny_options(out, 6);
+  options.recompute = "layer";
+  TrainHooks hooks = fixed_roof();
+  hooks.evaluates = [](i64 step, i64) { return step == 3; };
+  hooks.evaluate = [](model::Network&, i64, i64) -> std::vector<Json> { throw Error({.what = "stopped by the test"}); };
+  EXPECT_NE(error_of([&] { tiny_run(options, hooks); }).find("stopped by the test"), std::string::npos);
+  EXPECT_EQ(Json::parse_file(path_join(out, "checkpoint/state.json")).at("recompute").as_string(), "layer");
+  options.recompute = "auto";
+  EXPECT_EQ(tiny_run(options, fixed_roof()).recompute, "layer");
 }
 
 TEST(TrainRun, RefusesIdsOutsideTheVocabulary) {

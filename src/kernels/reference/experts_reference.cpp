@@ -60,11 +60,11 @@ namespace {
 
 // From dhidden of one row to dpre and the router's dgate.
 void activation_backward(const ExpertBank& bank, const ExpertSaved& saved, const ExpertBackwardScratch& scratch,
-                         i64 row, double gate_value, float* dgate) {
+                         const std::vector<double>& dhidden_F, i64 row, double gate_value, float* dgate) {
   double dgate_sum = 0;
   for (i64 u = 0; u < bank.up_shape().n; ++u) put(scratch.dpre_RU, row, u, 0);
   for (i64 f = 0; f < bank.width; ++f) {
-    const double dhidden = at(scratch.dhidden_RF, row, f);
+    const double dhidden = dhidden_F[static_cast<std::size_t>(f)];
     dgate_sum += dhidden * activation(bank, saved.pre_RU, row, f);
     const double dact = gate_value * dhidden;
     if (bank.activation == Activation::gelu) {
@@ -97,7 +97,7 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
     if (routing.expert_rows(e) == 0) continue;
     const auto up = unpacked(expert_matrix(bank.up, bank.dtype, up_shape, e), bank.dtype, up_shape);
     const auto down = unpacked(expert_matrix(bank.down, bank.dtype, down_shape, e), bank.dtype, down_shape);
-    std::vector<double> dup_sum(up.size()), ddown_sum(down.size());
+    std::vector<double> dup_sum(up.size()), ddown_sum(down.size()), dhidden_F(static_cast<std::size_t>(bank.width));
     for (i64 r = routing.offset_E1[e]; r < routing.offset_E1[e + 1]; ++r) {
       const i64 token = routing.token_R[r], slot = routing.slot_R[r];
       for (i64 f = 0; f < bank.width; ++f) {
@@ -106,9 +106,9 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
           sum += down[d * bank.width + f] * at(dy_TD, token, d);
           ddown_sum[d * bank.width + f] += at(dy_TD, token, d) * at(saved.hidden_RF, r, f);
         }
-        put(scratch.dhidden_RF, r, f, sum);
+        dhidden_F[static_cast<std::size_t>(f)] = sum;
       }
-      activation_backward(bank, saved, scratch, r, routing.gate_TK[slot], dgate_TK + slot);
+      activation_backward(bank, saved, scratch, dhidden_F, r, routing.gate_TK[slot], dgate_TK + slot);
       for (i64 d = 0; d < bank.d_model; ++d) {
         double sum = 0;
         for (i64 u = 0; u < up_shape.n; ++u) {

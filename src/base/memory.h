@@ -1,0 +1,16 @@
+// What memory this process has and what the machine still gives it. In: /proc and the control group; out: bytes.
+// Allocates next to nothing. Not for accounts of our own buffers: tensor/buffer.h.
+#pragma once
+
+#include "base/types.h"
+
+namespace moebius {
+
+// Resident now, and the largest it has been (VmRSS, VmHWM: code, libraries, stacks, heap and mapped files). 0: unknown.
+i64 memory_resident();
+i64 memory_peak();
+
+// Memory that may still be taken: MemAvailable, or what the control group (v2) leaves if that is less.
+i64 memory_available();
+
+}  // namespace moebius
