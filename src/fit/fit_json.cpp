@@ -183,8 +183,10 @@ std::string fit_to_text(const LawFit& fit) {
     text += residual_lines(fit);
   }
   if (!fit.holdout.kind.empty()) {
-    text += fmt::format("hold-out ({}, {} runs): mean error {:.2f} % (standard error {:.2f} %)\n", fit.holdout.kind,
-                        fit.holdout.runs.size(), 100 * fit.holdout.error, 100 * fit.holdout.error_se);
+    const bool known = fit.holdout.error_se == fit.holdout.error_se;  // one run alone has no standard error
+    text += fmt::format("hold-out ({}, {} run{}): mean error {:.2f} %{}\n", fit.holdout.kind, fit.holdout.runs.size(),
+                        fit.holdout.runs.size() == 1 ? "" : "s", 100 * fit.holdout.error,
+                        known ? fmt::format(" (standard error {:.2f} %)", 100 * fit.holdout.error_se) : "");
   }
   for (const std::string& note : fit.notes) text += fmt::format("note: {}\n", note);
   return text;
