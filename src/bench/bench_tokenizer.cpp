@@ -24,7 +24,6 @@ void BenchTokenizerOptions::describe(OptionList& list) {
   list.add("input", &input, "text files (plain, JSONL; .gz, .zst)", {.unit = "FILES"});
   list.add("field", &field, "JSON field", {.unit = "NAME"});
   list.add("tokenizer-vocab", &vocab, "tokens of the vocabulary that is trained", {.unit = "V", .min = 300, .max = 1e6});
-  list.add("repeats", &repeats, "encodings; the median counts", {.unit = "N", .min = 1, .max = 100});
 }
 
 Json bench_tokenizer(const BenchTokenizerOptions& options, std::string* text) {

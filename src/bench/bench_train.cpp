@@ -1,121 +1,276 @@
-// Network, trainer, timed steps, comparison with roof and roofline.
+// Text, network, warm steps, recorded routing, repeats between measurements of the roof, figures.
 #include "bench/bench_train.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/rng.h"
-#include "base/units.h"
+#include "base/progress.h"
+#include "base/record.h"
+#include "bench/measure.h"
+#include "bench/real_text.h"
 #include "bench/roofline.h"
 #include "kernels/isa.h"
+#include "kernels/profile.h"
+#include "train/memory_plan.h"
 #include "train/trainer.h"
 
 namespace moebius::bench {
 
 namespace {
 
-// Ids as uneven as words are: the square of a uniform number favours small ids.
-data::MemorySource make_source(const BenchTrainOptions& options, i64 vocab) {
-  const i64 length = options.document > 0 ? options.document : options.sequence;
-  const i64 documents = std::max<i64>(2, 2 * options.tokens_per_step / length);
-  Rng rng(static_cast<u64>(options.seed), RngStream::benchmark);
-  std::vector<std::vector<i32>> tokens(static_cast<std::size_t>(documents));
-  for (auto& document : tokens) {
-    document.resize(static_cast<std::size_t>(length));
-    for (i32& token : document) {
-      const double u = rng.next_uniform();
-      token = static_cast<i32>(u * u * static_cast<double>(vocab));
-    }
-  }
-  return data::MemorySource(std::move(tokens), options.tokens_per_step / options.sequence, options.sequence);
-}
+using kernels::Part;
+using kernels::Profile;
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
-}
+constexpr double kRepeatSeconds = 1.0;  // what --steps 0 fills
 
-// Resident memory now: taken after the steps, since the roof's own buffers would hide the training's peak.
-i64 resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  i64 pages_total = 0, pages_resident = 0;
-  file >> pages_total >> pages_resident;
-  return pages_resident * ::sysconf(_SC_PAGESIZE);
-}
-
-struct Measured {
-  std::vector<double> step, data, pass, optimizer;  // seconds
-  double flops = 0;                                 // of one step
-  double loss = 0, load = 0;
-  i64 allocations = 0;
-  i64 memory_bytes = 0;
+struct Repeat {
+  kernels::Roof roof;
+  double step_seconds = 0;
+  Profile profile;    // of all its steps
 };
 
-Measured measure(train::Trainer& trainer, data::BatchSource& source, const BenchTrainOptions& options) {
-  Measured measured;
+struct Measured {
+  std::vector<Repeat> repeats;
+  std::vector<double> load_curve;  // max over mean of the worst layer, one for each warm step
+  RoutingRecord routing;
+  kernels::Roof roof;
+  i64 steps = 0;                   // of a repeat
   i64 allocations = 0;
-  for (i64 i = 1; i <= options.steps_warm + options.steps; ++i) {
-    if (i == options.steps_warm + 1) allocations = buffer_allocations();
-    const train::StepReport& report = trainer.step(source, i);
-    if (i <= options.steps_warm) continue;
-    measured.step.push_back(static_cast<double>(report.step_ns) * 1e-9);
-    measured.data.push_back(static_cast<double>(report.data_ns) * 1e-9);
-    measured.pass.push_back(static_cast<double>(report.pass_ns) * 1e-9);
-    measured.optimizer.push_back(static_cast<double>(report.optimizer_ns) * 1e-9);
-    measured.flops = report.flops;
-    measured.loss = report.loss;
-    measured.load = report.load_max_over_mean;
-  }
-  measured.allocations = buffer_allocations() - allocations;
-  measured.memory_bytes = resident_bytes();
-  return measured;
-}
+  i64 peak_bytes = 0;
+  bool peak_reset = true;
+  i64 memory_before_bytes = 0;     // resident before the network was made: program and text
+  double flops = 0, loss = 0;      // of one step
+};
 
-kernels::Roof mean_roof(const kernels::Roof& a, const kernels::Roof& b) {
-  return {0.5 * (a.bf16_flops_per_s + b.bf16_flops_per_s), 0.5 * (a.f32_flops_per_s + b.f32_flops_per_s),
-          0.5 * (a.dram_bytes_per_s + b.dram_bytes_per_s), 0.5 * (a.l2_bytes_per_s + b.l2_bytes_per_s),
-          0.5 * (a.l3_bytes_per_s + b.l3_bytes_per_s)};
+i64 micro_batch(const BenchTrainOptions& options) {
+  return options.micro_batch_tokens > 0 ? options.micro_batch_tokens : options.tokens_per_step;
 }
+i64 document(const BenchTrainOptions& options) { return options.document > 0 ? options.document : options.sequence; }
+DType compute_type(const BenchTrainOptions& options) { return options.precision == "f32" ? DType::f32 : DType::bf16; }
 
 void check(const BenchTrainOptions& options) {
-  const i64 micro = options.micro_batch_tokens > 0 ? options.micro_batch_tokens : options.tokens_per_step;
-  if (options.tokens_per_step % options.sequence != 0 || micro % options.sequence != 0 ||
-      options.tokens_per_step % micro != 0) {
-    throw Error({.where = "bench train",
-                 .what = "steps and micro-batches are whole sequences, and a step whole micro-batches",
-                 .got = fmt::format("sequence {}, micro-batch {}, step {}", options.sequence, micro,
-                                    options.tokens_per_step)});
+  const i64 micro = micro_batch(options);
+  if (options.tokens_per_step % options.sequence == 0 && micro % options.sequence == 0 && options.tokens_per_step % micro == 0) {
+    return;
   }
+  throw Error({.where = "bench train",
+               .what = "steps and micro-batches are whole sequences, and a step whole micro-batches",
+               .got = fmt::format("sequence {}, micro-batch {}, step {}", options.sequence, micro, options.tokens_per_step)});
 }
 
-std::string describe_text(const BenchTrainOptions& options, const Json& result, const std::vector<RooflineRow>& rows,
-                          const Measured& measured) {
-  const auto number = [&](const char* key) { return result.at(key).as_double(); };
-  std::string text = fmt::format(
-      "{} parameters, {} active; {} x {} tokens a step, {}, {}, {} threads\n"
-      "roof (mean of before and after)  {:>9.1f} GFLOP/s   {:.1f} GB/s\n"
-      "step (median of {})              {:>9.1f} ms   (data {:.1f}, forward and backward {:.1f}, optimiser {:.1f})\n"
-      "tokens a second                  {:>9.0f}\n"
-      "model FLOPs utilisation          {:>9.1f} %\n"
-      "roofline of the step             {:>9.1f} ms   {:.1f} % of it reached\n",
-      format_count(number("parameters_total")), format_count(number("parameters_active")),
-      options.tokens_per_step / options.sequence, options.sequence, options.precision,
-      kernels::isa_name(kernels::isa_current()), parallel_threads(), number("roof_flops_per_s") * 1e-9,
-      number("dram_bytes_per_s") * 1e-9, measured.step.size(), number("step_seconds") * 1e3,
-      number("data_seconds") * 1e3, number("pass_seconds") * 1e3, number("optimizer_seconds") * 1e3,
-      number("tokens_per_s"), 100 * number("mfu"), number("roofline_seconds") * 1e3, 100 * number("roofline_ratio"));
-  for (const RooflineRow& row : rows) {
-    text += fmt::format("  {:<30} {:>9.2f} ms   {:>8.2f} GFLOP {:>9.1f} MB\n", row.name, row.seconds * 1e3,
-                        row.flops * 1e-9, row.bytes * 1e-6);
+// Training until the load has settled; the choices of the last step's last micro-batch are kept.
+// Warm steps may be smaller, since the load follows the number of updates more than their size.
+void warm_up(const BenchTrainOptions& options, model::Network& network, train::Trainer& small, data::BatchSource& small_source,
+             train::Trainer& trainer, data::BatchSource& source, Measured& measured) {
+  const bool dense = network.config().moe_layers() == 0;
+  if (!options.routing.empty() && !dense) {
+    measured.routing = RoutingRecord::load(options.routing);
+    measured.routing.check_fits(network.config(), micro_batch(options), options.routing);
+    network.replay_routing(&measured.routing.expert_LTK);
   }
-  return text + fmt::format("peak memory {}, buffers allocated in the measured steps: {}\n",
-                            format_bytes(number("peak_memory_bytes")), measured.allocations);
+  Progress progress("warm steps", options.steps_warm);
+  for (i64 i = 1; i <= options.steps_warm; ++i) {
+    const bool records = i == options.steps_warm && options.routing.empty() && !dense;
+    if (records) network.record_routing(&measured.routing.expert_LTK);
+    const bool last = i == options.steps_warm;
+    const train::StepReport& report = last ? trainer.step(source, i) : small.step(small_source, i);
+    measured.load_curve.push_back(report.load_max_over_mean);
+    progress.update(i, fmt::format("loss {:.3f}, load {:.2f}", report.loss, report.load_max_over_mean));
+    network.record_routing(nullptr);
+  }
+  progress.finish();
+  if (dense || !options.routing.empty()) return;
+  measured.routing.tokens = micro_batch(options);
+  measured.routing.top_k = network.config().experts.top_k;
+  measured.routing.experts = network.config().experts.experts;
+  measured.routing.steps = options.steps_warm;
+  network.replay_routing(&measured.routing.expert_LTK);
+  if (!options.record_routing.empty()) measured.routing.save(options.record_routing);
+}
+
+void measure(const BenchTrainOptions& options, train::Trainer& trainer, data::BatchSource& source, Measured& measured) {
+  i64 number = options.steps_warm;
+  const i64 start = clock_ns();
+  trainer.step(source, ++number);
+  const double first = static_cast<double>(clock_ns() - start) * 1e-9;
+  measured.steps = options.steps > 0 ? options.steps : std::max<i64>(1, std::llround(kRepeatSeconds / first));
+  RoofAround roof(options.roof_milliseconds);
+  Progress progress("repeats", options.repeats);
+  for (i64 i = 0; i < options.repeats; ++i) {
+    Repeat repeat;
+    const i64 allocations = buffer_allocations();
+    measured.peak_reset = memory_peak_reset() && measured.peak_reset;
+    repeat.profile.start();
+    for (i64 step = 0; step < measured.steps; ++step) {
+      const train::StepReport& report = trainer.step(source, ++number);
+      measured.flops = report.flops;
+      measured.loss = report.loss;
+    }
+    repeat.profile.stop();
+    measured.peak_bytes = std::max(measured.peak_bytes, measured.peak_reset ? memory_peak_bytes() : memory_resident_bytes());
+    measured.allocations += buffer_allocations() - allocations;
+    repeat.step_seconds = static_cast<double>(repeat.profile.total_ns()) * 1e-9 / static_cast<double>(measured.steps);
+    repeat.roof = roof.next();
+    measured.repeats.push_back(repeat);
+    progress.update(i + 1);
+  }
+  progress.finish();
+  measured.roof = roof.median_of_means();
+}
+
+template <typename F>
+double median_over(const std::vector<Repeat>& repeats, const F& figure) {
+  std::vector<double> values;
+  for (const Repeat& repeat : repeats) values.push_back(figure(repeat));
+  return median(std::move(values));
+}
+
+double part_seconds(const Measured& measured, const Repeat& repeat, Part part, i64 way) {
+  return static_cast<double>(repeat.profile.ns[static_cast<i64>(part)][way]) * 1e-9 / static_cast<double>(measured.steps);
+}
+
+// One row: a part forward, or backward with the gradient of its weights; the head has both in one.
+Json operation_row(const Measured& measured, DType compute, Part part, bool backward, const Operation* operation) {
+  const bool both = part == Part::head;
+  const auto seconds = [&](const Repeat& repeat) {
+    const double back = part_seconds(measured, repeat, part, 1) + part_seconds(measured, repeat, part, 2);
+    const double forward = part_seconds(measured, repeat, part, 0);
+    return both ? forward + back : backward ? back : forward;
+  };
+  const double time = median_over(measured.repeats, seconds);
+  Json row = Json::object({{"name", kernels::part_name(part)},
+                           {"direction", both ? "both" : backward ? "backward" : "forward"},
+                           {"seconds", time}});
+  if (backward || both) {
+    row.set("weight_gradient_seconds",
+            median_over(measured.repeats, [&](const Repeat& repeat) { return part_seconds(measured, repeat, part, 2); }));
+  }
+  row.set("share", median_over(measured.repeats, [&](const Repeat& repeat) { return seconds(repeat) / repeat.step_seconds; }));
+  if (operation == nullptr) return row;
+  row.set("flops", operation->flops);
+  row.set("bytes", operation->bytes);
+  row.set("flops_per_s", time > 0 ? operation->flops / time : 0);
+  row.set("bound_seconds", median_over(measured.repeats, [&](const Repeat& repeat) {
+            return bound_seconds(*operation, compute, repeat.roof);
+          }));
+  row.set("time_over_bound", median_over(measured.repeats, [&](const Repeat& repeat) {
+            return seconds(repeat) / bound_seconds(*operation, compute, repeat.roof);
+          }));
+  return row;
+}
+
+Json operation_rows(const Measured& measured, DType compute, const std::vector<Operation>& operations) {
+  Json rows = Json::array();
+  for (i64 p = 1; p <= kernels::kParts; ++p) {
+    const Part part = static_cast<Part>(p % kernels::kParts);  // `other` comes last
+    for (const bool backward : {false, true}) {
+      const auto operation = std::find_if(operations.begin(), operations.end(), [&](const Operation& one) {
+        return one.part == part && one.backward == backward;
+      });
+      const bool present = operation != operations.end();
+      i64 calls = 0;
+      for (i64 way = backward ? 1 : 0; way < (backward ? kernels::kWays : 1); ++way) {
+        calls += measured.repeats.front().profile.calls[static_cast<i64>(part)][way];
+      }
+      if (part == Part::head && backward) continue;
+      if (present || calls > 0 || (part == Part::other && !backward)) {
+        rows.push_back(operation_row(measured, compute, part, backward, present ? &*operation : nullptr));
+      }
+    }
+  }
+  return rows;
+}
+
+Json memory_json(const BenchTrainOptions& options, const model::ModelConfig& config, const Measured& measured) {
+  train::TrainOptions plan_options;
+  plan_options.precision = options.precision;
+  plan_options.batch_tokens = options.tokens_per_step;
+  plan_options.sequence = options.sequence;
+  plan_options.micro_batch_tokens = micro_batch(options);
+  plan_options.memory_max = "1000000GiB";
+  const i64 planned = train::plan_memory(config, plan_options).total_bytes;
+  return Json::object({{"planned_bytes", planned},
+                       {"before_bytes", measured.memory_before_bytes},
+                       {"peak_over_plan", static_cast<double>(measured.peak_bytes) / static_cast<double>(planned)},
+                       {"peak_of_steps_alone", measured.peak_reset}});
+}
+
+Json routing_json(const BenchTrainOptions& options, const Measured& measured) {
+  return Json::object({{"source", options.routing.empty() ? "recorded in this run" : options.routing},
+                       {"steps", measured.routing.steps},
+                       {"max_over_mean", measured.routing.max_over_mean()},
+                       {"max_over_mean_worst", measured.routing.max_over_mean_worst()},
+                       {"load_curve", measured.load_curve}});
+}
+
+Json result_json(const BenchTrainOptions& options, const model::ModelConfig& config, const Measured& measured) {
+  const DType compute = compute_type(options);
+  const StepShape shape{options.tokens_per_step, document(options), options.tokens_per_step / micro_batch(options)};
+  const std::vector<Operation> operations = train_operations(config, compute, shape);
+  const model::ModelCounts counts = model::count_model(config, document(options));
+  const auto peak = [&](const kernels::Roof& roof) {
+    return compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
+  };
+  const double seconds = median_over(measured.repeats, [](const Repeat& repeat) { return repeat.step_seconds; });
+  const auto share = [&](Part part) {
+    return median_over(measured.repeats, [&](const Repeat& repeat) { return part_seconds(measured, repeat, part, 0); });
+  };
+  std::vector<double> step_seconds, roof_bf16;
+  for (const Repeat& repeat : measured.repeats) {
+    step_seconds.push_back(repeat.step_seconds);
+    roof_bf16.push_back(repeat.roof.bf16_flops_per_s);
+  }
+  Json result = Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
+                       {"threads", parallel_threads()},
+                       {"precision", options.precision},
+                       {"model", config.to_json()},
+                       {"sequence", options.sequence},
+                       {"document", document(options)},
+                       {"parameters_total", counts.parameters_total},
+                       {"parameters_active", counts.parameters_active},
+                       {"tokens_per_step", options.tokens_per_step},
+                       {"micro_batch_tokens", micro_batch(options)},
+                       {"repeats", options.repeats},
+                       {"steps", measured.steps},
+                       {"tokens_per_s", static_cast<double>(options.tokens_per_step) / seconds},
+                       {"step_seconds", seconds},
+                       {"step_seconds_all", step_seconds},
+                       {"data_seconds", share(Part::data)},
+                       {"optimizer_seconds", share(Part::optimizer) + share(Part::gradient_norm)},
+                       {"flops_per_step", measured.flops},
+                       {"roof_flops_per_s", peak(measured.roof)},
+                       {"bf16_flops_per_s", measured.roof.bf16_flops_per_s},
+                       {"bf16_flops_per_s_all", roof_bf16},
+                       {"f32_flops_per_s", measured.roof.f32_flops_per_s},
+                       {"dram_bytes_per_s", measured.roof.dram_bytes_per_s},
+                       {"l2_bytes_per_s", measured.roof.l2_bytes_per_s},
+                       {"l3_bytes_per_s", measured.roof.l3_bytes_per_s}});
+  result.set("mfu", median_over(measured.repeats, [&](const Repeat& repeat) {
+               return measured.flops / repeat.step_seconds / peak(repeat.roof);
+             }));
+  result.set("roofline_seconds", median_over(measured.repeats, [&](const Repeat& repeat) {
+               return roofline_seconds(operations, compute, repeat.roof);
+             }));
+  result.set("roofline_ratio", median_over(measured.repeats, [&](const Repeat& repeat) {
+               return roofline_seconds(operations, compute, repeat.roof) / repeat.step_seconds;
+             }));
+  result.set("operations", operation_rows(measured, compute, operations));
+  result.set("operations_share", median_over(measured.repeats, [&](const Repeat& repeat) {
+               return 1 - part_seconds(measured, repeat, Part::other, 0) / repeat.step_seconds;
+             }));
+  result.set("loss", measured.loss);
+  if (config.moe_layers() > 0) {
+    result.set("load_max_over_mean", measured.routing.max_over_mean());
+    result.set("routing", routing_json(options, measured));
+  }
+  result.set("peak_memory_bytes", measured.peak_bytes);
+  result.set("memory", memory_json(options, config, measured));
+  result.set("allocations_steady", measured.allocations);
+  return result;
 }
 
 }  // namespace
@@ -123,74 +278,57 @@ std::string describe_text(const BenchTrainOptions& options, const Json& result, 
 void BenchTrainOptions::describe(OptionList& list) {
   list.add("preset", &preset, "configuration to start from; flags change it", {.unit = "NAME"});
   list.add("sequence", &sequence, "tokens of a sequence", {.unit = "N", .min = 2, .max = 1e7});
-  list.add("document", &document, "tokens of a document; 0: the sequence", {.unit = "N", .min = 0, .max = 1e7});
+  list.add("document", &document, "tokens that attend to each other; 0: the sequence", {.unit = "N", .min = 0, .max = 1e7});
   list.add("tokens-per-step", &tokens_per_step, "tokens of a step", {.unit = "N", .min = 2, .max = 1e9});
   list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step", {.unit = "N", .min = 0, .max = 1e9});
-  list.add("steps", &steps, "steps measured; the median counts", {.unit = "N", .min = 1, .max = 1e6});
-  list.add("steps-warm", &steps_warm, "steps before them", {.unit = "N", .min = 1, .max = 1e6});
-  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, before and after the steps",
-           {.unit = "N", .min = 1, .max = 60000});
-  list.add("seed", &seed, "of weights and tokens", {.unit = "N", .min = 0, .max = 9e15});
+  list.add("repeats", &repeats, "repeats, each between two measurements of the roof; medians count", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("steps", &steps, "training steps of a repeat; 0: as many as fill a second", {.unit = "N", .min = 0, .max = 1e6});
+  list.add("steps-warm", &steps_warm, "training steps before the routing is recorded and replayed", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("warm-tokens", &warm_tokens, "tokens of a warm step, at most", {.unit = "N", .min = 2, .max = 1e9});
+  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time", {.unit = "N", .min = 1, .max = 60000});
+  list.add("seed", &seed, "of the weights", {.unit = "N", .min = 0, .max = 9e15});
+  list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones", {.min = 0, .max = 10});
   list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
+  list.add("corpus", &corpus, "text to train on; empty: the shipped one", {.unit = "FILES"});
+  list.add("routing", &routing, "replay this recorded routing from the first step", {.unit = "FILE"});
+  list.add("record-routing", &record_routing, "write the routing that was recorded", {.unit = "FILE"});
+  list.add("records", &records, "append the result as a record (docs/formats.md)", {.unit = "FILE"});
 }
 
 Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& config, std::string* text) {
   check(options);
-  const DType compute = options.precision == "f32" ? DType::f32 : DType::bf16;
-  const i64 micro = options.micro_batch_tokens > 0 ? options.micro_batch_tokens : options.tokens_per_step;
-  model::Network network(config, compute, true);
+  std::vector<i32> stream = real_text_stream(options.corpus, config.vocab);
+  const i64 warm_tokens = std::min(micro_batch(options), std::max<i64>(1, options.warm_tokens / options.sequence) * options.sequence);
+  const auto warm_source = real_text_source(stream, warm_tokens / options.sequence, options.sequence, document(options));
+  // The measured steps see other text than the warm ones.
+  std::rotate(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(stream.size() / 2), stream.end());
+  const auto source = real_text_source(stream, options.tokens_per_step / options.sequence, options.sequence, document(options));
+  stream = {};
+  const i64 memory_before = memory_resident_bytes();
+  model::Network network(config, compute_type(options), true);
   model::init_weights(config, network.weights(), static_cast<u64>(options.seed));
   model::refresh_copy(network.weights());
   train::AdamwState adamw = train::make_adamw(network.weights());
-  data::MemorySource source = make_source(options, config.vocab);
   train::OptimizerOptions optimizer;
   optimizer.schedule = "constant";
-  optimizer.warmup_steps = 0;
-  train::Trainer trainer(network, adamw, optimizer, train::make_schedule(optimizer, options.steps_warm + options.steps), micro);
-
-  const int roof_ms = static_cast<int>(options.roof_milliseconds);
-  const kernels::Roof before = kernels::roof_measure(kernels::isa_current(), roof_ms, true);
-  const Measured measured = measure(trainer, source, options);
-  const kernels::Roof roof = mean_roof(before, kernels::roof_measure(kernels::isa_current(), roof_ms, true));
-
-  const double seconds = median(measured.step);
-  const double peak = compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
-  const i64 document = options.document > 0 ? std::min(options.document, options.sequence) : options.sequence;
-  const auto rows = train_roofline(config, compute, options.tokens_per_step, document, options.tokens_per_step / micro, roof);
-  const double best = roofline_seconds(rows);
-  const model::ModelCounts counts = model::count_model(config, options.sequence);
-
-  Json parts = Json::array();
-  for (const RooflineRow& row : rows) {
-    parts.push_back(Json::object({{"name", row.name}, {"flops", row.flops}, {"bytes", row.bytes}, {"seconds", row.seconds}}));
+  optimizer.warmup_steps = options.steps_warm / 5;
+  optimizer.learning_rate = options.learning_rate;
+  const train::Schedule schedule = train::make_schedule(optimizer, i64{1} << 40);
+  train::Trainer trainer(network, adamw, optimizer, schedule, micro_batch(options));
+  train::Trainer warm_trainer(network, adamw, optimizer, schedule, warm_tokens);
+  Measured measured;
+  measured.memory_before_bytes = memory_before;
+  warm_up(options, network, warm_trainer, *warm_source, trainer, *source, measured);
+  measure(options, trainer, *source, measured);
+  const Json result = result_json(options, config, measured);
+  if (!options.records.empty()) {
+    RecordWriter writer(options.records);
+    Json record = result;
+    record.set("machine", machine_describe());
+    writer.write("bench_train", record);
+    writer.sync();
   }
-  const double tokens_per_s = static_cast<double>(options.tokens_per_step) / seconds;
-  const double mfu = measured.flops / seconds / peak;
-  Json result = Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
-                              {"threads", parallel_threads()},
-                              {"precision", options.precision},
-                              {"parameters_total", counts.parameters_total},
-                              {"parameters_active", counts.parameters_active},
-                              {"tokens_per_step", options.tokens_per_step},
-                              {"tokens_per_s", tokens_per_s},
-                              {"step_seconds", seconds},
-                              {"step_seconds_min", *std::min_element(measured.step.begin(), measured.step.end())},
-                              {"step_seconds_max", *std::max_element(measured.step.begin(), measured.step.end())},
-                              {"data_seconds", median(measured.data)},
-                              {"pass_seconds", median(measured.pass)},
-                              {"optimizer_seconds", median(measured.optimizer)},
-                              {"flops_per_step", measured.flops},
-                              {"roof_flops_per_s", peak},
-                              {"dram_bytes_per_s", roof.dram_bytes_per_s},
-                              {"mfu", mfu},
-                              {"roofline_seconds", best},
-                              {"roofline_ratio", best / seconds},
-                              {"roofline", parts},
-                              {"loss", measured.loss},
-                              {"load_max_over_mean", measured.load},
-                              {"peak_memory_bytes", measured.memory_bytes},
-                              {"allocations_steady", measured.allocations}});
-  *text = describe_text(options, result, rows, measured);
+  *text = bench_train_table(result);
   return result;
 }
 

@@ -1,4 +1,5 @@
-// `moebius bench train`: real training steps on synthetic tokens, and the roof measured before and after them.
+// `moebius bench train`: real training steps on real text with the machine's roof measured around each repeat, the time of
+// every operation beside its bound, memory against train's plan. In: options, a configuration. Out: the object of --json.
 #pragma once
 
 #include <string>
@@ -14,18 +15,28 @@ namespace moebius::bench {
 struct BenchTrainOptions {
   std::string preset;
   i64 sequence = 512;
-  i64 document = 0;             // tokens of a document; 0: the sequence
-  i64 tokens_per_step = 16384;
+  i64 document = 0;             // tokens that attend to each other; 0: the sequence
+  i64 tokens_per_step = 8192;
   i64 micro_batch_tokens = 0;   // 0: the whole step
-  i64 steps = 5;                // measured
-  i64 steps_warm = 2;           // not measured
-  i64 roof_milliseconds = 200;  // for each figure of the roof, before and after
+  i64 repeats = 5;              // each between two measurements of the roof
+  i64 steps = 0;                // of a repeat; 0: as many as fill a second
+  i64 steps_warm = 300;         // trained before the routing is recorded
+  i64 warm_tokens = 2048;       // of a warm step, at most; the last one is as large as the measured ones
+  i64 roof_milliseconds = 100;   // for each figure of the roof
   i64 seed = 1;
+  double learning_rate = 1e-3;
   std::string precision = "bf16";
+  std::vector<std::string> corpus;  // empty: the shipped text
+  std::string routing;          // replay this one and do not train for it
+  std::string record_routing;   // write the one that was recorded
+  std::string records;          // append a record to this file
   void describe(OptionList& list);
 };
 
-// The keys of --json; `text` receives the table.
+// The keys of --json; `text` receives the table. Throws Error for shapes that do not fit and for files.
 Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& config, std::string* text);
+
+// The table of a result, at most 120 columns.
+std::string bench_train_table(const Json& result);
 
 }  // namespace moebius::bench

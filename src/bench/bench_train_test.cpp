@@ -1,7 +1,15 @@
-// A measured step of a small model: figures in range, nothing allocated. Slow: the roof needs large buffers.
+// A measured step of a small model on real text: the keys that scripts read, figures in range, the routing replayed.
+// Slow: a vocabulary is trained and the roof needs large buffers.
 #include "bench/bench_train.h"
 
 #include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/record.h"
+#include "bench/real_text.h"
 
 namespace moebius::bench {
 namespace {
@@ -10,26 +18,91 @@ model::ModelConfig small(i64 experts) {
   model::ModelConfig config;
   config.vocab = 512;
   config.d_model = 64;
-  config.layers = 3;
+  config.layers = 2;
   config.experts.experts = experts;
   config.resolve();
   return config;
 }
 
-TEST(BenchTrain, MeasuresAStep) {
+BenchTrainOptions tiny_options() {
   BenchTrainOptions options;
   options.sequence = 32;
-  options.tokens_per_step = 128;
+  options.tokens_per_step = 256;
+  options.repeats = 2;
   options.steps = 2;
-  options.steps_warm = 1;
-  options.roof_milliseconds = 5;
+  options.steps_warm = 2;
+  options.roof_milliseconds = 2;
+  options.corpus = {std::string(MOEBIUS_SOURCE_DIR) + "/corpora/wikitext2_valid.txt.gz"};
+  return options;
+}
+
+class BenchTrain : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = testing::TempDir() + "/bench_train";
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  std::string folder_;
+};
+
+TEST_F(BenchTrain, MeasuresAStep) {
+  BenchTrainOptions options = tiny_options();
+  options.records = folder_ + "/records.jsonl";
   std::string text;
   const Json result = bench_train(options, small(8), &text);
-  EXPECT_GT(result.at("tokens_per_s").as_double(), 0);
-  EXPECT_GT(result.at("mfu").as_double(), 0);
+  for (const char* key : {"tokens_per_s", "roof_flops_per_s", "roofline_ratio", "mfu", "peak_memory_bytes"}) {
+    EXPECT_GT(result.at(key).as_double(), 0) << key;
+  }
   EXPECT_LT(result.at("mfu").as_double(), 1);
   EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
-  EXPECT_NEAR(result.at("flops_per_step").as_double(), 128 * model::count_model(small(8), 32).flops_per_token_mfu, 1);
+  EXPECT_NEAR(result.at("flops_per_step").as_double(), 256 * model::count_model(small(8), 32).flops_per_token_mfu, 1);
+  EXPECT_GE(result.at("load_max_over_mean").as_double(), 1);
+  double parts = 0;
+  i64 bounded = 0;
+  for (const Json& row : result.at("operations").as_array()) {
+    parts += row.at("share").as_double();
+    bounded += row.contains("time_over_bound") ? 1 : 0;
+  }
+  EXPECT_NEAR(parts, 1, 0.2);  // medians of two repeats
+  EXPECT_EQ(bounded, 17);
+  EXPECT_GT(result.at("operations_share").as_double(), 0.5);
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    EXPECT_LE(end - at, 120u);
+    at = end + 1;
+  }
+  const auto records = records_read(options.records, "bench_train");
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].at("tokens_per_s").as_double(), result.at("tokens_per_s").as_double());
+}
+
+TEST_F(BenchTrain, ReplaysARecordedRouting) {
+  BenchTrainOptions options = tiny_options();
+  options.record_routing = folder_ + "/routing.json";
+  std::string text;
+  const Json first = bench_train(options, small(8), &text);
+  options.routing = options.record_routing;
+  options.record_routing = "";
+  const Json second = bench_train(options, small(8), &text);
+  EXPECT_EQ(first.at("load_max_over_mean").as_double(), second.at("load_max_over_mean").as_double());
+  EXPECT_EQ(second.at("routing").at("steps").as_int(), 2);
+  EXPECT_THROW(bench_train(options, small(16), &text), Error);
+  file_write_atomic(options.routing, "{\"kind\": \"other\"}");
+  EXPECT_THROW(RoutingRecord::load(options.routing), Error);
+}
+
+TEST_F(BenchTrain, CountsTheLoad) {
+  RoutingRecord record{.tokens = 4, .top_k = 1, .experts = 2, .steps = 1, .expert_LTK = {{0, 0, 0, 1}, {0, 1, 0, 1}}};
+  EXPECT_DOUBLE_EQ(record.max_over_mean_worst(), 1.5);
+  EXPECT_DOUBLE_EQ(record.max_over_mean(), 1.25);
+}
+
+TEST_F(BenchTrain, ADenseModelHasNoRouting) {
+  std::string text;
+  const Json result = bench_train(tiny_options(), small(1), &text);
+  EXPECT_EQ(result.find("routing"), nullptr);
+  EXPECT_GT(result.at("roofline_ratio").as_double(), 0);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Counts for each group of operations.
+// Counts for each operation. T tokens, d width, c bytes of the compute type; a saved activation is written by the
+// operation that makes it and read by the one whose backward needs it first.
 #include "bench/roofline.h"
 
 #include <algorithm>
@@ -7,59 +8,125 @@ namespace moebius::bench {
 
 namespace {
 
-// Weights of a group: read by forward and by backward in the compute type, gradient added to (read and written, f32).
-double weight_bytes(double parameters, double compute_bytes) { return parameters * (2 * compute_bytes + 8); }
+using kernels::Part;
+
+struct Counter {
+  const model::ModelConfig& config;
+  DType compute;
+  StepShape shape;
+  std::vector<Operation> operations;
+
+  double tokens = static_cast<double>(shape.tokens);
+  double passes = static_cast<double>(shape.micro_batches);
+  double c = static_cast<double>(dtype_bytes(compute));
+  double d = static_cast<double>(config.d_model);
+  double layers = static_cast<double>(config.layers);
+  double moe = static_cast<double>(config.moe_layers());
+  double dense = layers - moe;
+
+  void add(Part part, bool backward, double flops, double bytes, bool f32 = false) {
+    operations.push_back({part, backward, f32, flops, bytes});
+  }
+
+  // Adding to a weight's gradient `uses` times a step: written the first time, read and written the others.
+  static double gradient_bytes(double parameters, double uses) { return 4 * parameters * (2 * uses - 1); }
+
+  // A product with weights. `active` parameters work on each token, `stored` are read in each pass by `sharing` layers;
+  // `written` and `read` are bytes of saved activations for each token, in forward and in backward.
+  void add_product(Part part, double active, double stored, double sharing, double written, double read) {
+    const double weights = c * stored * sharing * passes;
+    add(part, false, 2 * tokens * active, weights + tokens * written);
+    add(part, true, 4 * tokens * active, weights + gradient_bytes(stored, sharing * passes) + tokens * read);
+  }
+
+  // y = norm(x): y is saved for the products behind it; backward reads x (f32), which the operation before wrote.
+  void add_norm(double count) {
+    const double gains = d * count;
+    add(Part::norm, false, 0, tokens * count * c * d);
+    add(Part::norm, true, 0, tokens * count * 4 * d + gradient_bytes(gains, passes));
+  }
+
+  void add_attention() {
+    const auto& a = config.attention;
+    const double q = static_cast<double>(a.heads * a.head_dim), kv = static_cast<double>(a.kv_heads * a.head_dim);
+    add_product(Part::query_key_value, layers * d * (q + 2 * kv), layers * d * (q + 2 * kv), 1,
+                layers * c * (q + 2 * kv), layers * c * d);
+    // Scores and weighted values over the mean number of keys; the logarithm of each row's sum is kept (f32).
+    const double scores = 12 * layers * q;
+    const double flops = tokens * (model::count_model(config, shape.document).flops_per_token_mfu -
+                                   model::count_model(config, 1).flops_per_token_mfu + scores);
+    const double sums = 4 * static_cast<double>(a.heads);
+    add(Part::attention, false, flops / 3, tokens * layers * (c * q + sums));
+    add(Part::attention, true, flops * 2 / 3, tokens * layers * (c * (q + 2 * kv) + sums));
+    // The stream behind it is saved for the norm; the mixed values are read for the weights' gradient.
+    add_product(Part::output, layers * q * d, layers * q * d, 1, layers * 4 * d, layers * c * q);
+  }
+
+  // FFNs of `width` units that all tokens pass: `count` of them; they write the stream or, shared experts, nothing.
+  void add_dense(double count, double width, double matrices, double stream) {
+    const double weights = count * matrices * d * width, saved = count * c * matrices * width;
+    add_product(Part::dense_ffn, weights, weights, 1, saved + count * stream, saved + count * (stream > 0 ? c * d : 0));
+  }
+
+  void add_ffn() {
+    const auto& x = config.experts;
+    const double matrices = x.activation == "swiglu" ? 3 : 2;
+    if (dense > 0) add_dense(dense, static_cast<double>(x.dense_width), matrices, 4 * d);
+    if (moe == 0) return;
+    const double k = static_cast<double>(x.top_k), experts = static_cast<double>(x.experts);
+    const double f = static_cast<double>(x.width);
+    // The router reads the norm's output from cache and keeps its scores (f32), the choice and the gates.
+    const double router = moe * experts * d, kept = moe * (4 * experts + 8 * k);
+    add(Part::route, false, 2 * tokens * router, 4 * router * passes + tokens * kept, true);
+    add(Part::route, true, 4 * tokens * router, 4 * router * passes + gradient_bytes(router, passes) + tokens * kept, true);
+    // Before and behind the activation; experts without a token are not read. The norm's output is read by backward.
+    const double used = std::min(experts, tokens / passes * k), saved = moe * c * k * matrices * f;
+    const double sharing = static_cast<double>(x.bank_layers);
+    add_product(Part::experts, moe * k * matrices * d * f, moe / sharing * used * matrices * d * f, sharing, saved,
+                saved + moe * c * d);
+    add(Part::combine, false, 0, tokens * moe * 4 * d);
+    if (x.shared_experts > 0) add_dense(moe, static_cast<double>(x.shared_experts) * f, matrices, 0);
+  }
+
+  void run() {
+    const double vocab = static_cast<double>(config.vocab), rows = std::min(tokens / passes, vocab) * passes;
+    // Rows of the table, and the stream that the first norm's backward reads.
+    add(Part::embedding, false, 0, 4 * d * (rows + tokens));
+    add_norm(2 * layers + 1);
+    add_attention();
+    add_ffn();
+    // Loss and gradient at once: the weights pass once, the norm's output is in cache.
+    add(Part::head, false, 6 * tokens * d * vocab, c * d * vocab * passes + gradient_bytes(d * vocab, passes));
+    add(Part::embedding, true, 0, 4 * d * rows);
+    // Gradient read; master and both moments read and written; copy written.
+    const double elements = static_cast<double>(model::count_model(config, shape.document).parameters_total);
+    add(Part::optimizer, false, 0, elements * (4 + 8 + 16 + (compute == DType::bf16 ? 2 : 0)));
+  }
+};
 
 }  // namespace
 
-std::vector<RooflineRow> train_roofline(const model::ModelConfig& config, DType compute, i64 tokens, i64 document,
-                                        i64 micro_batches, const kernels::Roof& roof) {
-  const double t = static_cast<double>(tokens), d = static_cast<double>(config.d_model);
-  const double layers = static_cast<double>(config.layers), passes = static_cast<double>(micro_batches);
-  const double moe = static_cast<double>(config.moe_layers()), dense = layers - moe;
-  const double head = static_cast<double>(config.attention.head_dim);
-  const double q = static_cast<double>(config.attention.heads) * head;
-  const double kv = static_cast<double>(config.attention.kv_heads) * head;
-  const double c = static_cast<double>(dtype_bytes(compute));
-  const double vocab = static_cast<double>(config.vocab);
-  const auto& x = config.experts;
-  const bool gated = x.activation == "swiglu";
-  const double matrices = gated ? 3 : 2;
-  const double f = static_cast<double>(x.width), k = static_cast<double>(x.top_k + x.shared_experts);
-  const double peak = compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
-
-  std::vector<RooflineRow> rows;
-  const auto add = [&](const char* name, double flops, double bytes) {
-    const double by_bytes = roof.dram_bytes_per_s > 0 ? bytes / roof.dram_bytes_per_s : 0;
-    rows.push_back({name, flops, bytes, std::max(flops / peak, by_bytes)});
-  };
-  // Activations that backward needs are written once and read once; the stream (f32) is read and written around both
-  // halves of a layer, forward and backward.
-  const double projections = d * (q + 2 * kv) + q * d;
-  add("attention projections", 6 * t * layers * projections,
-      passes * weight_bytes(layers * projections, c) + t * layers * (2 * c * (d + q + 2 * kv + q) + 16 * d));
-  add("attention", 6 * t * layers * q * static_cast<double>(document + 1), 0);  // causal; its operands are counted above
-  const double up = gated ? 2 * f : f;
-  const double experts = static_cast<double>(x.experts + x.shared_experts);
-  add("experts", 6 * t * moe * k * matrices * d * f,
-      passes * weight_bytes(moe / static_cast<double>(x.bank_layers) * experts * matrices * d * f, c) +
-          t * moe * (2 * c * (d + k * (up + f)) + 16 * d));
-  const double dense_width = static_cast<double>(x.dense_width);
-  if (dense > 0) {
-    add("dense FFN", 6 * t * dense * matrices * d * dense_width,
-        passes * weight_bytes(dense * matrices * d * dense_width, c) +
-            t * dense * (2 * c * (d + (gated ? 3 : 2) * dense_width) + 16 * d));
-  }
-  add("head and loss", 6 * t * d * vocab, passes * weight_bytes(d * vocab, c) + t * 2 * c * d);
-  // Master, both moments and the gradient are read and written; the copy is written.
-  const double elements = static_cast<double>(model::count_model(config, document).parameters_total);
-  add("optimiser", 0, elements * (32 + (compute == DType::bf16 ? 2 : 0)));
-  return rows;
+std::string Operation::name() const {
+  const std::string part_text = kernels::part_name(part);
+  if (part == Part::head || part == Part::optimizer) return part_text;
+  return part_text + (backward ? " backward" : " forward");
 }
 
-double roofline_seconds(const std::vector<RooflineRow>& rows) {
+std::vector<Operation> train_operations(const model::ModelConfig& config, DType compute, const StepShape& shape) {
+  Counter counter{config, compute, shape, {}};
+  counter.run();
+  return counter.operations;
+}
+
+double bound_seconds(const Operation& operation, DType compute, const kernels::Roof& roof) {
+  const bool f32 = operation.f32 || compute == DType::f32;
+  const double by_bytes = roof.dram_bytes_per_s > 0 ? operation.bytes / roof.dram_bytes_per_s : 0;
+  return std::max(operation.flops / (f32 ? roof.f32_flops_per_s : roof.bf16_flops_per_s), by_bytes);
+}
+
+double roofline_seconds(const std::vector<Operation>& operations, DType compute, const kernels::Roof& roof) {
   double seconds = 0;
-  for (const RooflineRow& row : rows) seconds += row.seconds;
+  for (const Operation& operation : operations) seconds += bound_seconds(operation, compute, roof);
   return seconds;
 }
 

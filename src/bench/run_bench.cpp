@@ -23,10 +23,13 @@ const StageHelp kHelp = {
     .reads = "nothing; tokenizer: text files",
     .writes = "nothing; the result goes to standard output",
     .json_keys = "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
-                 "train: isa, threads, precision, parameters_total, parameters_active, tokens_per_step, tokens_per_s, "
-                 "step_seconds (median), step_seconds_min, step_seconds_max, data_seconds, pass_seconds, "
-                 "optimizer_seconds, flops_per_step, roof_flops_per_s, dram_bytes_per_s, mfu, roofline_seconds, "
-                 "roofline_ratio, roofline, loss, load_max_over_mean, peak_memory_bytes (resident after the steps), allocations_steady. "
+                 "train: isa, threads, precision, model, sequence, document, parameters_total, parameters_active, "
+                 "tokens_per_step, micro_batch_tokens, repeats, steps, tokens_per_s, step_seconds, step_seconds_all, "
+                 "data_seconds, optimizer_seconds, flops_per_step, roof_flops_per_s, bf16_flops_per_s, bf16_flops_per_s_all, "
+                 "f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s, mfu, roofline_seconds, "
+                 "roofline_ratio, operations (array of name, direction, seconds, share, and where there is a bound flops, "
+                 "bytes, flops_per_s, bound_seconds, time_over_bound; backward also weight_gradient_seconds), "
+                 "operations_share, loss, load_max_over_mean, routing, peak_memory_bytes, memory, allocations_steady. "
                  "tokenizer: bytes, documents, threads, read_seconds, train_seconds, vocab, encode_seconds, "
                  "encode_bytes_per_s, tokens",
     .examples = "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
@@ -54,6 +57,7 @@ Words read_words(const std::vector<std::string>& words) {
     now.config.describe(list);
     std::vector<std::string> positional;
     now.common = stage_parse(kHelp, list, words, &positional, 1);
+    now.tokenizer.repeats = now.train.repeats;
     now.what = positional.empty() ? "" : positional.front();
     preset = now.train.preset;
     if (preset.empty() || round == 1) return now;
@@ -107,8 +111,8 @@ int run_bench(const std::vector<std::string>& words) {
   if (given.common.dry_run) {
     const model::ModelCounts counts = model::count_model(given.config, given.train.sequence);
     stage_print(given.common, Json::object({{"model", given.config.to_json()}, {"parameters_total", counts.parameters_total}}),
-                fmt::format("would train {} parameters for {} steps of {} tokens\n", counts.parameters_total,
-                            given.train.steps_warm + given.train.steps, given.train.tokens_per_step));
+                fmt::format("would train {} parameters for {} steps of {} tokens, then measure\n", counts.parameters_total,
+                            given.train.steps_warm, given.train.tokens_per_step));
     return 0;
   }
   std::string text;

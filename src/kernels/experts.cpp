@@ -4,6 +4,7 @@
 
 #include "base/parallel.h"
 #include "kernels/driver.h"
+#include "kernels/profile.h"
 
 namespace moebius::kernels {
 
@@ -48,6 +49,7 @@ i64 unit_columns(const ExpertBank& bank) { return bank.activation == Activation:
 i64 width_blocks(const ExpertBank& bank) { return (bank.width + kBlock - 1) / kBlock; }
 
 void combine(const OpTable& table, const Routing& routing, ConstMatrix rows_RD, i64 cols, Matrix out_TD) {
+  const ProfileScope scope(Part::combine);
   parallel_for(parallel_chunks(routing.tokens, kCombineRows), [&](i64 task, int) {
     const i64 end = std::min(routing.tokens, (task + 1) * kCombineRows);
     for (i64 t = task * kCombineRows; t < end; ++t)
@@ -289,6 +291,7 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   const i64 bytes = call.scratch_bytes(), chunks = list_chunks(table, routing, tasks);
   parallel_for(chunks, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
   if (!dense) combine(table, routing, scratch.dx_RD, bank.d_model, dx_TD);
+  const ProfileScope scope(Way::weight_gradient);
   const i64 gradients = call.list_gradients(tasks);
   parallel_for(gradients, [&](i64 task, int thread) {
     call.run_gradient(tasks[task], Scratch(workspace_of_thread(thread, gradient_scratch_bytes(bank.dtype))));

@@ -8,6 +8,7 @@
 
 #include "base/parallel.h"
 #include "kernels/driver.h"
+#include "kernels/profile.h"
 
 namespace moebius::kernels {
 
@@ -150,6 +151,7 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
       const i64 at = task * chunk;
       call.run(begin + at, at, std::min(chunk, rows - at), Scratch(workspace_of_thread(thread, bytes)));
     });
+    const ProfileScope scope(Way::weight_gradient);
     const i64 group = gradient_group(rows, w_VD.shape);
     parallel_for(parallel_chunks(w_VD.shape.n_blocks(), group), [&](i64 task, int thread) {
       add_weight_gradient(

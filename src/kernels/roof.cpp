@@ -1,9 +1,12 @@
 // The machine's roof: loops of multiply-adds on registers or tiles, and reads of memory of three sizes, all threads.
-// In: a set and a time for each figure. Out: Roof. The best of several short rounds counts: others may share the machine.
+// In: a set and a time for each figure. Out: Roof. Means over that time: what else runs takes its share of the roof, too.
 #include "kernels/roof.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <fstream>
+#include <numeric>
 #include <vector>
 
 #include "base/parallel.h"
@@ -18,6 +21,8 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
+constexpr double kStartSeconds = 0.05;  // how long a thread waits for the others to begin
+
 const OpTable& table_of(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::avx2) return avx2_table();
@@ -28,21 +33,36 @@ const OpTable& table_of(Isa isa) {
   return portable_table();
 }
 
-// Work per second of `round` (which returns the work of one task), one task a thread, over about `milliseconds`.
+// Work per second of `round` (which returns the work of one call): every thread repeats it for about `milliseconds` on its
+// own, all at the same time, and the mean counts, since what runs beside it gets the same machine.
 template <class Round>
 double measure(int milliseconds, Round round) {
   const int threads = parallel_threads();
-  std::vector<double> work(static_cast<size_t>(threads));
-  double best = 0;
-  const Clock::time_point start = Clock::now();
-  do {
+  std::vector<double> rate(static_cast<size_t>(threads));
+  std::atomic<int> begun{0};
+  parallel_for(threads, [&](i64 task, int) {
+    begun.fetch_add(1);
+    const Clock::time_point called = Clock::now();
+    while (begun.load() < threads && seconds_since(called) < kStartSeconds) {
+    }
     const Clock::time_point begin = Clock::now();
-    parallel_for(threads, [&](i64 task, int) { work[static_cast<size_t>(task)] = round(static_cast<int>(task)); });
-    double sum = 0;
-    for (double w : work) sum += w;
-    best = std::max(best, sum / seconds_since(begin));
-  } while (seconds_since(start) * 1000 < milliseconds);
-  return best;
+    double work = 0, seconds = 0;
+    do {
+      work += round(static_cast<int>(task));
+      seconds = seconds_since(begin);
+    } while (seconds * 1000 < milliseconds);
+    rate[static_cast<size_t>(task)] = work / seconds;
+  });
+  return std::accumulate(rate.begin(), rate.end(), 0.0);
+}
+
+// Memory for each thread that is read from DRAM: together four times the last cache, as far as the machine names its size.
+i64 dram_bytes_per_thread() {
+  constexpr i64 kLeast = 64 << 20, kMost = 512 << 20;
+  std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");
+  i64 kib = 0;
+  if (!(file >> kib) || kib <= 0) return kMost;
+  return std::clamp<i64>(4 * kib * 1024 / parallel_threads() / 4096 * 4096, kLeast, kMost);
 }
 
 // Bytes per second of reading `bytes` for each thread, again and again for about two milliseconds a round.
@@ -71,7 +91,7 @@ Roof roof_measure(Isa isa, int milliseconds, bool memory) {
   if (!memory) return roof;
   roof.l2_bytes_per_s = measure_reads(table, 512 << 10, milliseconds);
   roof.l3_bytes_per_s = measure_reads(table, 8 << 20, milliseconds);
-  roof.dram_bytes_per_s = measure_reads(table, 512 << 20, milliseconds);
+  roof.dram_bytes_per_s = measure_reads(table, dram_bytes_per_thread(), milliseconds);
   return roof;
 }
 

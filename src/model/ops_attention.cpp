@@ -71,6 +71,7 @@ void convert_rows(ConstMatrix src, Matrix dst) {
 
 void copy_rows(ConstMatrix src, Matrix dst) {
   if (src.data == dst.data) return;
+  const kernels::ProfileScope scope(kernels::Part::residual);
   for_row_chunks(src.rows, [&](i64 begin, i64 end) {
     for (i64 t = begin; t < end; ++t) std::memcpy(dst.row(t), src.row(t), static_cast<std::size_t>(src.cols) * 4);
   });
@@ -120,6 +121,7 @@ void QueryKeyValueOp::forward() const {
       convert_rows(raw_TC, qkv_TC);
     }
   }
+  const kernels::ProfileScope scope(kernels::Part::rope);
   kernels::rope_apply(qkv_TC.part(0, rows, 0, q_width), config->heads, hd, position_T, frequency, false);
   kernels::rope_apply(qkv_TC.part(0, rows, q_width, kv_width), config->kv_heads, hd, position_T, frequency, false);
 }
@@ -143,8 +145,11 @@ void QueryKeyValueOp::normalise_backward() const {
 
 void QueryKeyValueOp::backward() const {
   const i64 hd = config->head_dim, q_width = config->heads * hd, kv_width = config->kv_heads * hd, rows = x_TD.rows;
-  kernels::rope_apply(dqkv_TC.part(0, rows, 0, q_width), config->heads, hd, position_T, frequency, true);
-  kernels::rope_apply(dqkv_TC.part(0, rows, q_width, kv_width), config->kv_heads, hd, position_T, frequency, true);
+  {
+    const kernels::ProfileScope scope(kernels::Part::rope);
+    kernels::rope_apply(dqkv_TC.part(0, rows, 0, q_width), config->heads, hd, position_T, frequency, true);
+    kernels::rope_apply(dqkv_TC.part(0, rows, q_width, kv_width), config->kv_heads, hd, position_T, frequency, true);
+  }
   if (raw_TC.data != nullptr) {
     if (query_gain != nullptr) {
       normalise_backward();
@@ -154,7 +159,10 @@ void QueryKeyValueOp::backward() const {
     if (bias != nullptr) add_column_sums(draw_TC, dbias);
     convert_rows(draw_TC, dqkv_TC);
   }
-  kernels::linear_backward_weight(dqkv_TC, x_TD, w.shape, dw);
+  {
+    const kernels::ProfileScope scope(kernels::Way::weight_gradient);
+    kernels::linear_backward_weight(dqkv_TC, x_TD, w.shape, dw);
+  }
   kernels::linear_backward_input(dqkv_TC, w, dx_TD, true);
 }
 
@@ -214,7 +222,10 @@ void OutputOp::backward() const {
     convert_rows(dx_TD, dx_compute_TD);
     dy = dx_compute_TD;
   }
-  kernels::linear_backward_weight(dy, mixed_TH, w.shape, dw);
+  {
+    const kernels::ProfileScope scope(kernels::Way::weight_gradient);
+    kernels::linear_backward_weight(dy, mixed_TH, w.shape, dw);
+  }
   kernels::linear_backward_input(dy, w, dmixed_TH, false);
 }
 

@@ -8,6 +8,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/packed.h"
+#include "kernels/profile.h"
 #include "model/network.h"
 #include "tensor/view.h"
 
@@ -24,6 +25,7 @@ struct NormOp {
   Matrix dx_TD;
   float* dgain_D;
 
+  kernels::Part part() const { return kernels::Part::norm; }
   void forward() const;
   void backward() const;
 };
@@ -45,6 +47,7 @@ struct QueryKeyValueOp {
   Matrix dx_TD;
   float *dw, *dbias, *dquery_gain, *dkey_gain;
 
+  kernels::Part part() const { return kernels::Part::query_key_value; }
   void forward() const;
   void backward() const;
 
@@ -64,6 +67,7 @@ struct AttentionOp {
   float* lse_TH;
   Matrix dout_TH, dqkv_TC;
 
+  kernels::Part part() const { return kernels::Part::attention; }
   void forward() const;
   void backward() const;
 
@@ -81,6 +85,7 @@ struct OutputOp {
   Matrix dmixed_TH;
   float* dw;
 
+  kernels::Part part() const { return kernels::Part::output; }
   void forward() const;
   void backward() const;
 };

@@ -62,7 +62,11 @@ double mean_entropy(const kernels::RouterShape& shape, const float* logits_TE, c
 void RouteOp::forward() {
   kernels::route_forward(x_TD, w_ED, shape, bias_E, logits_TE, prob_TE, routing);
   if (replay_TK != nullptr) replay();
-  kernels::dispatch_tokens(routing);
+  {
+    const kernels::ProfileScope scope(kernels::Part::dispatch);
+    kernels::dispatch_tokens(routing);
+  }
+  const kernels::ProfileScope scope(kernels::Part::router_losses);
   describe();
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/experts.h"
+#include "kernels/profile.h"
 #include "kernels/routing.h"
 #include "model/network.h"
 
@@ -24,6 +25,7 @@ struct RouteOp {
   float *dgate_TK, *dlogits_TE, *dw_ED;
   Matrix dx_TD;
 
+  kernels::Part part() const { return kernels::Part::route; }
   void forward();
   void backward() const;
 
@@ -45,6 +47,7 @@ struct ExpertsOp {
   kernels::ExpertBackwardScratch scratch;
   float *dgate_TK, *dup, *ddown;
 
+  kernels::Part part() const { return bank.experts == 1 ? kernels::Part::dense_ffn : kernels::Part::experts; }
   void forward() const;
   void backward() const;
 };

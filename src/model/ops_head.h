@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/head.h"
+#include "kernels/profile.h"
 #include "tensor/view.h"
 
 namespace moebius::model {
@@ -13,6 +14,7 @@ struct EmbeddingOp {
   Matrix dx_TD;
   float* dtable_VD;
 
+  kernels::Part part() const { return kernels::Part::embedding; }
   void forward() const { kernels::embedding_forward(table_VD, token_T, x_TD); }
   void backward() const { kernels::embedding_backward(token_T, dx_TD, dtable_VD); }
 };
@@ -27,6 +29,7 @@ struct HeadOp {
   Matrix dx_TD;
   float* dw;
 
+  kernels::Part part() const { return kernels::Part::head; }
   void forward() const { kernels::head_loss(x_TD, w, target_T, scale, loss_T, dx_TD, dw); }
   void backward() const {}
 };

@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/profile.h"
 #include "model/ops_attention.h"
 #include "model/ops_ffn.h"
 #include "model/ops_head.h"
@@ -22,12 +23,18 @@ class Tape {
   }
   template <typename T>
   void run(T op) {
+    const kernels::ProfileScope scope(op.part(), kernels::Way::forward);
     op.forward();
     if (recording_) ops_.emplace_back(op);
   }
   void backward() const {
     for (auto op = ops_.rbegin(); op != ops_.rend(); ++op) {
-      std::visit([](const auto& one) { one.backward(); }, *op);
+      std::visit(
+          [](const auto& one) {
+            const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
+            one.backward();
+          },
+          *op);
     }
   }
 

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/progress.h"
+#include "kernels/profile.h"
 
 namespace moebius::train {
 
@@ -111,8 +112,11 @@ void Trainer::move_selection_bias() {
 
 const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   const i64 start_ns = clock_ns();
-  source.next(batch_);
-  check_batch();
+  {
+    const kernels::ProfileScope scope(kernels::Part::data, kernels::Way::forward);
+    source.next(batch_);
+    check_batch();
+  }
   report_ = {};
   report_.step = number;
   report_.rows = batch_.rows();
@@ -132,12 +136,16 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   report_.loss /= static_cast<double>(report_.targets);
   sum_loads();
   const i64 optimizer_ns = clock_ns();
-  report_.grad_norm = gradient_norm(network_.weights());
+  {
+    const kernels::ProfileScope scope(kernels::Part::gradient_norm, kernels::Way::forward);
+    report_.grad_norm = gradient_norm(network_.weights());
+  }
   if (!std::isfinite(report_.loss) || !std::isfinite(report_.grad_norm)) {
     throw Error({.where = fmt::format("step {}", number),
                  .what = fmt::format("training diverged: loss {}, gradient norm {}", report_.loss, report_.grad_norm),
                  .fix = "a smaller --learning-rate, a longer warm-up or a smaller --clip; the last checkpoint is intact"});
   }
+  const kernels::ProfileScope scope(kernels::Part::optimizer, kernels::Way::forward);
   adamw_step(network_.weights(), adamw_, options_, report_.learning_rate, number, report_.grad_norm);
   move_selection_bias();
   const i64 end_ns = clock_ns();

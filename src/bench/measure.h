@@ -1,0 +1,37 @@
+// What every measurement of bench shares: the roof before and after each repeat, medians, the peak of resident memory.
+// In: nothing but the machine. Out: numbers. Not for what is measured.
+#pragma once
+
+#include <vector>
+
+#include "base/types.h"
+#include "kernels/roof.h"
+
+namespace moebius::bench {
+
+// Of at least one value; the mean of the middle two when their number is even.
+double median(std::vector<double> values);
+
+// The machine is shared and its speed moves, so each repeat is held against the mean of the roof before and after it.
+class RoofAround {
+ public:
+  // Measures once. `milliseconds` for each of the five figures.
+  explicit RoofAround(i64 milliseconds);
+  // Measures again; the mean of this and the last measurement.
+  kernels::Roof next();
+  // Figure by figure, of all means so far.
+  kernels::Roof median_of_means() const;
+
+ private:
+  int milliseconds_;
+  kernels::Roof last_;
+  std::vector<kernels::Roof> means_;
+};
+
+// Peak of the resident memory since the last reset (Linux: VmHWM); the reset is false where the system forbids it, and
+// the peak is then that of the whole process.
+bool memory_peak_reset();
+i64 memory_peak_bytes();
+i64 memory_resident_bytes();
+
+}  // namespace moebius::bench

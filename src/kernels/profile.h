@@ -1,0 +1,57 @@
+// Where a step's time goes: a stop-watch that is always at one part of the work. In: scopes in the code that runs the
+// operations (one thread, outside of tasks). Out: nanoseconds and calls by part and way. Nested scopes stop the outer one,
+// so the sums add up to the whole. Without a profile a scope costs one test of a pointer. Not for work inside tasks.
+#pragma once
+
+#include "base/types.h"
+
+namespace moebius::kernels {
+
+// The operations of a step; `other` is what no scope claims.
+enum class Part {
+  other, data, embedding, norm, query_key_value, rope, attention, output, route, dispatch, router_losses,
+  experts, dense_ffn, combine, residual, head, gradient_norm, optimizer
+};
+inline constexpr i64 kParts = static_cast<i64>(Part::optimizer) + 1;
+
+// forward; backward towards the input; the gradient of the weights.
+enum class Way { forward, backward, weight_gradient };
+inline constexpr i64 kWays = 3;
+
+const char* part_name(Part part);
+const char* way_name(Way way);
+
+struct Profile {
+  i64 ns[kParts][kWays] = {};
+  i64 calls[kParts][kWays] = {};
+  i64 total_ns() const;
+
+  // Time runs from start to stop, which may come in turns; between them the scopes of this process write here.
+  void start();
+  void stop();
+
+  Part part = Part::other;
+  Way way = Way::forward;
+  i64 since_ns = 0;
+  void charge();  // the time since the last change, to where the watch stands
+};
+
+class ProfileScope {
+ public:
+  ProfileScope(Part part, Way way) { enter(part, way, true); }
+  // The way of the scope around it.
+  explicit ProfileScope(Part part) { enter(part, Way::forward, false); }
+  // The part of the scope around it.
+  explicit ProfileScope(Way way);
+  ~ProfileScope();
+  ProfileScope(const ProfileScope&) = delete;
+  ProfileScope& operator=(const ProfileScope&) = delete;
+
+ private:
+  void enter(Part part, Way way, bool way_given);
+  Profile* profile_ = nullptr;
+  Part part_ = Part::other;  // of the scope around
+  Way way_ = Way::forward;
+};
+
+}  // namespace moebius::kernels
