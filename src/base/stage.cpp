@@ -37,6 +37,12 @@ std::string default_text(const Option& option) {
   return "";
 }
 
+bool is_list(const Option& option) {
+  return std::holds_alternative<std::vector<std::string>*>(option.target) ||
+         std::holds_alternative<std::vector<i64>*>(option.target) ||
+         std::holds_alternative<std::vector<double>*>(option.target);
+}
+
 void print_option(const Option& option) {
   std::string left = "--" + option.key;
   if (!std::holds_alternative<bool*>(option.target)) left += option.notes.unit.empty() ? " X" : " " + option.notes.unit;
@@ -182,10 +188,10 @@ StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::v
   }
   for (const Given& entry : given) {
     if (entry.flag->count() == 0) continue;
-    if (entry.texts.size() > 1) {
+    if (entry.texts.size() > 1 && !is_list(*entry.option)) {
       throw Error({.where = where, .what = fmt::format("--{} is given twice", entry.option->key)});
     }
-    const std::string text = entry.texts.empty() ? "" : entry.texts.front();
+    const std::string text = fmt::format("{}", fmt::join(entry.texts, ","));  // lists: repeated or with commas
     (entry.common ? common_list : options).set_from_text(entry.option->key, text, where);
   }
   for (const std::string& word : app.remaining()) {

@@ -47,7 +47,7 @@ void pair_judge(const LawFit& a, const LawFit& b, LawPair& pair) {
     return;
   }
   std::vector<std::string> reasons;
-  if (aic_near) reasons.push_back(fmt::format("AIC differs by {:.2g}, less than 2", pair.aic_difference));
+  if (aic_near) reasons.push_back(fmt::format("AIC differs by {:.3g}, less than 2", pair.aic_difference));
   if (noise) {
     reasons.push_back(fmt::format("the held-out errors differ by {:.2g}, within noise (standard error {:.1g})",
                                   pair.holdout_difference, pair.holdout_difference_se));

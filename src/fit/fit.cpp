@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/rng.h"
@@ -188,6 +189,10 @@ LawFit fit_law(const Runs& runs, Law law, const FitOptions& options) {
     judge_too_few(fit);
     return fit;
   }
+  if (law == Law::leverage && !runs.measures_leverage) {
+    fit.notes.push_back("the column 'loss' was read as the efficiency leverage C_dense/C_moe");
+  }
+  log_info(fmt::format("{}: {} runs, {} coefficients", law_name(law), fit.points.size(), fit.coefficients.size()));
   const Objective objective(law, fit.points, fit.huber_delta, fit.weight_decay);
   fit.optima = best_optima(objective, fit.points, options.starts, 3);
   if (!fit.fitted()) {

@@ -73,12 +73,12 @@ Json vectors_to_json(const std::vector<std::vector<double>>& vectors) {
   return all;
 }
 
-std::string coefficient_line(const LawFit& fit, const Coefficient& c) {
+std::string coefficient_line(const Coefficient& c) {
   std::string interval;
   if (std::isfinite(c.low)) interval = fmt::format("{:.4g} to {:.4g}", c.low, c.high);
   if (c.determined) return fmt::format("  {:<6} {:<12.6g} {}\n", c.name, c.value, interval);
   const std::string more = interval.empty() ? "" : fmt::format(" ({})", interval);
-  return fmt::format("  {:<6} not determined: {}{}\n", c.name, c.note.empty() ? fit.verdict : c.note, more);
+  return fmt::format("  {:<6} not determined: {}{}\n", c.name, c.note, more);
 }
 
 // Where the law is furthest off, and whether its errors lean with the compute.
@@ -177,7 +177,7 @@ std::string fit_to_text(const LawFit& fit) {
   std::string text = fmt::format("{}: {}\n  {}\n  {}\n", law_name(fit.law), law_formula(fit.law), law_source(fit.law),
                                  law_meaning(fit.law));
   text += fmt::format("verdict: {}\n", fit.verdict);
-  for (const Coefficient& c : fit.coefficients) text += coefficient_line(fit, c);
+  for (const Coefficient& c : fit.coefficients) text += coefficient_line(c);
   if (fit.fitted()) {
     const std::string delta = std::isfinite(fit.huber_delta) ? fmt::format("Huber delta {:g}", fit.huber_delta) : "least squares";
     text += fmt::format("objective: {:.8g} over {} runs ({}, {} residuals{}), AIC {:.1f}\n", fit.optima.front().cost,

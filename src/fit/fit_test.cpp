@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 
-#include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "fit/fit_json.h"
+#include "fit/synthetic.h"
 
 namespace moebius::fit {
 namespace {
@@ -38,6 +41,149 @@ TEST(Fit, ReachesThePublishedChinchillaOptimum) {
   EXPECT_TRUE(fit.determined) << fit.verdict;
   EXPECT_LT(fit.holdout.error, 0.02);
   EXPECT_EQ(std::ssize(fit.holdout.runs), 48);
+}
+
+// Coefficients of 400 planted runs come back within their intervals, but for the one in twenty that may miss.
+TEST(Fit, PlantedCoefficientsComeBackWithinTheirIntervals) {
+  i64 inside = 0, all = 0;
+  for (const Law law : all_laws()) {
+    const PublishedFit& planted = published_default(law);
+    const LawFit fit = fit_law(synthetic_runs(planted, 400, 0.005, 7), law, {.bootstrap = 40, .holdout = "none"});
+    for (std::size_t i = 0; i < planted.values.size(); ++i) {
+      const Coefficient& c = fit.coefficients[i];
+      if (law == Law::leverage && c.name == "Am") {
+        EXPECT_FALSE(c.determined) << "a limit of 5e16 is beyond all data";
+        continue;
+      }
+      // 40 samples know their 95 % interval roughly: a quarter more on either side.
+      const double slack = 0.25 * (c.high - c.low);
+      inside += planted.values[i] >= c.low - slack && planted.values[i] <= c.high + slack ? 1 : 0;
+      ++all;
+    }
+  }
+  EXPECT_GE(inside, all - 4) << "of " << all;
+}
+
+TEST(Fit, SameForAnyNumberOfThreads) {
+  const Runs runs = synthetic_runs(published_fit("ludziejewski-2025"), 300, 0.01, 3);
+  std::string first;
+  for (const int threads : {1, 2, 3}) {
+    parallel_set_threads(threads);
+    const LawFit fit = fit_law(runs, Law::joint, {.bootstrap = 18, .holdout = "folds", .starts = 8});
+    const std::string text = fit_to_json(fit).dump();
+    if (first.empty()) first = text;
+    EXPECT_EQ(text, first) << threads << " threads";
+  }
+  parallel_set_threads(0);
+  EXPECT_NE(first.find("\"samples\":[["), std::string::npos);
+}
+
+Runs chinchilla_planted(i64 count, double noise) { return synthetic_runs(published_default(Law::chinchilla), count, noise, 2); }
+
+TEST(Verdict, FewerRunsThanCoefficients) {
+  for (const i64 count : {1, 4, 5}) {
+    const LawFit fit = fit_law(chinchilla_planted(count, 0.01), Law::chinchilla, {});
+    EXPECT_FALSE(fit.fitted());
+    EXPECT_FALSE(fit.determined);
+    EXPECT_EQ(fit.verdict.rfind("not determined: ", 0), 0u) << fit.verdict;
+    for (const Coefficient& c : fit.coefficients) EXPECT_TRUE(std::isnan(c.value) && !c.determined);
+  }
+  EXPECT_NE(fit_law(chinchilla_planted(4, 0.01), Law::chinchilla, {}).verdict.find("fewer runs (4) than coefficients (5)"),
+            std::string::npos);
+}
+
+TEST(Verdict, RunsOfOneSizeDetermineNothingOfTheSize) {
+  Runs runs = chinchilla_planted(60, 0.003);
+  for (LawPoint& p : runs.points) {
+    p.parameters_total = 1e8;
+    p.loss = law_value(Law::chinchilla, published_default(Law::chinchilla).values, p);
+  }
+  const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 30});
+  EXPECT_FALSE(fit.determined);
+  EXPECT_EQ(fit.verdict.rfind("not determined: ", 0), 0u);
+  EXPECT_NE(fit.verdict.find("all runs have the same parameters_total"), std::string::npos) << fit.verdict;
+  for (const Coefficient& c : fit.coefficients) {
+    const bool of_tokens = c.name == "B" || c.name == "beta";
+    EXPECT_EQ(std::isnan(c.value), !of_tokens) << c.name;
+    EXPECT_EQ(c.determined, of_tokens) << c.name;
+  }
+}
+
+TEST(Verdict, OneNumberOfExpertsIsNoLever) {
+  Runs runs = synthetic_runs(published_fit("ludziejewski-2025"), 100, 0.003, 2);
+  for (LawPoint& p : runs.points) p.experts = 8;
+  const LawFit fit = fit_law(runs, Law::joint, {.bootstrap = 10, .holdout = "none"});
+  EXPECT_NE(fit.verdict.find("all runs have the same experts (8)"), std::string::npos) << fit.verdict;
+  EXPECT_TRUE(std::isnan(fit.coefficients[8].value) && std::isnan(fit.coefficients[9].value));
+  EXPECT_TRUE(fit.coefficients[10].determined);  // the constant is still known
+}
+
+TEST(Verdict, LossesWithoutALawAreNotDetermined) {
+  Runs runs = chinchilla_planted(40, 0);
+  Rng rng(3, RngStream::test);
+  for (LawPoint& p : runs.points) p.loss = 3 + rng.next_uniform();
+  const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 30});
+  EXPECT_FALSE(fit.determined);
+  for (const Coefficient& c : fit.coefficients) EXPECT_FALSE(c.determined) << c.name;
+  EXPECT_EQ(fit.verdict.rfind("not determined: ", 0), 0u) << fit.verdict;
+}
+
+// Few, noisy runs over a narrow range: a fit comes out, and its intervals say that it means little.
+TEST(Verdict, NarrowNoisyRunsLeaveWideIntervals) {
+  Runs runs = chinchilla_planted(24, 0);
+  Rng rng(4, RngStream::test);
+  for (LawPoint& p : runs.points) {
+    p.parameters_total = 1e8 * (1 + 0.5 * rng.next_uniform());
+    p.tokens = 2e9 * (1 + 0.5 * rng.next_uniform());
+    p.loss = law_value(Law::chinchilla, published_default(Law::chinchilla).values, p) * std::exp(0.01 * rng.next_normal());
+  }
+  const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 60});
+  EXPECT_FALSE(fit.determined) << fit.verdict;
+  EXPECT_GE(std::count_if(fit.coefficients.begin(), fit.coefficients.end(), [](const Coefficient& c) { return !c.determined; }), 3);
+}
+
+TEST(Holdout, LargestComputeIsHeldOutAndFoldsCoverAll) {
+  const Runs runs = chinchilla_planted(50, 0.01);
+  const LawFit largest = fit_law(runs, Law::chinchilla, {.bootstrap = 0});
+  ASSERT_EQ(std::ssize(largest.holdout.runs), 10);
+  double least_held = INFINITY;
+  std::set<i64> held(largest.holdout.runs.begin(), largest.holdout.runs.end());
+  for (const i64 i : held) least_held = std::fmin(least_held, run_compute(runs.points[static_cast<std::size_t>(i)]));
+  for (i64 i = 0; i < 50; ++i) {
+    EXPECT_TRUE(held.contains(i) || run_compute(runs.points[static_cast<std::size_t>(i)]) <= least_held);
+  }
+  EXPECT_GT(largest.holdout.error, 0.003);
+  EXPECT_LT(largest.holdout.error, 0.05);
+  const LawFit folds = fit_law(runs, Law::chinchilla, {.bootstrap = 0, .holdout = "folds"});
+  EXPECT_EQ(std::set<i64>(folds.holdout.runs.begin(), folds.holdout.runs.end()).size(), 50u);
+  EXPECT_TRUE(std::isnan(fit_law(runs, Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).holdout.error));
+}
+
+TEST(Compare, TheLawThatMadeTheRunsWins) {
+  const Runs runs = synthetic_runs(published_fit("ludziejewski-2025"), 300, 0.01, 5);
+  std::vector<LawFit> fits;
+  for (const Law law : {Law::chinchilla, Law::flame, Law::joint}) fits.push_back(fit_law(runs, law, {.bootstrap = 0}));
+  const Comparison comparison = compare_laws(fits);
+  ASSERT_EQ(comparison.order.size(), 3u);
+  EXPECT_EQ(comparison.order.front(), 2);
+  EXPECT_EQ(comparison.verdict, "joint describes the runs best");
+}
+
+TEST(Compare, EqualLawsCannotBeToldApart) {
+  Runs runs = chinchilla_planted(80, 0.01);
+  for (LawPoint& p : runs.points) p.parameters_active = p.parameters_total;
+  const std::vector<LawFit> fits = {fit_law(runs, Law::chinchilla, {.bootstrap = 0}), fit_law(runs, Law::flame, {.bootstrap = 0})};
+  const Comparison comparison = compare_laws(fits);
+  ASSERT_EQ(comparison.pairs.size(), 1u);
+  EXPECT_FALSE(comparison.pairs[0].distinct);
+  EXPECT_NE(comparison.verdict.find("cannot tell"), std::string::npos) << comparison.verdict;
+}
+
+TEST(Percentile, IsLinearBetweenValues) {
+  EXPECT_EQ(percentile({1, 2, 3, 4, 5}, 0.5), 3);
+  EXPECT_EQ(percentile({1, 2}, 0.25), 1.25);
+  EXPECT_EQ(percentile({7}, 0.975), 7);
+  EXPECT_TRUE(std::isnan(percentile({}, 0.5)));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace moebius::fit {
 namespace {
 
 constexpr double kSquares = std::numeric_limits<double>::infinity();
+constexpr double kLogMax = 700;  // so that a coefficient that ran away stays a number
 
 // theta = {ln E, ln A, ln B, alpha, beta}
 Form chinchilla_form(Law law) {
@@ -124,7 +125,7 @@ std::vector<double> coefficients_from_theta(Law law, const std::vector<double>& 
   CHECK(static_cast<i64>(theta.size()) == form.count(), "as many variables as the law has coefficients");
   std::vector<double> coefficients = theta;
   for (std::size_t i = 0; i < theta.size(); ++i) {
-    if (form.is_log[i]) coefficients[i] = std::exp(theta[i]);
+    if (form.is_log[i]) coefficients[i] = std::exp(std::clamp(theta[i], -kLogMax, kLogMax));
   }
   if (form.start_at >= 0) {
     const std::size_t at = static_cast<std::size_t>(form.start_at);

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/interrupt.h"
+#include "base/progress.h"
 #include "base/rng.h"
 #include "fit/fit.h"
 
@@ -83,8 +84,11 @@ void hold_out(const FitOptions& options, LawFit& fit) {
   std::string why_not;
   const std::vector<std::vector<i64>> groups = groups_of(options, fit, why_not);
   if (!why_not.empty()) fit.notes.push_back(why_not);
+  Progress progress(fmt::format("hold-out of {}", law_name(fit.law)), std::ssize(groups));
+  i64 done = 0;
   for (const std::vector<i64>& held : groups) {
     interrupt_check("nothing was written");
+    progress.update(done++);
     if (std::ssize(fit.points) - std::ssize(held) <= std::ssize(fit.coefficients)) {
       fit.notes.push_back(fmt::format("no hold-out: without the {} held-out runs there are no more runs than coefficients", held.size()));
       return;

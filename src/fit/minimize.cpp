@@ -3,6 +3,7 @@
 
 #include <ceres/gradient_problem.h>
 #include <ceres/gradient_problem_solver.h>
+#include <glog/logging.h>
 
 #include <Eigen/Dense>
 #include <cmath>
@@ -82,6 +83,11 @@ double round_of(const Objective& objective, const MinimizeOptions& options, Vect
 }  // namespace
 
 Minimum minimize(const Objective& objective, const std::vector<double>& start, const MinimizeOptions& options) {
+  // Ceres warns through glog, on standard error; a search that fails says so in its result.
+  [[maybe_unused]] static const bool quiet = [] {
+    FLAGS_minloglevel = google::GLOG_FATAL;
+    return true;
+  }();
   Minimum result;
   result.theta = start;
   result.cost = std::numeric_limits<double>::infinity();

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 
 #include "fit/task_law.h"
 #include "fit/turning_point.h"
@@ -60,9 +61,16 @@ TaskLawsResult run_task_laws(const std::vector<std::string>& folders) {
   }
   if (result.task_laws.count() == 0) result.text += "no run has a task's score\n";
   result.text += "\nturning points as experts are added, all else equal\n\n";
+  // What cannot be told is counted, by its reason: a study asks far more often than it gets an answer.
+  std::map<std::string, i64> open;
   for (const TurningPoint& turn : find_turning_points(runs)) {
     result.turning_points.push_back(turn.to_json());
-    result.text += turn_text(turn);
+    const bool told = turn.verdict.rfind("not determined", 0) != 0;
+    if (told) result.text += turn_text(turn);
+    if (!told) ++open[turn.verdict.substr(0, turn.verdict.find(" ("))];
+  }
+  for (const auto& [verdict, count] : open) {
+    result.text += fmt::format("{} of {}: {}\n", count, result.turning_points.count(), verdict);
   }
   if (result.turning_points.count() == 0) {
     result.text += "no family of runs has four numbers of experts: nothing to test\n";

@@ -127,7 +127,7 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
   if (map.contains("leverage")) mapped["loss"] = map.at("leverage");
   const bool leverage =
       map.contains("leverage") || (!map.contains("loss") && header_find(table, "loss") < 0 && header_find(table, "leverage") >= 0);
-  if (runs.count() > 0 && runs.measures_leverage != leverage) {
+  if (runs.count() > 0 && (runs.measures_leverage != leverage || (runs.measures_loss && leverage))) {
     throw Error({.where = where, .what = "some data measure a loss and some the efficiency leverage", .wanted = "one of the two"});
   }
   runs.measures_leverage = leverage;
@@ -193,6 +193,11 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
                  .what = fmt::format("the data measure the efficiency leverage, the law '{}' a loss", law_name(law)),
                  .fix = "take --law leverage, or name the column of the loss: --column loss=NAME"});
   }
+  if (runs.measures_loss && law == Law::leverage) {
+    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+                 .what = "the data measure a loss, the law 'leverage' is about C_dense/C_moe at equal loss",
+                 .fix = "give a CSV with the columns flops, experts, top_k, granularity, leverage"});
+  }
   const std::string lacking = runs_lack(runs, law);
   if (!lacking.empty()) {
     const bool none = !runs.has(lacking);
@@ -229,6 +234,7 @@ Runs runs_subset(const Runs& runs, const std::vector<i64>& kept) {
   subset.sources = runs.sources;
   subset.notes = runs.notes;
   subset.measures_leverage = runs.measures_leverage;
+  subset.measures_loss = runs.measures_loss;
   for (const i64 i : kept) {
     const std::size_t at = static_cast<std::size_t>(i);
     subset.names.push_back(runs.names[at]);

@@ -25,6 +25,7 @@ struct Runs {
   std::vector<double> granularity_ling;
   // The measured quantity is Ling's C_dense/C_moe and no loss: the file's column is called so, or was mapped so.
   bool measures_leverage = false;
+  bool measures_loss = false;  // certainly a loss: a study's
   std::vector<std::string> sources;  // paths, as given
   std::vector<std::string> notes;    // what was derived or left out, for the user
   i64 count() const { return static_cast<i64>(points.size()); }

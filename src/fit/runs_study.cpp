@@ -145,6 +145,10 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
                  .wanted = "the folder of a study or of one run, or a CSV file",
                  .fix = "give the folder that 'moebius study' or 'moebius train --out' wrote"});
   }
+  if (runs.measures_leverage) {
+    throw Error({.where = folder, .what = "other data measure the efficiency leverage, a study a loss", .wanted = "one of the two"});
+  }
+  runs.measures_loss = true;
   i64 unfinished = 0, added = 0;
   for (const RunFiles& file : files) (run_add(runs, file, eval_wanted) ? added : unfinished) += 1;
   if (added > 0) {

@@ -349,7 +349,7 @@ TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure)
                                                   law.configurations, unknowns, unknowns + kDfMin));
   }
   const Candidate chosen = choose_link(sample, measure);
-  if (!chosen.fit.converged) return not_fitted(std::move(law), "the fit has no optimum");
+  if (!chosen.fit.converged) return not_fitted(std::move(law), "the fit has no optimum: no curve of this form suits these values");
   law.link = chosen.link;
   law.fitted = true;
   law.df = law.configurations - static_cast<i64>(chosen.fit.beta.size());

@@ -181,9 +181,13 @@ void judge(const Objective& objective, LawFit& fit) {
     fit.verdict = fmt::format("not determined: the runs cannot tell {} apart{}{}", flat, reasons.empty() ? "" : ": ",
                               fmt::join(reasons, "; "));
   } else if (explains_nothing(fit)) {
+    const std::string why = "the law explains the runs no better than their mean does";
     fit.determined = false;
-    for (Coefficient& c : fit.coefficients) c.determined = false;
-    fit.verdict = "not determined: the law explains the runs no better than their mean does";
+    for (Coefficient& c : fit.coefficients) {
+      c.determined = false;
+      c.note = why;
+    }
+    fit.verdict = "not determined: " + why;
   } else if (good == 0) {
     fit.verdict = "not determined: no coefficient's interval is narrow enough to mean anything";
   } else if (good < p) {

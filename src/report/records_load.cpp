@@ -112,10 +112,11 @@ void runs_planned(StudyRecords& study, const std::string& path) {
                    .wanted = "a folder's name that no other run of the study has"});
     }
     const std::string role = entry.get_string("role", "main");
+    if (role == "trunk") continue;  // what its branches share stands in their records
     if (role != "main" && role != "sweep") {
       throw Error({.where = fmt::format("{}, run {}", path, run.name),
                    .what = fmt::format("role '{}' is not known", role),
-                   .wanted = "main or sweep"});
+                   .wanted = "main, sweep or trunk"});
     }
     run.sweep = role == "sweep";
     study.runs.push_back(std::move(run));

@@ -101,6 +101,19 @@ StudyEvaluate read_evaluate(const Json& table, const std::string& where) {
   return evaluate;
 }
 
+StudyBranches read_branches(const Json& table, const std::string& where) {
+  StudyBranches branches;
+  OptionList list;
+  list.add("at", &branches.at, "shares of the tokens at which a decay begins", {.min = 0, .max = 1});
+  read_table(table, list, {}, where);
+  std::sort(branches.at.begin(), branches.at.end());
+  const bool twice = std::adjacent_find(branches.at.begin(), branches.at.end()) != branches.at.end();
+  if (branches.at.empty() || branches.at.front() <= 0 || twice) {
+    throw Error({.where = where, .what = "no branches", .wanted = "shares of the tokens above 0, each once: at = [0.25, 0.5, 1.0]"});
+  }
+  return branches;
+}
+
 // A short name from what varies: "E32-k2", with width and depth in front when the grid has several.
 std::string grid_name(const Json& point) {
   std::string name;
@@ -249,7 +262,7 @@ StudySpec study_load(const std::string& name_or_path) {
   list.add("tokens", &spec.tokens, "training tokens of each run", {.unit = "TOKENS", .min = 1, .max = 1e13});
   list.add("seeds", &spec.seeds, "seeds of initialisation", {.min = 0});
   read_table(root, list,
-             {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "hypotheses", "notes"}, where);
+             {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"}, where);
   if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name and tokens must be given"});
   spec.model = table_or_throw(root, "model", where);
   spec.models = read_models(root, where);
@@ -257,6 +270,7 @@ StudySpec study_load(const std::string& name_or_path) {
   if (const Json* train = root.find("train")) spec.train = *train;
   spec.learning_rate = read_learning_rate(table_or_throw(root, "learning-rate", where), where + ", [learning-rate]");
   if (const Json* evaluate = root.find("evaluate")) spec.evaluate = read_evaluate(*evaluate, where + ", [evaluate]");
+  if (const Json* branches = root.find("branches")) spec.branches = read_branches(*branches, where + ", [branches]");
   if (const Json* hypotheses = root.find("hypotheses")) spec.hypotheses = *hypotheses;
   if (const Json* notes = root.find("notes")) spec.notes = *notes;
   if (spec.data.text.empty() && spec.data.facts_share <= 0 && spec.data.arithmetic_share <= 0) {

@@ -55,6 +55,11 @@ struct StudyEvaluate {
   i64 batch_tokens = 8192;
 };
 
+// Several token budgets from one trunk; empty: none.
+struct StudyBranches {
+  std::vector<double> at;              // shares of the study's tokens at which a decay begins, rising
+};
+
 struct StudySpec {
   std::string name, title, question;
   i64 tokens = 0;            // of each run
@@ -65,6 +70,7 @@ struct StudySpec {
   Json train = Json::object();
   StudyLearningRate learning_rate;
   StudyEvaluate evaluate;
+  StudyBranches branches;
   Json hypotheses = Json::array();
   Json notes = Json::array();
   std::string path;          // of the file

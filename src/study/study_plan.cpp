@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/units.h"
+#include "study/study_branches.h"
 
 namespace moebius::study {
 
@@ -46,6 +47,36 @@ PlannedRun plan_run(const StudySpec& spec, const model::ModelConfig& config, i64
                                                         static_cast<double>(config.experts.experts)
                                             : 0.0;
   return run;
+}
+
+// The trunk of one configuration and seed, then its branches.
+void add_branched(StudyPlan& plan, const model::ModelConfig& config, i64 seed) {
+  const StudySpec& spec = plan.spec;
+  PlannedRun plain = plan_run(spec, config, seed);
+  const train::TrainOptions options = train_options(spec, plain);
+  const BranchPlan steps = plan_branches(spec.branches, options, spec.path);
+  const auto set_tokens = [&](PlannedRun& run, i64 steps_total) {
+    run.tokens = steps_total * options.batch_tokens;
+    run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
+    run.warmup_steps = steps.warmup_steps;
+  };
+  const std::string seed_part = spec.seeds.size() > 1 ? fmt::format("-s{}", seed) : "";
+  PlannedRun trunk = plain;
+  trunk.role = "trunk";
+  trunk.name = config.name + "-trunk" + seed_part;
+  set_tokens(trunk, steps.trunk_steps);
+  for (const Branch& branch : steps.branches) trunk.branch_steps.push_back(branch.step_begin);
+  plan.runs.push_back(trunk);
+  for (const Branch& branch : steps.branches) {
+    PlannedRun run = plain;
+    run.model = fmt::format("{}-b{:g}", config.name, 100 * branch.at);
+    run.name = run.model + seed_part;
+    set_tokens(run, branch.steps_total);
+    run.branch_of = trunk.name;
+    run.branch_step = branch.step_begin;
+    run.tokens_shared = branch.step_begin * options.batch_tokens;
+    plan.runs.push_back(std::move(run));
+  }
 }
 
 void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs) {
@@ -100,9 +131,21 @@ StudyPlan plan_study(const StudySpec& spec) {
   if (!spec.learning_rate.sweep.empty()) add_trials(plan, configs);
   // Seeds outermost: when a study is cut short, every model has as many seeds as any other, or one fewer.
   for (const i64 seed : spec.seeds) {
-    for (const model::ModelConfig& config : configs) plan.runs.push_back(plan_run(spec, config, seed));
+    for (const model::ModelConfig& config : configs) {
+      if (spec.branches.at.empty()) {
+        plan.runs.push_back(plan_run(spec, config, seed));
+      } else {
+        add_branched(plan, config, seed);
+      }
+    }
   }
   return plan;
+}
+
+i64 tokens_most(const StudyPlan& plan) {
+  i64 most = 0;
+  for (const PlannedRun& run : plan.runs) most = std::max(most, run.tokens);
+  return most;
 }
 
 double cost_seconds_per_token(const StudyPlan& plan, const PlannedRun& run) {
@@ -123,6 +166,8 @@ train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) 
   options.seed_init = run.seed;
   options.seed_data = spec.data.seed;
   if (run.learning_rate > 0) options.optimizer.learning_rate = run.learning_rate;
+  if (run.warmup_steps >= 0) options.optimizer.warmup_steps = run.warmup_steps;
+  if (run.role == "trunk") options.optimizer.schedule = "constant";
   return options;
 }
 
@@ -132,7 +177,7 @@ void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& meas
   };
   std::vector<Point> points;
   for (const PlannedRun& run : plan.runs) {
-    const auto known = measured.find(run.model);
+    const auto known = measured.find(run.config.name);
     if (known != measured.end()) {
       points.push_back({cost_seconds_per_token(plan, run), known->second});
     }
@@ -144,9 +189,9 @@ void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& meas
     const auto nearest = std::min_element(points.begin(), points.end(), [&](const Point& a, const Point& b) {
       return std::fabs(std::log(a.cost / cost)) < std::fabs(std::log(b.cost / cost));
     });
-    const auto known = measured.find(run.model);
+    const auto known = measured.find(run.config.name);
     const double per_token = known != measured.end() ? known->second : nearest->seconds * cost / nearest->cost;
-    run.seconds_estimated = per_token * static_cast<double>(run.tokens);
+    run.seconds_estimated = per_token * static_cast<double>(run.tokens_own());
     plan.seconds_estimated += run.seconds_estimated;
   }
 }
@@ -158,7 +203,7 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
   const double high = best_rate(plan, trial_losses, plan.most_experts);
   const double span = std::log(static_cast<double>(plan.most_experts) / static_cast<double>(plan.fewest_experts));
   for (PlannedRun& run : plan.runs) {
-    if (run.role != "main") continue;
+    if (run.role == "sweep") continue;
     const double at = span > 0 ? std::log(static_cast<double>(expert_count(run.config)) /
                                           static_cast<double>(plan.fewest_experts)) / span
                                : 0.0;
@@ -191,6 +236,10 @@ Json plan_to_json(const StudyPlan& plan) {
                                  {"balance_coefficient", run.config.losses.balance_coefficient},
                                  {"balance_scope", "micro-batch"},
                                  {"seconds_estimated", run.seconds_estimated}}));
+    if (run.branch_of.empty()) continue;
+    runs.as_array().back().set("branch_of", run.branch_of);
+    runs.as_array().back().set("branch_step", run.branch_step);
+    runs.as_array().back().set("tokens_shared", run.tokens_shared);
   }
   const StudySpec& spec = plan.spec;
   return Json::object({{"name", spec.name},
@@ -202,6 +251,7 @@ Json plan_to_json(const StudyPlan& plan) {
                                                {"data", Json(Json::Array{Json(spec.data.seed)})},
                                                {"items", Json(Json::Array{Json(spec.data.facts.seed),
                                                                           Json(spec.data.arithmetic.seed)})}})},
+                       {"branches", spec.branches.at},
                        {"hypotheses", spec.hypotheses},
                        {"notes", spec.notes}});
 }
@@ -218,8 +268,9 @@ std::string plan_table(const StudyPlan& plan) {
                         run.seconds_estimated > 0 ? format_seconds(run.seconds_estimated) : "?");
   }
   if (plan.seconds_estimated > 0) {
-    text += fmt::format("{} runs, about {} of training on this machine (roof {}/s in bf16)\n", plan.runs.size(),
-                        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s));
+    text += fmt::format("{} runs, about {} of training on this machine (roof {}/s in bf16){}\n", plan.runs.size(),
+                        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s),
+                        plan.spec.branches.at.empty() ? "" : "; a branch's time is that of its own steps, the trunk counts once");
   }
   return text;
 }

@@ -16,7 +16,7 @@ namespace moebius::study {
 struct PlannedRun {
   std::string name;          // its folder: "E32-k2", with "-s2" when the study has several seeds
   std::string model;         // the configuration's name, shared by its seeds
-  std::string role = "main"; // "sweep": a learning-rate trial
+  std::string role = "main"; // "sweep": a learning-rate trial; "trunk": what branches share
   i64 seed = 1;
   i64 tokens = 0;
   model::ModelConfig config;
@@ -24,7 +24,14 @@ struct PlannedRun {
   double learning_rate = 0;  // 0: not known before the sweep
   double tpp = 0;            // tokens / total parameters (2508.18672)
   double sparsity = 0;       // 1 - k/E
-  double seconds_estimated = 0;
+  double seconds_estimated = 0;  // of its own steps: a branch's without the trunk's
+  std::string branch_of;     // a branch: the name of its trunk
+  i64 branch_step = 0;       // and after how many of the trunk's steps it begins
+  i64 tokens_shared = 0;     // and their tokens
+  i64 warmup_steps = -1;     // of trunk and branches; -1: as [train] says
+  std::vector<i64> branch_steps;  // a trunk: where branches begin
+
+  i64 tokens_own() const { return tokens - tokens_shared; }
 };
 
 struct StudyPlan {
@@ -42,6 +49,9 @@ StudyPlan plan_study(const StudySpec& spec);
 // configuration reached, and the optimiser's traffic at the memory's bandwidth. `measured` maps a model's name to the
 // seconds a token took; the others are scaled from the nearest by that cost.
 void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& measured);
+
+// The most tokens of any run: what the data must suffice for.
+i64 tokens_most(const StudyPlan& plan);
 
 // Seconds of one token by train's cost model at the full roof (the quantity that estimate_seconds scales).
 double cost_seconds_per_token(const StudyPlan& plan, const PlannedRun& run);

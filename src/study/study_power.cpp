@@ -109,9 +109,17 @@ std::string effect_name_of(const report::Hypothesis& h, bool x_is_result) {
 // Seconds of one seed of the hypothesis's runs; a trunk counts with its branches.
 double seconds_of_seed(const StudyPlan& plan, const std::vector<std::string>& models) {
   double seconds = 0;
+  std::vector<std::string> trunks;
   for (const PlannedRun& run : plan.runs) {
     const bool used = run.role == "main" && std::find(models.begin(), models.end(), run.model) != models.end();
-    if (used) seconds += run.seconds_estimated;
+    if (!used) continue;
+    seconds += run.seconds_estimated;
+    if (!run.branch_of.empty() && std::find(trunks.begin(), trunks.end(), run.branch_of) == trunks.end()) {
+      trunks.push_back(run.branch_of);
+    }
+  }
+  for (const PlannedRun& run : plan.runs) {
+    if (std::find(trunks.begin(), trunks.end(), run.name) != trunks.end()) seconds += run.seconds_estimated;
   }
   return seconds / static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
 }

@@ -74,23 +74,40 @@ eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, c
   return options;
 }
 
-// The steps after which a run is evaluated.
-std::vector<i64> evaluation_steps(const StudyEvaluate& evaluate, i64 steps) {
+// The steps after which a run is evaluated; a trunk's are those of its branches that it makes for them.
+std::vector<i64> evaluation_steps(const StudyPlan& plan, const PlannedRun& run) {
   std::vector<i64> at;
-  for (const double fraction : evaluate.at) at.push_back(std::llround(fraction * static_cast<double>(steps)));
+  if (run.role == "trunk") {
+    for (const PlannedRun& branch : plan.runs) {
+      if (branch.branch_of != run.name) continue;
+      const std::vector<i64> wanted = evaluation_steps(plan, branch);
+      std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(at),
+                   [&](i64 step) { return step <= branch.branch_step; });
+    }
+    return at;
+  }
+  const i64 steps = train::steps_total(train_options(plan.spec, run));
+  for (const double fraction : plan.spec.evaluate.at) {
+    at.push_back(std::llround(fraction * static_cast<double>(steps)));
+  }
   return at;
 }
 
+// Where a branch begins, in the study's folder.
+std::string branch_folder(const std::string& folder, const PlannedRun& run) {
+  return path_join(folder, fmt::format("runs/{}/branch-{}", run.branch_of, run.branch_step));
+}
+
 train::TrainHooks make_hooks(const StudyPlan& plan, const PlannedRun& run,
-                             std::shared_ptr<const eval::Evaluator> evaluator) {
+                             const std::string& folder, std::shared_ptr<const eval::Evaluator> evaluator) {
   train::TrainHooks hooks;
   hooks.run = run.name;
+  hooks.branch_steps = run.branch_steps;
+  if (!run.branch_of.empty()) hooks.branch_from = branch_folder(folder, run);
   hooks.roof_flops_per_s = plan.roof.bf16_flops_per_s;
   if (evaluator == nullptr) return hooks;
-  const StudyEvaluate evaluate = plan.spec.evaluate;
-  hooks.evaluates = [evaluate](i64 step, i64 steps) {
-    const auto at = evaluation_steps(evaluate, steps);
-    return std::find(at.begin(), at.end(), step) != at.end();
+  hooks.evaluates = [wanted = evaluation_steps(plan, run)](i64 step, i64) {
+    return std::find(wanted.begin(), wanted.end(), step) != wanted.end();
   };
   hooks.evaluate = [evaluator](model::Network& network, i64 step, i64 tokens) {
     return evaluator->run(infer::engine_of(network), step, tokens);
@@ -108,11 +125,13 @@ train::TrainResult run_one(const StudyPlan& plan, const PlannedRun& run, const S
     options.data.push_back(fmt::format("{}={}:{}", source.name, source.path, source.weight));
   }
   std::shared_ptr<const eval::Evaluator> evaluator;
-  if (run.role == "main") {
+  if (run.role != "sweep") {
     evaluator = std::make_shared<const eval::Evaluator>(
         *tokenizer, eval_options(plan.spec, files, path_join(options.out, "items")));
   }
-  return train::train_run(options, run.config, make_hooks(plan, run, evaluator));
+  const train::TrainResult trained = train::train_run(options, run.config, make_hooks(plan, run, folder, evaluator));
+  if (!run.branch_of.empty()) folder_remove_all(branch_folder(folder, run));  // its state is no longer wanted
+  return trained;
 }
 
 // What of study.json decides results; a folder holds runs of one such study only.
@@ -151,7 +170,7 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
                       const std::string& path) {
   Json study = plan_to_json(plan);
   check_same_study(path, study);
-  study.set("data", files.to_json(plan.spec.tokens));
+  study.set("data", files.to_json(tokens_most(plan)));
   study.set("learning_rate_rule", rule);
   study.set("evaluations", evaluations_of(plan.spec, files));
   study.set("machine", machine_describe());
@@ -176,7 +195,7 @@ std::map<std::string, double> time_configurations(StudyPlan& plan) {
       plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& a, const PlannedRun& b) { return cost(a) < cost(b); });
   std::map<std::string, double> seconds;
   for (const PlannedRun* run : {&*cheapest, &*dearest}) {
-    if (seconds.count(run->model) == 0) seconds[run->model] = time_configuration(plan, *run);
+    if (seconds.count(run->config.name) == 0) seconds[run->config.name] = time_configuration(plan, *run);
   }
   return seconds;
 }
@@ -211,7 +230,7 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
   bool chosen = !sweeps;
   double flops = 0;
   for (std::size_t i = 0; i < plan.runs.size(); ++i) {
-    if (!chosen && plan.runs[i].role == "main") {
+    if (!chosen && plan.runs[i].role != "sweep") {
       rule = choose_learning_rates(plan, trial_losses);
       write_study_json(plan, files, rule, study_path);
       log_info("learning rate: " + rule);
@@ -222,9 +241,10 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
     const train::TrainResult trained = run_one(plan, run, files, folder, tokenizer);
     if (run.role == "sweep") trial_losses[run.name] = trained.loss_final;
     (trained.skipped ? result.runs_skipped : result.runs_done) += 1;
-    result.train_seconds += trained.seconds;
-    flops += trained.mfu * trained.roof_flops_per_s * trained.seconds;
-    if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", trained.seconds}}));
+    const double own_seconds = trained.seconds - trained.seconds_shared;
+    result.train_seconds += own_seconds;
+    flops += trained.mfu * trained.roof_flops_per_s * own_seconds;
+    if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", own_seconds}}));
   }
   result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
   result.fit = path_join(folder, "fit.json");

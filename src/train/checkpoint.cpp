@@ -116,6 +116,7 @@ Json TrainState::to_json() const {
                        {"finished", finished},
                        {"evaluation_pending", evaluation_pending},
                        {"seconds", seconds},
+                       {"seconds_shared", seconds_shared},
                        {"flops", flops},
                        {"loss_end_sum", loss_end_sum},
                        {"loss_end_steps", loss_end_steps},
@@ -133,6 +134,7 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
     state.finished = json.at("finished").as_bool();
     state.evaluation_pending = json.at("evaluation_pending").as_bool();
     state.seconds = json.at("seconds").as_double();
+    state.seconds_shared = json.get_double("seconds_shared", 0);
     state.flops = json.at("flops").as_double();
     state.loss_end_sum = json.at("loss_end_sum").as_double();
     state.loss_end_steps = json.at("loss_end_steps").as_int();

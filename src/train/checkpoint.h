@@ -21,6 +21,7 @@ struct TrainState {
   bool finished = false;
   bool evaluation_pending = false;  // the evaluation after this step was interrupted
   double seconds = 0;            // spent in steps, over all processes
+  double seconds_shared = 0;     // of these, the trunk's before a branch began
   double flops = 0;              // done, MFU's count
   double loss_end_sum = 0;       // over the last 5 % of the steps: sum of losses, and how many
   i64 loss_end_steps = 0;

@@ -31,6 +31,22 @@ void forget_records(const std::string& path, i64 step, bool evaluation_pending) 
   if (!all) records_filter(path, keep);
 }
 
+void inherit_records(const std::string& trunk, const TrainOptions& options, i64 step,
+                     const std::function<bool(i64)>& evaluates) {
+  const std::string from = path_join(trunk, "records.jsonl");
+  if (!file_exists(from)) return;
+  std::string lines;
+  for (const Json& record : records_read(from)) {
+    const std::string type = record.get_string("type", "");
+    const i64 at = record.get_int("step", 0);
+    const bool mine = (type == "step" && at % options.record_every == 0) ||
+                      (type == "router" && options.router_every > 0 && at % options.router_every == 0) ||
+                      (type == "eval" && evaluates(at));
+    if (mine && at <= step) lines += record.dump() + "\n";
+  }
+  AppendFile(path_join(options.out, "records.jsonl")).append(lines);
+}
+
 RunLog::RunLog(const TrainOptions& options, const std::string& run, i64 step_start, i64 steps_total,
                double roof_flops_per_s)
     : record_every_(options.record_every),

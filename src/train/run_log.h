@@ -2,6 +2,7 @@
 // reports; out: OUT/records.jsonl, OUT/tensorboard/. Decides nothing.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "base/event_file.h"
@@ -15,6 +16,11 @@ namespace moebius::train {
 // Drops the records that a run wrote after the checkpoint it resumes from: those of later steps, `train_end`, and with
 // `evaluation_pending` the evaluations of the checkpoint's own step. step -1: the run starts again, everything goes.
 void forget_records(const std::string& path, i64 step, bool evaluation_pending);
+
+// Gives a branch what its trunk recorded of steps up to `step`: the records `step` and `router` that its own options ask
+// for, and of `eval` those of steps that `evaluates`. From the trunk's folder into options.out's records.
+void inherit_records(const std::string& trunk, const TrainOptions& options, i64 step,
+                     const std::function<bool(i64)>& evaluates);
 
 class RunLog {
  public:

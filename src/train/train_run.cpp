@@ -34,6 +34,8 @@ i64 peak_memory() {
   return usage.ru_maxrss * 1024;
 }
 
+std::string folder_above(const std::string& folder) { return std::filesystem::path(folder).parent_path().string(); }
+
 std::string run_name(const TrainOptions& options, const TrainHooks& hooks) {
   if (!hooks.run.empty()) return hooks.run;
   const std::filesystem::path path(options.out);
@@ -54,9 +56,12 @@ class Run {
 
  private:
   TrainResult skip(const TrainState& saved) const;
+  std::optional<Json> read_branch() const;
   void take_up(const std::optional<Json>& saved);
+  void become_branch();
+  void keep_branch(RunLog& log);
   void copy_weights(const std::string& folder);
-  void make_network(bool resumed);
+  void make_network(const std::string& resumed_from);
   void write_start(RunLog& log) const;
   void evaluate(RunLog& log);
   void train(RunLog& log);
@@ -88,14 +93,20 @@ TrainResult Run::run() {
     const TrainState state = TrainState::from_json(*saved, options_.out);
     if (state.finished) return skip(state);
   }
-  take_up(saved);
-  make_network(saved.has_value());
+  const std::optional<Json> trunk = saved ? std::nullopt : read_branch();
+  take_up(saved ? saved : trunk);
+  if (trunk) become_branch();
+  make_network(saved ? options_.out : trunk ? hooks_.branch_from : "");
   roof_ = hooks_.roof_flops_per_s;
   if (roof_ <= 0) {
     const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, false);
     roof_ = options_.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
   }
   forget_records(path_join(options_.out, "records.jsonl"), saved ? state_.step : -1, state_.evaluation_pending);
+  if (trunk) {
+    inherit_records(folder_above(hooks_.branch_from), options_, state_.step,
+                    [this](i64 step) { return hooks_.evaluates && hooks_.evaluates(step, steps_total_); });
+  }
   RunLog log(options_, run_name(options_, hooks_), state_.step, steps_total_, roof_);
   write_start(log);
   train(log);
@@ -119,6 +130,7 @@ TrainResult Run::skip(const TrainState& saved) const {
   done.tokens = saved.tokens;
   done.micro_batch_tokens = saved.micro_batch_tokens;
   done.seconds = saved.seconds;
+  done.seconds_shared = saved.seconds_shared;
   done.checkpoint = path_join(options_.out, "checkpoint");
   const std::string path = path_join(options_.out, "records.jsonl");
   const std::vector<Json> ends = file_exists(path) ? records_read(path, "train_end") : std::vector<Json>();
@@ -164,6 +176,43 @@ void Run::take_up(const std::optional<Json>& saved) {
   check_disk(options_.out, plan_.checkpoint_bytes, "a checkpoint");
 }
 
+// The trunk's state where this run branches off; nothing when this run is no branch.
+std::optional<Json> Run::read_branch() const {
+  const std::string& from = hooks_.branch_from;
+  if (from.empty()) return std::nullopt;
+  std::optional<Json> state = folder_exists(from) ? read_state(from) : std::nullopt;
+  if (!state) {
+    throw Error({.where = from,
+                 .what = "the trunk's state for this branch is not here",
+                 .fix = fmt::format("remove {} and train the trunk again", folder_above(from))});
+  }
+  RunIdentity trunk = identity_;
+  const Json& saved = state->at("options");
+  for (const char* key : {"steps_total", "schedule", "decay_fraction", "decay_shape", "final_fraction", "warmup_fraction"}) {
+    trunk.options.set(key, saved.at(key));
+  }
+  check_identity(*state, trunk, from);
+  const Schedule schedule = make_schedule(options_.optimizer, steps_total_);
+  const i64 step = state->at("step").as_int();
+  if (saved.at("schedule").as_string() != "constant" || options_.optimizer.warmup_steps < 0 ||
+      schedule.total - schedule.decay < step) {
+    throw Error({.where = from,
+                 .what = "a run cannot branch off here",
+                 .wanted = "a trunk with the schedule constant, warmup-steps for both, and a decay that begins at the branch or later",
+                 .got = fmt::format("schedule {}, warmup-steps {}, branch at step {}, decay from step {}",
+                                    saved.at("schedule").as_string(), options_.optimizer.warmup_steps, step,
+                                    schedule.total - schedule.decay)});
+  }
+  return state;
+}
+
+void Run::become_branch() {
+  state_.finished = state_.evaluation_pending = false;
+  state_.seconds_shared = state_.seconds;
+  state_.loss_end_sum = 0;
+  state_.loss_end_steps = 0;
+}
+
 // The weights of another checkpoint, which must have the same parameters and heads.
 void Run::copy_weights(const std::string& folder) {
   const auto start = model::load_model(folder, options_.compute(), true);
@@ -194,11 +243,12 @@ void Run::copy_weights(const std::string& folder) {
   std::memcpy(to.master.data(), from.master.data(), static_cast<std::size_t>(to.elements) * sizeof(float));
 }
 
-void Run::make_network(bool resumed) {
+// resumed_from: the folder whose checkpoint holds weights and moments; empty: a new run.
+void Run::make_network(const std::string& resumed_from) {
   network_ = std::make_unique<model::Network>(config_, options_.compute(), true);
   adamw_ = make_adamw(network_->weights());
-  if (resumed) {
-    restore_checkpoint(options_.out, *network_, adamw_);
+  if (!resumed_from.empty()) {
+    restore_checkpoint(resumed_from, *network_, adamw_);
     log_info(fmt::format("{}: going on from step {}", options_.out, state_.step));
     return;
   }
@@ -218,7 +268,7 @@ void Run::write_start(RunLog& log) const {
   const auto& experts = config_.experts;
   const double density =
       experts.experts > 1 ? static_cast<double>(experts.top_k) / static_cast<double>(experts.experts) : 1.0;
-  log.run(Json::object({{"run", run_name(options_, hooks_)},
+  Json fields = Json::object({{"run", run_name(options_, hooks_)},
                         {"config", config},
                         {"parameters_total", counts.parameters_total},
                         {"parameters_active", counts.parameters_active},
@@ -239,7 +289,11 @@ void Run::write_start(RunLog& log) const {
                         {"micro_batch_tokens", state_.micro_batch_tokens},
                         {"step_start", state_.step},
                         {"roof_flops_per_s", roof_},
-                        {"machine", machine_describe()}}));
+                        {"machine", machine_describe()}});
+  if (!hooks_.branch_from.empty()) {
+    fields.set("branch_of", std::filesystem::path(folder_above(hooks_.branch_from)).filename().string());
+  }
+  log.run(fields);
   TrainOptions copy = options_;
   OptionList list;
   copy.describe(list);
@@ -256,6 +310,20 @@ void Run::save(RunLog& log, bool finished) {
   state_.data = source_.state();
   save_checkpoint(place_, *network_, adamw_, state_, identity_, !finished || options_.optimizer_kept);
   saved_ns_ = clock_ns();
+}
+
+// A branch's place holds the state before the evaluation of its step, which the trunk makes.
+void Run::keep_branch(RunLog& log) {
+  const auto& steps = hooks_.branch_steps;
+  if (std::find(steps.begin(), steps.end(), state_.step) == steps.end()) return;
+  CheckpointPlace place = place_;
+  place.out = path_join(options_.out, fmt::format("branch-{}", state_.step));
+  place.kept = 0;
+  folder_make(place.out);
+  if (read_state(place.out)) return;  // kept by a process that was killed later
+  log.sync();
+  state_.data = source_.state();
+  save_checkpoint(place, *network_, adamw_, state_, identity_, true);
 }
 
 // After an evaluation that did not end, the weights of this step are still worth keeping.
@@ -301,6 +369,7 @@ void Run::train(RunLog& log) {
   if (state_.step == 0 || state_.evaluation_pending) evaluate(log);
   while (state_.step < steps_total_) {
     step(trainer, log);
+    keep_branch(log);
     evaluate(log);
     if (interrupt_requested()) {
       save(log, false);
@@ -321,6 +390,7 @@ TrainResult Run::result() const {
   done.tokens = state_.tokens;
   done.loss_final = state_.loss_end_sum / static_cast<double>(std::max<i64>(1, state_.loss_end_steps));
   done.seconds = state_.seconds;
+  done.seconds_shared = state_.seconds_shared;
   done.tokens_per_s = static_cast<double>(state_.tokens) / state_.seconds;
   done.roof_flops_per_s = roof_;
   done.mfu = roof_ > 0 ? state_.flops / state_.seconds / roof_ : 0;
@@ -339,6 +409,7 @@ Json TrainResult::to_json() const {
                        {"tokens", tokens},
                        {"loss_final", loss_final},
                        {"seconds", seconds},
+                       {"seconds_shared", seconds_shared},
                        {"tokens_per_s", tokens_per_s},
                        {"roof_flops_per_s", roof_flops_per_s},
                        {"mfu", mfu},

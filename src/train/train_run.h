@@ -23,13 +23,21 @@ struct TrainHooks {
   std::function<std::vector<Json>(model::Network& network, i64 step, i64 tokens)> evaluate;
   double roof_flops_per_s = 0;  // of the precision in use; 0: measured when the run starts
   std::string run;              // the run's name; empty: the last part of the folder's
+  // Branches of one trunk: after these steps the trunk's whole state is kept in OUT/branch-STEP, whatever becomes of its
+  // later checkpoints.
+  std::vector<i64> branch_steps;
+  // TRUNK/branch-STEP, in which a run without a checkpoint of its own begins, as if the trunk's steps were its own; the
+  // trunk's records up to there become its own too. The trunk has the schedule `constant`, both the same warmup-steps,
+  // and this run's decay does not begin before STEP: so it is to the bit the run that goes its whole way alone.
+  std::string branch_from;
 };
 
 struct TrainResult {
   bool skipped = false;         // was finished already
   i64 steps = 0, tokens = 0;
   double loss_final = 0;        // mean over the last 5 % of the tokens
-  double seconds = 0;           // in steps, over all processes
+  double seconds = 0;           // in steps, over all processes; of a branch with the trunk's part
+  double seconds_shared = 0;    // the trunk's part
   double tokens_per_s = 0;
   double roof_flops_per_s = 0;
   double mfu = 0;               // model FLOPs per second / roof; DESIGN's count

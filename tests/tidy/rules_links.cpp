@@ -150,7 +150,8 @@ Findings check_cmake_links(const Files& files) {
 
 Findings check_heavy_headers(const Files& files) {
   static const std::vector<std::pair<std::string, std::string>> kHeavy = {
-      {"CLI11", "CLI/"}, {"spdlog", "spdlog/"}, {"nlohmann-json", "nlohmann/"}, {"toml++", "toml++/"}};
+      {"CLI11", "CLI/"}, {"spdlog", "spdlog/"}, {"nlohmann-json", "nlohmann/"}, {"toml++", "toml++/"},
+      {"Ceres", "ceres/"}, {"Eigen", "Eigen/"}};
   Findings findings;
   for (const auto& [name, start] : kHeavy) {
     std::set<std::string> users;
