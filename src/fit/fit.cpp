@@ -9,7 +9,6 @@
 #include <numeric>
 
 #include "base/interrupt.h"
-#include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/rng.h"
@@ -177,9 +176,11 @@ std::vector<Minimum> best_optima(const Objective& objective, const std::vector<L
   return spread(minimize_all(objective, thetas(minima), {}), count);
 }
 
-LawFit fit_law(const Runs& runs, Law law, const FitOptions& options) {
+LawFit fit_law(const Runs& all, Law law, const FitOptions& options) {
+  const Runs runs = runs_usable(all, law);
   LawFit fit;
   fit.law = law;
+  fit.notes = runs.notes;
   fit.names = runs.names;
   fit.points = runs_for_law(runs, law);
   fit.huber_delta = options.huber_delta < 0 ? form_of(law).huber_delta : options.huber_delta;
@@ -192,7 +193,6 @@ LawFit fit_law(const Runs& runs, Law law, const FitOptions& options) {
   if (law == Law::leverage && !runs.measures_leverage) {
     fit.notes.push_back("the column 'loss' was read as the efficiency leverage C_dense/C_moe");
   }
-  log_info(fmt::format("{}: {} runs, {} coefficients", law_name(law), fit.points.size(), fit.coefficients.size()));
   const Objective objective(law, fit.points, fit.huber_delta, fit.weight_decay);
   fit.optima = best_optima(objective, fit.points, options.starts, 3);
   if (!fit.fitted()) {

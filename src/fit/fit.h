@@ -62,7 +62,7 @@ struct LawFit {
 
 // Throws Error when the runs lack a column that the law needs. Too few runs, or runs without a lever, give a LawFit whose
 // verdict says so. Looks for Ctrl-C.
-LawFit fit_law(const Runs& runs, Law law, const FitOptions& options);
+LawFit fit_law(const Runs& all, Law law, const FitOptions& options);
 
 // The parts, for tests.
 std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts, i64 count);

@@ -149,7 +149,6 @@ int run_fit(const std::vector<std::string>& words) {
   const i64 before = runs.count();
   runs = runs_subset(runs, runs_without_highest_loss(runs, stage.drop_highest_loss));
   if (!stage.write_runs.empty()) file_write_atomic(stage.write_runs, runs_to_csv(runs));
-  for (const std::string& note : runs.notes) log_info(note);
   std::vector<SkippedLaw> skipped;
   const std::vector<Law> laws =
       stage.law == "all" ? laws_possible(runs, skipped) : std::vector<Law>{law_from_name(stage.law)};
@@ -160,8 +159,8 @@ int run_fit(const std::vector<std::string>& words) {
   const i64 begin = clock_ns();
   std::vector<LawFit> fits;
   for (const Law law : laws) {
+    log_info(fmt::format("{}: {} runs, {} coefficients", law_name(law), runs.count(), law_coefficients(law).size()));
     fits.push_back(fit_law(runs, law, options));
-    fits.back().notes.insert(fits.back().notes.end(), runs.notes.begin(), runs.notes.end());
   }
   std::string text;
   for (const LawFit& fit : fits) text += fit_to_text(fit) + "\n";

@@ -154,7 +154,6 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
                    .fix = "give the run's loss or remove the line"});
     }
     runs.points.push_back(point);
-    runs.granularity_ling.push_back(point.granularity);
     runs.names.push_back(name_at >= 0 ? fields[static_cast<std::size_t>(name_at)] : fmt::format("line {}", table.lines[row]));
   }
   if (table.rows.empty()) {
@@ -176,7 +175,21 @@ void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns) {
   runs.sources.push_back(path);
 }
 
-std::string runs_lack(const Runs& runs, Law law) {
+Runs runs_usable(const Runs& runs, Law law) {
+  if (law != Law::fine_grained) return runs;
+  std::vector<i64> kept;
+  for (i64 i = 0; i < runs.count(); ++i) {
+    const LawPoint& p = runs.points[static_cast<std::size_t>(i)];
+    if (!(p.experts <= 1 && std::isnan(p.granularity))) kept.push_back(i);
+  }
+  if (std::ssize(kept) == runs.count() || kept.empty()) return runs;
+  Runs usable = runs_subset(runs, kept);
+  usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", runs.count() - std::ssize(kept)));
+  return usable;
+}
+
+std::string runs_lack(const Runs& all, Law law) {
+  const Runs runs = runs_usable(all, law);
   std::vector<std::string> needs = law_needs(law);
   needs.emplace_back("loss");
   for (const std::string& need : needs) {
@@ -211,11 +224,7 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
                  .wanted = fmt::format("{}, loss", fmt::join(law_needs(law), ", ")),
                  .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
   }
-  std::vector<LawPoint> points = runs.points;
-  if (law == Law::leverage) {
-    for (std::size_t i = 0; i < points.size(); ++i) points[i].granularity = runs.granularity_ling[i];
-  }
-  return points;
+  return runs.points;
 }
 
 std::vector<i64> runs_without_highest_loss(const Runs& runs, i64 count) {
@@ -239,7 +248,6 @@ Runs runs_subset(const Runs& runs, const std::vector<i64>& kept) {
     const std::size_t at = static_cast<std::size_t>(i);
     subset.names.push_back(runs.names[at]);
     subset.points.push_back(runs.points[at]);
-    subset.granularity_ling.push_back(runs.granularity_ling[at]);
   }
   return subset;
 }

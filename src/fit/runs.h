@@ -21,8 +21,6 @@ ColumnMap column_map(const std::vector<std::string>& texts);
 struct Runs {
   std::vector<std::string> names;  // unique enough for people: file's column "run" or "name", else "line N"
   std::vector<LawPoint> points;
-  // 2 d / d_expert, Ling's granularity; of CSV files the column `granularity` as it stands.
-  std::vector<double> granularity_ling;
   // The measured quantity is Ling's C_dense/C_moe and no loss: the file's column is called so, or was mapped so.
   bool measures_leverage = false;
   bool measures_loss = false;  // certainly a loss: a study's
@@ -44,9 +42,12 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
 // Either, by what the path is.
 void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns);
 
+// The runs that `law` is about: for fine-grained without dense models that have no granularity, else all.
+Runs runs_usable(const Runs& runs, Law law);
+
 // The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss.
 std::vector<LawPoint> runs_for_law(const Runs& runs, Law law);
-// The same question without throwing: the first lacking column, or empty.
+// The same question of the usable runs without throwing: the first lacking column, or empty.
 std::string runs_lack(const Runs& runs, Law law);
 
 // Indices of the runs that stay when the `count` with the highest loss are left out, in their order.

@@ -69,18 +69,15 @@ bool run_add(Runs& runs, const RunFiles& files, const std::string& eval_wanted) 
   p.parameters_active = number_in(digest.run, files.planned, "parameters_active");
   p.tokens = digest.train_end.get_double("tokens", number_in(digest.run, files.planned, "tokens_total"));
   p.flops = p.tokens * number_in(digest.run, files.planned, "flops_per_token_megatron");
-  double ling = kMissing;
   if (const Json* config = find_in(digest.run, files.planned, "config"); config != nullptr && config->is_object()) {
     p.experts = config->get_double("experts", 1);
     p.top_k = config->get_double("top_k", kMissing);
     const double shared = config->get_double("shared_experts", 0);
-    const double ratio = config->get_double("d_model", kMissing) / config->get_double("expert_width", kMissing);
-    p.granularity = 4 * ratio;
-    ling = 2 * ratio;
+    p.granularity = 4 * config->get_double("d_model", kMissing) / config->get_double("expert_width", kMissing);
     if (p.experts > 1 && shared > 0) {
       runs.notes.push_back(fmt::format("run '{}': its shared experts are counted neither in experts nor in top_k", files.name));
     }
-    if (p.experts <= 1) p.granularity = ling = kMissing;
+    if (p.experts <= 1) p.granularity = kMissing;
   }
   if (eval_wanted.empty()) {
     p.loss = digest.train_end.get_double("loss_final", kMissing);
@@ -95,7 +92,6 @@ bool run_add(Runs& runs, const RunFiles& files, const std::string& eval_wanted) 
   }
   point_check(p, where);
   runs.points.push_back(p);
-  runs.granularity_ling.push_back(ling);
   runs.names.push_back(files.name);
   return true;
 }
@@ -154,7 +150,7 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
   if (added > 0) {
     runs.notes.push_back(fmt::format(
         "{}: N as the records count it (embedding and head included, router left out of the active ones); flops as Megatron-LM counts; "
-        "granularity 4 d_model/expert_width, for 'leverage' 2 d_model/expert_width; loss: {}",
+        "granularity 4 d_model/expert_width; loss: {}",
         folder, eval_wanted.empty() ? "mean of the last 5 % of the training" : eval_wanted));
   }
   if (unfinished > 0) runs.notes.push_back(fmt::format("{}: {} runs are not finished and were left out", folder, unfinished));

@@ -99,6 +99,15 @@ TEST(Runs, DenseRowsNeedNoTopK) {
   EXPECT_EQ(point_density(runs.points[1]), 0.25);
 }
 
+TEST(Runs, FineGrainedLeavesOutDenseModelsWithoutGranularity) {
+  const Runs runs = runs_of("parameters_total,tokens,experts,granularity,loss\n1e8,1e9,1,,3\n1e8,1e9,64,4,2.9\n");
+  EXPECT_EQ(runs_lack(runs, Law::fine_grained), "");
+  EXPECT_EQ(runs_usable(runs, Law::fine_grained).count(), 1);
+  EXPECT_EQ(runs_usable(runs, Law::chinchilla).count(), 2);
+  const Runs moe = runs_of("parameters_total,tokens,experts,granularity,loss\n1e8,1e9,8,,3\n1e8,1e9,64,4,2.9\n");
+  EXPECT_EQ(runs_lack(moe, Law::fine_grained), "granularity");
+}
+
 TEST(Runs, HighestLossesAreDropped) {
   const Runs runs = runs_of("tokens,loss\n1,3\n2,5\n3,4\n4,5\n");
   EXPECT_EQ(runs_without_highest_loss(runs, 2), (std::vector<i64>{0, 2}));
@@ -165,7 +174,6 @@ TEST_F(StudyFolder, FinishedMainRunsAreRead) {
   EXPECT_EQ(p.top_k, 2);
   EXPECT_EQ(p.granularity, 2);  // 4 d / expert width
   EXPECT_EQ(runs_for_law(runs, Law::fine_grained)[0].granularity, 2);
-  EXPECT_EQ(runs.granularity_ling[0], 1);  // 2 d / expert width
   EXPECT_TRUE(has(fault([&] { runs_for_law(runs, Law::leverage); }), "C_dense/C_moe"));
   EXPECT_EQ(p.loss, 3.5);
   Runs held_out;

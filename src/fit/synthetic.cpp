@@ -33,12 +33,15 @@ Runs synthetic_runs(const PublishedFit& planted, i64 count, double noise, i64 se
     p.experts = power_of_two(rng, 7);
     p.top_k = std::min(p.experts, power_of_two(rng, 3));
     p.granularity = power_of_two(rng, 5);
+    if (planted.law == Law::fine_grained) {  // one expansion rate, 64
+      p.experts = 64 * p.granularity;
+      p.top_k = p.granularity;
+    }
     // Two thirds of the active parameters are experts.
     p.parameters_total = std::round(p.parameters_active * (1 + 2.0 / 3.0 * (p.experts / p.top_k - 1)));
     p.flops = 6 * p.parameters_active * p.tokens;
     p.loss = law_value(planted.law, planted.values, p) * std::exp(noise * rng.next_normal());
     runs.points.push_back(p);
-    runs.granularity_ling.push_back(p.granularity);
     runs.names.push_back(fmt::format("planted {}", i));
   }
   return runs;

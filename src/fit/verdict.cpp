@@ -55,6 +55,22 @@ std::vector<std::string> levers_missing(const LawFit& fit) {
     for (const LawPoint& p : fit.points) values.insert(point_number(p, need));
     if (values.size() == 1) lines.push_back(fmt::format("all runs have the same {} ({})", need, *values.begin()));
   }
+  return lines;
+}
+
+// Where the runs differ in something that the law holds to be equal.
+std::vector<std::string> scope_left(const LawFit& fit) {
+  std::vector<std::string> lines;
+  if (fit.law == Law::fine_grained) {
+    std::set<double> rates;
+    for (const LawPoint& p : fit.points) {
+      if (p.experts > 0 && p.granularity > 0) rates.insert(p.experts / p.granularity);
+    }
+    if (rates.size() > 1) {
+      lines.push_back(fmt::format("this law holds at one expansion rate (experts/granularity), and the runs have {} to {}", *rates.begin(),
+                                  *rates.rbegin()));
+    }
+  }
   if (fit.law == Law::routed) {
     double least = INFINITY, largest = 0;
     for (const LawPoint& p : fit.points) {
@@ -170,6 +186,7 @@ void judge_too_few(LawFit& fit) {
 void judge(const Objective& objective, LawFit& fit) {
   coefficients_judge(fit, fit.coefficients);
   for (const std::string& line : levers_missing(fit)) fit.notes.push_back(line);
+  for (const std::string& line : scope_left(fit)) fit.notes.push_back(line);
   notes_add(objective, fit);
   const i64 p = std::ssize(fit.coefficients);
   const i64 good = std::count_if(fit.coefficients.begin(), fit.coefficients.end(), [](const Coefficient& c) { return c.determined; });
