@@ -88,6 +88,7 @@ void warm_up(const BenchTrainOptions& options, model::Network& network, train::T
   measured.routing.top_k = network.config().experts.top_k;
   measured.routing.experts = network.config().experts.experts;
   measured.routing.steps = options.steps_warm;
+  measured.routing.settled = load_settled(measured.load_curve);
   network.replay_routing(&measured.routing.expert_LTK);
   if (!options.record_routing.empty()) measured.routing.save(options.record_routing);
 }
@@ -202,6 +203,7 @@ Json memory_json(const BenchTrainOptions& options, const model::ModelConfig& con
 Json routing_json(const BenchTrainOptions& options, const Measured& measured) {
   return Json::object({{"source", options.routing.empty() ? "recorded in this run" : options.routing},
                        {"steps", measured.routing.steps},
+                       {"settled", measured.routing.settled},
                        {"max_over_mean", measured.routing.max_over_mean()},
                        {"max_over_mean_worst", measured.routing.max_over_mean_worst()},
                        {"load_curve", measured.load_curve}});

@@ -20,7 +20,7 @@ struct BenchTrainOptions {
   i64 micro_batch_tokens = 0;   // 0: the whole step
   i64 repeats = 5;              // each between two measurements of the roof
   i64 steps = 0;                // of a repeat; 0: as many as fill a second
-  i64 steps_warm = 300;         // trained before the routing is recorded
+  i64 steps_warm = 400;         // trained before the routing is recorded
   i64 warm_tokens = 2048;       // of a warm step, at most; the last one is as large as the measured ones
   i64 roof_milliseconds = 100;   // for each figure of the roof
   i64 seed = 1;

@@ -98,6 +98,12 @@ TEST_F(BenchTrain, CountsTheLoad) {
   EXPECT_DOUBLE_EQ(record.max_over_mean(), 1.25);
 }
 
+TEST_F(BenchTrain, SeesWhetherTheLoadHasSettled) {
+  EXPECT_TRUE(load_settled({9, 9, 9, 9, 2.0, 2.1, 2.0, 1.9}));
+  EXPECT_FALSE(load_settled({9, 9, 9, 9, 4, 4, 3, 3}));
+  EXPECT_FALSE(load_settled({2, 2, 2}));
+}
+
 TEST_F(BenchTrain, ADenseModelHasNoRouting) {
   std::string text;
   const Json result = bench_train(tiny_options(), small(1), &text);

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -92,6 +94,7 @@ void RoutingRecord::save(const std::string& path) const {
                                   {"top_k", top_k},
                                   {"experts", experts},
                                   {"steps", steps},
+                                  {"settled", settled},
                                   {"max_over_mean", max_over_mean()},
                                   {"layers", layers}});
   file_write_atomic(path, json.dump() + "\n");
@@ -108,6 +111,7 @@ RoutingRecord RoutingRecord::load(const std::string& path) {
   record.top_k = json.at("top_k").as_int();
   record.experts = json.at("experts").as_int();
   record.steps = json.get_int("steps", 0);
+  record.settled = json.get_bool("settled", false);
   for (const Json& layer : json.at("layers").as_array()) {
     if (record.top_k < 1 || layer.count() % record.top_k != 0 || layer.count() / record.top_k != record.tokens) {
       refuse("a layer has another number of choices than tokens x top_k");
@@ -120,6 +124,14 @@ RoutingRecord RoutingRecord::load(const std::string& path) {
   }
   if (record.expert_LTK.empty()) refuse("no layer");
   return record;
+}
+
+bool load_settled(const std::vector<double>& curve) {
+  const auto quarter = static_cast<std::ptrdiff_t>(curve.size() / 4);
+  if (quarter < 2) return false;
+  const auto middle = curve.end() - quarter;
+  const double before = std::accumulate(middle - quarter, middle, 0.0), last = std::accumulate(middle, curve.end(), 0.0);
+  return std::abs(last - before) <= 0.1 * before;
 }
 
 void RoutingRecord::check_fits(const model::ModelConfig& config, i64 micro_batch_tokens, const std::string& path) const {

@@ -24,6 +24,7 @@ std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stre
 struct RoutingRecord {
   i64 tokens = 0, top_k = 0, experts = 0;
   i64 steps = 0;                                // of training before it
+  bool settled = false;                         // load_settled of that training
   std::vector<std::vector<i32>> expert_LTK;
   // Largest number of tokens of an expert over the mean: of the worst layer, and the mean over layers.
   double max_over_mean_worst() const;
@@ -36,5 +37,9 @@ struct RoutingRecord {
   // Throws Error when it belongs to another shape.
   void check_fits(const model::ModelConfig& config, i64 micro_batch_tokens, const std::string& path) const;
 };
+
+// Whether the load has stopped changing: the means of the last two quarters of a curve of eight or more values differ by
+// at most a tenth.
+bool load_settled(const std::vector<double>& curve);
 
 }  // namespace moebius::bench

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/stage.h"
+#include "bench/bench_operation.h"
 #include "bench/bench_tokenizer.h"
 #include "bench/bench_train.h"
 #include "kernels/isa.h"
@@ -19,9 +20,10 @@ const StageHelp kHelp = {
     .name = "bench",
     .summary = "the machine's roof and the program's speed beside it",
     .usage = "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
+             "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--out FILE.svg]\n"
              "       moebius bench tokenizer --input FILES",
-    .reads = "nothing; tokenizer: text files",
-    .writes = "nothing; the result goes to standard output",
+    .reads = "train: the shipped text or --corpus, --routing; tokenizer: text files",
+    .writes = "standard output; --records, --record-routing, grid: the map (--out)",
     .json_keys = "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
                  "train: isa, threads, precision, model, sequence, document, parameters_total, parameters_active, "
                  "tokens_per_step, micro_batch_tokens, repeats, steps, tokens_per_s, step_seconds, step_seconds_all, "
@@ -30,18 +32,25 @@ const StageHelp kHelp = {
                  "roofline_ratio, operations (array of name, direction, seconds, share, and where there is a bound flops, "
                  "bytes, flops_per_s, bound_seconds, time_over_bound; backward also weight_gradient_seconds), "
                  "operations_share, loss, load_max_over_mean, routing, peak_memory_bytes, memory, allocations_steady. "
+                 "operation, grid: isa, threads, precision, the roof as in train, rows (array of operation, shape, direction, "
+                 "seconds, flops, bytes, flops_per_s, bound_seconds, time_over_bound, roof_share, load_max_over_mean); grid also "
+                 "shapes, shapes_measured. "
                  "tokenizer: bytes, documents, threads, read_seconds, train_seconds, vocab, encode_seconds, "
                  "encode_bytes_per_s, tokens",
     .examples = "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
+                "  moebius bench operation experts --d-model 2048 --experts 128 --top-k 8 --expert-width 768 --tokens-per-step 512\n"
+                "  moebius bench operation attention --heads 8 --head-dim 64 --sequence 1024 --isa avx2\n"
+                "  moebius bench grid --seconds-max 300 --out map.svg\n"
                 "  moebius bench tokenizer --input corpora/enwiki2019-00.jsonl.gz",
 };
 
 struct Words {
   BenchTrainOptions train;
+  BenchOperationOptions operation;
   BenchTokenizerOptions tokenizer;
   model::ModelConfig config;
   StageCommon common;
-  std::string what;
+  std::string what, name;
 };
 
 // The preset must be known before the flags that change it, so the words are read twice.
@@ -53,12 +62,14 @@ Words read_words(const std::vector<std::string>& words) {
     if (!preset.empty()) now.config = model::preset_config(preset);
     OptionList list;
     now.train.describe(list);
+    now.operation.describe(list);
     now.tokenizer.describe(list);
     now.config.describe(list);
     std::vector<std::string> positional;
-    now.common = stage_parse(kHelp, list, words, &positional, 1);
+    now.common = stage_parse(kHelp, list, words, &positional, 2);
     now.tokenizer.repeats = now.train.repeats;
     now.what = positional.empty() ? "" : positional.front();
+    now.name = positional.size() > 1 ? positional[1] : "";
     preset = now.train.preset;
     if (preset.empty() || round == 1) return now;
   }
@@ -82,11 +93,49 @@ int bench_roof(const StageCommon& common) {
   return 0;
 }
 
+int bench_steps(Words& given) {
+  given.config.sequence_max = std::max(given.config.sequence_max, given.train.sequence);
+  given.config.resolve();
+  if (given.common.dry_run) {
+    const model::ModelCounts counts = model::count_model(given.config, given.train.sequence);
+    stage_print(given.common, Json::object({{"model", given.config.to_json()}, {"parameters_total", counts.parameters_total}}),
+                fmt::format("would train {} parameters for {} steps, then measure steps of {} tokens\n", counts.parameters_total,
+                            given.train.steps_warm, given.train.tokens_per_step));
+    return 0;
+  }
+  std::string text;
+  const Json result = bench_train(given.train, given.config, &text);
+  stage_print(given.common, result, text);
+  return 0;
+}
+
+int bench_alone(Words& given) {
+  // Heads matter to attention alone; wide shapes of others shall not fail for them.
+  auto& attention = given.config.attention;
+  if (attention.head_dim == 0 && given.name != "attention") attention.head_dim = 64;
+  given.config.resolve();
+  if (given.common.dry_run) {
+    const std::size_t shapes = given.what == "grid" ? grid_shapes(given.train, given.operation, 1e300).size() : 1;
+    stage_print(given.common, Json::object({{"what", given.what}, {"shapes", static_cast<i64>(shapes)}}),
+                fmt::format("would measure {} shapes\n", shapes));
+    return 0;
+  }
+  std::string text;
+  const Json result = given.what == "grid"
+                          ? bench_grid(given.train, given.operation, &text)
+                          : bench_operation(given.name, given.train, given.operation, given.config, &text);
+  stage_print(given.common, result, text);
+  return 0;
+}
+
 }  // namespace
 
 int run_bench(const std::vector<std::string>& words) {
   Words given = read_words(words);
   kernels::isa_select(given.common.isa);
+  if (!given.name.empty() && given.what != "operation") {
+    throw Error({.where = "moebius bench", .what = fmt::format("one word too many: '{}'", given.name), .fix = "moebius bench --help"});
+  }
   if (given.what == "roof") {
     if (!given.common.dry_run) return bench_roof(given.common);
     stage_print(given.common, Json::object({{"what", "roof"}, {"threads", parallel_threads()}}), "would measure the roof\n");
@@ -99,26 +148,13 @@ int run_bench(const std::vector<std::string>& words) {
     stage_print(given.common, result, text);
     return 0;
   }
-  if (given.what != "train") {
-    const std::string near = nearest_word(given.what, {"roof", "train", "tokenizer"});
-    throw Error({.where = "moebius bench",
-                 .what = given.what.empty() ? "what shall be measured?" : fmt::format("cannot measure '{}'", given.what),
-                 .wanted = "roof, train or tokenizer",
-                 .fix = near.empty() ? "moebius bench --help" : fmt::format("did you mean '{}'?", near)});
-  }
-  given.config.sequence_max = std::max(given.config.sequence_max, given.train.sequence);
-  given.config.resolve();
-  if (given.common.dry_run) {
-    const model::ModelCounts counts = model::count_model(given.config, given.train.sequence);
-    stage_print(given.common, Json::object({{"model", given.config.to_json()}, {"parameters_total", counts.parameters_total}}),
-                fmt::format("would train {} parameters for {} steps of {} tokens, then measure\n", counts.parameters_total,
-                            given.train.steps_warm, given.train.tokens_per_step));
-    return 0;
-  }
-  std::string text;
-  const Json result = bench_train(given.train, given.config, &text);
-  stage_print(given.common, result, text);
-  return 0;
+  if (given.what == "operation" || given.what == "grid") return bench_alone(given);
+  if (given.what == "train") return bench_steps(given);
+  const std::string near = nearest_word(given.what, {"roof", "train", "operation", "grid", "tokenizer"});
+  throw Error({.where = "moebius bench",
+               .what = given.what.empty() ? "what shall be measured?" : fmt::format("cannot measure '{}'", given.what),
+               .wanted = "roof, train, operation, grid or tokenizer",
+               .fix = near.empty() ? "moebius bench --help" : fmt::format("did you mean '{}'?", near)});
 }
 
 }  // namespace moebius::bench

@@ -11,8 +11,9 @@ namespace {
 std::string head(const Json& r) {
   const auto number = [&](const char* key) { return r.at(key).as_double(); };
   std::string text = fmt::format(
-      "{} parameters, {} active; {} tokens a step in sequences of {}, {}, {}, {} threads; medians of {} x {} steps\n"
-      "roof      {:>9.1f} GFLOP/s bf16, {:.1f} f32; reads {:.1f} GB/s memory, {:.1f} L3, {:.1f} L2 (around each repeat)\n"
+      "{} parameters, {} active; {} tokens a step in sequences of {}\n"
+      "{}, {}, {} threads; medians of {} repeats of {} steps, the roof around each\n"
+      "roof      {:>9.1f} GFLOP/s bf16, {:.1f} f32; reads {:.1f} GB/s memory, {:.1f} L3, {:.1f} L2\n"
       "step      {:>9.1f} ms, {:.0f} tokens/s\n"
       "MFU       {:>9.1f} %\n"
       "roofline  {:>9.1f} ms, {:.1f} % of it reached\n",
@@ -23,9 +24,11 @@ std::string head(const Json& r) {
       number("step_seconds") * 1e3, number("tokens_per_s"), 100 * number("mfu"), number("roofline_seconds") * 1e3,
       100 * number("roofline_ratio"));
   if (const Json* routing = r.find("routing")) {
-    text += fmt::format("routing   {:>9.2f} max/mean tokens of an expert (worst layer {:.2f}), {} after {} steps, replayed\n",
+    text += fmt::format("routing   {:>9.2f} max/mean load of experts (worst layer {:.2f}), {} after {} steps of training\n"
+                        "          {} and replayed\n",
                         routing->at("max_over_mean").as_double(), routing->at("max_over_mean_worst").as_double(),
-                        routing->at("source").as_string(), routing->at("steps").as_int());
+                        routing->at("settled").as_bool() ? "settled" : "still changing", routing->at("steps").as_int(),
+                        routing->at("source").as_string());
   }
   return text;
 }
