@@ -32,6 +32,6 @@ inline constexpr AttentionCase kAttentionCases[] = {
 struct HeadCase {
   i64 tokens, d_model, vocab;
 };
-inline constexpr HeadCase kHeadCases[] = {{64, 64, 256}, {33, 40, 101}, {100, 16, 2100}};
+inline constexpr HeadCase kHeadCases[] = {{64, 64, 256}, {33, 40, 101}, {150, 16, 2100}};
 
 }  // namespace moebius::kernels

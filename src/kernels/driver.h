@@ -89,57 +89,91 @@ inline i64 reinterleaved_elements(PackedShape shape) { return shape.n_blocks() *
 
 // Rows of a weight gradient that are interleaved at a time, and column blocks of the left operand.
 inline constexpr i64 kGradientRows = 256;
-inline constexpr i64 kGradientBlocks = 8;
+inline constexpr i64 kGradientBlocks = 16;
+// Column blocks of the right operand that one task takes at most.
+inline constexpr i64 kGradientGroup = 8;
+// Rows whose column blocks are interleaved one after the other: their lines come from memory once and in order.
+inline constexpr i64 kInterleaveRows = 32;
 
-inline constexpr i64 kLeftPanelBytes = kGradientRows * kBlock * 4;
-
-inline i64 gradient_scratch_bytes(DType dtype) {
-  return 2 * Scratch::bytes(kGradientRows * 8) + Scratch::bytes(kLeftPanelBytes * kGradientBlocks) +
-         Scratch::bytes(kGradientRows * kBlock * dtype_bytes(dtype));
+// Bytes of a panel of interleaved rows; one line more, or all panels would crowd the same cache sets.
+inline i64 gradient_panel_bytes(i64 rows, i64 row_bytes) {
+  return (rows + kInterleaveRows - 1) / kInterleaveRows * kInterleaveRows * row_bytes + 64;
 }
 
-// dw[n blocks begin..end) += sum over rows of dy[row][n] * x[row][k], in chunks of rows in order.
+inline i64 gradient_scratch_bytes(DType dtype) {
+  return 2 * Scratch::bytes(kGradientRows * 8) +
+         Scratch::bytes(gradient_panel_bytes(kGradientRows, kBlock * 4) * kGradientBlocks) +
+         Scratch::bytes(gradient_panel_bytes(kGradientRows, kBlock * dtype_bytes(dtype)) * kGradientGroup);
+}
+
+// A part of a weight gradient: blocks of 32 outputs (n) and of 32 inputs (k).
+struct GradientPart {
+  i64 n_begin, n_end, k_begin, k_end;
+};
+
+// dw[part] += sum over rows of dy[row][n] * x[row][k], in chunks of rows in order. A part has at most kGradientGroup
+// blocks of n and kGradientBlocks of k.
 template <class DyOf, class XOf>
 void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 num_rows, DyOf dy_of, XOf x_of,
-                         PackedShape shape, i64 n_begin, i64 n_end, float* dw) {
+                         PackedShape shape, const GradientPart& part, float* dw) {
   const void** dy_rows = scratch.take<const void*>(kGradientRows);
   const void** x_rows = scratch.take<const void*>(kGradientRows);
-  u8* left = scratch.take<u8>(kLeftPanelBytes * kGradientBlocks);
-  void* right = scratch.take_bytes(kGradientRows * kBlock * dtype_bytes(dtype));
+  const i64 right_row = kBlock * dtype_bytes(dtype), chunk = std::min(kGradientRows, num_rows);
+  const i64 left_panel = gradient_panel_bytes(chunk, ops.left_row_bytes);
+  const i64 right_panel = gradient_panel_bytes(chunk, right_row);
+  u8* left = scratch.take<u8>(left_panel * kGradientBlocks);
+  u8* right = scratch.take<u8>(right_panel * kGradientGroup);
   for (i64 begin = 0; begin < num_rows; begin += kGradientRows) {
     const i64 count = std::min(kGradientRows, num_rows - begin);
     for (i64 i = 0; i < count; ++i) {
       dy_rows[i] = dy_of(begin + i);
       x_rows[i] = x_of(begin + i);
     }
-    for (i64 k_begin = 0; k_begin < shape.k_blocks(); k_begin += kGradientBlocks) {
-      const i64 k_end = std::min(shape.k_blocks(), k_begin + kGradientBlocks);
-      for (i64 k_block = k_begin; k_block < k_end; ++k_block)
-        ops.interleave_left(x_rows, count, k_block * kBlock, std::min(kBlock, shape.k - k_block * kBlock),
-                            left + (k_block - k_begin) * kLeftPanelBytes);
-      for (i64 n_block = n_begin; n_block < n_end; ++n_block) {
-        ops.interleave(dy_rows, count, n_block * kBlock, std::min(kBlock, shape.n - n_block * kBlock), right);
-        PairsProduct product;
-        product.right = right;
-        product.pairs = (count + 1) / 2;
-        product.packed = true;
-        for (i64 k_block = k_begin; k_block < k_end; ++k_block) {
-          product.left = left + (k_block - k_begin) * kLeftPanelBytes;
-          product.out = dw + (n_block * shape.k_blocks() + k_block) * kBlockElements;
-          ops.pairs(product);
-        }
-      }
+    for (i64 row = 0; row < count; row += kInterleaveRows) {
+      const i64 rows = std::min(kInterleaveRows, count - row);
+      for (i64 k = part.k_begin; k < part.k_end; ++k)
+        ops.interleave_left(x_rows + row, rows, k * kBlock, std::min(kBlock, shape.k - k * kBlock),
+                            left + (k - part.k_begin) * left_panel + row * ops.left_row_bytes);
+      for (i64 n = part.n_begin; n < part.n_end; ++n)
+        ops.interleave(dy_rows + row, rows, n * kBlock, std::min(kBlock, shape.n - n * kBlock),
+                       right + (n - part.n_begin) * right_panel + row * right_row);
     }
+    PairsProduct product;
+    product.pairs = (count + 1) / 2;
+    product.packed = true;
+    for (i64 n = part.n_begin; n < part.n_end; ++n)
+      for (i64 k = part.k_begin; k < part.k_end; ++k) {
+        product.right = right + (n - part.n_begin) * right_panel;
+        product.left = left + (k - part.k_begin) * left_panel;
+        product.out = dw + (n * shape.k_blocks() + k) * kBlockElements;
+        ops.pairs(product);
+      }
   }
 }
 
-// Blocks of n that one task of a weight gradient takes.
-inline i64 gradient_group(i64 num_rows, PackedShape shape) {
+// How a weight gradient is cut: blocks of n that one task takes, and parts of k. `siblings`: matrices in one call.
+struct GradientCut {
+  i64 n_group = 1, k_parts = 1;
+  i64 tasks = 1;  // of one matrix
+  GradientPart part(PackedShape shape, i64 task) const {
+    const i64 n = task / k_parts * n_group, k = task % k_parts;
+    return {n, std::min(shape.n_blocks(), n + n_group), part_begin(shape.k_blocks(), k_parts, k),
+            part_begin(shape.k_blocks(), k_parts, k + 1)};
+  }
+};
+inline i64 gradient_tasks_max(PackedShape shape) {
+  return shape.n_blocks() * ((shape.k_blocks() + kGradientBlocks - 1) / kGradientBlocks);
+}
+inline GradientCut cut_gradient(i64 num_rows, PackedShape shape, i64 siblings) {
+  GradientCut cut;
+  cut.k_parts = (shape.k_blocks() + kGradientBlocks - 1) / kGradientBlocks;
   const double block_flops = 2.0 * static_cast<double>(num_rows) * kBlock * static_cast<double>(shape.k);
-  const i64 wanted = static_cast<i64>(4e6 / std::max(block_flops, 1.0)) + 1;
-  // Two blocks share the interleaved left operand; small matrices are cut finer to give every core a task.
-  const i64 least = shape.n_blocks() >= 8 ? 2 : 1;
-  return std::min(shape.n_blocks(), std::clamp<i64>(wanted, least, 16));
+  const i64 worth = static_cast<i64>(4e6 / std::max(block_flops, 1.0)) + 1;
+  // Blocks of one group share the interleaved left operand; few matrices are cut finer to give every core a task.
+  const i64 spread = shape.n_blocks() * cut.k_parts * siblings / 4;
+  cut.n_group = std::clamp<i64>(std::max(worth, spread), 1, std::min(kGradientGroup, shape.n_blocks()));
+  cut.tasks = (shape.n_blocks() + cut.n_group - 1) / cut.n_group * cut.k_parts;
+  return cut;
 }
 
 }  // namespace moebius::kernels

@@ -10,9 +10,10 @@ namespace moebius::kernels {
 
 namespace {
 
-// Rows [begin, end) of one expert; blocks [n_begin, n_end) in weight gradients.
+// Rows [begin, end) of one expert; `part` of its matrix in weight gradients.
 struct ExpertTask {
-  i64 expert, begin, end, n_begin, n_end;
+  i64 expert, begin, end;
+  GradientPart part;
   bool down;
 };
 
@@ -29,7 +30,7 @@ i64 list_chunks(const OpTable& table, const Routing& routing, ExpertTask* tasks)
     const i64 rows = routing.expert_rows(e), parts = (rows + chunk - 1) / chunk;
     for (i64 part = 0; part < parts; ++part)
       tasks[count++] = {e, routing.offset_E1[e] + part_begin(rows, parts, part),
-                        routing.offset_E1[e] + part_begin(rows, parts, part + 1), 0, 0, false};
+                        routing.offset_E1[e] + part_begin(rows, parts, part + 1), {}, false};
   }
   return count;
 }
@@ -224,11 +225,11 @@ struct BackwardCall {
     for (const bool down : {false, true}) {
       const PackedShape shape = down ? bank.down_shape() : bank.up_shape();
       for (i64 e = 0; e < routing.experts; ++e) {
-        const i64 rows = routing.expert_rows(e), group = gradient_group(rows, shape);
+        const i64 rows = routing.expert_rows(e);
         if (rows == 0) continue;
-        for (i64 n = 0; n < shape.n_blocks(); n += group)
-          tasks[count++] = {e, routing.offset_E1[e], routing.offset_E1[e + 1], n, std::min(shape.n_blocks(), n + group),
-                            down};
+        const GradientCut cut = cut_gradient(rows, shape, routing.experts);
+        for (i64 task = 0; task < cut.tasks; ++task)
+          tasks[count++] = {e, routing.offset_E1[e], routing.offset_E1[e + 1], cut.part(shape, task), down};
       }
     }
     return count;
@@ -242,13 +243,13 @@ struct BackwardCall {
       const PackedShape shape = bank.down_shape();
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dy_TD.row(token[i]); },
-          [&](i64 i) { return hidden_RF.row(task.begin + i); }, shape, task.n_begin, task.n_end,
+          [&](i64 i) { return hidden_RF.row(task.begin + i); }, shape, task.part,
           ddown + task.expert * shape.elements());
     } else {
       const PackedShape shape = bank.up_shape();
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dpre_RU.row(task.begin + i); },
-          [&](i64 i) { return x_TD.row(token[i]); }, shape, task.n_begin, task.n_end,
+          [&](i64 i) { return x_TD.row(token[i]); }, shape, task.part,
           dup + task.expert * shape.elements());
     }
   }
@@ -280,7 +281,7 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   const OpTable& table = current_table();
   const TypedOps& ops = ops_of(table, bank.dtype);
   const i64 tasks_max = std::max(chunk_tasks_max(table, routing),
-                                 bank.experts * (bank.up_shape().n_blocks() + bank.down_shape().n_blocks()));
+                                 bank.experts * (gradient_tasks_max(bank.up_shape()) + gradient_tasks_max(bank.down_shape())));
   const i64 task_bytes = tasks_max * static_cast<i64>(sizeof(ExpertTask));
   Scratch shared(workspace_shared(Scratch::bytes(task_bytes) + Scratch::bytes(routing.tokens * bank.d_model * 4)));
   ExpertTask* tasks = shared.take<ExpertTask>(tasks_max);

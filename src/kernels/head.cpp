@@ -15,9 +15,11 @@ namespace moebius::kernels {
 namespace {
 
 constexpr i64 kEmbeddingRows = 128;
-constexpr i64 kReduceBlocks = 64;             // blocks of vocabulary in one step of dx
-constexpr i64 kGradientElements = 8 << 20;    // logit gradients of a block of tokens
-constexpr i64 kChunkElements = 1 << 19;       // f32 logits of a chunk of rows
+constexpr i64 kLossRows = 128;               // rows of a task of the loss: they share a panel of w while it is in cache
+constexpr i64 kPartBlocks = 16;              // blocks of vocabulary whose logits are f32 at once
+constexpr i64 kPartCols = kPartBlocks * kBlock;
+constexpr i64 kGradientElements = 16 << 20;  // logit gradients of a block of tokens
+constexpr i64 kChunkElements = 1 << 19;      // f32 logits of a chunk of rows (scores)
 
 struct HeadCall {
   const OpTable& table;
@@ -31,17 +33,10 @@ struct HeadCall {
   i64 chunk_rows() const {
     return std::clamp<i64>(kChunkElements / vocab_padded() / 48 * 48, 48, table.rows_per_task);
   }
-  i64 block_rows() const {
-    const i64 chunk = chunk_rows();
-    return std::max<i64>(1, kGradientElements / vocab_padded() / chunk) * chunk;
-  }
   i64 panel() const { return w.shape.k_blocks() * kBlockElements; }
 
   i64 scratch_bytes(i64 rows) const {
-    const i64 padded = round_to_block(w.shape.k);
-    return Scratch::bytes(rows * vocab_padded() * 4) + Scratch::bytes(rows * padded * 4) +
-           Scratch::bytes(kReduceBlocks * kBlockElements * 4) + rows_scratch_bytes(ops, rows, w.shape.k) +
-           rows_scratch_bytes(ops, rows, kReduceBlocks * kBlock);
+    return Scratch::bytes(rows * vocab_padded() * 4) + rows_scratch_bytes(ops, rows, w.shape.k);
   }
 
   // logits [rows][vocab_padded] of rows [begin, begin + rows).
@@ -62,54 +57,113 @@ void set_value(void* row, DType dtype, i64 index, float value) {
   }
 }
 
+// Loss of a chunk of rows, its logit gradients and dx. Logits exist for one part of the vocabulary at a time: a part
+// leaves exp(logit - top of the part) in the operand's type, and once all parts are known, a factor for each row and
+// part turns these into gradients just before dx needs them. So each exponential is computed once.
 struct LossCall : HeadCall {
   float scale;
   float* loss_T;
   Matrix dx_TD;
   void* gradient;  // [block rows][vocab_padded] in the weight's type
 
+  i64 parts() const { return (w.shape.n_blocks() + kPartBlocks - 1) / kPartBlocks; }
+  i64 block_rows() const { return std::max<i64>(1, kGradientElements / vocab_padded() / kLossRows) * kLossRows; }
   void* gradient_row(i64 i) const { return advance(gradient, i * vocab_padded(), w.dtype); }
+  i64 part_cols(i64 part) const { return std::min(kPartCols, vocab() - part * kPartCols); }
+
+  i64 loss_bytes() const {
+    return Scratch::bytes(kLossRows * kPartCols * 4) + Scratch::bytes(kLossRows * round_to_block(w.shape.k) * 4) +
+           Scratch::bytes(kPartBlocks * kBlockElements * 4) + 2 * Scratch::bytes(kLossRows * parts() * 4) +
+           Scratch::bytes(kLossRows * 4) + rows_scratch_bytes(ops, kLossRows, w.shape.k) +
+           rows_scratch_bytes(ops, kLossRows, kPartCols);
+  }
+
+  // What is known of each row: [row][part] largest logit and sum of exponentials (later: factor), and the target's logit.
+  struct Rows {
+    float* top;
+    float* sum;
+    float* target;
+  };
 
   // Rows [begin, begin + rows) of the batch are rows [at, at + rows) of the block's gradients.
   void run(i64 begin, i64 at, i64 rows, Scratch scratch) const {
     bool any = false;
     for (i64 i = 0; i < rows; ++i) any = any || target_T[begin + i] >= 0;
     if (any) {
-      float* values = scratch.take<float>(rows * vocab_padded());
-      logits(begin, rows, scratch, values);
-      for (i64 i = 0; i < rows; ++i) loss_row(begin + i, values + i * vocab_padded(), gradient_row(at + i));
-      input_gradient(begin, at, rows, scratch);
+      const Rows known{scratch.take<float>(rows * parts()), scratch.take<float>(rows * parts()),
+                       scratch.take<float>(rows)};
+      softmax_parts(begin, at, rows, known, scratch);
+      for (i64 i = 0; i < rows; ++i) finish_row(begin + i, at + i, i, known);
+      input_gradient(begin, at, rows, known, scratch);
       return;
     }
     for (i64 i = 0; i < rows; ++i) {
-      loss_T[begin + i] = 0;
-      std::memset(gradient_row(at + i), 0, static_cast<size_t>(vocab_padded() * dtype_bytes(w.dtype)));
+      clear_row(begin + i, at + i);
       std::memset(dx_TD.row(begin + i), 0, static_cast<size_t>(w.shape.k * dtype_bytes(dx_TD.dtype)));
     }
   }
 
-  void loss_row(i64 t, const float* values, void* out) const {
-    const i64 target = target_T[t];
-    if (target < 0) {
-      loss_T[t] = 0;
-      std::memset(out, 0, static_cast<size_t>(vocab_padded() * dtype_bytes(w.dtype)));
-      return;
-    }
-    const float lse = table.log_sum_exp(values, vocab(), nullptr);
-    loss_T[t] = lse - values[target];
-    ops.head_gradient(values, vocab(), lse, scale, out);
-    set_value(out, w.dtype, target, scale * std::expm1(values[target] - lse));
+  void clear_row(i64 t, i64 at) const {
+    loss_T[t] = 0;
+    std::memset(gradient_row(at), 0, static_cast<size_t>(vocab_padded() * dtype_bytes(w.dtype)));
   }
 
-  void input_gradient(i64 begin, i64 at, i64 rows, Scratch scratch) const {
+  void softmax_parts(i64 begin, i64 at, i64 rows, const Rows& known, Scratch scratch) const {
+    float* strip = scratch.take<float>(rows * kPartCols);
+    const RowsOperand x(ops, scratch, rows, w.shape.k, [&](i64 i) { return x_TD.row(begin + i); });
+    for (i64 part = 0; part < parts(); ++part) {
+      const i64 first = part * kPartCols, cols = part_cols(part);
+      RowsProduct product = x.product(advance(w.data, part * kPartBlocks * panel(), w.dtype), panel(), cols);
+      product.out = strip;
+      product.out_stride = kPartCols;
+      ops.rows(product);
+      for (i64 i = 0; i < rows; ++i) {
+        const float* logit = strip + i * kPartCols;
+        const i64 index = i * parts() + part, target = target_T[begin + i] - first;
+        known.top[index] = ops.softmax_part(logit, cols, known.sum + index, advance(gradient_row(at + i), first, w.dtype));
+        if (target >= 0 && target < cols) known.target[i] = logit[target];
+      }
+    }
+  }
+
+  // The row's loss, and in place of its sums the factors of its parts: scale * exp(top - lse).
+  void finish_row(i64 t, i64 at, i64 i, const Rows& known) const {
+    if (target_T[t] < 0) {
+      clear_row(t, at);
+      for (i64 part = 0; part < parts(); ++part) known.sum[i * parts() + part] = 0;
+      return;
+    }
+    const float* top = known.top + i * parts();
+    float* sum = known.sum + i * parts();
+    double largest = top[0], total = 0;
+    for (i64 part = 1; part < parts(); ++part) largest = std::max<double>(largest, top[part]);
+    for (i64 part = 0; part < parts(); ++part) total += sum[part] * std::exp(top[part] - largest);
+    const double lse = largest + std::log(total);
+    loss_T[t] = static_cast<float>(lse - known.target[i]);
+    for (i64 part = 0; part < parts(); ++part) sum[part] = static_cast<float>(scale * std::exp(top[part] - lse));
+    known.target[i] = static_cast<float>(scale * std::expm1(known.target[i] - lse));
+  }
+
+  // Gradients of one part of the vocabulary, from its exponentials.
+  void scale_part(i64 begin, i64 at, i64 rows, i64 part, const Rows& known) const {
+    const i64 first = part * kPartCols, cols = part_cols(part);
+    for (i64 i = 0; i < rows; ++i) {
+      const i64 target = target_T[begin + i];
+      if (target < 0) continue;
+      ops.scale_row(cols, known.sum[i * parts() + part], advance(gradient_row(at + i), first, w.dtype));
+      if (target >= first && target < first + cols) set_value(gradient_row(at + i), w.dtype, target, known.target[i]);
+    }
+  }
+
+  void input_gradient(i64 begin, i64 at, i64 rows, const Rows& known, Scratch scratch) const {
     const i64 padded = round_to_block(w.shape.k);
     float* sum = scratch.take<float>(rows * padded);
-    void* turned = scratch.take_bytes(kReduceBlocks * kBlockElements * dtype_bytes(w.dtype));
-    for (i64 first = 0; first < w.shape.n_blocks(); first += kReduceBlocks) {
-      const i64 last = std::min(w.shape.n_blocks(), first + kReduceBlocks);
-      const i64 reduced = std::min(last * kBlock, vocab()) - first * kBlock;
+    void* turned = scratch.take_bytes(kPartBlocks * kBlockElements * dtype_bytes(w.dtype));
+    for (i64 part = 0; part < parts(); ++part) {
+      const i64 first = part * kPartBlocks, last = std::min(w.shape.n_blocks(), first + kPartBlocks);
+      scale_part(begin, at, rows, part, known);
       Scratch inner = scratch;
-      const RowsOperand dlogits(ops, inner, rows, reduced,
+      const RowsOperand dlogits(ops, inner, rows, part_cols(part),
                                 [&](i64 i) { return advance(gradient_row(at + i), first * kBlock, w.dtype); });
       for (i64 block = 0; block < w.shape.k_blocks(); ++block) {
         for (i64 n = first; n < last; ++n)
@@ -118,7 +172,7 @@ struct LossCall : HeadCall {
         RowsProduct product = dlogits.product(turned, (last - first) * kBlockElements, kBlock);
         product.out = sum + block * kBlock;
         product.out_stride = padded;
-        product.store = first == 0 ? Store::f32 : Store::f32_add;
+        product.store = part == 0 ? Store::f32 : Store::f32_add;
         ops.rows(product);
       }
     }
@@ -142,9 +196,9 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
   CHECK(dx_TD.rows == x_TD.rows && dx_TD.cols >= w_VD.shape.k, "the head's gradient does not fit");
   const OpTable& table = current_table();
   LossCall call{{table, ops_of(table, w_VD.dtype), x_TD, w_VD, target_T}, scale, loss_T, dx_TD, nullptr};
-  const i64 chunk = call.chunk_rows(), block = std::min(call.block_rows(), parallel_chunks(x_TD.rows, chunk) * chunk);
+  const i64 chunk = kLossRows, block = std::min(call.block_rows(), parallel_chunks(x_TD.rows, chunk) * chunk);
   call.gradient = workspace_shared(block * call.vocab_padded() * dtype_bytes(w_VD.dtype));
-  const i64 bytes = call.scratch_bytes(chunk);
+  const i64 bytes = call.loss_bytes();
   for (i64 begin = 0; begin < x_TD.rows; begin += block) {
     const i64 rows = std::min(block, x_TD.rows - begin);
     parallel_for(parallel_chunks(rows, chunk), [&](i64 task, int thread) {
@@ -152,12 +206,12 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
       call.run(begin + at, at, std::min(chunk, rows - at), Scratch(workspace_of_thread(thread, bytes)));
     });
     const ProfileScope scope(Way::weight_gradient);
-    const i64 group = gradient_group(rows, w_VD.shape);
-    parallel_for(parallel_chunks(w_VD.shape.n_blocks(), group), [&](i64 task, int thread) {
+    const GradientCut cut = cut_gradient(rows, w_VD.shape, 1);
+    parallel_for(cut.tasks, [&](i64 task, int thread) {
       add_weight_gradient(
           call.ops, w_VD.dtype, Scratch(workspace_of_thread(thread, gradient_scratch_bytes(w_VD.dtype))), rows,
           [&](i64 i) { return call.gradient_row(i); }, [&](i64 i) { return x_TD.row(begin + i); }, w_VD.shape,
-          task * group, std::min(w_VD.shape.n_blocks(), (task + 1) * group), dw);
+          cut.part(w_VD.shape, task), dw);
     });
   }
 }

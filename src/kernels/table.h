@@ -69,8 +69,10 @@ struct TypedOps {
   void (*rows)(const RowsProduct& product);
   // Columns [0, cols) of the rows, cols <= 32, in pairs of rows; zero where padded (an odd last row, columns).
   void (*interleave)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
-  // The same for the left operand of `pairs`, in the set's own order; at most 128 bytes a row (and row pair).
+  // The same for the left operand of `pairs`, in the set's own order: left_row_bytes (at most 128) a row, so that 32 rows
+  // more begin 32 left_row_bytes further.
   void (*interleave_left)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
+  i64 left_row_bytes;
   void (*pairs)(const PairsProduct& product);
   // Rows (<= 32) of k elements as the columns of a panel: ceil(k/32) blocks.
   void (*pack_outputs)(const void* const* rows, i64 num_rows, i64 k, void* panel);
@@ -89,8 +91,9 @@ struct TypedOps {
   // prob = exp(scale * score - lse), dscore = prob * (dprob - delta) * scale in [first, last), zero elsewhere.
   void (*attention_gradient)(const float* score, const float* dprob, i64 first, i64 last, i64 count, float scale,
                              float lse, float delta, void* prob, void* dscore);
-  // out[v] = scale * exp(logit[v] - lse).
-  void (*head_gradient)(const float* logit, i64 count, float lse, float scale, void* out);
+  // A part of a softmax: out[v] = exp(logit[v] - top) with the part's largest logit as top, which is returned; their sum.
+  float (*softmax_part)(const float* logit, i64 count, float* sum, void* out);
+  void (*scale_row)(i64 count, float factor, void* row);  // row *= factor
   float (*dot)(const void* a, const void* b, i64 count);
   void (*rope)(void* row, i64 heads, i64 head_dim, const float* cosine, const float* sine);
   void (*to_f32)(const void* src, i64 count, float* dst);

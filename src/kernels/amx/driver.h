@@ -138,6 +138,7 @@ void fill_tiles(OpTable& table) {
   ops.rows = tiles_rows<P>;
   ops.interleave = tiles_interleave<P>;
   ops.interleave_left = tiles_interleave_left<P>;
+  ops.left_row_bytes = 64;
   ops.pairs = tiles_pairs<P>;
   table.rows_per_task = 256;
   table.tiles = true;

@@ -120,25 +120,35 @@ inline void add_dot_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]
   }
 }
 
-inline void pairs_dot(const PairsProduct& p) {
+// A packed block of sums is 4 KiB that often lies in memory: ask for it before the product, which takes longer.
+inline void prefetch_block(const PairsProduct& p) {
+  if (!p.packed) return;
+  for (i64 line = 0; line < 64; ++line) __builtin_prefetch(p.out + line * 16, 1);
+}
+
+template <int M>
+inline void pairs_tile_dot(const PairsProduct& p, i64 a) {
+  const bf16* left = static_cast<const bf16*>(p.left) + a * 2;
   const bf16* right = static_cast<const bf16*>(p.right);
-  const i64 rows = p.packed ? 32 : p.rows;
-  for (i64 a = 0; a < rows; a += 8) {
-    const bf16* left = static_cast<const bf16*>(p.left) + a * 2;
-    __m512 acc[8][2];
-#pragma GCC unroll 8
-    for (int m = 0; m < 8; ++m) acc[m][0] = acc[m][1] = _mm512_setzero_ps();
-    for (i64 pair = 0; pair < p.pairs; ++pair) {
-      const __m512bh b0 = load_pairs(right + pair * 64), b1 = load_pairs(right + pair * 64 + 32);
-#pragma GCC unroll 8
-      for (int m = 0; m < 8; ++m) {
-        const __m512bh x = broadcast_pair_of(left + pair * 64 + m * 2);
-        acc[m][0] = _mm512_dpbf16_ps(acc[m][0], x, b0);
-        acc[m][1] = _mm512_dpbf16_ps(acc[m][1], x, b1);
-      }
+  __m512 acc[M][2];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m) acc[m][0] = acc[m][1] = _mm512_setzero_ps();
+  for (i64 pair = 0; pair < p.pairs; ++pair) {
+    const __m512bh b0 = load_pairs(right + pair * 64), b1 = load_pairs(right + pair * 64 + 32);
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      const __m512bh x = broadcast_pair_of(left + pair * 64 + m * 2);
+      acc[m][0] = _mm512_dpbf16_ps(acc[m][0], x, b0);
+      acc[m][1] = _mm512_dpbf16_ps(acc[m][1], x, b1);
     }
-    add_dot_rows<8>(p, a, acc);
   }
+  add_dot_rows<M>(p, a, acc);
+}
+
+inline void pairs_dot(const PairsProduct& p) {
+  const i64 rows = p.packed ? 32 : p.rows;
+  prefetch_block(p);
+  for (i64 a = 0; a < rows; a += 8) pairs_tile_dot<8>(p, a);
 }
 
 // The same for f32: lanes (column, parity of row), even and odd sums meet at the end.

@@ -161,11 +161,25 @@ void sigmoid_row(const float* logits, i64 count, float* prob) {
 }
 
 template <class S, class T>
-void head_gradient_row(const float* logit, i64 count, float lse, float scale, void* out) {
+float softmax_part_row(const float* logit, i64 count, float* sum, void* out) {
+  using V = typename S::V;
   T* to = static_cast<T*>(out);
+  const float top = largest_of<S>(logit, count);
+  const V shift = S::set1(top);
+  V total = S::zero();
   for_lanes<S>(count, [&](i64 i, i64 n) {
-    store_some<S>(to + i, exp_of<S>(load_some<S>(logit + i, n) - S::set1(lse)) * S::set1(scale), n);
+    const V e = keep_lanes<S>(exp_of<S>(load_some<S>(logit + i, n) - shift), n);
+    total = total + e;
+    store_some<S>(to + i, e, n);
   });
+  *sum = S::sum(total);
+  return top;
+}
+
+template <class S, class T>
+void scale_row(i64 count, float factor, void* row) {
+  T* values = static_cast<T*>(row);
+  for_lanes<S>(count, [&](i64 i, i64 n) { store_some<S>(values + i, load_some<S>(values + i, n) * S::set1(factor), n); });
 }
 
 template <class S>

@@ -147,6 +147,7 @@ void fill_wide(TypedOps& ops) {
   ops.prepare = widen_rows<S>;
   ops.rows = rows_wide<S>;
   ops.interleave_left = widen_left<S>;
+  ops.left_row_bytes = 128;
   ops.pairs = pairs_wide<S>;
 }
 

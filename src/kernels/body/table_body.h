@@ -56,6 +56,7 @@ void fill_typed(TypedOps& ops) {
   ops.prepare_bytes = nullptr;
   ops.prepare = nullptr;
   ops.interleave = ops.interleave_left = interleave_plain<S, T>;
+  ops.left_row_bytes = 32 * sizeof(T);
   ops.pack_outputs = pack_outputs_plain<S, T>;
   ops.reinterleave = reinterleave_plain<S, T>;
   ops.norm_forward = norm_forward_row<S, T>;
@@ -66,7 +67,8 @@ void fill_typed(TypedOps& ops) {
   ops.gelu_backward = gelu_backward_tile<S, T>;
   ops.attention_softmax = attention_softmax_row<S, T>;
   ops.attention_gradient = attention_gradient_row<S, T>;
-  ops.head_gradient = head_gradient_row<S, T>;
+  ops.softmax_part = softmax_part_row<S, T>;
+  ops.scale_row = scale_row<S, T>;
   ops.dot = dot_row<S, T>;
   ops.rope = rope_row<S, T>;
   ops.to_f32 = to_f32_row<S, T>;
