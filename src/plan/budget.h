@@ -1,0 +1,59 @@
+// From a budget to models: under each law the optimal width, depth, experts, top-k, granularity and tokens, first at a
+// continuous width, then as shapes that can be built, ranked by the law.
+// In: training FLOPs, tokens, memory, tokens of inference; fits of laws. Out: one LawPlan a law. Not for learning rates and
+// rules of thumb (rules.h), nor for files (launch.h). What is minimised in each mode: docs/plan.md.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fit/law.h"
+#include "plan/law_fit.h"
+#include "plan/shape.h"
+
+namespace moebius::plan {
+
+// 0: not given.
+struct Budget {
+  double compute = 0;           // training FLOPs, as each law counts them
+  double tokens = 0;            // training tokens
+  double memory = 0;            // bytes for weights and the cache of 16k positions in bf16
+  double inference_tokens = 0;  // tokens that the model will process after training
+  Geometry geometry;
+};
+// Throws Error when the parts contradict one another or leave the question open.
+void check_budget(const Budget& budget);
+
+// One model under one law: at a continuous width, or built.
+struct Choice {
+  Form form;
+  Numbers numbers;
+  double tokens = 0;
+  double value = 0;  // loss in nats a token; for `leverage`: C_dense / C_moe at equal loss
+  double flops_training = 0, flops_inference = 0;  // by the law's formula
+  bool memory_binds = false;
+  model::ModelConfig config;  // of built shapes only
+};
+
+struct LawPlan {
+  LawFit fit;
+  std::string reason;            // why the law gives no plan; empty: it does
+  std::optional<Choice> optimum; // at a continuous width
+  std::optional<Choice> compute_optimal;  // with inference tokens: what training alone would choose, at the same loss
+  std::vector<Choice> shapes;    // that can be built, one a form, the best first
+  Interval parameters_active, parameters_total, tokens, value, experts;
+  bool sparsest = false;  // the optimum has the greatest share of idle experts of all forms: the law sets no end to it
+  std::vector<std::string> warnings;  // extrapolation, and what the fit says of itself
+};
+
+// One plan a fit, in their order. Throws Error when no law gives a plan.
+std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>& fits);
+
+// Over the laws that give a plan: the least and the greatest, and their ratio.
+struct Disagreement {
+  Interval parameters_active, tokens, tpp;
+};
+Disagreement disagreement(const std::vector<LawPlan>& plans);
+
+}  // namespace moebius::plan

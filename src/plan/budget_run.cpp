@@ -1,0 +1,186 @@
+// The way of a plan for a budget: options, fits, laws, tables.
+#include "plan/budget_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "plan/budget.h"
+#include "plan/launch.h"
+#include "plan/plan_tables.h"
+#include "plan/rules.h"
+
+namespace moebius::plan {
+
+namespace {
+
+constexpr i64 kVocab = 50304;  // the GPT-2 and Pythia vocabularies, padded: what the laws' models had, nearly
+constexpr i64 kChosen = -7;    // of a field that the plan chooses
+
+std::vector<std::string> law_words() {
+  std::vector<std::string> words = {"all"};
+  for (i64 i = 0; i < fit::kLaws; ++i) words.emplace_back(fit::law_name(static_cast<fit::Law>(i)));
+  return words;
+}
+
+Budget budget_of(const BudgetOptions& options, const PlanOptions& plan, const model::ModelConfig& base) {
+  Budget budget;
+  budget.compute = options.compute;
+  budget.tokens = static_cast<double>(plan.tokens);
+  budget.inference_tokens = static_cast<double>(options.inference_tokens);
+  if (!options.memory.empty()) {
+    const auto bytes = parse_bytes(options.memory);
+    if (!bytes || *bytes <= 0) {
+      throw Error(
+          {.where = "--memory", .what = "this is no amount of memory", .wanted = "80GiB, 24GB, ...", .got = options.memory});
+    }
+    budget.memory = static_cast<double>(*bytes);
+  }
+  budget.geometry.width_per_layer = options.width_per_layer;
+  budget.geometry.sequence = plan.sequence > 0 ? plan.sequence : base.sequence_max;
+  budget.geometry.base = base;
+  return budget;
+}
+
+std::vector<LawFit> fits_of(const BudgetOptions& options) {
+  std::vector<LawFit> fits = published_law_fits();
+  if (!options.fit.empty()) replace_from_file(fits, options.fit);
+  if (options.laws == "all") return fits;
+  const fit::Law law = fit::law_from_name(options.laws);
+  std::erase_if(fits, [law](const LawFit& fit) { return fit.law != law; });
+  return fits;
+}
+
+// The law that decides what the skill's rule leaves open, with the user's fit of it if there is one.
+LawFit skill_law(BudgetOptions options) {
+  options.laws = fit::law_name(fit::Law::abnar);
+  return fits_of(options).front();
+}
+
+std::string warnings_text(const std::vector<LawPlan>& plans) {
+  std::string text;
+  for (const LawPlan& plan : plans) {
+    for (const std::string& warning : plan.warnings) text += fmt::format("  {}\n", warning);
+  }
+  return text.empty() ? text : "\nwarnings: laws asked where they were not fitted, or not determined\n" + text;
+}
+
+}  // namespace
+
+void BudgetOptions::describe(OptionList& list) {
+  list.add("compute", &compute, "training FLOPs, as each law counts them: plans shapes and tokens",
+           {.unit = "FLOPS", .min = 0, .max = 1e30});
+  list.add("memory", &memory, "weights and 16k positions of cache in bf16 must fit this", {.unit = "80GiB"});
+  list.add("inference-tokens", &inference_tokens,
+           "tokens the model will process later: least training + inference FLOPs at the loss that --compute buys",
+           {.unit = "N", .min = 0});
+  list.add("skill", &skill, "also the rule of the Optimal Sparsity paper", {.choices = {"", "reasoning", "memorisation"}});
+  list.add("fit", &fit, "coefficients and bootstrap samples from moebius fit --out", {.unit = "fit.json"});
+  list.add("law", &laws, "plan under this law alone", {.choices = law_words()});
+  list.add("width-per-layer", &width_per_layer, "depth rule of planned shapes: layers = d / this", {.min = 8, .max = 1024});
+  list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape",
+           {.unit = "FOLDER"});
+  list.add("shapes", &shapes, "shapes a law that the table shows", {.unit = "N", .min = 1, .max = 50});
+}
+
+bool BudgetOptions::asked() const {
+  return compute > 0 || !memory.empty() || inference_tokens > 0 || !skill.empty() || !fit.empty();
+}
+
+model::ModelConfig budget_base() {
+  model::ModelConfig config;
+  config.vocab = kVocab;
+  config.d_model = config.layers = kChosen;
+  config.attention.heads = config.attention.head_dim = kChosen;
+  config.experts.experts = config.experts.top_k = config.experts.width = config.experts.shared_experts = kChosen;
+  config.experts.dense_layers_first = config.experts.dense_width = config.experts.bank_layers = kChosen;
+  config.experts.activation = "";
+  return config;
+}
+
+std::string shape_option_given(const model::ModelConfig& config) {
+  const model::ExpertConfig& experts = config.experts;
+  const std::pair<const char*, bool> given[] = {
+      {"d-model", config.d_model != kChosen},
+      {"layers", config.layers != kChosen},
+      {"heads", config.attention.heads != kChosen},
+      {"head-dim", config.attention.head_dim != kChosen},
+      {"experts", experts.experts != kChosen},
+      {"top-k", experts.top_k != kChosen},
+      {"expert-width", experts.width != kChosen},
+      {"shared-experts", experts.shared_experts != kChosen},
+      {"dense-layers-first", experts.dense_layers_first != kChosen},
+      {"dense-width", experts.dense_width != kChosen},
+      {"bank-layers", experts.bank_layers != kChosen},
+      {"activation", !experts.activation.empty()},
+  };
+  for (const auto& [key, is_given] : given) {
+    if (is_given) return key;
+  }
+  return "";
+}
+
+void refuse_shape_options(const model::ModelConfig& config) {
+  const std::string key = shape_option_given(config);
+  if (key.empty()) return;
+  throw Error({.where = fmt::format("--{}", key),
+               .what = "a plan for a budget chooses the shape itself",
+               .wanted = "either a budget (--compute, --memory, ...) or a shape",
+               .fix = fmt::format("leave out --{}, or the options of the budget", key)});
+}
+
+// The plan that rates are given for and that --out writes: the skill's pick, else the joint law's first shape (the only law
+// over size, tokens and experts at once), else the first law's that has one.
+const Choice& chosen_shape(const std::vector<LawPlan>& plans, const std::optional<SkillPlan>& skill) {
+  if (skill) return skill->shapes.front();
+  const LawPlan* chosen = nullptr;
+  for (const LawPlan& plan : plans) {
+    if (plan.shapes.empty()) continue;
+    if (chosen == nullptr || plan.fit.law == fit::Law::joint) chosen = &plan;
+  }
+  return chosen->shapes.front();
+}
+
+BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, const model::ModelConfig& base) {
+  const Budget budget = budget_of(options, plan, base);
+  check_budget(budget);
+  const std::vector<LawFit> fits = fits_of(options);
+  const std::vector<LawPlan> plans = plan_budget(budget, fits);
+  std::optional<SkillPlan> skill;
+  if (!options.skill.empty()) skill = plan_skill(options.skill, budget, skill_law(options));
+  const Choice& chosen = chosen_shape(plans, skill);
+  const std::vector<RateRule> rules = rate_rules(rate_input(chosen));
+  const Rate rate = choose_rate(rules);
+
+  BudgetResult result;
+  result.json = Json::object({{"budget", budget_json(budget)}, {"laws", laws_json(budget, plans)}});
+  const Disagreement spread = disagreement(plans);
+  result.json.set("disagreement", Json::object({{"parameters_active", interval_json(spread.parameters_active)},
+                                                {"tokens", interval_json(spread.tokens)},
+                                                {"tpp", interval_json(spread.tpp)}}));
+  if (skill) result.json.set("skill", skill_json(budget, *skill));
+  result.json.set("chosen", choice_json(budget, chosen));
+  result.json.set("rates", rates_json(rules));
+  result.json.set("learning_rate", rate.learning_rate);
+  result.json.set("batch_tokens", rate.batch_tokens);
+  result.json.set("rate_source", rate.source);
+  result.text = budget_text(budget) + laws_text(budget, plans) + shapes_text(budget, plans, options.shapes);
+  if (skill) result.text += skill_text(*skill, options.shapes);
+  result.text += rates_text(chosen, rules) + warnings_text(plans);
+  if (!options.out.empty()) {
+    const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
+                                  : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
+    const Launch launch = make_launch(chosen, rate, budget.geometry.sequence, why);
+    const std::vector<std::string> files = write_launch(launch, options.out, result.json);
+    result.json.set("files", files);
+    result.text += fmt::format("\nwritten for {} to {}: {}\n", chosen.config.name, options.out, fmt::join(files, ", "));
+    if (torchtitan_module(launch).empty()) {
+      result.text += "no torchtitan_plan.py: its blocks cannot say this shape (GELU experts, ...)\n";
+    }
+  }
+  return result;
+}
+
+}  // namespace moebius::plan
