@@ -292,7 +292,6 @@ Json figure_json(const Figure& figure) {
                                    {"y_log", panel.y_log},
                                    {"bars", panel.bars},
                                    {"selector", panel.selector},
-                                   {"names", panel.names},
                                    {"views", std::move(views)}}));
   }
   for (const HeatStrip& strip : figure.strips) {

@@ -58,7 +58,7 @@ struct Panel {
   std::string selector = {};  // panels of one figure with the same selector change their view together; empty: one view
   std::vector<View> views = {};
   std::string menu = {};     // words beside the selector; empty: "SELECTOR task and grade"
-  bool names = false;        // curves carry their names at their right end, in place of a legend
+  bool tall = false;         // alone in its row, and higher than others
 };
 
 // Expert load of one run: one row a layer, one cell an expert, as multiples of the mean.

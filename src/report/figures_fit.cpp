@@ -96,7 +96,7 @@ Figure figure_isoflop(const FitRecords& fit) {
   Figure figure{.id = "law_isoflop", .title = "IsoFLOP curves"};
   CsvTable csv({"law", "family", "compute", "what", "run", "size_name", "size", "size_low", "size_high", "tokens", "loss",
                 "loss_low", "loss_high", "verdict"});
-  Panel panel{.x_log = true, .selector = "law", .menu = "Law", .names = true};
+  Panel panel{.x_log = true, .selector = "law", .menu = "Law", .tall = true};
   std::string open, notes;
   for (const FitLaw& law : fit.laws) {
     for (const std::string& family : families_of(law.isoflop)) panel.views.push_back(isoflop_view(law, family, csv));
@@ -131,7 +131,8 @@ Figure figure_sparsity(const FitRecords& fit) {
               .x_label = "E/k = 1 / (1 - sparsity)",
               .x_log = true,
               .selector = "law",
-              .menu = "Law"};
+              .menu = "Law",
+              .tall = true};
   for (const FitLaw& law : fit.laws) {
     View view{.name = view_name(law, ""), .y_label = "loss, nats per token"};
     i64 style = 0;

@@ -85,8 +85,9 @@ std::string choice_html(const Panel& panel) {
                      html_escape(panel.selector));
 }
 
-// Bars need height by their number; all other panels have the height of the style sheet.
+// Bars need height by their number; most other panels have the height of the style sheet.
 std::string plot_style(const Panel& panel) {
+  if (panel.tall) return " style=\"height:430px\"";
   if (!panel.bars || panel.views[0].series.empty()) return "";
   const double bars = static_cast<double>(panel.views[0].series[0].points.size());
   const double each = panel.views[0].series.size() > 1 ? 30 : 22;
@@ -201,6 +202,8 @@ std::string laws_body(const FitRecords& fit, const std::string& figures) {
     out += "<p>No loss law was fitted.</p>\n";
   } else {
     out += html_table(table_laws(fit));
+    const std::vector<std::string> notes = law_notes(fit);
+    if (!notes.empty()) out += "<details><summary>Notes on the laws</summary>\n" + list_of(notes) + "</details>\n";
   }
   const Table coefficients = table_coefficients(fit);
   if (!coefficients.rows.empty()) {

@@ -2,7 +2,6 @@
 #include "report/tables_fit.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -31,8 +30,6 @@ std::string count_or(double value, const std::string& otherwise = "-") {
 }
 
 std::string percent_or(double share) { return std::isfinite(share) ? fmt::format("{:.2f} %", 100 * share) : "-"; }
-
-std::string joined_lines(const std::vector<std::string>& lines) { return fmt::format("{}", fmt::join(lines, "; ")); }
 
 // "-5.2 [-7, -3]" or "not determined", the interval beside it when there is one.
 Cell coefficient_cell(const FitCoefficient& c) {
@@ -66,17 +63,27 @@ Table table_laws(const FitRecords& fit) {
                    {"verdict", false, "whether the runs hold what the law's coefficients need"},
                    {"runs", true, ""},        {"objective", true, "what the fit minimised, at its optimum"},
                    {"held-out error", true, "mean of abs(predicted - measured) / measured over runs the fit had not seen"},
-                   {"AIC", true, "the less the better; equal data only"}, {"notes", false, ""}};
+                   {"AIC", true, "the less the better; equal data only"}};
   for (const FitLaw& law : fit.laws) {
     table.rows.push_back({law.law, {law.formula, "wrap"}, verdict_cell(law.verdict), count_or(law.runs), number_text(law.objective),
-                          percent_or(law.holdout_error), std::isfinite(law.aic) ? fmt::format("{:.1f}", law.aic) : "-",
-                          {joined_lines(law.notes), "wrap muted"}});
+                          percent_or(law.holdout_error), std::isfinite(law.aic) ? fmt::format("{:.1f}", law.aic) : "-"});
   }
   for (const auto& [law, reason] : fit.skipped) {
-    table.rows.push_back({law, {"", "muted"}, {"not fitted: " + reason, "muted wrap"}, "-", "-", "-", "-", ""});
+    table.rows.push_back({law, {"", "muted"}, {"not fitted: " + reason, "muted wrap"}, "-", "-", "-", "-"});
   }
   if (!fit.comparison_verdict.empty()) table.note = "Comparison: " + fit.comparison_verdict + ".";
   return table;
+}
+
+std::vector<std::string> law_notes(const FitRecords& fit) {
+  std::vector<std::string> notes;
+  for (const FitLaw& law : fit.laws) {
+    for (const std::string& note : law.notes) {
+      // What the data's reader says stands at every law.
+      if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+    }
+  }
+  return notes;
 }
 
 Table table_coefficients(const FitRecords& fit) {
@@ -157,10 +164,10 @@ std::string fit_summary(const FitRecords& fit) {
   if (!fit.present || fit.laws.empty()) return "";
   std::vector<std::string> by[3];
   for (const FitLaw& law : fit.laws) by[static_cast<int>(knowledge_of(law.verdict))].push_back(law.law);
-  std::string text = "Laws fitted to these runs:";
+  std::string text = "Of the loss laws that can be asked of these runs,";
   for (const Knowledge k : {Knowledge::determined, Knowledge::partly, Knowledge::none}) {
     const auto& names = by[static_cast<int>(k)];
-    if (!names.empty()) text += fmt::format("{} {} {}", text.back() == ':' ? "" : ";", knowledge_name(k), joined(names));
+    if (!names.empty()) text += fmt::format("{} {} {} {}", text.back() == ',' ? "" : ";", joined(names), names.size() == 1 ? "is" : "are", knowledge_name(k));
   }
   return text + ".";
 }

@@ -11,6 +11,7 @@
 namespace moebius::report {
 
 Table table_laws(const FitRecords& fit);          // fitted and skipped, one row each
+std::vector<std::string> law_notes(const FitRecords& fit);  // of all laws, each once
 Table table_coefficients(const FitRecords& fit);
 Table table_task_laws(const FitRecords& fit);
 Table table_turning_points(const FitRecords& fit);

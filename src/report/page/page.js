@@ -213,7 +213,6 @@
       chart.data.datasets.forEach((dataset, index) => {
         const points = chart.getDatasetMeta(index).data;
         if (!chart.isDatasetVisible(index) || points.length === 0) return;
-        if (chart.options.plugins.curveNames.laws && !dataset.curve) return;
         const last = points[points.length - 1];
         const same = names.find((name) => name.text === dataset.group);
         if (same) Object.assign(same, { y: same.y + last.y, count: same.count + 1 });
@@ -339,8 +338,7 @@
     const xs = xValues(view);
     const spread = Math.max(...xs) / Math.min(...xs);
     const groups = new Set(view.series.map((s) => s.group));
-    const laws = panel.names && view.series.some((s) => s.curve);
-    const names = laws || (view.series.some((s) => !s.marker && !s.curve) && groups.size <= 14);
+    const names = view.series.some((s) => !s.marker && !s.curve) && groups.size <= 14;
     const longest = Math.max(0, ...[...groups].map((g) => g.length));
     const x = axis(view.x_label || panel.x_label, panel.x_log && Math.min(...xs) > 0 && spread > 2.5);
     if (x.type === "logarithmic") Object.assign(x, { min: Math.min(...xs) / 1.15, max: Math.max(...xs) * 1.15 });
@@ -364,7 +362,7 @@
         interaction: { mode: "nearest", intersect: false },
         scales: { x, y },
         plugins: {
-          rules: { list: view.rules }, verticals: { list: view.marks }, curveNames: { on: names, laws },
+          rules: { list: view.rules }, verticals: { list: view.marks }, curveNames: { on: names },
           legend: { display: groups.size > 1 && !names && groups.size <= 24,
                     labels: { usePointStyle: true, color: theme.ink, boxHeight: 7, generateLabels: legendOf },
                     onClick: toggleGroup },
