@@ -19,8 +19,10 @@ std::string interval_text(const Interval& value) {
 }
 
 std::string law_text(const TaskLaw& law) {
-  std::string text = fmt::format("{}, {} ({}): {}\n", law.measure.task, law.measure.measure,
-                                 law.measure.skill.empty() ? "skill not said" : law.measure.skill, law.verdict);
+  const TaskScore& measure = law.measure;
+  const std::string skill = measure.skill.empty() ? "skill not said" : measure.skill;
+  const std::string name = measure.tasks > 1 ? fmt::format("{}, mean of {} tasks", skill, measure.tasks) : measure.task;
+  std::string text = fmt::format("{}, {} ({}): {}\n", name, measure.measure, skill, law.verdict);
   if (!law.fitted) return text;
   text += fmt::format("  {} link; {} configurations, {} runs; residual {:.3g}, seed noise {}; left-out error {:.3g}, of the mean {:.3g}\n",
                       task_link_name(law.link), law.configurations, law.runs, law.residual,

@@ -400,6 +400,7 @@ Json TaskLaw::to_json() const {
   return Json::object({{"task", measure.task},
                        {"skill", measure.skill},
                        {"measure", measure.measure},
+                       {"tasks", measure.tasks},
                        {"link", fitted ? Json(task_link_name(link)) : Json()},
                        {"floor", measure_is_loss(measure.measure) ? Json() : Json(floor)},
                        {"ceiling", measure_is_loss(measure.measure) || !fitted ? Json() : Json(ceiling)},

@@ -124,6 +124,25 @@ TEST(TaskLaw, MisfitIsSaid) {
   EXPECT_TRUE(law.misfit);
 }
 
+TEST(TaskLaw, SkillsHaveMeansOfTheirTasks) {
+  const std::vector<TaskScore> scores = {{"a", "reasoning", "acc", 0.55, 0.03, 0.1, 0.2},
+                                         {"b", "reasoning", "exact_match", 0.3, 0.04, 0, 0},
+                                         {"a", "reasoning", "task_loss", 2.0, 0.1},
+                                         {"b", "reasoning", "task_loss", 1.0, kUnknown},
+                                         {"c", "memorisation", "acc", 0.7, 0.01, 0.5, 0.5},
+                                         {"c", "memorisation", "knowledge_share", 0.4, 0.01}};
+  const auto means = skill_means(scores);
+  ASSERT_EQ(means.size(), 2u);  // memorisation has one task: its own law is the skill's
+  EXPECT_EQ(means[0].measure, "score");
+  EXPECT_EQ(means[0].tasks, 2);
+  EXPECT_NEAR(means[0].value, (0.5 + 0.3) / 2, 1e-12);
+  EXPECT_NEAR(means[0].se, std::sqrt(0.03 * 0.03 / 0.81 + 0.04 * 0.04) / 2, 1e-12);
+  EXPECT_NEAR(means[0].chance_best, 0.1 / 0.9 / 2, 1e-12);
+  EXPECT_EQ(means[0].chance, 0);
+  EXPECT_NEAR(means[1].value, 1.5, 1e-12);
+  EXPECT_NEAR(means[1].se, 0.05, 1e-12);
+}
+
 // Of 95 % intervals about 95 % hold the planted value: 300 studies, three slopes each.
 TEST(TaskLaw, IntervalsCover) {
   int covered = 0, linear = 0, misfits = 0;

@@ -95,6 +95,7 @@ std::string read_run(const std::string& path, const Json& planned, TaskRun& run)
                        record.get_double("tokens", tokens_final) >= tokens_final;
     if (final) take_scores(record, run.scores);
   }
+  for (const TaskScore& mean : skill_means(run.scores)) run.scores.push_back(mean);
   return "";
 }
 
@@ -132,6 +133,10 @@ void load_study(const std::string& folder, bool several, std::vector<TaskRun>& r
                .fix = "'moebius study' goes on where it stopped"});
 }
 
+bool same_measure(const TaskScore& a, const TaskScore& b) {
+  return a.task == b.task && a.measure == b.measure && (a.task != "all" || a.skill == b.skill);
+}
+
 bool usable(const TaskRun& run) {
   return std::isfinite(run.train_loss) && run.flops > 0 && run.tpp > 0 && std::isfinite(run.flops);
 }
@@ -146,11 +151,39 @@ std::vector<TaskRun> task_runs_load(const std::vector<std::string>& folders, std
   return runs;
 }
 
+std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores) {
+  std::vector<TaskScore> means;
+  for (const TaskScore& score : scores) {
+    const bool loss = measure_is_loss(score.measure);
+    if (score.skill.empty() || (!loss && score.measure == "knowledge_share")) continue;
+    const std::string measure = loss ? "task_loss" : "score";
+    auto at = std::find_if(means.begin(), means.end(),
+                           [&](const TaskScore& mean) { return mean.skill == score.skill && mean.measure == measure; });
+    if (at == means.end()) {
+      means.push_back({"all", score.skill, measure, 0, 0, 0, 0, 0});
+      at = means.end() - 1;
+    }
+    const double room = loss ? 1 : 1 - score.chance;
+    at->value += (score.value - score.chance) / room;
+    at->se += std::isfinite(score.se) ? score.se * score.se / (room * room) : 0;  // squares, until the end
+    at->chance_best += loss ? 0 : (score.chance_best - score.chance) / room;
+    ++at->tasks;
+  }
+  means.erase(std::remove_if(means.begin(), means.end(), [](const TaskScore& mean) { return mean.tasks < 2; }), means.end());
+  for (TaskScore& mean : means) {
+    const double n = static_cast<double>(mean.tasks);
+    mean.value /= n;
+    mean.se = std::sqrt(mean.se) / n;
+    mean.chance_best /= n;
+  }
+  return means;
+}
+
 std::vector<TaskScore> task_measures(const std::vector<TaskRun>& runs) {
   std::vector<TaskScore> measures;
   for (const TaskRun& run : runs) {
     for (TaskScore score : run.scores) {
-      const auto same = [&](const TaskScore& m) { return m.task == score.task && m.measure == score.measure; };
+      const auto same = [&](const TaskScore& m) { return same_measure(m, score); };
       if (std::any_of(measures.begin(), measures.end(), same)) continue;
       score.value = score.se = kUnknown;
       measures.push_back(std::move(score));
@@ -161,7 +194,7 @@ std::vector<TaskScore> task_measures(const std::vector<TaskRun>& runs) {
 
 const TaskScore* score_of(const TaskRun& run, const TaskScore& measure) {
   for (const TaskScore& score : run.scores) {
-    if (score.task == measure.task && score.measure == measure.measure) return &score;
+    if (same_measure(score, measure)) return &score;
   }
   return nullptr;
 }

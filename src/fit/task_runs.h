@@ -12,12 +12,14 @@ namespace moebius::fit {
 
 // One measured number of a task, of the evaluation at the end of the training, over all grades.
 struct TaskScore {
-  std::string task;     // "facts-recall"
+  std::string task;     // "facts-recall"; "all" for the mean over a skill's tasks
   std::string skill;    // memorisation, reasoning, knowledge, language; empty: not said
-  std::string measure;  // task_loss (nats a token of the answer), acc, exact_match, knowledge_share
+  std::string measure;  // task_loss (nats a token of the answer), acc, exact_match, knowledge_share; of means also
+                        // score: (acc or exact_match - chance) / (1 - chance)
   double value = kUnknown, se = kUnknown;  // se: over items
   double chance = 0;       // what blind guessing reaches; 0 for a loss
   double chance_best = 0;  // what the best guesser without the question reaches
+  i64 tasks = 1;           // behind a mean
 };
 
 struct TaskRun {
@@ -35,7 +37,10 @@ struct TaskRun {
 // are left out; `left_out` (if given) gets a line on each.
 std::vector<TaskRun> task_runs_load(const std::vector<std::string>& folders, std::vector<std::string>* left_out = nullptr);
 
-// The distinct (task, measure) pairs, in the order of appearance. value and se are unknown.
+// The means over the tasks of each skill that has several: the losses, and the scores above chance. Each task weighs the same.
+std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores);
+
+// The distinct (task, skill, measure) triples, in the order of appearance. value and se are unknown.
 std::vector<TaskScore> task_measures(const std::vector<TaskRun>& runs);
 // nullptr when the run lacks it.
 const TaskScore* score_of(const TaskRun& run, const TaskScore& measure);

@@ -251,7 +251,8 @@ void test_peak(const Sample& sample, HypothesisResult& result, u64 number) {
     result.reason = "a turning point needs four values of x";
     return;
   }
-  const RiseFall turn = rise_fall(sample.groups, h.direction == "maximum" ? 1 : -1, number);
+  const double sign = h.direction == "maximum" ? 1 : -1;
+  const RiseFall turn = rise_fall(sample.groups, sign, number);
   switch (turn.shape) {
     case TurnShape::inside:
       result.effect = {std::exp2(turn.at.estimate), std::exp2(turn.at.low), std::exp2(turn.at.high)};
@@ -265,7 +266,12 @@ void test_peak(const Sample& sample, HypothesisResult& result, u64 number) {
                                   h.direction, turn.shape == TurnShape::low_end ? "low" : "high");
       return;
     case TurnShape::several:
-      result.reason = "it turns more than once beyond noise: do its runs differ in more than x?";
+      if (rise_fall(sample.groups, -sign, number).shape == TurnShape::inside) {
+        result.verdict = Verdict::refuted;
+        result.reason = fmt::format("beyond noise it has a {} there instead", sign > 0 ? "minimum" : "maximum");
+      } else {
+        result.reason = "it turns more than once beyond noise: do its runs differ in more than x?";
+      }
       return;
     case TurnShape::not_determined:
       result.reason = std::isnan(turn.p) ? "the seeds show no noise to test against"

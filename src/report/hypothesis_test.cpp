@@ -111,11 +111,11 @@ std::vector<Group> parabola_groups(double bend, double noise) {
   return groups;
 }
 
-TEST(Hypothesis, PeakIsFoundWhereItStands) {
+// A study whose runs have the score of the groups at tpp = 2^x.
+StudyRecords study_of(const std::vector<Group>& groups) {
   StudyRecords study;
   study.is_study = true;
   study.study = Json::object();
-  const auto groups = parabola_groups(-0.05, 0.01);
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const Value& value : groups[g]) {
       RunRecords run;
@@ -127,11 +127,23 @@ TEST(Hypothesis, PeakIsFoundWhereItStands) {
       study.runs.push_back(std::move(run));
     }
   }
+  return study;
+}
+
+Hypothesis peak_claim() {
   Hypothesis h{.id = "p", .text = "t", .kind = "peak", .direction = "maximum", .x = "tpp", .y = "train.score"};
   h.where = h.a = h.b = Json::object();
+  return h;
+}
+
+TEST(Hypothesis, PeakIsFoundWhereItStands) {
+  const StudyRecords study = study_of(parabola_groups(-0.05, 0.01));
+  Hypothesis h = peak_claim();
   const HypothesisResult result = hypothesis_test(study, h, 0);
   EXPECT_EQ(result.verdict, Verdict::supported) << result.reason;
   EXPECT_NEAR(result.effect.estimate, 8, 0.5);
+  EXPECT_LE(result.effect.low, 8);
+  EXPECT_GE(result.effect.high, 8);
   h.direction = "minimum";
   EXPECT_EQ(hypothesis_test(study, h, 0).verdict, Verdict::refuted);
   // The same turning point is no monotone trend, whatever the slope says.
@@ -141,6 +153,28 @@ TEST(Hypothesis, PeakIsFoundWhereItStands) {
   const HypothesisResult slope = hypothesis_test(study, h, 0);
   EXPECT_EQ(slope.verdict, Verdict::refuted) << slope.reason;
   EXPECT_NE(slope.reason.find("not monotone"), std::string::npos) << slope.reason;
+}
+
+// A parabola through a curve that saturates has its vertex inside the range: that is no peak.
+TEST(Hypothesis, BentCurvesAreNoPeaks) {
+  Rng rng(8, RngStream::test);
+  std::vector<Group> saturating(7), rising(7), two(7);
+  const double peaks[] = {0, 1, 0, 0, 0, 1, 0};
+  for (int x = 0; x < 7; ++x) {
+    for (int seed = 0; seed < 3; ++seed) {
+      const std::size_t g = static_cast<std::size_t>(x);
+      saturating[g].push_back({static_cast<double>(x), 1 - std::exp(-1.5 * x) + 0.01 * rng.next_normal()});
+      rising[g].push_back({static_cast<double>(x), 0.1 * x + 0.01 * rng.next_normal()});
+      two[g].push_back({static_cast<double>(x), peaks[x] + 0.01 * rng.next_normal()});
+    }
+  }
+  EXPECT_EQ(hypothesis_test(study_of(saturating), peak_claim(), 0).verdict, Verdict::unresolved);
+  const HypothesisResult end = hypothesis_test(study_of(rising), peak_claim(), 0);
+  EXPECT_EQ(end.verdict, Verdict::refuted);
+  EXPECT_NE(end.reason.find("at its high end"), std::string::npos) << end.reason;
+  const HypothesisResult several = hypothesis_test(study_of(two), peak_claim(), 0);
+  EXPECT_EQ(several.verdict, Verdict::unresolved);
+  EXPECT_NE(several.reason.find("more than once"), std::string::npos) << several.reason;
 }
 
 void expect_error(Json hypothesis, const std::string& wanted) {
