@@ -112,10 +112,10 @@ struct Family {
   double size_low = INFINITY, size_high = 0;
 };
 
-std::string family_name(const LawPoint& p) {
+std::string family_name(const LawPoint& p, bool grains) {
   std::string name = !(p.experts > 1) ? (p.experts == p.experts ? "dense" : "all runs")
                                       : fmt::format("E = {:g}, k = {:g}", p.experts, p.top_k);
-  if (std::isfinite(p.granularity)) name += fmt::format(", G = {:.3g}", p.granularity);
+  if (grains) name += fmt::format(", G = {:.3g}", p.granularity);
   return name;
 }
 
@@ -126,9 +126,10 @@ std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
     const LawPoint& p = fit.points[i];
     const double x = point_number(p, size), compute = run_compute(p);
     if (!(x > 0) || !(p.tokens > 0) || !(compute > 0)) continue;
-    const double granularity = std::isfinite(p.granularity) ? std::round(p.granularity * 100) : -1;
+    const bool grains = fit.law == Law::fine_grained && std::isfinite(p.granularity);
+    const double granularity = grains ? std::round(p.granularity * 100) : -1;
     Family& family = by_key[{known(point_number(p, "experts")), known(point_number(p, "top_k")), granularity}];
-    if (family.runs.empty()) family.like = p, family.name = family_name(p);
+    if (family.runs.empty()) family.like = p, family.name = family_name(p, grains);
     family.runs.push_back(i);
     family.ln_flops_per_size.add(std::log(x), std::log(compute / (x * p.tokens)));
     family.size_low = std::fmin(family.size_low, x);

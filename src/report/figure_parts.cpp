@@ -7,6 +7,8 @@
 #include <cmath>
 #include <set>
 
+#include "base/units.h"
+
 namespace moebius::report {
 
 namespace {
@@ -93,18 +95,20 @@ CsvTable point_table() {
 }
 
 Styles::Styles(const std::vector<const RunRecords*>& runs) {
-  std::set<double> widths;
+  std::set<double> widths, tokens;
   for (const RunRecords* run : runs) {
-    const double width = run->config_number("d_model");
+    const double width = run->config_number("d_model"), seen = run->number("tokens_total");
     if (std::isfinite(width)) widths.insert(width);
+    if (seen > 0) tokens.insert(seen);
   }
   several_widths = widths.size() > 1;
-  // Sorted by (dense first, width, k), so that the looks do not depend on the order of the runs.
-  std::map<std::tuple<bool, double, double>, std::string> order;
+  several_tokens = tokens.size() > 1 && *tokens.rbegin() > 1.02 * *tokens.begin();
+  // Sorted by (dense first, width, k, tokens), so that the looks do not depend on the order of the runs.
+  std::map<std::tuple<bool, double, double, double>, std::string> order;
   for (const RunRecords* run : runs) {
     const double width = several_widths ? run->config_number("d_model") : 0;
     const double top_k = run->dense() ? 0 : run->config_number("top_k");
-    order.emplace(std::tuple{!run->dense(), width, top_k}, series_of(*run));
+    order.emplace(std::tuple{!run->dense(), width, top_k, several_tokens ? run->number("tokens_total") : 0}, series_of(*run));
     model_styles.emplace(run->model, 0);
   }
   for (const auto& [key, name] : order) series_styles.emplace(name, static_cast<i64>(series_styles.size()));
@@ -117,7 +121,8 @@ Styles::Styles(const std::vector<const RunRecords*>& runs) {
 
 std::string Styles::series_of(const RunRecords& run) const {
   const std::string width = several_widths ? fmt::format("d = {:g}, ", run.config_number("d_model")) : "";
-  return width + (run.dense() ? "dense" : fmt::format("k = {:g}", run.config_number("top_k")));
+  const std::string tokens = several_tokens ? fmt::format(", {} tokens", format_count(run.number("tokens_total"))) : "";
+  return width + (run.dense() ? "dense" : fmt::format("k = {:g}", run.config_number("top_k"))) + tokens;
 }
 
 i64 Styles::of(const RunRecords& run) const {

@@ -26,14 +26,14 @@ class CsvTable {
 // The table of figures whose points are configurations.
 CsvTable point_table();
 
-// Gives every (width, top-k) its look, the same in all figures; dense models have their own; curves have one each run.
+// Gives every (width, top-k, tokens) its look, the same in all figures; dense models have their own; curves have one each run.
 struct Styles {
   explicit Styles(const std::vector<const RunRecords*>& runs);
   std::string series_of(const RunRecords& run) const;  // "k = 2", "dense", "d = 64, k = 2"
   i64 of(const RunRecords& run) const;                 // style of the run's series
   i64 of_curve(const RunRecords& run) const;           // style of the run's model, for curves
 
-  bool several_widths = false;
+  bool several_widths = false, several_tokens = false;
   std::map<std::string, i64> series_styles, model_styles;
 };
 

@@ -44,10 +44,12 @@ Figure figure_loss_parameters(const StudyRecords& study, const Styles& styles, c
   Figure figure{.id = "loss_parameters", .title = "Loss against total parameters"};
   figure.caption = fmt::format(
       "Loss at the end of the training against all parameters, embeddings included; one line for each number of active "
-      "experts k{}. All models saw the same tokens in the same order. Training loss is the mean over the last 5 % of "
-      "the "
-      "tokens; held-out losses are over the same text for all. {}",
-      styles.several_widths ? " and width d" : "", kBarsNote);
+      "experts k{}. {} Training loss is the mean over the last 5 % of the tokens; held-out losses are over the same text "
+      "for all. {}",
+      styles.several_widths ? " and width d" : "",
+      styles.several_tokens ? "Each line holds models that saw equally many tokens."
+                            : "All models saw the same tokens in the same order.",
+      kBarsNote);
   CsvTable csv = point_table();
   figure.panels.push_back(panel_simple(styles, points, "Training loss", "parameters_total", "train.loss_final", csv));
   for (const TaskPart& part : loss_parts(study)) {

@@ -139,8 +139,10 @@ Figure figure_sparsity(const FitRecords& fit) {
     for (const FitGroup& group : law.sparsity) {
       const std::string name = fmt::format("{}, {} FLOPs", group.family, flops_text(group.compute));
       Series runs = points_series(group.points, name, style);
-      for (std::size_t i = 0; i < runs.points.size(); ++i) {
-        if (runs.points.size() == group.points.size()) runs.points[i].label = fmt::format("E{:g}", group.points[i].experts);
+      std::string last;  // one label for the seeds of a configuration
+      for (std::size_t i = 0; i < runs.points.size() && runs.points.size() == group.points.size(); ++i) {
+        const std::string label = group.points[i].experts > 1 ? fmt::format("E{:g}", group.points[i].experts) : "dense";
+        if (label != last) runs.points[i].label = last = label;
       }
       add_if_any(view, std::move(runs));
       add_if_any(view, curve_series(group.curve, name, style));
@@ -259,14 +261,15 @@ Figure figure_task_laws(const FitRecords& fit) {
     if (std::find(skills.begin(), skills.end(), law.skill) == skills.end()) skills.push_back(law.skill);
   }
   for (const std::string& skill : skills) {
-    Panel panel{.title = skill_title(skill), .x_label = "training loss, nats per token", .selector = skill, .menu = skill_title(skill)};
+    Panel panel{.title = skill_title(skill), .x_label = "training loss, nats per token", .selector = skill, .menu = "measure"};
     if (skill.empty()) panel.selector = "other";
     for (const FitTaskLaw& law : fit.task_laws) {
       if (law.skill == skill) panel.views.push_back(task_law_view(law, csv));
     }
-    // Scores before losses: they are what a law of tasks is asked for.
-    std::stable_partition(panel.views.begin(), panel.views.end(),
-                          [](const View& view) { return view.name.find("loss") == std::string::npos; });
+    // Scores before losses: they are what a law of tasks is asked for. But first those with a law.
+    const auto is_score = [](const View& view) { return view.name.find("loss") == std::string::npos; };
+    std::stable_partition(panel.views.begin(), panel.views.end(), is_score);
+    std::stable_partition(panel.views.begin(), panel.views.end(), [](const View& view) { return view.series.size() > 1; });
     if (panel.views.size() == 1) panel.title += ": " + panel.views.front().name;
     figure.panels.push_back(std::move(panel));
   }

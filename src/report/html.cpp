@@ -211,7 +211,11 @@ std::string laws_body(const FitRecords& fit, const std::string& figures) {
   }
   out += figures;
   for (const Table& table : {table_task_laws(fit), table_turning_points(fit)}) {
-    if (!table.rows.empty()) out += html_table(table);
+    if (table.rows.empty()) continue;
+    const std::string text = html_table(table);
+    out += table.rows.size() <= 16 ? text
+                                   : fmt::format("<details><summary>{}: {} rows</summary>\n{}</details>\n",
+                                                 html_escape(table.title), table.rows.size(), text);
   }
   if (!fit.left_out.empty()) out += "<h3>Runs that the laws could not use</h3>\n" + list_of(fit.left_out);
   return out;

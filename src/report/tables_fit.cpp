@@ -117,7 +117,9 @@ Table table_turning_points(const FitRecords& fit) {
   Table table{.title = "Tests for a turning point as experts are added"};
   table.columns = {{"task", false, ""}, {"measure", false, ""}, {"over", false, ""}, {"runs", false, "all else equal"},
                    {"verdict", false, ""}, {"shape", false, ""}, {"p, adjusted", true, "after Holm's correction"}, {"at", false, "with its 95 % interval"}};
-  for (const FitTurn& turn : fit.turning_points) {
+  std::vector<FitTurn> turns = fit.turning_points;
+  std::stable_partition(turns.begin(), turns.end(), [](const FitTurn& turn) { return turn.found; });
+  for (const FitTurn& turn : turns) {
     const bool open = turn.verdict.rfind("not determined", 0) == 0;
     table.rows.push_back({turn.task, metric_label(turn.measure), metric_label(turn.x == "train_loss" ? "train.loss_final" : turn.x), {turn.family, "wrap"},
                           {turn.verdict, turn.found ? "good wrap" : open ? "warn wrap" : "wrap"}, turn.shape,
@@ -127,7 +129,7 @@ Table table_turning_points(const FitRecords& fit) {
 }
 
 Table table_choices(const FitRecords& fit) {
-  Table table{.title = fmt::format("What each law would build for {} training FLOPs", flops_text(fit.recommended.compute))};
+  Table table{.title = fmt::format("The optimum of each law for {} training FLOPs, before it is made a shape that can be built", flops_text(fit.recommended.compute))};
   table.columns = {{"law", false, ""}, {"width", true, ""}, {"layers", true, ""}, {"experts", true, ""}, {"k", true, ""},
                    {"total", true, "parameters"}, {"active", true, "parameters"}, {"active, 95 %", false, "over bootstrap samples"},
                    {"tokens", true, ""}, {"loss", true, "by the law"}, {"why not", false, ""}};

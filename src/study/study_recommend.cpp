@@ -73,8 +73,17 @@ std::vector<plan::LawFit> fits_of(const Json& fit, const std::string& path, std:
 }
 
 // Why a law's plan is no recommendation; empty: it may be one.
-std::string doubt_of(const plan::LawPlan& plan) {
+std::string doubt_of(const Json& law, const plan::LawPlan& plan) {
   if (!plan.optimum || plan.shapes.empty()) return plan.reason;
+  i64 known = 0, all = 0;
+  for (const auto& [name, coefficient] : law.at("coefficients").as_object()) {
+    known += coefficient.get_bool("determined", false) ? 1 : 0;
+    ++all;
+  }
+  if (2 * known < all) return fmt::format("{} of its {} coefficients are determined", known, all);
+  const plan::Choice& optimum = *plan.optimum;
+  const auto outside = plan::extrapolation_warnings(plan.fit, plan::law_point(optimum.form, optimum.numbers, optimum.tokens));
+  if (!outside.empty()) return "its optimum lies outside the runs: " + outside.front();
   const plan::Interval& active = plan.parameters_active;
   if (!active.known) return "the interval of its optimum is not known";
   if (active.high / active.low >= kSizeRatioMax) {
@@ -92,7 +101,7 @@ struct Candidate {
 std::vector<Candidate> candidates_of(const Json& fit, const std::vector<plan::LawPlan>& plans, std::vector<std::string>& reasons) {
   std::vector<Candidate> candidates;
   for (const plan::LawPlan& one : plans) {
-    const std::string name(fit::law_name(one.fit.law)), doubt = doubt_of(one);
+    const std::string name(fit::law_name(one.fit.law)), doubt = doubt_of(*law_in(fit, name), one);
     if (!doubt.empty()) {
       reasons.push_back(fmt::format("{} recommends nothing: {}", name, doubt));
       continue;
@@ -108,7 +117,7 @@ void describe_choice(const Json& fit, const std::vector<Candidate>& candidates, 
   const plan::LawPlan& best = *candidates.front().plan;
   const std::string name(fit::law_name(best.fit.law));
   const std::string law_verdict = law_in(fit, name)->get_string("verdict", "");
-  reasons.push_back(fmt::format("{} says so: {}", name, law_verdict));
+  reasons.push_back(fmt::format("the verdict on {}: {}", name, law_verdict));
   if (std::isfinite(candidates.front().error)) {
     reasons.push_back(fmt::format("{} meets runs that it had not seen within {:.2f} %{}", name, 100 * candidates.front().error,
                                   candidates.size() > 1 ? ", the best of the laws that give a shape" : ""));
@@ -123,8 +132,7 @@ void describe_choice(const Json& fit, const std::vector<Candidate>& candidates, 
     verdict = fmt::format("partly determined: the laws' optima are {} to {} active parameters", format_count(low), format_count(high));
   }
   if (best.sparsest) reasons.push_back("the sparsest form of the law wins: it sets no end to sparsity, memory does");
-  for (const std::string& warning : best.warnings) reasons.push_back("extrapolated: " + warning);
-  if (!best.warnings.empty() && verdict == "determined") verdict = "partly determined: the law is asked outside its runs";
+  for (const std::string& warning : best.warnings) reasons.push_back("take care: " + warning);
 }
 
 Json without_shapes(Json laws) {

@@ -10,7 +10,9 @@
 
 namespace moebius::study {
 
-// `fit_path`: the study's fit.json, already written and read again here.
+// A law may recommend when half of its coefficients or more are determined, its optimum at the study's largest compute lies
+// among the runs, and the interval of its active parameters spans less than a factor of 10; of several the one with the
+// least held-out error does. `fit_path`: the study's fit.json, already written and read again here.
 Json study_recommend(const StudyPlan& plan, const std::string& fit_path);
 
 }  // namespace moebius::study

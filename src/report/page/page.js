@@ -296,12 +296,12 @@
     return scale;
   }
 
-  function datasetOf(series) {
+  function datasetOf(series, index) {
     const colour = series.strong ? theme.ink : colourOf(series.style);
     const radius = series.curve ? 0 : series.strong ? 6 : series.marker ? (series.points.length > 300 ? 2.5 : 4.5) : (context) => (context.dataIndex % 20 === (7 * series.style) % 20 ? 3.5 : 0);
     return {
       label: series.name, group: series.group, data: series.points, showLine: series.line, curve: series.curve,
-      order: series.strong && !series.curve ? -1 : 0, borderColor: colour, backgroundColor: colour,
+      order: series.strong && !series.curve ? -1000 : -index, borderColor: colour, backgroundColor: colour,
       borderWidth: series.marker ? 1.6 : 1.4, borderDash: dashes[series.style % dashes.length],
       pointStyle: series.strong ? "rectRot" : markers[series.style % markers.length], pointRadius: radius, pointHoverRadius: 6,
       pointBorderColor: colour, pointBackgroundColor: colour, pointBorderWidth: 1.5, tension: 0,
