@@ -60,6 +60,12 @@ BenchRecord bench_parse(const Json& record) {
   return bench;
 }
 
+std::string bench_summary(const BenchRecord& record) {
+  return fmt::format("A training step of {} tokens takes {:.1f} ms ({} tokens per second): MFU {}, {} of its roofline bound is reached.",
+                     format_count(record.tokens_per_step), 1e3 * record.step_seconds, format_count(record.tokens_per_s),
+                     share_text(record.mfu), share_text(record.roofline_ratio));
+}
+
 Figure figure_bench(const BenchRecord& record, std::size_t number) {
   Figure figure{.id = fmt::format("bench_{}", number + 1), .title = "Time of a training step by operation"};
   figure.caption = caption_of(record);

@@ -92,18 +92,25 @@ std::vector<std::string> families_of(const std::vector<FitGroup>& groups) {
   return families;
 }
 
+// Why optima are missing; where there are many, how many, and an example.
+std::string open_text(const std::vector<std::string>& open) {
+  if (open.empty()) return "";
+  if (open.size() == 1) return "An optimum that is not determined is not drawn: " + open.front() + ".";
+  return fmt::format("{} optima that are not determined are not drawn (the CSV says why of each), like {}.", open.size(), open.front());
+}
+
 Figure figure_isoflop(const FitRecords& fit) {
   Figure figure{.id = "law_isoflop", .title = "IsoFLOP curves"};
   CsvTable csv({"law", "family", "compute", "what", "run", "size_name", "size", "size_low", "size_high", "tokens", "loss",
                 "loss_low", "loss_high", "verdict"});
   Panel panel{.x_log = true, .selector = "law", .menu = "Law", .tall = true};
-  std::string open, notes;
+  std::vector<std::string> open;
+  std::string notes;
   for (const FitLaw& law : fit.laws) {
     for (const std::string& family : families_of(law.isoflop)) panel.views.push_back(isoflop_view(law, family, csv));
     for (const FitGroup& group : law.isoflop) {
       if (group.has_optimum) continue;
-      open += fmt::format("{}{} at {} FLOPs ({}){}", open.empty() ? "" : "; ", law.law, flops_text(group.compute),
-                          group.optimum_verdict, group.family.empty() || group.family == "all runs" ? "" : " for " + group.family);
+      open.push_back(fmt::format("{}, {} FLOPs: {}", view_name(law, group.family), flops_text(group.compute), group.optimum_verdict));
     }
     if (!law.isoflop_note.empty() && !law.isoflop.empty()) notes += fmt::format(" {}: {}.", law.law, law.isoflop_note);
   }
@@ -111,7 +118,7 @@ Figure figure_isoflop(const FitRecords& fit) {
   figure.caption = fmt::format(
       "Runs of equal compute (points; equal within 15 %) and the law at that compute (lines; dotted: 95 % over bootstrap "
       "samples). Diamonds: the size with the law's least loss, with its 95 % interval. Size: what the law calls N. {}{}",
-      open.empty() ? "" : "No optimum is shown where it is not determined: " + open + ".", notes);
+      open_text(open), notes);
   figure.panels.push_back(std::move(panel));
   figure.csv = csv.text();
   return figure;

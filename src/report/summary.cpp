@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/units.h"
+#include "report/figure_bench.h"
 #include "report/tables_fit.h"
 
 namespace moebius::report {
@@ -348,6 +349,7 @@ Summary summary_build(const StudyRecords& study, const std::vector<HypothesisRes
   say_sizes(study, runs, out);
   if (study.is_study) say_seeds(points, out);
   say_verdicts(verdicts, out);
+  if (!study.bench.empty()) out.shows.push_back(bench_summary(study.bench.back()));
   if (const std::string laws = fit_summary(study.fit); !laws.empty()) out.shows.push_back(laws);
   say_chance(study, finished.empty() ? runs : finished, out);
   if (study.is_study) say_spreads(study, points, out);

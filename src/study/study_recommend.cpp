@@ -80,7 +80,7 @@ std::string doubt_of(const Json& law, const plan::LawPlan& plan) {
     known += coefficient.get_bool("determined", false) ? 1 : 0;
     ++all;
   }
-  if (2 * known < all) return fmt::format("{} of its {} coefficients are determined", known, all);
+  if (2 * known < all) return fmt::format("the runs determine only {} of its {} coefficients", known, all);
   const plan::Choice& optimum = *plan.optimum;
   const auto outside = plan::extrapolation_warnings(plan.fit, plan::law_point(optimum.form, optimum.numbers, optimum.tokens));
   if (!outside.empty()) return "its optimum lies outside the runs: " + outside.front();
@@ -135,8 +135,18 @@ void describe_choice(const Json& fit, const std::vector<Candidate>& candidates, 
   for (const std::string& warning : best.warnings) reasons.push_back("take care: " + warning);
 }
 
-Json without_shapes(Json laws) {
-  for (Json& law : laws.as_array()) law.set("shapes", Json::array());
+// As the plan prints them; of a law that recommends nothing the numbers go too.
+Json laws_shown(Json laws, const Json& fit, const std::vector<plan::LawPlan>& plans) {
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    Json& law = laws.as_array()[i];
+    law.set("shapes", Json::array());
+    const std::string doubt = doubt_of(*law_in(fit, fit::law_name(plans[i].fit.law)), plans[i]);
+    if (doubt.empty()) continue;
+    law.set("reason", doubt);
+    for (const char* key : {"optimum", "parameters_active_95", "parameters_total_95", "tokens_95", "value_95", "experts_95"}) {
+      law.set(key, nullptr);
+    }
+  }
   return laws;
 }
 
@@ -155,7 +165,7 @@ Json study_recommend(const StudyPlan& study, const std::string& fit_path) {
       verdict = "not determined: these runs determine no law";
     } else {
       const std::vector<plan::LawPlan> plans = plan::plan_budget(budget, fits);
-      laws = without_shapes(plan::laws_json(budget, plans));
+      laws = laws_shown(plan::laws_json(budget, plans), fit, plans);
       const std::vector<Candidate> candidates = candidates_of(fit, plans, reasons);
       if (candidates.empty()) {
         verdict = "not determined: no law gives a shape whose size it knows";

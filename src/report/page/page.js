@@ -318,8 +318,11 @@
   // One entry a group; a click hides or shows all of its series.
   function legendOf(chart) {
     const seen = new Set();
-    return Chart.defaults.plugins.legend.labels.generateLabels(chart).filter((item) => {
+    const items = Chart.defaults.plugins.legend.labels.generateLabels(chart);
+    const curve = (item) => Boolean(chart.data.datasets[item.datasetIndex].curve);
+    return items.sort((a, b) => curve(a) - curve(b) || a.datasetIndex - b.datasetIndex).filter((item) => {
       const { group } = chart.data.datasets[item.datasetIndex];
+      if (curve(item)) Object.assign(item, { pointStyle: "line", lineWidth: 2 });
       item.text = group;
       return !seen.has(group) && seen.add(group);
     });
