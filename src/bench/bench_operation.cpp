@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/record.h"
@@ -300,7 +301,8 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   Progress progress("grid", static_cast<i64>(shapes.size()));
   i64 done = 0;
   for (const std::size_t i : spread_order(shapes.size())) {
-    if (done > 0 && static_cast<double>(clock_ns() - start) * 1e-9 > options.seconds_max) break;
+    // Interrupted, it tells what it has.
+    if (interrupt_requested() || (done > 0 && static_cast<double>(clock_ns() - start) * 1e-9 > options.seconds_max)) break;
     measured[i] = measure_case(shapes[i], nullptr, {common.repeats, options.call_milliseconds}, roof);
     progress.update(++done, shapes[i].text());
   }
@@ -317,7 +319,9 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   if (!options.out.empty()) file_write_atomic(options.out, grid_map(result));
   *text = table(result) + fmt::format("{} of {} shapes measured in {}{}\n", done, shapes.size(),
                                       format_seconds(static_cast<double>(clock_ns() - start) * 1e-9),
-                                      done < static_cast<i64>(shapes.size()) ? " (--seconds-max)" : "");
+                                      interrupt_requested()                            ? " (interrupted)"
+                                      : done < static_cast<i64>(shapes.size()) ? " (--seconds-max)"
+                                                                               : "");
   return result;
 }
 

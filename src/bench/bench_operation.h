@@ -18,7 +18,7 @@ struct BenchOperationOptions {
   i64 call_milliseconds = 30;    // of each direction in a repeat, at least one call
   bool full = false;             // grid: every combination
   double seconds_max = 300;      // grid
-  std::string weights_max = "1GiB";    // grid: compute copy of a case
+  std::string weights_max = "4GiB";    // grid: compute copy of a case
   std::vector<std::string> operations;  // grid; empty: linear, attention, experts, head
   std::string out;               // grid: the map
   void describe(OptionList& list);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/record.h"
@@ -74,6 +75,7 @@ void warm_up(const BenchTrainOptions& options, model::Network& network, train::T
   }
   Progress progress("warm steps", options.steps_warm);
   for (i64 i = 1; i <= options.steps_warm; ++i) {
+    interrupt_check("nothing was measured yet; a routing that was kept (--record-routing) saves the warm steps");
     const bool records = i == options.steps_warm && options.routing.empty() && !dense;
     if (records) network.record_routing(&measured.routing.expert_LTK);
     const bool last = i == options.steps_warm;
@@ -102,6 +104,7 @@ void measure(const BenchTrainOptions& options, train::Trainer& trainer, data::Ba
   RoofAround roof(options.roof_milliseconds);
   Progress progress("repeats", options.repeats);
   for (i64 i = 0; i < options.repeats; ++i) {
+    interrupt_check("nothing is printed; fewer --repeats or --steps end sooner");
     Repeat repeat;
     const i64 allocations = buffer_allocations();
     measured.peak_reset = memory_peak_reset() && measured.peak_reset;
@@ -283,11 +286,14 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("document", &document, "tokens that attend to each other; 0: the sequence", {.unit = "N", .min = 0, .max = 1e7});
   list.add("tokens-per-step", &tokens_per_step, "tokens of a step", {.unit = "N", .min = 2, .max = 1e9});
   list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step", {.unit = "N", .min = 0, .max = 1e9});
-  list.add("repeats", &repeats, "repeats, each between two measurements of the roof; medians count", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("repeats", &repeats, "repeats, each between two measurements of the roof; medians count; 0: 5, in the grid 2",
+           {.unit = "N", .min = 0, .max = 1e6});
   list.add("steps", &steps, "training steps of a repeat; 0: as many as fill a second", {.unit = "N", .min = 0, .max = 1e6});
-  list.add("steps-warm", &steps_warm, "training steps before the routing is recorded and replayed", {.unit = "N", .min = 1, .max = 1e6});
+  list.add("steps-warm", &steps_warm, "training steps before the routing is recorded and replayed; -1: 400, or 5 with --routing",
+           {.unit = "N", .min = -1, .max = 1e6});
   list.add("warm-tokens", &warm_tokens, "tokens of a warm step, at most", {.unit = "N", .min = 2, .max = 1e9});
-  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time", {.unit = "N", .min = 1, .max = 60000});
+  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time; 0: 100, in the grid 20",
+           {.unit = "N", .min = 0, .max = 60000});
   list.add("seed", &seed, "of the weights", {.unit = "N", .min = 0, .max = 9e15});
   list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones", {.min = 0, .max = 10});
   list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
@@ -297,10 +303,21 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("records", &records, "append the result as a record (docs/formats.md)", {.unit = "FILE"});
 }
 
-Json bench_train(const BenchTrainOptions& options, const model::ModelConfig& config, std::string* text) {
+void BenchTrainOptions::resolve(bool grid) {
+  if (repeats < 1) repeats = grid ? 2 : 5;
+  if (roof_milliseconds < 1) roof_milliseconds = grid ? 20 : 100;
+  if (steps_warm < 1) steps_warm = routing.empty() ? 400 : 5;
+}
+
+Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& config, std::string* text) {
+  BenchTrainOptions options = given;
+  options.resolve(false);
   check(options);
   std::vector<i32> stream = real_text_stream(options.corpus, config.vocab);
-  const i64 warm_tokens = std::min(micro_batch(options), std::max<i64>(1, options.warm_tokens / options.sequence) * options.sequence);
+  // A replayed routing has the size of a micro-batch, and so have the steps before the measured ones then.
+  const i64 sequences_warm = std::max<i64>(1, options.warm_tokens / options.sequence);
+  const i64 warm_tokens =
+      options.routing.empty() ? std::min(micro_batch(options), sequences_warm * options.sequence) : micro_batch(options);
   const auto warm_source = real_text_source(stream, warm_tokens / options.sequence, options.sequence, document(options));
   // The measured steps see other text than the warm ones.
   std::rotate(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(stream.size() / 2), stream.end());

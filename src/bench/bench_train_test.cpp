@@ -80,6 +80,8 @@ TEST_F(BenchTrain, MeasuresAStep) {
 TEST_F(BenchTrain, ReplaysARecordedRouting) {
   BenchTrainOptions options = tiny_options();
   options.record_routing = folder_ + "/routing.json";
+  options.warm_tokens = 64;
+  options.micro_batch_tokens = 128;
   std::string text;
   const Json first = bench_train(options, small(8), &text);
   options.routing = options.record_routing;

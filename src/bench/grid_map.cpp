@@ -12,7 +12,7 @@ namespace moebius::bench {
 
 namespace {
 
-constexpr i64 kCellWidth = 52, kCellHeight = 18, kLabelWidth = 150, kTitleHeight = 50;
+constexpr i64 kCellWidth = 66, kCellHeight = 18, kLabelWidth = 150, kTitleHeight = 50;
 
 // "experts T=512 d=128 E=8 k=2 F=64" -> row "d=128 E=8", column "k=2 F=64"; tokens are no axis.
 std::pair<std::string, std::string> axes(const Json& row) {

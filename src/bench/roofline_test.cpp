@@ -69,6 +69,23 @@ TEST(Roofline, MicroBatchesPassTheWeightsAgain) {
   EXPECT_DOUBLE_EQ(find(operations, Part::optimizer, false).bytes, 30 * 131776);
 }
 
+// Two layers that share a bank read it twice; its gradient is written by one and added to by the other.
+TEST(Roofline, LayersShareABank) {
+  model::ModelConfig config = small(8, 2);
+  config.experts.bank_layers = 2;
+  const auto operations = train_operations(config, DType::bf16, {128, 64, 1});
+  EXPECT_DOUBLE_EQ(find(operations, Part::experts, false).bytes, 2 * 98304 + 128 * 2 * 384);
+  EXPECT_DOUBLE_EQ(find(operations, Part::experts, true).bytes, 2 * 98304 + 3 * 196608 + 128 * 2 * (384 + 128));
+}
+
+// One FFN of 64 units, which writes the stream (f32).
+TEST(Roofline, DenseLayers) {
+  const auto operations = train_operations(small(1, 1), DType::bf16, {128, 64, 1});
+  EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, false).flops, 2 * 128 * 12288);
+  EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, false).bytes, 24576 + 128 * (384 + 256));
+  EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, true).bytes, 24576 + 49152 + 128 * (384 + 128));
+}
+
 // Fewer choices than experts: those without a token are not read.
 TEST(Roofline, ReadsOnlyExpertsWithTokens) {
   const auto operations = train_operations(small(64, 1), DType::bf16, {4, 4, 1});

@@ -67,9 +67,10 @@ Words read_words(const std::vector<std::string>& words) {
     now.config.describe(list);
     std::vector<std::string> positional;
     now.common = stage_parse(kHelp, list, words, &positional, 2);
-    now.tokenizer.repeats = now.train.repeats;
     now.what = positional.empty() ? "" : positional.front();
     now.name = positional.size() > 1 ? positional[1] : "";
+    now.train.resolve(now.what == "grid");
+    now.tokenizer.repeats = now.train.repeats;
     preset = now.train.preset;
     if (preset.empty() || round == 1) return now;
   }

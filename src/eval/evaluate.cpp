@@ -84,7 +84,7 @@ void Evaluator::write_items(const Loaded& loaded, const std::vector<ItemScores>&
 
 std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& context, i64 step, i64 tokens) const {
   std::vector<ItemScores> scores(loaded.items.size());
-  for (const auto& task : make_tasks(loaded.spec)) task->run(context, loaded.items, scores);
+  run_tasks(make_tasks(loaded.spec), loaded.spec.name, context, loaded.items, scores);
   if (!options_.items_folder.empty()) write_items(loaded, scores, step);
   std::vector<Json> records;
   for (const Json& summary : summarise(loaded.spec, loaded.items, scores)) {

@@ -26,19 +26,20 @@ inline std::vector<float> fake_logits(u64 hash, i64 vocab) {
   return logits;
 }
 
-// The hash after each row; sequences in a cache keep theirs in the first key of each position (as two floats).
+// The hash after each row; sequences in a cache keep theirs there.
 inline std::vector<u64> fake_hashes(const model::NetworkInput& input) {
   std::vector<u64> hashes(input.token_T.size());
   for (const model::Segment& segment : input.segments) {
     u64 h = 99;
     if (segment.cache != nullptr && segment.position > 0) {
-      h = *reinterpret_cast<const u64*>(static_cast<const float*>(segment.cache->k) + (segment.position - 1) * segment.cache->position_stride);
+      h = static_cast<const u64*>(segment.cache->data)[segment.position - 1];
     }
+    if (segment.beginning_rows > 0) h = hashes[static_cast<std::size_t>(segment.beginning_row + segment.beginning_rows - 1)];
     for (i64 r = 0; r < segment.rows; ++r) {
       h = fake_mix(h, static_cast<u64>(input.token_T[static_cast<std::size_t>(segment.row + r)]));
       hashes[static_cast<std::size_t>(segment.row + r)] = h;
       if (segment.cache != nullptr) {
-        *reinterpret_cast<u64*>(static_cast<float*>(segment.cache->k) + (segment.position + r) * segment.cache->position_stride) = h;
+        static_cast<u64*>(segment.cache->data)[segment.position + r] = h;
       }
     }
   }
@@ -49,17 +50,16 @@ inline infer::Engine fake_engine(i64 vocab, i64 positions_max, std::shared_ptr<F
   infer::Engine engine;
   engine.vocab = vocab;
   engine.positions_max = positions_max;
-  engine.cache = {1, 2, DType::f32};
+  engine.cache = {1, 1, 2, DType::f32};
   engine.reserve = [](i64) {};
-  engine.score = [vocab, counts](const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                                 std::span<i32> argmax_T) {
+  engine.score = [vocab, counts](const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                                 std::span<float> logprob, std::span<i32> argmax) {
     if (counts) counts->passes += 1, counts->rows += static_cast<i64>(input.token_T.size());
     const std::vector<u64> hashes = fake_hashes(input);
-    for (std::size_t t = 0; t < hashes.size(); ++t) {
-      const std::vector<float> logits = fake_logits(hashes[t], vocab);
-      argmax_T[t] = infer::argmax_token(logits);
-      if (target_T[t] < 0) continue;
-      logprob_T[t] = static_cast<float>(logits[static_cast<std::size_t>(target_T[t])] - infer::log_sum_exp(logits));
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const std::vector<float> logits = fake_logits(hashes[static_cast<std::size_t>(targets[i].row)], vocab);
+      argmax[i] = infer::argmax_token(logits);
+      logprob[i] = static_cast<float>(logits[static_cast<std::size_t>(targets[i].token)] - infer::log_sum_exp(logits));
     }
   };
   engine.logits = [vocab, counts](const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {

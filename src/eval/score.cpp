@@ -1,7 +1,9 @@
-// Packing of requests into passes. Within a group the inputs are sorted; an input that is the beginning of the next one
-// needs no rows of its own. A segment whose rows have one target each goes through score (fused head); one with several
-// targets a row (choices of one token) through logits.
+// Packing of requests into passes. Within a group the inputs are sorted: one that is the beginning of the next needs no
+// rows of its own, and what all have in common is one segment behind which the others continue. A group that does not fit
+// goes through several passes, each with the common beginning; a row's result does not depend on its pass.
 #include "eval/score.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <numeric>
@@ -9,8 +11,9 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
 #include "eval/text_rules.h"
-#include "infer/sampler.h"
 
 namespace moebius::eval {
 
@@ -69,16 +72,21 @@ struct Input {
   i64 scored = 0;     // targets: the last `scored` rows
   std::vector<i32> targets;
   bool truncated = false;
-  i64 segment = 0;
+  i64 branch = 0;
 };
 
-// One run of rows through the network, shared by the requests whose inputs begin it.
-struct SharedSegment {
+// A distinct input, shared by the requests whose inputs begin it.
+struct Branch {
   i64 longest = 0;                                // request with the whole input
   std::vector<std::pair<i64, i32>> row_targets;   // (row, target), sorted, unique
-  bool several = false;                           // some row has more than one target
   std::vector<float> logprob;                     // for row_targets
   std::vector<u8> greedy;
+};
+
+// The branches of one group and how many rows all of them have in common; 0 when there is but one branch.
+struct Tree {
+  i64 first = 0, count = 0;  // branches
+  i64 common = 0;
 };
 
 Input make_input(const LoglikRequest& request, i64 positions_max) {
@@ -100,135 +108,149 @@ bool begins(const std::vector<i32>& head, const std::vector<i32>& whole) {
   return head.size() <= whole.size() && std::equal(head.begin(), head.end(), whole.begin());
 }
 
-std::vector<SharedSegment> share(const std::vector<LoglikRequest>& requests, std::vector<Input>& inputs) {
+std::vector<Branch> make_branches(const std::vector<LoglikRequest>& requests, std::vector<Input>& inputs) {
   std::vector<i64> order(requests.size());
   std::iota(order.begin(), order.end(), 0);
   auto input = [&](i64 i) -> Input& { return inputs[static_cast<std::size_t>(i)]; };
   auto group = [&](i64 i) { return requests[static_cast<std::size_t>(i)].group; };
+  // Falling, so that an input follows those that it begins.
   std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
     if (group(a) != group(b)) return group(a) < group(b);
-    return input(a).tokens < input(b).tokens;
+    return input(b).tokens < input(a).tokens;
   });
-  std::vector<SharedSegment> segments;
-  for (std::size_t i = order.size(); i-- > 0;) {
+  std::vector<Branch> branches;
+  for (std::size_t i = 0; i < order.size(); ++i) {
     const i64 r = order[i];
-    const bool joins = i + 1 < order.size() && group(r) == group(order[i + 1]) &&
-                       begins(input(r).tokens, input(order[i + 1]).tokens);
+    const bool joins = i > 0 && group(r) == group(order[i - 1]) && begins(input(r).tokens, input(order[i - 1]).tokens);
     if (!joins) {
-      segments.emplace_back();
-      segments.back().longest = r;
+      branches.emplace_back();
+      branches.back().longest = r;
     }
-    input(r).segment = static_cast<i64>(segments.size()) - 1;
+    input(r).branch = static_cast<i64>(branches.size()) - 1;
     const i64 first = static_cast<i64>(input(r).tokens.size()) - input(r).scored;
     for (i64 t = 0; t < input(r).scored; ++t) {
-      segments.back().row_targets.emplace_back(first + t, input(r).targets[static_cast<std::size_t>(t)]);
+      branches.back().row_targets.emplace_back(first + t, input(r).targets[static_cast<std::size_t>(t)]);
     }
   }
-  for (SharedSegment& s : segments) {
-    std::sort(s.row_targets.begin(), s.row_targets.end());
-    s.row_targets.erase(std::unique(s.row_targets.begin(), s.row_targets.end()), s.row_targets.end());
-    for (std::size_t i = 1; i < s.row_targets.size(); ++i) s.several |= s.row_targets[i].first == s.row_targets[i - 1].first;
-    s.logprob.resize(s.row_targets.size());
-    s.greedy.resize(s.row_targets.size());
+  for (Branch& b : branches) {
+    std::sort(b.row_targets.begin(), b.row_targets.end());
+    b.row_targets.erase(std::unique(b.row_targets.begin(), b.row_targets.end()), b.row_targets.end());
+    b.logprob.resize(b.row_targets.size());
+    b.greedy.resize(b.row_targets.size());
   }
-  return segments;
+  return branches;
 }
 
-// Runs packs of segments. Buffers are reused.
+// Branches are sorted within a group, so what its first and its last have in common is common to all.
+std::vector<Tree> make_trees(const std::vector<LoglikRequest>& requests, const std::vector<Input>& inputs,
+                             const std::vector<Branch>& branches) {
+  std::vector<Tree> trees;
+  i64 group = 0;
+  for (std::size_t b = 0; b < branches.size(); ++b) {
+    const i64 now = requests[static_cast<std::size_t>(branches[b].longest)].group;
+    if (b == 0 || now != group) trees.push_back({static_cast<i64>(b), 0, 0});
+    group = now;
+    ++trees.back().count;
+  }
+  for (Tree& tree : trees) {
+    if (tree.count < 2) continue;
+    auto tokens = [&](i64 b) -> const std::vector<i32>& {
+      return inputs[static_cast<std::size_t>(branches[static_cast<std::size_t>(b)].longest)].tokens;
+    };
+    const auto &a = tokens(tree.first), &z = tokens(tree.first + tree.count - 1);
+    tree.common = std::mismatch(a.begin(), a.end(), z.begin(), z.end()).first - a.begin();
+  }
+  return trees;
+}
+
+// Runs packs of trees. Buffers are reused.
 class Passes {
  public:
-  Passes(const infer::Engine& engine, const std::vector<Input>& inputs, const ScoreLimits& limits)
-      : engine_(engine), inputs_(inputs), limits_(limits) {}
+  Passes(const infer::Engine& engine, const std::vector<Input>& inputs, i64 rows_max)
+      : engine_(engine), inputs_(inputs), rows_max_(rows_max) {}
 
-  void add(SharedSegment& segment) {
-    const auto& tokens = inputs_[static_cast<std::size_t>(segment.longest)].tokens;
-    const i64 rows = static_cast<i64>(tokens.size());
-    const bool full = static_cast<i64>(tokens_.size()) + rows > limits_.rows_max;
-    const i64 outputs = outputs_ + static_cast<i64>(segment.row_targets.size());
-    const bool logits_full = segment.several && outputs * engine_.vocab * 4 > limits_.logit_bytes_max;
-    if (!members_.empty() && (full || logits_full || several_ != segment.several)) flush();
-    several_ = segment.several;
-    model::Segment s;
-    s.row = static_cast<i64>(tokens_.size());
-    s.rows = rows;
-    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-    segments_.push_back(s);
-    members_.push_back(&segment);
-    outputs_ += static_cast<i64>(segment.row_targets.size());
+  void add(const Tree& tree, std::vector<Branch>& branches) {
+    i64 rows = tree.common;
+    for (i64 b = tree.first; b < tree.first + tree.count; ++b) rows += rows_of(branches[static_cast<std::size_t>(b)]) - tree.common;
+    if (!fits(rows)) flush();
+    i64 beginning = -1;
+    for (i64 b = tree.first; b < tree.first + tree.count; ++b) {
+      Branch& branch = branches[static_cast<std::size_t>(b)];
+      if (!fits(rows_of(branch) - tree.common)) flush();
+      if (tokens_.empty()) beginning = -1;
+      if (beginning < 0 && tree.common > 0) beginning = add_segment(branch, 0, tree.common, 0);
+      const i64 row = add_segment(branch, tree.common, rows_of(branch), beginning);
+      for (std::size_t t = 0; t < branch.row_targets.size(); ++t) {
+        const i64 at = branch.row_targets[t].first;
+        wanted_.push_back({at < tree.common ? beginning + at : row + at - tree.common, &branch, t});
+      }
+    }
   }
 
   void flush() {
-    if (members_.empty()) return;
+    if (tokens_.empty()) return;
     interrupt_check("scoring was interrupted; nothing that was saved is lost");
-    if (several_) {
-      run_logits();
-    } else {
-      run_score();
+    std::stable_sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) { return a.row < b.row; });
+    targets_.clear();
+    for (const Wanted& w : wanted_) targets_.push_back({static_cast<i32>(w.row), w.branch->row_targets[w.index].second});
+    logprob_.resize(wanted_.size());
+    argmax_.resize(wanted_.size());
+    const i64 start = clock_ns();
+    engine_.score({tokens_, segments_}, targets_, logprob_, argmax_);
+    pass_ns_ += clock_ns() - start;
+    rows_ += static_cast<i64>(tokens_.size());
+    ++passes_;
+    for (std::size_t i = 0; i < wanted_.size(); ++i) {
+      wanted_[i].branch->logprob[wanted_[i].index] = logprob_[i];
+      wanted_[i].branch->greedy[wanted_[i].index] = argmax_[i] == targets_[i].token;
     }
     tokens_.clear();
     segments_.clear();
-    members_.clear();
-    outputs_ = 0;
+    wanted_.clear();
+  }
+
+  void report(std::size_t requests) const {
+    const double seconds = std::max(1e-9, static_cast<double>(pass_ns_) * 1e-9);
+    log_debug(fmt::format("scored {} requests: {} rows in {} passes, {:.0f} % full, {:.0f} rows/s", requests, rows_, passes_,
+                          100.0 * static_cast<double>(rows_) / static_cast<double>(std::max<i64>(1, passes_) * rows_max_),
+                          static_cast<double>(rows_) / seconds));
   }
 
  private:
-  void run_score() {
-    target_.assign(tokens_.size(), -1);
-    logprob_.assign(tokens_.size(), 0);
-    argmax_.assign(tokens_.size(), -1);
-    for (std::size_t m = 0; m < members_.size(); ++m) {
-      for (const auto& [row, target] : members_[m]->row_targets) target_[static_cast<std::size_t>(segments_[m].row + row)] = target;
-    }
-    engine_.score({tokens_, segments_}, target_, logprob_, argmax_);
-    for (std::size_t m = 0; m < members_.size(); ++m) {
-      for (std::size_t i = 0; i < members_[m]->row_targets.size(); ++i) {
-        const auto row = static_cast<std::size_t>(segments_[m].row + members_[m]->row_targets[i].first);
-        members_[m]->logprob[i] = logprob_[row];
-        members_[m]->greedy[i] = argmax_[row] == target_[row];
-      }
-    }
-  }
+  // One of a branch's row_targets, and the row of the pass where it is found.
+  struct Wanted {
+    i64 row = 0;
+    Branch* branch = nullptr;
+    std::size_t index = 0;
+  };
 
-  void run_logits() {
-    rows_.clear();
-    for (std::size_t m = 0; m < members_.size(); ++m) {
-      i64 last = -1;
-      for (const auto& [row, target] : members_[m]->row_targets) {
-        if (row != last) rows_.push_back(static_cast<i32>(segments_[m].row + row));
-        last = row;
-      }
-    }
-    logits_.resize(rows_.size() * static_cast<std::size_t>(engine_.vocab));
-    engine_.logits({tokens_, segments_}, rows_, matrix_of(logits_.data(), static_cast<i64>(rows_.size()), engine_.vocab));
-    std::size_t at = 0;
-    for (SharedSegment* member : members_) {
-      std::span<const float> logits;
-      double total = 0;
-      i32 likeliest = 0;
-      i64 last = -1;
-      for (std::size_t i = 0; i < member->row_targets.size(); ++i) {
-        const auto& [row, target] = member->row_targets[i];
-        if (row != last) {
-          logits = {logits_.data() + at++ * static_cast<std::size_t>(engine_.vocab), static_cast<std::size_t>(engine_.vocab)};
-          total = infer::log_sum_exp(logits);
-          likeliest = infer::argmax_token(logits);
-          last = row;
-        }
-        member->logprob[i] = static_cast<float>(logits[static_cast<std::size_t>(target)] - total);
-        member->greedy[i] = likeliest == target;
-      }
-    }
+  const std::vector<i32>& tokens_of(const Branch& b) const { return inputs_[static_cast<std::size_t>(b.longest)].tokens; }
+  i64 rows_of(const Branch& b) const { return static_cast<i64>(tokens_of(b).size()); }
+  bool fits(i64 rows) const { return tokens_.empty() || static_cast<i64>(tokens_.size()) + rows <= rows_max_; }
+
+  // Rows [begin, end) of a branch, behind `begin` rows at `beginning`; returns the first row.
+  i64 add_segment(const Branch& branch, i64 begin, i64 end, i64 beginning) {
+    model::Segment s;
+    s.row = static_cast<i64>(tokens_.size());
+    s.rows = end - begin;
+    s.position = begin;
+    s.beginning_row = begin > 0 ? beginning : 0;
+    s.beginning_rows = begin;
+    const auto from = tokens_of(branch).begin();
+    tokens_.insert(tokens_.end(), from + begin, from + end);
+    segments_.push_back(s);
+    return s.row;
   }
 
   const infer::Engine& engine_;
   const std::vector<Input>& inputs_;
-  const ScoreLimits& limits_;
-  bool several_ = false;
-  i64 outputs_ = 0;
-  std::vector<SharedSegment*> members_;
-  std::vector<i32> tokens_, target_, argmax_, rows_;
-  std::vector<float> logprob_, logits_;
+  i64 rows_max_;
+  std::vector<i32> tokens_, argmax_;
+  std::vector<float> logprob_;
   std::vector<model::Segment> segments_;
+  std::vector<Wanted> wanted_;
+  std::vector<kernels::HeadTarget> targets_;
+  i64 passes_ = 0, rows_ = 0, pass_ns_ = 0;
 };
 
 }  // namespace
@@ -243,35 +265,32 @@ std::vector<Loglik> score_requests(const infer::Engine& engine, const std::vecto
     inputs.push_back(make_input(request, positions_max));
     longest = std::max(longest, static_cast<i64>(inputs.back().tokens.size()));
   }
-  std::vector<SharedSegment> segments = share(requests, inputs);
-  ScoreLimits resolved = limits;
-  resolved.rows_max = std::max(limits.rows_max, longest);
-  engine.reserve(resolved.rows_max);
-  Passes passes(engine, inputs, resolved);
-  // Those of one kind after the other, so that passes are full.
+  std::vector<Branch> branches = make_branches(requests, inputs);
+  const std::vector<Tree> trees = make_trees(requests, inputs, branches);
+  const i64 rows_max = std::max(limits.rows_max, longest);
+  engine.reserve(rows_max);
+  Passes passes(engine, inputs, rows_max);
   i64 done = 0;
-  for (const bool several : {false, true}) {
-    for (SharedSegment& segment : segments) {
-      if (segment.several != several) continue;
-      passes.add(segment);
-      if (on_done) on_done(++done * static_cast<i64>(requests.size()) / static_cast<i64>(segments.size()));
-    }
-    passes.flush();
+  for (const Tree& tree : trees) {
+    passes.add(tree, branches);
+    if (on_done) on_done(++done * static_cast<i64>(requests.size()) / static_cast<i64>(trees.size()));
   }
+  passes.flush();
+  passes.report(requests.size());
   std::vector<Loglik> results(requests.size());
   for (std::size_t r = 0; r < requests.size(); ++r) {
     const Input& input = inputs[r];
-    const SharedSegment& segment = segments[static_cast<std::size_t>(input.segment)];
+    const Branch& branch = branches[static_cast<std::size_t>(input.branch)];
     Loglik& result = results[r];
     result.truncated = input.truncated;
     const i64 first = static_cast<i64>(input.tokens.size()) - input.scored;
     for (i64 t = 0; t < input.scored; ++t) {
       const std::pair<i64, i32> key(first + t, input.targets[static_cast<std::size_t>(t)]);
-      const auto at = std::lower_bound(segment.row_targets.begin(), segment.row_targets.end(), key) - segment.row_targets.begin();
-      const float logprob = segment.logprob[static_cast<std::size_t>(at)];
+      const auto at = std::lower_bound(branch.row_targets.begin(), branch.row_targets.end(), key) - branch.row_targets.begin();
+      const float logprob = branch.logprob[static_cast<std::size_t>(at)];
       result.logprob_tokens.push_back(logprob);
       result.sum += logprob;
-      result.greedy &= segment.greedy[static_cast<std::size_t>(at)] != 0;
+      result.greedy &= branch.greedy[static_cast<std::size_t>(at)] != 0;
     }
   }
   return results;

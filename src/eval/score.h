@@ -1,5 +1,5 @@
 // Log-likelihoods of continuations, many at once. A request is (context, continuation) in tokens; requests of one group
-// (the choices of one item) share what they have in common, and segments of different lengths are packed into one pass.
+// (the choices of one item) share the rows of their common beginning, and groups are packed into full passes.
 // In: an engine and requests. Out: one Loglik a request, independent of the other groups. Encoding and truncation are
 // lm-evaluation-harness's (facts in docs/eval.md). Not for held-out text: held_out.h.
 #pragma once
@@ -39,7 +39,6 @@ i32 prefix_token(const data::Tokenizer& tokenizer);
 struct ScoreLimits {
   i64 positions_max = 0;   // longest input; 0: the engine's
   i64 rows_max = 4096;     // of one pass (more when one input is longer)
-  i64 logit_bytes_max = 64 << 20;
 };
 
 // `on_done` is told how many requests are done; may be empty.

@@ -84,6 +84,22 @@ TEST(Score, ChoicesOfOneTokenNeedTheContextOnce) {
   EXPECT_EQ(counts->passes, 1);
 }
 
+TEST(Score, ChoicesOfSeveralTokensNeedTheContextOnce) {
+  auto counts = std::make_shared<FakeCounts>();
+  std::vector<LoglikRequest> requests;
+  // Rows: 1 2 3 4 5 once; then 8; 9 7; nothing for 6, and 9 itself stands in 9 7.
+  for (const auto& choice : std::vector<std::vector<i32>>{{8, 1}, {9, 7, 2}, {6}, {9, 3}}) requests.push_back({{1, 2, 3, 4, 5}, choice, 0});
+  const auto together = score_requests(fake_engine(50, 64, counts), requests, {});
+  EXPECT_EQ(counts->rows, 5 + 1 + 2);
+  EXPECT_EQ(counts->passes, 1);
+  // In passes too small for the item, each with the context.
+  *counts = {};
+  const auto apart = score_requests(fake_engine(50, 64, counts), requests, {.rows_max = 7});
+  EXPECT_EQ(counts->passes, 2);
+  EXPECT_EQ(counts->rows, 5 + 2 + 5 + 1);
+  for (std::size_t r = 0; r < requests.size(); ++r) EXPECT_EQ(together[r].logprob_tokens, apart[r].logprob_tokens);
+}
+
 TEST(Score, TruncationKeepsTheEnd) {
   const LoglikRequest request{{1, 2, 3, 4, 5, 6}, {7, 8}, 0};
   const auto cut = score_requests(fake_engine(50, 4), {request}, {})[0];

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numbers>
 
 #include "base/error.h"
@@ -55,22 +56,13 @@ std::vector<i64> wanted_items(const Task& task, const std::vector<EvalItem>& ite
   return wanted;
 }
 
-std::vector<Loglik> score_with_progress(const TaskContext& context, const std::vector<LoglikRequest>& requests,
-                                        const std::string& what) {
-  Progress progress(what, static_cast<i64>(requests.size()));
-  std::vector<Loglik> results =
-      score_requests(*context.engine, requests, context.limits, [&](i64 done) { progress.update(done); });
-  progress.finish();
-  return results;
-}
-
 class ChoiceTask final : public Task {
  public:
   using Task::Task;
   const char* kind() const override { return "choice"; }
   bool wants(const EvalItem& item) const override { return !item.choices.empty(); }
 
-  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) const override {
+  std::vector<LoglikRequest> requests(const TaskContext& context, const std::vector<EvalItem>& items) const override {
     const std::vector<i64> wanted = wanted_items(*this, items);
     std::vector<i64> first;
     i64 count = 0;
@@ -84,13 +76,18 @@ class ChoiceTask final : public Task {
       for (std::size_t c = 0; c < item.choices.size(); ++c) {
         LoglikRequest& request = requests[static_cast<std::size_t>(first[static_cast<std::size_t>(n)]) + c];
         encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + item.choices[c], request);
-        request.group = n;
+        request.group = i;
       }
     });
-    const std::vector<Loglik> results = score_with_progress(context, requests, spec_.name + ": choices");
-    for (std::size_t n = 0; n < wanted.size(); ++n) {
-      const auto i = static_cast<std::size_t>(wanted[n]);
-      judge(items[i], results.data() + first[n], scores[i]);
+    return requests;
+  }
+
+  void run(const TaskContext&, const std::vector<EvalItem>& items, std::span<const LoglikRequest>,
+           std::span<const Loglik> results, std::vector<ItemScores>& scores) const override {
+    for (const i64 i : wanted_items(*this, items)) {
+      const EvalItem& item = items[static_cast<std::size_t>(i)];
+      judge(item, results.data(), scores[static_cast<std::size_t>(i)]);
+      results = results.subspan(item.choices.size());
     }
   }
 
@@ -130,7 +127,8 @@ class GenerationTask final : public Task {
     return !item.answers.empty() && (!spec_.item_file || (item.tokens_max > 0 && item.choices.empty()));
   }
 
-  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) const override {
+  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest>,
+           std::span<const Loglik>, std::vector<ItemScores>& scores) const override {
     const std::vector<i64> wanted = wanted_items(*this, items);
     std::vector<infer::Prompt> prompts(wanted.size());
     const i64 positions = context.limits.positions_max > 0 ? context.limits.positions_max : context.engine->positions_max;
@@ -190,7 +188,7 @@ class LossTask final : public Task {
   const char* kind() const override { return "loss"; }
   bool wants(const EvalItem& item) const override { return !item.target.empty(); }
 
-  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) const override {
+  std::vector<LoglikRequest> requests(const TaskContext& context, const std::vector<EvalItem>& items) const override {
     const std::vector<i64> wanted = wanted_items(*this, items);
     const bool bare = (context.loss_form.empty() ? spec_.loss_form : context.loss_form) == "as-published";
     std::vector<LoglikRequest> requests(wanted.size());
@@ -202,12 +200,17 @@ class LossTask final : public Task {
       } else {
         encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + item.target, request);
       }
-      request.group = n;
+      request.group = i;
     });
-    const std::vector<Loglik> results = score_with_progress(context, requests, spec_.name + ": task loss");
+    return requests;
+  }
+
+  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest> asked,
+           std::span<const Loglik> results, std::vector<ItemScores>& scores) const override {
+    const std::vector<i64> wanted = wanted_items(*this, items);
     for (std::size_t n = 0; n < wanted.size(); ++n) {
       const auto i = static_cast<std::size_t>(wanted[n]);
-      judge(context, items[i], requests[n], results[n], scores[i]);
+      judge(context, items[i], asked[n], results[n], scores[i]);
     }
   }
 
@@ -244,6 +247,29 @@ class LossTask final : public Task {
 };
 
 }  // namespace
+
+void run_tasks(const std::vector<std::unique_ptr<Task>>& tasks, const std::string& name, const TaskContext& context,
+               const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) {
+  std::vector<LoglikRequest> all;
+  std::vector<std::size_t> ends;
+  for (const auto& task : tasks) {
+    std::vector<LoglikRequest> more = task->requests(context, items);
+    all.insert(all.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    ends.push_back(all.size());
+  }
+  std::vector<Loglik> results;
+  if (!all.empty()) {
+    Progress progress(name + ": log-likelihoods", static_cast<i64>(all.size()));
+    results = score_requests(*context.engine, all, context.limits, [&](i64 done) { progress.update(done); });
+    progress.finish();
+  }
+  std::size_t begin = 0;
+  for (std::size_t t = 0; t < tasks.size(); begin = ends[t++]) {
+    const std::size_t count = ends[t] - begin;
+    tasks[t]->run(context, items, std::span<const LoglikRequest>(all).subspan(begin, count),
+                  std::span<const Loglik>(results).subspan(begin, count), scores);
+  }
+}
 
 std::vector<std::unique_ptr<Task>> make_tasks(const TaskSpec& spec) {
   std::vector<std::unique_ptr<Task>> tasks;

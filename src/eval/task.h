@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,8 +41,12 @@ class Task {
   virtual const char* kind() const = 0;
   // Which items this kind has something to ask of.
   virtual bool wants(const EvalItem& item) const = 0;
-  // scores[i] belongs to items[i]; items that are not wanted stay untouched.
-  virtual void run(const TaskContext& context, const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) const = 0;
+  // Log-likelihoods that this kind needs, item by item; a request's group is its item's index.
+  virtual std::vector<LoglikRequest> requests(const TaskContext&, const std::vector<EvalItem>&) const { return {}; }
+  // `asked` are this kind's requests, results[r] belongs to asked[r]. scores[i] belongs to items[i]; items that are not
+  // wanted stay untouched.
+  virtual void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest> asked,
+                   std::span<const Loglik> results, std::vector<ItemScores>& scores) const = 0;
 
  protected:
   const TaskSpec& spec_;
@@ -49,6 +54,11 @@ class Task {
 
 // The kinds that `spec` asks for; it must outlive them.
 std::vector<std::unique_ptr<Task>> make_tasks(const TaskSpec& spec);
+
+// Runs all kinds over the items. Their log-likelihoods are scored together, so that the choices and the gold answer of an
+// item share the rows of its prompt.
+void run_tasks(const std::vector<std::unique_ptr<Task>>& tasks, const std::string& name, const TaskContext& context,
+               const std::vector<EvalItem>& items, std::vector<ItemScores>& scores);
 
 // lm-evaluation-harness's two decisions over choices: largest sum, largest sum per character; first maximum wins.
 i64 best_choice(const std::vector<double>& sums);

@@ -225,17 +225,58 @@ infer::Engine oracle_engine(const data::Tokenizer& tokenizer, const std::vector<
       fill(hashes[static_cast<std::size_t>(rows[i])], logits_RV.f32() + static_cast<i64>(i) * logits_RV.stride);
     }
   };
-  engine.score = [fill, vocab](const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                               std::span<i32> argmax_T) {
+  engine.score = [fill, vocab](const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                               std::span<float> logprob, std::span<i32> argmax) {
     const auto hashes = fake_hashes(input);
     std::vector<float> row(static_cast<std::size_t>(vocab));
-    for (std::size_t t = 0; t < hashes.size(); ++t) {
-      fill(hashes[t], row.data());
-      argmax_T[t] = infer::argmax_token(row);
-      if (target_T[t] >= 0) logprob_T[t] = static_cast<float>(row[static_cast<std::size_t>(target_T[t])] - infer::log_sum_exp(row));
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      fill(hashes[static_cast<std::size_t>(targets[i].row)], row.data());
+      argmax[i] = infer::argmax_token(row);
+      logprob[i] = static_cast<float>(row[static_cast<std::size_t>(targets[i].token)] - infer::log_sum_exp(row));
     }
   };
   return engine;
+}
+
+// GSM8K as shipped, from the prompt to the score: a random network never writes "####", so the texts are given.
+TEST(Gsm8k, StrictAndFlexibleOutcomesOfWrittenAnswers) {
+  EvalOptions options;
+  options.task_folders = {kShipped};
+  options.tasks = {"gsm8k"};
+  options.measures = {"generate"};
+  options.shots = 1;
+  options.limit = 5;
+  options.items_folder = testing::TempDir() + "/items_gsm8k";
+  const auto items = make_items(find_task("gsm8k", options.task_folders), {options.shots, options.limit});
+  ASSERT_EQ(items.size(), 5u);  // whose answers are 18, 3, 70000, 540, 20
+  struct Outcome {
+    std::string written, strict;
+    double right_strict;
+    std::string flexible;
+    double right_flexible;
+  };
+  const std::vector<Outcome> outcomes = {
+      {items[0].target, "18", 1, "18", 1},
+      {"It takes 2+3=5 bolts.\n#### 5", "5", 0, "5", 0},
+      {"So he made a profit of $70,000.", "[invalid]", 0, "$70,000.", 1},
+      {"He runs 9*60 meters.\n#### 540\n\nQuestion: How much is 3+4?\nAnswer: 3+4=7\n#### 7", "540", 1, "540", 1},
+      {"15+25 is 40.\n#### 1,\n#### 20", "1,", 0, "20", 1},
+  };
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < items.size(); ++i) texts.push_back(items[i].prompt + " " + outcomes[i].written);
+  const auto tokenizer = tiny_tokenizer();
+  const auto records = Evaluator(tokenizer, options).run(oracle_engine(tokenizer, texts), 0, 0);
+  const auto lines = read_rows(options.items_folder + "/gsm8k.jsonl");
+  ASSERT_EQ(lines.size(), outcomes.size());
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i].at("extracted").as_string(), outcomes[i].strict) << i;
+    EXPECT_EQ(lines[i].at("exact_match").as_double(), outcomes[i].right_strict) << i;
+    EXPECT_EQ(lines[i].at("extracted_flexible").as_string(), outcomes[i].flexible) << i;
+    EXPECT_EQ(lines[i].at("exact_match_flexible").as_double(), outcomes[i].right_flexible) << i;
+  }
+  EXPECT_EQ(lines[3].at("generated").as_string(), " He runs 9*60 meters.\n#### 540\n\n");  // cut before the stop
+  EXPECT_DOUBLE_EQ(record_of(records, "all").at("exact_match").as_double(), 0.4);
+  EXPECT_DOUBLE_EQ(record_of(records, "all").at("exact_match_flexible").as_double(), 0.8);
 }
 
 TEST(GeneratedTasks, AModelThatKnowsScoresFullAndOneThatDoesNotScoresChance) {

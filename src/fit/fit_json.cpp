@@ -177,8 +177,8 @@ std::string fit_to_text(const LawFit& fit) {
   std::string text = fmt::format("{}: {}\n  {}\n  {}\n", law_name(fit.law), law_formula(fit.law), law_source(fit.law),
                                  law_meaning(fit.law));
   text += fmt::format("verdict: {}\n", fit.verdict);
-  for (const Coefficient& c : fit.coefficients) text += coefficient_line(c);
   if (fit.fitted()) {
+    for (const Coefficient& c : fit.coefficients) text += coefficient_line(c);
     const std::string delta = std::isfinite(fit.huber_delta) ? fmt::format("Huber delta {:g}", fit.huber_delta) : "least squares";
     text += fmt::format("objective: {:.8g} over {} runs ({}, {} residuals{}), AIC {:.1f}\n", fit.optima.front().cost,
                         fit.points.size(), delta, form_of(fit.law).log_residual ? "log" : "linear",

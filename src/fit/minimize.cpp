@@ -83,11 +83,8 @@ double round_of(const Objective& objective, const MinimizeOptions& options, Vect
 }  // namespace
 
 Minimum minimize(const Objective& objective, const std::vector<double>& start, const MinimizeOptions& options) {
-  // Ceres warns through glog, on standard error; a search that fails says so in its result.
-  [[maybe_unused]] static const bool quiet = [] {
-    FLAGS_minloglevel = google::GLOG_FATAL;
-    return true;
-  }();
+  // Ceres says to glog what a line search met; a search that gets nowhere is no news here.
+  [[maybe_unused]] static const int quiet = FLAGS_minloglevel = google::GLOG_FATAL;
   Minimum result;
   result.theta = start;
   result.cost = std::numeric_limits<double>::infinity();

@@ -2,7 +2,6 @@
 #include "fit/objective.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "base/check.h"
@@ -12,35 +11,7 @@ namespace moebius::fit {
 namespace {
 
 constexpr i64 kBlock = 512;  // runs; a block's scratch stays in the first cache
-constexpr double kExponentMax = 700;
-
-// exp in place, within 2 units of the last place for |x| <= kExponentMax (clamped there). Written out because the
-// library's function keeps the loop from being vectorised: x = k ln 2 + r, the series of exp(r), then 2^k by bits.
-void exp_in_place(double* x, i64 n) {
-  constexpr double kShift = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to a whole number
-  constexpr double kLn2High = 0x1.62e42fee00000p-1, kLn2Low = 0x1.a39ef35793c76p-33, kLog2e = 0x1.71547652b82fep+0;
-  for (i64 i = 0; i < n; ++i) {
-    const double v = std::min(std::max(x[i], -kExponentMax), kExponentMax);
-    const double shifted = v * kLog2e + kShift;
-    const double k = shifted - kShift;
-    const double r = (v - k * kLn2High) - k * kLn2Low;
-    double p = 1.0 / 6227020800;
-    p = p * r + 1.0 / 479001600;
-    p = p * r + 1.0 / 39916800;
-    p = p * r + 1.0 / 3628800;
-    p = p * r + 1.0 / 362880;
-    p = p * r + 1.0 / 40320;
-    p = p * r + 1.0 / 5040;
-    p = p * r + 1.0 / 720;
-    p = p * r + 1.0 / 120;
-    p = p * r + 1.0 / 24;
-    p = p * r + 1.0 / 6;
-    p = p * r + 0.5;
-    p = p * r + 1.0;
-    p = p * r + 1.0;
-    x[i] = p * std::bit_cast<double>((std::bit_cast<u64>(shifted) + 1023) << 52);
-  }
-}
+constexpr double kExponentMax = 700;  // wild starts stay finite
 
 // Four partial sums: a fixed order that the compiler can vectorise.
 double dot(const double* a, const double* b, i64 n) {
@@ -169,8 +140,10 @@ void Objective::predict_block(const double* theta, i64 begin, i64 end) const {
       const double factor = theta[part.coefficient];
       for (i64 i = 0; i < n; ++i) exponent[i] += factor * part_[static_cast<std::size_t>(i)];
     }
-    exp_in_place(exponent, n);
-    for (i64 i = 0; i < n; ++i) sum_[static_cast<std::size_t>(i)] += exponent[i];
+    for (i64 i = 0; i < n; ++i) {
+      exponent[i] = std::exp(std::clamp(exponent[i], -kExponentMax, kExponentMax));
+      sum_[static_cast<std::size_t>(i)] += exponent[i];
+    }
   }
 }
 

@@ -3,7 +3,7 @@
 // gradient, residuals, Jacobian. One object is used by one thread at a time. Nothing is allocated by an evaluation.
 //
 // Every law here is ln or linear of a sum of exponentials, and every exponent is linear in theta but for one saturating
-// transform: so a law is a table of terms (form_of) and there is one evaluator, whose loops the compiler vectorises.
+// transform: so a law is a table of terms (form_of) and there is one evaluator for all.
 #pragma once
 
 #include <string>

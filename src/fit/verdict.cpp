@@ -157,7 +157,7 @@ void notes_add(const Objective& objective, LawFit& fit) {
     fit.notes.push_back(fmt::format("the published weight decay is {:.0f} % of the objective and pulls the coefficients towards zero; "
                                     "--weight-decay 0 fits without it", 100 * fit.penalty / cost));
   }
-  for (std::size_t i = 1; i < fit.optima.size(); ++i) {
+  for (std::size_t i = 1; cost > 0 && i < fit.optima.size(); ++i) {
     if (fit.optima[i].cost > cost * (1 + 1e-3)) continue;
     const std::vector<double> other = coefficients_from_theta(fit.law, fit.optima[i].theta);
     bool apart = false;

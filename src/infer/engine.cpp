@@ -8,9 +8,11 @@ Engine engine_of(model::Network& network) {
   Engine engine;
   engine.vocab = config.vocab;
   engine.positions_max = config.sequence_max;
-  engine.cache = {config.layers, config.attention.kv_heads * config.attention.head_dim, network.weights().compute};
-  engine.score = [&network](const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                            std::span<i32> argmax_T) { network.score_pass(input, target_T, logprob_T, argmax_T); };
+  engine.cache = {config.layers, config.attention.kv_heads, config.attention.head_dim, network.weights().compute};
+  engine.score = [&network](const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                            std::span<float> logprob, std::span<i32> argmax) {
+    network.score_targets(input, targets, logprob, argmax);
+  };
   engine.logits = [&network](const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
     network.logits_pass(input, rows, logits_RV);
   };

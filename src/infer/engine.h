@@ -6,24 +6,28 @@
 #include <functional>
 #include <span>
 
+#include "kernels/attention_cache.h"
 #include "model/network.h"
 
 namespace moebius::infer {
 
-// The shape of one position in a cache of keys and values.
+// The shape of a cache of keys and values.
 struct CacheShape {
   i64 layers = 0;
-  i64 row = 0;  // kv_heads * head_dim elements
+  i64 kv_heads = 0, head_dim = 0;
   DType dtype = DType::f32;
+
+  // Elements of one layer of a sequence (kernels::CacheLayout).
+  i64 layer_elements(i64 positions_max) const { return kernels::CacheLayout{kv_heads, head_dim, positions_max}.elements(); }
 };
 
 struct Engine {
   i64 vocab = 0;
   i64 positions_max = 0;  // the longest sequence the model was made for
   CacheShape cache;
-  // As Network::score_pass and Network::logits_pass.
-  std::function<void(const model::NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                     std::span<i32> argmax_T)>
+  // As Network::score_targets and Network::logits_pass.
+  std::function<void(const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                     std::span<float> logprob, std::span<i32> argmax)>
       score;
   std::function<void(const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV)> logits;
   // As Network::reserve.

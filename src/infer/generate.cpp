@@ -8,7 +8,10 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/log.h"
+#include "base/progress.h"
 #include "infer/kv_cache.h"
+#include "kernels/head.h"
 
 namespace moebius::infer {
 
@@ -28,14 +31,19 @@ class Generation {
       : engine_(engine), prompts_(prompts), options_(options), results_(prompts.size()), bytes_(prompts.size()),
         cache_(engine.cache, slots_wanted(), positions_wanted()) {
     logits_ = Buffer("logits of generation", cache_.slots() * engine.vocab * 4);
+    lse_.resize(static_cast<std::size_t>(cache_.slots()));
+    likeliest_.resize(static_cast<std::size_t>(cache_.slots()));
     engine.reserve(options.rows_max);
   }
 
   std::vector<Generated> run() {
+    const i64 start = clock_ns();
     while (finished_ < static_cast<i64>(prompts_.size())) {
       interrupt_check("generation was interrupted; what was finished before is in the records");
       step();
     }
+    log_debug(fmt::format("generated {} texts: {} rows in {} passes of up to {} sequences, {:.0f} rows/s", prompts_.size(), rows_,
+                          passes_, cache_.slots(), static_cast<double>(rows_) / (static_cast<double>(clock_ns() - start) * 1e-9)));
     return std::move(results_);
   }
 
@@ -104,8 +112,11 @@ class Generation {
     }
     if (members_.empty()) return;
     const i64 outputs = static_cast<i64>(wanted_.size());
-    Matrix logits_RV = matrix_of(logits_.f32(), outputs, engine_.vocab);
+    const Matrix logits_RV = matrix_of(logits_.f32(), outputs, engine_.vocab);
     engine_.logits({tokens_, segments_}, wanted_, logits_RV);
+    ++passes_;
+    rows_ += static_cast<i64>(tokens_.size());
+    kernels::log_sum_exp_rows(logits_RV, lse_.data(), likeliest_.data());
     take_tokens();
   }
 
@@ -127,7 +138,7 @@ class Generation {
   }
 
   void take_tokens() {
-    std::size_t output = 0;
+    i64 output = 0;
     std::vector<std::size_t> ended;
     for (std::size_t m = 0; m < members_.size(); ++m) {
       Live& live = live_[members_[m]];
@@ -135,10 +146,10 @@ class Generation {
       cache_.advance(live.slot, count);
       if (live.last < 0) live.fed += count;
       if (live.last < 0 && live.fed < static_cast<i64>(prompt(live).tokens.size())) continue;
-      const std::span<const float> row(logits_.f32() + static_cast<i64>(output) * engine_.vocab,
+      const std::span<const float> row(logits_.f32() + output * engine_.vocab,
                                        static_cast<std::size_t>(engine_.vocab));
-      ++output;
-      if (append_token(live, row)) ended.push_back(members_[m]);
+      const auto o = static_cast<std::size_t>(output++);
+      if (append_token(live, row, lse_[o], likeliest_[o])) ended.push_back(members_[m]);
     }
     for (auto it = ended.rbegin(); it != ended.rend(); ++it) {
       cache_.give_back(live_[*it].slot);
@@ -148,11 +159,13 @@ class Generation {
   }
 
   // Returns whether the sequence is finished.
-  bool append_token(Live& live, std::span<const float> logits_V) {
+  bool append_token(Live& live, std::span<const float> logits_V, float lse, i32 likeliest) {
     const Prompt& p = prompt(live);
     Generated& result = results_[static_cast<std::size_t>(live.prompt)];
-    const i32 token = sample_token(logits_V, options_.sampler, p.sequence, static_cast<i64>(result.tokens.size()), scratch_);
-    result.logprob_sum += logits_V[static_cast<std::size_t>(token)] - log_sum_exp(logits_V);
+    const i32 token = options_.sampler.temperature <= 0
+                          ? likeliest
+                          : sample_token(logits_V, options_.sampler, p.sequence, static_cast<i64>(result.tokens.size()), scratch_);
+    result.logprob_sum += static_cast<double>(logits_V[static_cast<std::size_t>(token)]) - static_cast<double>(lse);
     live.last = token;
     std::string& bytes = bytes_[static_cast<std::size_t>(live.prompt)];
     if (token == options_.end_of_text) {
@@ -194,7 +207,9 @@ class Generation {
   Buffer logits_;
   std::vector<Live> live_;
   i64 next_ = 0, finished_ = 0;
-  std::vector<i32> tokens_, wanted_;
+  i64 passes_ = 0, rows_ = 0;
+  std::vector<float> lse_;
+  std::vector<i32> tokens_, wanted_, likeliest_;
   std::vector<model::Segment> segments_;
   std::vector<std::size_t> members_;
   std::vector<std::pair<float, i32>> scratch_;

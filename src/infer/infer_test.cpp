@@ -25,7 +25,7 @@ Engine hash_engine(i64* passes = nullptr) {
   Engine engine;
   engine.vocab = kVocab;
   engine.positions_max = 200;
-  engine.cache = {2, 4, DType::f32};
+  engine.cache = {2, 1, 4, DType::f32};
   engine.reserve = [](i64) {};
   engine.logits = [passes](const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
     if (passes) ++*passes;
@@ -33,11 +33,11 @@ Engine hash_engine(i64* passes = nullptr) {
     for (const model::Segment& segment : input.segments) {
       EXPECT_EQ(segment.position, segment.cache->positions);
       u64 h = 7;
-      auto* k = static_cast<float*>(segment.cache->k) + segment.cache->layer_stride;  // of layer 1
-      for (i64 p = 0; p < segment.position; ++p) h = mix(h, static_cast<u64>(k[p * segment.cache->position_stride]));
+      auto* k = static_cast<float*>(segment.cache->data) + segment.cache->layer_stride;  // of layer 1
+      for (i64 p = 0; p < segment.position; ++p) h = mix(h, static_cast<u64>(k[p]));
       for (i64 r = 0; r < segment.rows; ++r) {
         const i32 token = input.token_T[static_cast<std::size_t>(segment.row + r)];
-        k[(segment.position + r) * segment.cache->position_stride] = static_cast<float>(token);
+        k[segment.position + r] = static_cast<float>(token);
         h = mix(h, static_cast<u64>(token));
         hash_of_row[segment.row + r] = h;
       }
@@ -162,22 +162,21 @@ TEST(Sampler, FrequenciesFollowTheProbabilities) {
 }
 
 TEST(KvCache, SlotsDoNotOverlap) {
-  KvCache cache({3, 8, DType::bf16}, 4, 10);
+  const CacheShape shape{3, 2, 4, DType::bf16};
+  KvCache cache(shape, 4, 10);
   std::vector<i64> slots;
   for (int i = 0; i < 4; ++i) slots.push_back(cache.take());
   EXPECT_EQ(cache.take(), -1);
   std::vector<std::pair<const u8*, const u8*>> ranges;
   for (const i64 s : slots) {
     for (i64 layer = 0; layer < 3; ++layer) {
-      for (const void* base : {cache.slot(s)->k, cache.slot(s)->v}) {
-        const u8* begin = static_cast<const u8*>(base) + layer * cache.slot(s)->layer_stride * 2;
-        ranges.emplace_back(begin, begin + 10 * cache.slot(s)->position_stride * 2);
-      }
+      const u8* begin = static_cast<const u8*>(cache.slot(s)->data) + layer * cache.slot(s)->layer_stride * 2;
+      ranges.emplace_back(begin, begin + shape.layer_elements(10) * 2);
     }
   }
   std::sort(ranges.begin(), ranges.end());
   for (std::size_t i = 1; i < ranges.size(); ++i) EXPECT_GE(ranges[i].first, ranges[i - 1].second);
-  EXPECT_EQ(ranges.back().second - ranges.front().first, KvCache::bytes({3, 8, DType::bf16}, 4, 10));
+  EXPECT_EQ(ranges.back().second - ranges.front().first, KvCache::bytes(shape, 4, 10));
   cache.advance(slots[2], 5);
   cache.give_back(slots[2]);
   EXPECT_EQ(cache.take(), slots[2]);

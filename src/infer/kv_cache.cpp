@@ -1,4 +1,4 @@
-// Slots of keys and values: [slot][layer][keys, values][position][row].
+// Slots of keys and values: [slot][layer], each layer in the order of kernels::CacheLayout.
 #include "infer/kv_cache.h"
 
 #include <algorithm>
@@ -8,23 +8,19 @@
 namespace moebius::infer {
 
 i64 KvCache::bytes(const CacheShape& shape, i64 slots, i64 positions_max) {
-  return slots * shape.layers * 2 * positions_max * shape.row * dtype_bytes(shape.dtype);
+  return slots * shape.layers * shape.layer_elements(positions_max) * dtype_bytes(shape.dtype);
 }
 
 KvCache::KvCache(const CacheShape& shape, i64 slots, i64 positions_max)
     : positions_max_(positions_max),
       buffer_("key and value cache", std::max<i64>(bytes(shape, slots, positions_max), 64)) {
   CHECK(slots > 0 && positions_max > 0, "a cache has slots and positions");
-  const i64 element = dtype_bytes(shape.dtype);
-  const i64 plane = positions_max * shape.row * element;  // bytes of one layer's keys
-  auto* base = static_cast<u8*>(buffer_.data());
+  const i64 slot_bytes = bytes(shape, 1, positions_max);
   for (i64 s = 0; s < slots; ++s) {
     model::KvSlot slot;
-    u8* begin = base + s * shape.layers * 2 * plane;
-    slot.k = begin;
-    slot.v = begin + plane;
-    slot.layer_stride = 2 * positions_max * shape.row;
-    slot.position_stride = shape.row;
+    slot.data = static_cast<u8*>(buffer_.data()) + s * slot_bytes;
+    slot.layer_stride = shape.layer_elements(positions_max);
+    slot.positions_max = positions_max;
     slots_.push_back(slot);
     free_.push_back(slots - 1 - s);
   }

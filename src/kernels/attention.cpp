@@ -320,18 +320,50 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
   });
 }
 
+namespace {
+
+// Sines and cosines of the positions [first, first + count), each [head_dim / 2], cosines first.
+struct RopeTable {
+  i64 first = 0, count = 0, half = 0;
+  float* values = nullptr;
+  float* cosine(i64 position) const { return values + (position - first) * 2 * half; }
+};
+
+// A batch of documents repeats few positions: then their angles are made once. Else (count 0) each row makes its own.
+RopeTable make_rope_table(const OpTable& table, i64 rows, i64 half, const i32* position_T, const float* frequency_h,
+                          bool inverse) {
+  if (rows == 0) return {};
+  const auto [least, most] = std::minmax_element(position_T, position_T + rows);
+  RopeTable result{*least, static_cast<i64>(*most) - *least + 1, half, nullptr};
+  if (result.count * 2 > rows) return {};
+  result.values = static_cast<float*>(workspace_shared(result.count * 2 * half * 4));
+  parallel_for(parallel_chunks(result.count, kRopeRows), [&](i64 task, int) {
+    const i64 end = std::min(result.count, (task + 1) * kRopeRows);
+    for (i64 i = task * kRopeRows; i < end; ++i) {
+      float* cosine = result.cosine(result.first + i);
+      table.rope_angles(static_cast<i32>(result.first + i), frequency_h, half, inverse, cosine, cosine + half);
+    }
+  });
+  return result;
+}
+
+}  // namespace
+
 void rope_apply(Matrix x_TH, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse) {
   check_operand(x_TH.dtype);
   CHECK(head_dim > 0 && head_dim <= 256 && head_dim % 2 == 0, "head_dim is even and at most 256");
   CHECK(x_TH.cols >= heads * head_dim, "shapes of rotary positions do not fit");
   const OpTable& table = vector_table();
   const TypedOps& ops = ops_of(table, x_TH.dtype);
+  const i64 half = head_dim / 2;
+  const RopeTable known = make_rope_table(table, x_TH.rows, half, position_T, frequency_h, inverse);
   parallel_for(parallel_chunks(x_TH.rows, kRopeRows), [&](i64 task, int) {
-    float cosine[128], sine[128];
+    float angles[256];
     const i64 end = std::min(x_TH.rows, (task + 1) * kRopeRows);
     for (i64 t = task * kRopeRows; t < end; ++t) {
-      table.rope_angles(position_T[t], frequency_h, head_dim / 2, inverse, cosine, sine);
-      ops.rope(advance(x_TH.data, t * x_TH.stride, x_TH.dtype), heads, head_dim, cosine, sine);
+      float* cosine = known.count > 0 ? known.cosine(position_T[t]) : angles;
+      if (known.count == 0) table.rope_angles(position_T[t], frequency_h, half, inverse, cosine, cosine + half);
+      ops.rope(advance(x_TH.data, t * x_TH.stride, x_TH.dtype), heads, head_dim, cosine, cosine + half);
     }
   });
 }

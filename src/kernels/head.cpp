@@ -216,25 +216,43 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
   }
 }
 
-void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float* logprob_T, i32* argmax_T) {
-  check_head(x_TD, w_VD);
+void head_score(ConstMatrix x_RD, const PackedWeight& w_VD, std::span<const HeadTarget> targets, float* logprob,
+                i32* argmax) {
+  check_head(x_RD, w_VD);
   const OpTable& table = current_table();
-  const HeadCall call{table, ops_of(table, w_VD.dtype), x_TD, w_VD, target_T};
-  const i64 chunk = call.chunk_rows(), bytes = call.scratch_bytes(chunk);
-  parallel_for(parallel_chunks(x_TD.rows, chunk), [&](i64 task, int thread) {
-    const i64 begin = task * chunk, rows = std::min(chunk, x_TD.rows - begin);
+  const HeadCall call{table, ops_of(table, w_VD.dtype), x_RD, w_VD, nullptr};
+  const i64 chunk = call.chunk_rows(), bytes = call.scratch_bytes(chunk), count = static_cast<i64>(targets.size());
+  const auto first_of = [&](i64 row) {
+    return std::lower_bound(targets.begin(), targets.end(), row, [](const HeadTarget& t, i64 r) { return t.row < r; }) -
+           targets.begin();
+  };
+  parallel_for(parallel_chunks(x_RD.rows, chunk), [&](i64 task, int thread) {
+    const i64 begin = task * chunk, rows = std::min(chunk, x_RD.rows - begin);
+    i64 i = first_of(begin);
+    if (i == count || targets[static_cast<size_t>(i)].row >= begin + rows) return;
     Scratch scratch(workspace_of_thread(thread, bytes));
-    bool any = argmax_T != nullptr;
-    for (i64 i = 0; i < rows; ++i) any = any || target_T[begin + i] >= 0;
     float* values = scratch.take<float>(rows * call.vocab_padded());
-    if (any) call.logits(begin, rows, scratch, values);
-    for (i64 t = begin; t < begin + rows; ++t) {
-      const float* row = values + (t - begin) * call.vocab_padded();
-      logprob_T[t] = 0;
-      if (target_T[t] < 0 && argmax_T == nullptr) continue;
-      const float lse = table.log_sum_exp(row, call.vocab(), argmax_T == nullptr ? nullptr : argmax_T + t);
-      if (target_T[t] >= 0) logprob_T[t] = row[target_T[t]] - lse;
+    call.logits(begin, rows, scratch, values);
+    float lse = 0;
+    i32 row = -1, largest = -1;
+    for (; i < count && targets[static_cast<size_t>(i)].row < begin + rows; ++i) {
+      const HeadTarget& target = targets[static_cast<size_t>(i)];
+      const float* logits = values + (target.row - begin) * call.vocab_padded();
+      if (target.row != row) lse = table.log_sum_exp(logits, call.vocab(), argmax == nullptr ? nullptr : &largest);
+      row = target.row;
+      logprob[i] = logits[target.token] - lse;
+      if (argmax != nullptr) argmax[i] = largest;
     }
+  });
+}
+
+void log_sum_exp_rows(ConstMatrix logits_RV, float* lse_R, i32* argmax_R) {
+  CHECK(logits_RV.dtype == DType::f32, "logits are f32");
+  const OpTable& table = current_table();
+  const i64 rows = std::clamp<i64>((1 << 16) / std::max<i64>(1, logits_RV.cols), 1, 64);
+  parallel_for(parallel_chunks(logits_RV.rows, rows), [&](i64 task, int) {
+    for (i64 r = task * rows; r < std::min(logits_RV.rows, (task + 1) * rows); ++r)
+      lse_R[r] = table.log_sum_exp(logits_RV.f32() + r * logits_RV.stride, logits_RV.cols, argmax_R + r);
   });
 }
 

@@ -2,6 +2,8 @@
 // the logits of a batch never exist. Losses in f32, summed in double, in nats.
 #pragma once
 
+#include <span>
+
 #include "kernels/packed.h"
 #include "tensor/view.h"
 
@@ -17,8 +19,17 @@ void embedding_backward(const i32* token_T, ConstMatrix dx_TD, float* dtable_VD)
 void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float scale, float* loss_T,
                Matrix dx_TD, float* dw);
 
-// Scoring without gradient: logprob_T of the target (0 where target < 0) and, if not null, the index of the largest
-// logit (lowest index on ties).
-void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float* logprob_T, i32* argmax_T);
+// A token whose log-probability is wanted at a row. A row may have several.
+struct HeadTarget {
+  i32 row = 0, token = 0;
+};
+
+// Scoring without gradient, targets in order of rows: the log-probability of each and, if not null, the index of the
+// largest logit of its row (lowest index on ties). A row's logits are made once.
+void head_score(ConstMatrix x_RD, const PackedWeight& w_VD, std::span<const HeadTarget> targets, float* logprob,
+                i32* argmax);
+
+// Of each row of logits_RV (f32): log-sum-exp and the index of the largest logit (lowest index on ties).
+void log_sum_exp_rows(ConstMatrix logits_RV, float* lse_R, i32* argmax_R);
 
 }  // namespace moebius::kernels

@@ -22,7 +22,7 @@ struct Problem {
   const TestBatch& batch;
 
   double loss() const {
-    const PassResult& result = network.score_pass(batch.input(), batch.target_T, {}, {});
+    const PassResult& result = network.score_pass(batch.input(), batch.target_T, {});
     const LossConfig& losses = network.config().losses;
     double auxiliary = 0;
     for (const LayerRouting& layer : result.layers) {

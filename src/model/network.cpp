@@ -78,7 +78,9 @@ struct Network::Impl {
   Buffer arena, bias;
   Activations plan;
   Tape tape;
-  std::vector<kernels::AttentionSegment> attention_segments;
+  AttentionSegments attention_segments;
+  std::vector<i32> chosen_rows;                  // of scoring
+  std::vector<kernels::HeadTarget> targets_of_T, chosen_targets;
   PassResult result;
   std::vector<std::vector<i32>>* record = nullptr;
   const std::vector<std::vector<i32>>* replay = nullptr;
@@ -87,6 +89,7 @@ struct Network::Impl {
   i64 T = 0;
   const NetworkInput* input = nullptr;
   bool recording = false;
+  bool describing = false;  // the result's routing is wanted
   float auxiliary_scale = 0;
 
   // Views of the plan with this pass's rows.
@@ -99,7 +102,7 @@ struct Network::Impl {
   float epsilon() const { return static_cast<float>(config.norm_epsilon); }
 
   void reserve(i64 tokens_max);
-  void begin(const NetworkInput& in, bool record_ops);
+  void begin(const NetworkInput& in, bool record_ops, bool describe);
   void check_input(const NetworkInput& in) const;
   void forward();
   void attention_block(i64 layer);
@@ -108,6 +111,8 @@ struct Network::Impl {
   ExpertsOp experts_op(const Matrix& x, const kernels::Routing& routing, const Parameter& up, const Parameter& down,
                        i64 width, const FfnBuffers& saved, const Matrix& residual, const Matrix& y, const Matrix& dx);
   void final_norm();
+  Matrix last_norm(std::span<const i32> chosen);
+  void score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax);
   const PassResult& finish(std::span<const i32> target_T, const float* value_T, double sign);
 };
 
@@ -126,7 +131,7 @@ void Network::Impl::reserve(i64 tokens_max) {
     plan.frequency[i] = static_cast<float>(
         std::pow(config.attention.rope_base, -2.0 * static_cast<double>(i) / static_cast<double>(config.attention.head_dim)));
   }
-  attention_segments.reserve(static_cast<std::size_t>(tokens_max));
+  attention_segments.reserve(tokens_max);
   tape.reserve(config.layers * kOpsPerLayer + 4);
 }
 
@@ -136,7 +141,12 @@ void Network::Impl::check_input(const NetworkInput& in) const {
   i64 row = 0;
   for (const Segment& segment : in.segments) {
     CHECK(segment.row == row && segment.rows > 0 && segment.position >= 0, "segments cover all rows in order");
-    CHECK(segment.cache == nullptr || !recording, "training keeps no cache of keys");
+    CHECK((segment.cache == nullptr && segment.beginning_rows == 0) || !recording, "training has whole documents");
+    CHECK(segment.cache == nullptr || segment.position == segment.cache->positions, "a segment continues its cache");
+    CHECK(segment.beginning_rows == 0 || (segment.cache == nullptr && segment.position == segment.beginning_rows &&
+                                          segment.beginning_row >= 0 &&
+                                          segment.beginning_row + segment.beginning_rows <= segment.row),
+          "a beginning stands before its segments");
     row += segment.rows;
   }
   CHECK(row == tokens, "segments cover all rows in order");
@@ -147,8 +157,9 @@ void Network::Impl::check_input(const NetworkInput& in) const {
   }
 }
 
-void Network::Impl::begin(const NetworkInput& in, bool record_ops) {
+void Network::Impl::begin(const NetworkInput& in, bool record_ops, bool describe) {
   recording = record_ops;
+  describing = describe;
   check_input(in);
   T = static_cast<i64>(in.token_T.size());
   reserve(T);
@@ -249,7 +260,7 @@ RouteOp Network::Impl::route_op(i64 l) {
   op.losses.z_coefficient = auxiliary_scale * share * static_cast<float>(losses.z_coefficient);
   op.losses.count_tokens = T;
   op.replay_TK = replay == nullptr ? nullptr : &replay->at(static_cast<std::size_t>(moe));
-  op.result = &result.layers[static_cast<std::size_t>(moe)];
+  op.result = describing ? &result.layers[static_cast<std::size_t>(moe)] : nullptr;
   op.dgate_TK = plan.dgate_TK;
   op.dlogits_TE = plan.dlogits_TE;
   op.dw_ED = gradient(p.router);
@@ -289,6 +300,34 @@ void Network::Impl::final_norm() {
   tape.run(NormOp{.x_TD = f32(plan.x_last_TD, d), .gain_D = vector(norm), .epsilon = epsilon(), .y_TD = mixed(plan.h_last_TD, d),
                   .inv_rms_T = plan.inv_rms_last_T, .dy_TD = f32(plan.dh_TD, d), .dx_TD = f32(plan.dx_TD, d),
                   .dgain_D = gradient(norm)});
+}
+
+// The chosen rows move to the front of the residual stream (rows rise), then only they pass the last norm.
+Matrix Network::Impl::last_norm(std::span<const i32> chosen) {
+  const i64 d = config.d_model, count = static_cast<i64>(chosen.size());
+  Matrix x = f32(plan.x_last_TD, d);
+  i64 before = -1;
+  for (i64 r = 0; r < count; ++r) {
+    const i64 row = chosen[static_cast<std::size_t>(r)];
+    CHECK(row > before && row < T, "chosen rows rise and lie in the batch");
+    before = row;
+    if (row != r) std::copy_n(x.f32() + row * d, d, x.f32() + r * d);
+  }
+  x.rows = count;
+  const Matrix h = rows(plan.h_last_TD, count, d);
+  kernels::rmsnorm_forward(x, vector(norm), epsilon(), h, plan.inv_rms_last_T);
+  return h;
+}
+
+// The head over the rows that have a target.
+void Network::Impl::score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax) {
+  chosen_rows.clear();
+  chosen_targets.clear();
+  for (const kernels::HeadTarget& target : targets) {
+    if (chosen_rows.empty() || chosen_rows.back() != target.row) chosen_rows.push_back(target.row);
+    chosen_targets.push_back({static_cast<i32>(chosen_rows.size()) - 1, target.token});
+  }
+  if (!targets.empty()) kernels::head_score(last_norm(chosen_rows), packed(*head), chosen_targets, logprob, argmax);
 }
 
 // Sums in double, rows in order.
@@ -337,7 +376,7 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   CHECK(n.training, "a network for inference has no gradients");
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.auxiliary_scale = auxiliary_scale;
-  n.begin(input, true);
+  n.begin(input, true, true);
   float* loss = loss_T.empty() ? n.plan.loss_T : loss_T.data();
   clear_rows(n.f32(n.plan.dx_TD, n.config.d_model));
   n.forward();
@@ -349,38 +388,42 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   return n.finish(target_T, loss, 1.0);
 }
 
-const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                                      std::span<i32> argmax_T) {
+const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T) {
   Impl& n = *impl_;
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
-  n.begin(input, false);
+  n.begin(input, false, true);
   n.forward();
-  n.final_norm();
+  n.targets_of_T.clear();
+  for (i64 t = 0; t < n.T; ++t) {
+    const i32 target = target_T[static_cast<std::size_t>(t)];
+    if (target >= 0) n.targets_of_T.push_back({static_cast<i32>(t), target});
+  }
   float* logprob = logprob_T.empty() ? n.plan.loss_T : logprob_T.data();
-  kernels::head_score(n.mixed(n.plan.h_last_TD, n.config.d_model), n.packed(*n.head), target_T.data(), logprob,
-                      argmax_T.empty() ? nullptr : argmax_T.data());
+  n.score(n.targets_of_T, logprob, nullptr);
+  // To their rows, from the last on: none is overwritten before it has moved.
+  std::size_t from = n.targets_of_T.size();
+  for (i64 t = n.T; t-- > 0;) logprob[t] = target_T[static_cast<std::size_t>(t)] >= 0 ? logprob[--from] : 0.0f;
   return n.finish(target_T, logprob, -1.0);
+}
+
+void Network::score_targets(const NetworkInput& input, std::span<const kernels::HeadTarget> targets, std::span<float> logprob,
+                            std::span<i32> argmax) {
+  Impl& n = *impl_;
+  CHECK(logprob.size() == targets.size() && (argmax.empty() || argmax.size() == targets.size()), "one result for each target");
+  n.begin(input, false, false);
+  n.forward();
+  n.score(targets, logprob.data(), argmax.empty() ? nullptr : argmax.data());
+  kernels::workspace_level();
 }
 
 void Network::logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
   Impl& n = *impl_;
-  const i64 d = n.config.d_model, count = static_cast<i64>(rows.size());
-  n.begin(input, false);
+  const i64 count = static_cast<i64>(rows.size());
+  n.begin(input, false, false);
   CHECK(count <= n.T && logits_RV.rows == count && logits_RV.cols == n.config.vocab && logits_RV.dtype == DType::f32,
         "one row of logits for each chosen row");
   n.forward();
-  // The chosen rows move to the front of the residual stream (rows rise), then only they pass the last norm.
-  Matrix x = n.f32(n.plan.x_last_TD, d);
-  i64 before = -1;
-  for (i64 r = 0; r < count; ++r) {
-    const i64 row = rows[static_cast<std::size_t>(r)];
-    CHECK(row > before && row < n.T, "chosen rows rise and lie in the batch");
-    before = row;
-    if (row != r) std::copy_n(x.f32() + row * d, d, x.f32() + r * d);
-  }
-  x.rows = count;
-  const Matrix h = n.rows(n.plan.h_last_TD, count, d);
-  kernels::rmsnorm_forward(x, n.vector(n.norm), n.epsilon(), h, n.plan.inv_rms_last_T);
+  const Matrix h = n.last_norm(rows);
   kernels::linear_forward(h, n.packed(*n.head), logits_RV, false);
   kernels::workspace_level();
 }

@@ -7,24 +7,29 @@
 #include <span>
 #include <vector>
 
+#include "kernels/head.h"
 #include "kernels/routing.h"
 #include "model/weights.h"
 
 namespace moebius::model {
 
-// Keys and values of one sequence in a cache that somebody else owns (infer/kv_cache.h). Element of layer l, position p:
-// k + l * layer_stride + p * position_stride, kv_heads * head_dim of them, in the compute dtype.
+// Keys and values of one sequence in a cache that somebody else owns (infer/kv_cache.h), in the compute dtype. Layer l
+// lies at element l * layer_stride, in the order of kernels::CacheLayout.
 struct KvSlot {
-  void* k = nullptr;
-  void* v = nullptr;
-  i64 layer_stride = 0, position_stride = 0;
+  void* data = nullptr;
+  i64 layer_stride = 0;
+  i64 positions_max = 0;
   i64 positions = 0;  // how many are filled before this call; the call appends the segment's rows
 };
 
+// A segment sees itself; with a cache also what stands there; with a beginning also rows of an earlier segment.
 struct Segment {
   i64 row = 0, rows = 0;         // rows of the batch
   i64 position = 0;              // position of its first row (RoPE)
-  const KvSlot* cache = nullptr; // null: keys of this segment only
+  const KvSlot* cache = nullptr;
+  // Rows [beginning_row, + beginning_rows) of the batch: the first rows of a segment without cache and beginning, which
+  // starts at position 0. `position` is then beginning_rows. Segments of one beginning that follow each other share work.
+  i64 beginning_row = 0, beginning_rows = 0;
 };
 
 struct NetworkInput {
@@ -67,9 +72,12 @@ class Network {
   const PassResult& train_pass(const NetworkInput& input, std::span<const i32> target_T, float loss_scale,
                                float auxiliary_scale, std::span<float> loss_T);
 
-  // Forward only: log-probability of each target (0 where -1) and, if argmax_T is not empty, the likeliest token.
-  const PassResult& score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T,
-                               std::span<i32> argmax_T);
+  // Forward only: log-probability of each target (0 where -1).
+  const PassResult& score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T);
+  // The same for a list of (row, token) in order of rows, several of a row if wanted; rows without any end before the
+  // last norm and the head. argmax, if not empty: the likeliest token at each target's row.
+  void score_targets(const NetworkInput& input, std::span<const kernels::HeadTarget> targets, std::span<float> logprob,
+                     std::span<i32> argmax);
 
   // Forward only: logits_RV (f32, rows.size() x vocab) of chosen rows, which must rise.
   void logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV);

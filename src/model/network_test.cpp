@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "kernels/attention_cache.h"
 #include "model/test_news.h"
 #include "model/test_network.h"
 
@@ -22,7 +23,7 @@ using testing_network::variants;
 
 std::vector<float> scores(Network& network, const TestBatch& batch) {
   std::vector<float> logprob(batch.token_T.size());
-  network.score_pass(batch.input(), batch.target_T, logprob, {});
+  network.score_pass(batch.input(), batch.target_T, logprob);
   return logprob;
 }
 
@@ -58,15 +59,14 @@ TEST_P(Equality, AloneIsPacked) {
 // Keys and values of `sequences` sequences.
 struct TestCache {
   TestCache(const ModelConfig& config, DType compute, i64 sequences, i64 positions)
-      : width(config.attention.kv_heads * config.attention.head_dim), bytes(dtype_bytes(compute)),
-        k(static_cast<std::size_t>(sequences * config.layers * positions * width * bytes)), v(k.size()) {
+      : layer(kernels::CacheLayout{config.attention.kv_heads, config.attention.head_dim, positions}.elements()),
+        memory("test", sequences * config.layers * layer * dtype_bytes(compute)) {
     for (i64 s = 0; s < sequences; ++s) {
-      const i64 at = s * config.layers * positions * width * bytes;
-      slots.push_back({k.data() + at, v.data() + at, positions * width, width, 0});
+      slots.push_back({static_cast<u8*>(memory.data()) + s * config.layers * layer * dtype_bytes(compute), layer, positions, 0});
     }
   }
-  i64 width, bytes;
-  std::vector<u8> k, v;
+  i64 layer;
+  Buffer memory;
   std::vector<KvSlot> slots;
 };
 
@@ -98,6 +98,47 @@ TEST_P(Equality, CachedIsWhole) {
         cache.slots[static_cast<std::size_t>(s)].positions += count;
       }
     }
+  }
+}
+
+// Continuations behind a shared beginning score as the whole documents do, several targets of a row among them.
+TEST_P(Equality, SharedBeginningIsWhole) {
+  const ModelConfig& config = GetParam().config;
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    const auto network = make_network(config, compute, false);
+    const TestBatch whole = make_batch(config.vocab, {9 + 4, 9 + 1, 9 + 6, 20});
+    TestBatch apart = whole, shared;
+    for (std::size_t s = 1; s < 3; ++s) std::copy_n(apart.token_T.begin(), 9, apart.token_T.begin() + apart.segments[s].row);
+    shared.token_T.assign(apart.token_T.begin(), apart.token_T.begin() + 9);
+    shared.segments = {{.row = 0, .rows = 9}};
+    std::vector<kernels::HeadTarget> targets_apart, targets_shared;
+    for (const Segment& segment : apart.segments) {
+      const bool continues = segment.rows < 20;
+      const i64 begin = continues ? 9 : 0, row = static_cast<i64>(shared.token_T.size());
+      shared.segments.push_back({.row = row, .rows = segment.rows - begin, .position = begin, .beginning_rows = begin});
+      for (i64 r = begin; r < segment.rows; ++r) {
+        shared.token_T.push_back(apart.token_T[static_cast<std::size_t>(segment.row + r)]);
+        for (const i32 token : {3, 30}) {
+          targets_apart.push_back({static_cast<i32>(segment.row + r), token});
+          targets_shared.push_back({static_cast<i32>(row + r - begin), token});
+        }
+      }
+    }
+    std::vector<float> expected(targets_apart.size()), got(targets_apart.size());
+    std::vector<i32> likeliest_expected(expected.size()), likeliest(expected.size());
+    network->score_targets(apart.input(), targets_apart, expected, likeliest_expected);
+    network->score_targets(shared.input(), targets_shared, got, likeliest);
+    EXPECT_TRUE(same_bits(got, expected)) << dtype_name(compute);
+    EXPECT_EQ(likeliest, likeliest_expected);
+    // And the scores are those of score_pass.
+    const std::vector<float> all = scores(*network, whole);
+    std::vector<kernels::HeadTarget> targets;
+    for (std::size_t t = 0; t < whole.target_T.size(); ++t) {
+      if (whole.target_T[t] >= 0) targets.push_back({static_cast<i32>(t), whole.target_T[t]});
+    }
+    std::vector<float> listed(targets.size());
+    network->score_targets(whole.input(), targets, listed, {});
+    for (std::size_t i = 0; i < targets.size(); ++i) EXPECT_EQ(listed[i], all[static_cast<std::size_t>(targets[i].row)]);
   }
 }
 
@@ -161,12 +202,12 @@ TEST(Network, SteadyStateAllocatesNothing) {
     std::vector<float> values(64);
     network->reserve(64);
     network->train_pass(input, batch.target_T, 1, 1, values);  // the kernels take their scratch at first use
-    network->score_pass(input, batch.target_T, values, {});
+    network->score_pass(input, batch.target_T, values);
     const i64 reserved = buffer_bytes_in_use();
     const i64 buffers = buffer_allocations(), objects = count_news();
     for (int i = 0; i < 3; ++i) {
       network->train_pass(input, batch.target_T, 1, 1, values);
-      network->score_pass(input, batch.target_T, values, {});
+      network->score_pass(input, batch.target_T, values);
     }
     EXPECT_EQ(count_news(), objects) << variant.name;
     EXPECT_EQ(buffer_allocations(), buffers) << variant.name;
@@ -224,7 +265,7 @@ TEST(Network, BalancedRouterHasBalanceOne) {
     if (p.kind == ParameterKind::router) std::fill_n(network->weights().master_data(p), p.count, 0.0f);
   }
   const TestBatch batch = make_batch(37, {24});
-  const PassResult& result = network->score_pass(batch.input(), batch.target_T, {}, {});
+  const PassResult& result = network->score_pass(batch.input(), batch.target_T, {});
   for (const LayerRouting& layer : result.layers) {
     EXPECT_NEAR(layer.balance, 1.0, 1e-6);  // equal probabilities: sum f_i P_i = 1/E whatever the counts
     EXPECT_NEAR(layer.entropy, std::log(6.0), 1e-6);
@@ -239,7 +280,7 @@ TEST(Network, RefusesForeignTokens) {
   const auto network = make_network(testing_network::small_config(), DType::f32, false);
   TestBatch batch = make_batch(37, {4});
   batch.token_T[2] = 37;
-  EXPECT_THROW(network->score_pass(batch.input(), batch.target_T, {}, {}), Error);
+  EXPECT_THROW(network->score_pass(batch.input(), batch.target_T, {}), Error);
 }
 
 // First values do not depend on threads, and an expert's do not depend on how many others there are.

@@ -166,47 +166,51 @@ void QueryKeyValueOp::backward() const {
   kernels::linear_backward_input(dqkv_TC, w, dx_TD, true);
 }
 
+void AttentionSegments::reserve(i64 segments) { alone.reserve(static_cast<std::size_t>(segments)); }
+
+void AttentionSegments::clear() {
+  alone.clear();
+  cached.clear();
+  beginnings.clear();
+  sharing.clear();
+}
+
 void AttentionOp::fill_segments() const {
   const i64 size = dtype_bytes(qkv_TC.dtype), q_width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
-  scratch->clear();
+  AttentionSegments& lists = *scratch;
+  lists.clear();
   for (const Segment& segment : segments) {
-    kernels::AttentionSegment s;
-    s.row = segment.row;
-    s.rows = segment.rows;
-    if (segment.cache == nullptr) {
-      u8* row = static_cast<u8*>(qkv_TC.row(segment.row));
-      s.k = row + q_width * size;
-      s.v = row + (q_width + kv_width) * size;
-      s.kv_stride = qkv_TC.stride;
-      s.kv_rows = segment.rows;
-    } else {
+    if (segment.cache != nullptr) {
       const KvSlot& slot = *segment.cache;
-      u8* k = static_cast<u8*>(slot.k) + layer * slot.layer_stride * size;
-      u8* v = static_cast<u8*>(slot.v) + layer * slot.layer_stride * size;
-      for (i64 r = 0; r < segment.rows; ++r) {
-        const u8* row = static_cast<const u8*>(qkv_TC.row(segment.row + r));
-        const i64 at = (slot.positions + r) * slot.position_stride * size;
-        std::memcpy(k + at, row + q_width * size, static_cast<std::size_t>(kv_width * size));
-        std::memcpy(v + at, row + (q_width + kv_width) * size, static_cast<std::size_t>(kv_width * size));
-      }
-      s.k = k;
-      s.v = v;
-      s.kv_stride = slot.position_stride;
-      s.kv_rows = slot.positions + segment.rows;
+      u8* data = static_cast<u8*>(slot.data) + layer * slot.layer_stride * size;
+      lists.cached.push_back({segment.row, segment.rows, slot.positions, slot.positions_max, data});
+    } else if (segment.beginning_rows > 0) {
+      const auto count = static_cast<i64>(lists.sharing.size());
+      const bool same = !lists.beginnings.empty() && lists.beginnings.back().row == segment.beginning_row &&
+                        lists.beginnings.back().rows == segment.beginning_rows;
+      if (!same) lists.beginnings.push_back({segment.beginning_row, segment.beginning_rows, count, 0});
+      ++lists.beginnings.back().count;
+      lists.sharing.push_back({segment.row, segment.rows});
+    } else {
+      const u8* row = static_cast<const u8*>(qkv_TC.row(segment.row));
+      lists.alone.push_back({segment.row, segment.rows, row + q_width * size, row + (q_width + kv_width) * size, qkv_TC.stride,
+                             segment.rows});
     }
-    scratch->push_back(s);
   }
 }
 
 void AttentionOp::forward() const {
   fill_segments();
-  kernels::attention_forward(shape, qkv_TC.part(0, qkv_TC.rows, 0, shape.heads * shape.head_dim), *scratch, out_TH, lse_TH);
+  const Matrix q_TH = qkv_TC.part(0, qkv_TC.rows, 0, shape.heads * shape.head_dim);
+  if (!scratch->alone.empty()) kernels::attention_forward(shape, q_TH, scratch->alone, out_TH, lse_TH);
+  if (!scratch->cached.empty()) kernels::attention_cached(shape, qkv_TC, scratch->cached, out_TH);
+  if (!scratch->beginnings.empty()) kernels::attention_shared(shape, qkv_TC, scratch->beginnings, scratch->sharing, out_TH);
 }
 
 void AttentionOp::backward() const {
   fill_segments();
   const i64 rows = qkv_TC.rows, q_width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
-  kernels::attention_backward(shape, qkv_TC.part(0, rows, 0, q_width), *scratch, out_TH, dout_TH, lse_TH,
+  kernels::attention_backward(shape, qkv_TC.part(0, rows, 0, q_width), scratch->alone, out_TH, dout_TH, lse_TH,
                               dqkv_TC.part(0, rows, 0, q_width), dqkv_TC.part(0, rows, q_width, kv_width),
                               dqkv_TC.part(0, rows, q_width + kv_width, kv_width));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/attention_cache.h"
 #include "kernels/packed.h"
 #include "kernels/profile.h"
 #include "model/network.h"
@@ -56,13 +57,24 @@ struct QueryKeyValueOp {
   void normalise_backward() const;
 };
 
-// out = attention of each segment with itself, or with its cache, to which its keys and values are appended first.
+// A pass's segments as the kernels want them: those by themselves, those with a cache, those behind a shared beginning.
+struct AttentionSegments {
+  std::vector<kernels::AttentionSegment> alone;
+  std::vector<kernels::CachedSegment> cached;
+  std::vector<kernels::SharedBeginning> beginnings;
+  std::vector<kernels::SharingSegment> sharing;
+  void reserve(i64 segments);  // those of training
+  void clear();
+};
+
+// out = attention of each segment with itself, or with its cache, to which its keys and values are appended first, or
+// with the beginning that it shares.
 struct AttentionOp {
   kernels::AttentionShape shape;
   i64 layer;
   Matrix qkv_TC;
   std::span<const Segment> segments;
-  std::vector<kernels::AttentionSegment>* scratch;  // room for all segments
+  AttentionSegments* scratch;
   Matrix out_TH;
   float* lse_TH;
   Matrix dout_TH, dqkv_TC;

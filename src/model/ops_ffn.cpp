@@ -67,7 +67,7 @@ void RouteOp::forward() {
     kernels::dispatch_tokens(routing);
   }
   const kernels::ProfileScope scope(kernels::Part::router_losses);
-  describe();
+  if (result != nullptr) describe();
 }
 
 // Takes the recorded choice; where it is the router's own, the router's own gates stay, to the bit.

@@ -21,7 +21,7 @@ struct RouteOp {
   kernels::Routing routing;
   kernels::RouterLossGradients losses;
   const std::vector<i32>* replay_TK;  // null: choose
-  LayerRouting* result;
+  LayerRouting* result;  // null: nobody asks
   float *dgate_TK, *dlogits_TE, *dw_ED;
   Matrix dx_TD;
 

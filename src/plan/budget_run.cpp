@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/units.h"
 #include "plan/budget.h"
 #include "plan/launch.h"
@@ -46,7 +47,16 @@ Budget budget_of(const BudgetOptions& options, const PlanOptions& plan, const mo
 
 std::vector<LawFit> fits_of(const BudgetOptions& options) {
   std::vector<LawFit> fits = published_law_fits();
-  if (!options.fit.empty()) replace_from_file(fits, options.fit);
+  for (const std::string& given : options.fit) {
+    if (given.ends_with(".json") || file_exists(given)) {
+      replace_from_file(fits, given);
+      continue;
+    }
+    const LawFit fit = published_law_fit(fit::published_fit(given));
+    for (LawFit& old : fits) {
+      if (old.law == fit.law) old = fit;
+    }
+  }
   if (options.laws == "all") return fits;
   const fit::Law law = fit::law_from_name(options.laws);
   std::erase_if(fits, [law](const LawFit& fit) { return fit.law != law; });
@@ -71,13 +81,14 @@ std::string warnings_text(const std::vector<LawPlan>& plans) {
 
 void BudgetOptions::describe(OptionList& list) {
   list.add("compute", &compute, "training FLOPs, as each law counts them: plans shapes and tokens",
-           {.unit = "FLOPS", .min = 0, .max = 1e30});
+           {.unit = "FLOPS", .min = 0, .max = 1e27});
   list.add("memory", &memory, "weights and 16k positions of cache in bf16 must fit this", {.unit = "80GiB"});
   list.add("inference-tokens", &inference_tokens,
            "tokens the model will process later: least training + inference FLOPs at the loss that --compute buys",
            {.unit = "N", .min = 0});
   list.add("skill", &skill, "also the rule of the Optimal Sparsity paper", {.choices = {"", "reasoning", "memorisation"}});
-  list.add("fit", &fit, "coefficients and bootstrap samples from moebius fit --out", {.unit = "fit.json"});
+  list.add("fit", &fit, "coefficients and samples from moebius fit --out, or a published fit's name (hoffmann-2022)",
+           {.unit = "fit.json"});
   list.add("law", &laws, "plan under this law alone", {.choices = law_words()});
   list.add("width-per-layer", &width_per_layer, "depth rule of planned shapes: layers = d / this", {.min = 8, .max = 1024});
   list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape",
@@ -168,10 +179,12 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
   result.json.set("rate_source", rate.source);
   result.text = budget_text(budget) + laws_text(budget, plans) + shapes_text(budget, plans, options.shapes);
   if (skill) result.text += skill_text(*skill, options.shapes);
+  const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
+                                : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
+  result.text += fmt::format("\nchosen for rates{}: {}, by {} (or by --law, --skill)\n",
+                             options.out.empty() ? "" : " and files", chosen.config.name, why);
   result.text += rates_text(chosen, rules) + warnings_text(plans);
   if (!options.out.empty()) {
-    const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
-                                  : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
     const Launch launch = make_launch(chosen, rate, budget.geometry.sequence, why);
     const std::vector<std::string> files = write_launch(launch, options.out, result.json);
     result.json.set("files", files);

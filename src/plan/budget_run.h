@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/options.h"
@@ -16,7 +17,7 @@ struct BudgetOptions {
   std::string memory;
   i64 inference_tokens = 0;
   std::string skill;
-  std::string fit;
+  std::vector<std::string> fit;  // files, or names of published fits
   std::string laws = "all";
   double width_per_layer = 64;
   i64 shapes = 2;

@@ -63,6 +63,31 @@ TEST(Budget, JointMemoryTable) {
   }
 }
 
+// 2402.07871, table 2, through the whole plan: granularity exact, active parameters and tokens within some per cent.
+TEST(Budget, FineGrainedOptimumIsKrajewskisTable2) {
+  for (const auto& [compute, active, tokens, granularity] :
+       {std::tuple{2.95e18, 1e8, 4.37e9, 8.0}, std::tuple{1.41e21, 3e9, 72.9e9, 16.0}, std::tuple{6.46e21, 7e9, 137.6e9, 32.0}}) {
+    const auto plans = plan_budget(budget_with(compute), fits_with(fit::Law::fine_grained));
+    EXPECT_EQ(optimum(plans).form.granularity, granularity);
+    EXPECT_EQ(optimum(plans).form.top_k, static_cast<i64>(granularity));
+    EXPECT_EQ(optimum(plans).form.experts, 64 * static_cast<i64>(granularity));
+    EXPECT_NEAR(optimum(plans).numbers.active_core / active, 1, 0.04);
+    EXPECT_NEAR(optimum(plans).tokens / tokens, 1, 0.04);
+  }
+}
+
+// 2507.17702: FLOPs per token and tokens by its allocation, granularity nearest to 11.3, as sparse as its runs were.
+TEST(Budget, LeverageFollowsLingsAllocation) {
+  for (const double compute : {1e19, 1e20, 1e21}) {
+    const auto plans = plan_budget(budget_with(compute), fits_with(fit::Law::leverage));
+    EXPECT_NEAR(optimum(plans).numbers.flops_megatron / (0.1915 * std::pow(compute, 0.5095)), 1, 1e-3);
+    EXPECT_NEAR(optimum(plans).tokens / (5.2232 * std::pow(compute, 0.4905)), 1, 2e-3);
+    EXPECT_NEAR(optimum(plans).form.granularity, 32.0 / 3, 1e-9);
+    EXPECT_TRUE(plans.front().sparsest);
+    EXPECT_GT(optimum(plans).value, 1);
+  }
+}
+
 TEST(Budget, BuiltShapesAreExactAndNearTheOptimum) {
   const auto plans = plan_budget(budget_with(1e21), published_law_fits());
   EXPECT_EQ(plans.size(), static_cast<std::size_t>(fit::kLaws));

@@ -39,7 +39,7 @@ std::map<std::string, std::pair<double, double>> published_ranges(const fit::Pub
 
 // Besiroglu et al. 2024 print standard errors and no correlations. Taken as independent they overstate the spread.
 const std::map<std::string, std::vector<double>>& published_errors() {
-  static const std::map<std::string, std::vector<double>> errors = {{"epoch-2024", {0.03, 124.58, 1293.23, 0.02, 0.02}}};
+  static const std::map<std::string, std::vector<double>> errors = {{"epoch-2024", {0.03, 124.6, 1293, 0.02, 0.02}}};
   return errors;
 }
 
@@ -144,7 +144,7 @@ LawFit published_law_fit(const fit::PublishedFit& published) {
   const auto errors = published_errors().find(published.name);
   if (errors != published_errors().end()) {
     fit.samples = draw_samples(fit.values, errors->second);
-    fit.interval_source = "published standard errors taken as independent (correlations are not published): too wide";
+    fit.interval_source = "published standard errors as if independent: far too wide, see docs/plan.md";
   }
   return fit;
 }

@@ -21,6 +21,16 @@ std::string spread_text(const Interval& interval) {
 
 std::string short_number(double value) { return value < 1000 ? fmt::format("{:.2g}", value) : format_count(value); }
 
+// Exact below a trillion; beyond, no column is wide enough and --json has the digits.
+std::string count_text(double parameters) {
+  return parameters < 1e12 ? format_exact(std::llround(parameters)) : fmt::format("{:.4g}T", parameters / 1e12);
+}
+
+std::string tpp_text(const Choice& choice) {
+  const double tpp = choice.tokens / choice.numbers.total;
+  return tpp >= 1000 || tpp < 0.001 ? fmt::format("{:.1e}", tpp) : fmt::format("{:.3g}", tpp);
+}
+
 std::string value_text(const Form& form, double value) {
   return form.law == Law::leverage ? fmt::format("EL {:.2f}", value) : fmt::format("{:.4f}", value);
 }
@@ -38,7 +48,7 @@ std::string disagreement_text(const std::vector<LawPlan>& plans) {
   if (planned < 2) return "";
   const Disagreement spread = disagreement(plans);
   const auto part = [](const char* what, const Interval& i) {
-    return fmt::format("{} {} to {} (x{:.2g})", what, short_number(i.low), short_number(i.high), i.high / i.low);
+    return fmt::format("{} {} to {} (x{})", what, short_number(i.low), short_number(i.high), short_number(i.high / i.low));
   };
   return fmt::format("the laws disagree: {}, {}, {}\n", part("active parameters", spread.parameters_active),
                      part("tokens", spread.tokens), part("TPP", spread.tpp));
@@ -87,9 +97,9 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
       continue;
     }
     const Choice& c = *plan.optimum;
-    text += fmt::format("{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8.3g}{:>9}  {:<22}{}\n", name, expert_text(c.form), c.form.top_k,
+    text += fmt::format("{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8}{:>9}  {:<22}{}\n", name, expert_text(c.form), c.form.top_k,
                         granularity_text(c.form), format_count(c.numbers.active), format_count(c.numbers.total),
-                        format_count(c.tokens), c.tokens / c.numbers.total, value_text(c.form, c.value),
+                        format_count(c.tokens), tpp_text(c), value_text(c.form, c.value),
                         spread_text(plan.parameters_active), spread_text(plan.tokens));
     if (!plan.fit.interval_source.empty()) notes += fmt::format("  {}: intervals from {}\n", word, plan.fit.interval_source);
   }
@@ -112,17 +122,17 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
 }
 
 std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans, i64 each) {
-  std::string text = fmt::format("\n{:<13}{:>6}{:>4}{:>7}{:>4}{:>6}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n", "built shapes", "d", "L", "E",
+  std::string text = fmt::format("\n{:<13}{:>6}{:>5}{:>7}{:>4}{:>7}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n", "built shapes", "d", "L", "E",
                                  "k", "F", "G", "active", "total", "tokens", "TPP", "loss", "memory");
   for (const LawPlan& plan : plans) {
     for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < each; ++i) {
       const Choice& c = plan.shapes[i];
       const bool moe = c.form.experts > 1;
-      text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>6}{:>5}{:>16}{:>18}{:>9}{:>8.3g}{:>9}{:>11}\n", fit::law_name(plan.fit.law),
+      text += fmt::format("{:<13}{:>6}{:>5}{:>7}{:>4}{:>7}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n", fit::law_name(plan.fit.law),
                           c.config.d_model, c.config.layers, expert_text(c.form), c.form.top_k,
                           moe ? c.config.experts.width : c.config.experts.dense_width, granularity_text(c.form),
-                          format_exact(std::llround(c.numbers.active)), format_exact(std::llround(c.numbers.total)),
-                          format_count(c.tokens), c.tokens / c.numbers.total, value_text(c.form, c.value),
+                          count_text(c.numbers.active), count_text(c.numbers.total),
+                          format_count(c.tokens), tpp_text(c), value_text(c.form, c.value),
                           format_bytes(memory_bytes(c.numbers)));
     }
   }

@@ -33,8 +33,7 @@ std::string wrapped(const std::string& text) {
 
 std::string rates_text(const Choice& choice, const std::vector<RateRule>& rules) {
   const Rate rate = choose_rate(rules);
-  std::string text = fmt::format("\nlearning rate and batch for {} ({} tokens)\n{:<12}{:>11}{:>12}  {}\n", choice.config.name,
-                                 format_count(choice.tokens), "rule", "peak rate", "batch", "range (in brackets)");
+  std::string text = fmt::format("{:<12}{:>11}{:>12}  {}\n", "rule", "peak rate", "batch", "range (in brackets)");
   double low = 1e300, high = 0;
   for (const RateRule& rule : rules) {
     low = std::min(low, rule.learning_rate), high = std::max(high, rule.learning_rate);
@@ -56,7 +55,7 @@ std::string skill_text(const SkillPlan& plan, i64 shapes) {
   std::string text = fmt::format("\nrule for {}\n", plan.skill) + wrapped(skill_rule_text(plan.skill));
   text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8}{:>11}{:>12}\n", "", "d", "L", "E", "k", "active", "total",
                       "tokens", "TPP", "FLOPs", "Abnar loss");
-  for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < std::max<i64>(shapes, 4); ++i) {
+  for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < std::max<i64>(shapes, 7); ++i) {
     const Choice& c = plan.shapes[i];
     text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8.3g}{:>11.3g}{:>12.4f}\n", i == 0 ? "the pick" : "", c.config.d_model,
                         c.config.layers, c.form.experts, c.form.top_k, format_exact(std::llround(c.numbers.active)),

@@ -27,8 +27,9 @@ namespace moebius::study {
 namespace {
 
 constexpr i64 kTimedSteps = 3;
-// Small models: a pass over few rows costs more in starting its parts than in arithmetic.
-constexpr i64 kSequencesGenerated = 512;
+// A pass reads the keys and values of all live sequences: more of them than fit the last cache are slower, fewer leave
+// the starts of a pass's parts to few rows.
+constexpr i64 kSequencesGenerated = 64;
 
 // One long document of random tokens: the cost of a step does not depend on what the tokens say.
 data::MemorySource random_source(const StudySpec& spec, i64 batch_tokens) {
@@ -68,6 +69,7 @@ eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, c
   for (const StudyShard& shard : files.shards) {
     if (!shard.held_out.empty()) options.loss_sources.push_back(shard.name + "=" + shard.held_out);
   }
+  options.loss_window = spec.data.sequence;  // what the models were trained on; their positions may be many more
   options.limit = spec.evaluate.items_max;
   options.rows_max = spec.evaluate.batch_tokens;
   options.sequences_max = kSequencesGenerated;

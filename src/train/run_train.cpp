@@ -37,6 +37,7 @@ struct Words {
   TrainOptions train;
   model::ModelConfig config;
   std::string preset;
+  std::string batches_out;
   StageCommon common;
 };
 
@@ -51,6 +52,8 @@ Words read_words(const std::vector<std::string>& words) {
     OptionList list;
     list.add("preset", &now.preset, "configuration to start from (moebius plan --list); flags change it",
              {.unit = "NAME"});
+    list.add("batches-out", &now.batches_out, "with --dry-run: write the batches of all steps, a JSON line each",
+             {.unit = "FILE"});
     now.train.describe(list);
     now.config.describe(list);
     now.common = stage_parse(kHelp, list, words, nullptr, 0);
@@ -68,6 +71,25 @@ void settle_config(Words& words, const data::Mixture& source) {
   }
   words.config.sequence_max = std::max(words.config.sequence_max, words.train.sequence);
   words.config.resolve();
+}
+
+// The batches that the run would see, for peers and for people: docs/formats.md.
+void write_batches(const TrainOptions& options, data::BatchSource& source, const std::string& path) {
+  std::string lines;
+  data::Batch batch;
+  const i64 steps = steps_total(options);
+  for (i64 step = 1; step <= steps; ++step) {
+    source.next(batch);
+    Json documents = Json::array();
+    for (const data::DocumentSpan& span : batch.spans)
+      documents.push_back(Json(std::vector<i64>{span.begin, span.count, span.position}));
+    Json line = Json::object({{"step", step}, {"sequences", batch.sequences}, {"length", batch.length}});
+    line.set("tokens", std::vector<i64>(batch.tokens.begin(), batch.tokens.end()));
+    line.set("targets", std::vector<i64>(batch.targets.begin(), batch.targets.end()));
+    line.set("documents", documents);
+    lines += line.dump() + "\n";
+  }
+  file_write_atomic(path, lines);
 }
 
 int dry_run(const Words& words) {
@@ -122,7 +144,13 @@ int run_train(const std::vector<std::string>& words) {
   check_options(given.train);
   const auto source = open_mixture(given.train);
   settle_config(given, *source);
-  if (given.common.dry_run) return dry_run(given);
+  if (given.common.dry_run) {
+    if (!given.batches_out.empty()) write_batches(given.train, *source, given.batches_out);
+    return dry_run(given);
+  }
+  if (!given.batches_out.empty()) {
+    throw Error({.where = "--batches-out", .what = "it shows a run that does not happen", .fix = "add --dry-run"});
+  }
   const TrainResult result = train_run(given.train, given.config, {});
   std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
                                  format_exact(result.tokens), result.loss_final,

@@ -24,11 +24,27 @@ double roof_dot(i64 repeats) {
   return static_cast<double>(repeats) * kChains * 64;
 }
 
+// Heads of 16 are one vector, whose halves change places: as rope_row, to the bit.
+template <class T>
+void rope_heads(void* row, i64 heads, i64 head_dim, const float* cosine, const float* sine) {
+  if (head_dim != 16) return rope_row<Avx512, T>(row, heads, head_dim, cosine, sine);
+  const __m256 half_c = _mm256_loadu_ps(cosine), half_s = _mm256_loadu_ps(sine);
+  const __m512 c = _mm512_insertf32x8(_mm512_castps256_ps512(half_c), half_c, 1);
+  const __m512 s = _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_setzero_ps() - half_s), half_s, 1);
+  T* values = static_cast<T*>(row);
+  for (i64 head = 0; head < heads; ++head, values += 16) {
+    const __m512 x = Avx512::load(values), swapped = _mm512_shuffle_f32x4(x, x, 0x4e);
+    Avx512::store(values, x * c + swapped * s);
+  }
+}
+
 // dot: bf16 products by the dot product of pairs, else by multiply-add of halves.
 OpTable make_table(bool dot) {
   OpTable t{};
   fill_table<Avx512>(t);
   t.typed[0].pairs = pairs_f32_wide;
+  t.typed[0].rope = rope_heads<float>;
+  t.typed[1].rope = rope_heads<bf16>;
   TypedOps& half = t.typed[1];
   half.interleave = half.interleave_left = interleave_words;
   half.pack_outputs = pack_outputs_words;

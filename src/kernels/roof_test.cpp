@@ -1,0 +1,31 @@
+// The measured roof is sane on every set: positive, bf16 at least f32, memory only when asked for.
+#include "kernels/roof.h"
+
+#include <gtest/gtest.h>
+
+#include "base/parallel.h"
+
+namespace moebius::kernels {
+namespace {
+
+TEST(Roof, EverySetHasOne) {
+  for (const Isa isa : isa_all_supported()) {
+    const Roof roof = roof_measure(isa, 1, false);
+    EXPECT_GT(roof.f32_flops_per_s, 1e8) << isa_name(isa);
+    EXPECT_GE(roof.bf16_flops_per_s, roof.f32_flops_per_s) << isa_name(isa);
+    EXPECT_EQ(roof.dram_bytes_per_s, 0) << isa_name(isa);
+  }
+}
+
+TEST(Roof, MemoryIsReadByEveryThread) {
+  const int threads = parallel_threads();
+  parallel_set_threads(3);
+  const Roof roof = roof_measure(isa_best(), 1, true);
+  EXPECT_GT(roof.l2_bytes_per_s, 0);
+  EXPECT_GT(roof.l3_bytes_per_s, 0);
+  EXPECT_GT(roof.dram_bytes_per_s, 0);
+  parallel_set_threads(threads);
+}
+
+}  // namespace
+}  // namespace moebius::kernels
