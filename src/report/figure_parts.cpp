@@ -60,6 +60,7 @@ Json view_json(const View& view) {
                                {"marker", one.marker},
                                {"points", std::move(points)}});
     if (one.curve) entry.set("curve", true);
+    if (one.hollow) entry.set("hollow", true);
     if (one.strong) entry.set("strong", true);
     series.push_back(std::move(entry));
   }

@@ -26,6 +26,7 @@ struct Series {
   bool marker = true;
   std::vector<FigurePoint> points = {};
   bool curve = false;  // a law's line: no markers, the intervals as a band
+  bool hollow = false;  // markers with an empty middle, seen on top of others
   bool strong = false;  // in the text's own colour, with large markers: optima, the line of equality
 };
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <set>
 
 #include "base/units.h"
 
@@ -146,10 +146,10 @@ Figure figure_sparsity(const FitRecords& fit) {
     for (const FitGroup& group : law.sparsity) {
       const std::string name = fmt::format("{}, {} FLOPs", group.family, flops_text(group.compute));
       Series runs = points_series(group.points, name, style);
-      std::string last;  // one label for the seeds of a configuration
+      std::set<std::string> shown;  // one label for the seeds of a configuration
       for (std::size_t i = 0; i < runs.points.size() && runs.points.size() == group.points.size(); ++i) {
         const std::string label = group.points[i].experts > 1 ? fmt::format("E{:g}", group.points[i].experts) : "dense";
-        if (label != last) runs.points[i].label = last = label;
+        if (shown.insert(label).second) runs.points[i].label = label;
       }
       add_if_any(view, std::move(runs));
       add_if_any(view, curve_series(group.curve, name, style));
@@ -179,7 +179,7 @@ void predictions_add(const FitLaw& law, PredictionViews& views, CsvTable& csv) {
   const std::string unit = law.quantity == "leverage" ? "leverage" : "loss, nats per token";
   views.predicted = {.name = view_name(law, ""), .y_label = "predicted " + unit};
   views.residual = {.name = view_name(law, ""), .y_label = "predicted - measured, %"};
-  Series fitted{.name = "runs, as fitted", .style = 0, .line = false}, held{.name = "held out", .style = 2, .line = false};
+  Series fitted{.name = "runs, as fitted", .style = 0, .line = false}, held{.name = "held out", .style = 2, .line = false, .hollow = true};
   Series fitted_error = fitted, held_error = held;
   double low = INFINITY, high = -INFINITY;
   const std::size_t stride = 1 + (law.residuals.size() - 1) / kDrawn;
@@ -213,7 +213,7 @@ Figure figure_predicted(const FitRecords& fit) {
   figure.caption =
       "Left: every run as the law gives it; bars are 95 % over bootstrap samples (of the law's mean, not of a single run; "
       "left out above 300 runs). Right: the relative errors against training compute; a lean or a bend means that the form "
-      "is wrong. Held out: predicted by a fit that had not seen the run.";
+      "is wrong. Held out (hollow): predicted by a fit that had not seen the run.";
   CsvTable csv({"law", "run", "compute", "measured", "predicted", "predicted_low", "predicted_high", "error_percent",
                 "held_out_predicted", "held_out_error_percent"});
   Panel left{.title = "Predicted against measured", .x_label = "measured", .selector = "law", .menu = "Law"};

@@ -304,7 +304,7 @@
       order: series.strong && !series.curve ? -1000 : -index, borderColor: colour, backgroundColor: colour,
       borderWidth: series.marker ? 1.6 : 1.4, borderDash: dashes[series.style % dashes.length],
       pointStyle: series.strong ? "rectRot" : markers[series.style % markers.length], pointRadius: radius, pointHoverRadius: 6,
-      pointBorderColor: colour, pointBackgroundColor: colour, pointBorderWidth: 1.5, tension: 0,
+      pointBorderColor: colour, pointBackgroundColor: series.hollow ? theme.paper : colour, pointBorderWidth: 1.5, tension: 0,
     };
   }
 
@@ -366,7 +366,7 @@
         scales: { x, y },
         plugins: {
           rules: { list: view.rules }, verticals: { list: view.marks }, curveNames: { on: names },
-          legend: { display: groups.size > 1 && !names && groups.size <= 24,
+          legend: { display: (groups.size > 1 || view.series.some((s) => s.curve)) && !names && groups.size <= 24,
                     labels: { usePointStyle: true, color: theme.ink, boxHeight: 7, generateLabels: legendOf },
                     onClick: toggleGroup },
           tooltip: { callbacks: { label: tooltipText } },
