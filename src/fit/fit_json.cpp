@@ -7,6 +7,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "fit/fit_curves.h"
+
 namespace moebius::fit {
 
 namespace {
@@ -140,7 +142,8 @@ Json fit_to_json(const LawFit& fit) {
                        {"optima", optima},
                        {"interval_level", kIntervalLevel},
                        {"samples", vectors_to_json(fit.samples)},
-                       {"residuals", residuals_to_json(fit)}});
+                       {"residuals", residuals_to_json(fit)},
+                       {"curves", fit_curves(fit)}});
 }
 
 Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>& skipped, const Comparison& comparison) {

@@ -50,7 +50,7 @@ Split power_law_split(const PowerLaw& law, double compute, double flops_per_para
   return split;
 }
 
-Minimum minimise_log(const std::function<double(double)>& f, double low, double high) {
+LogMinimum minimise_log(const std::function<double(double)>& f, double low, double high) {
   CHECK(low > 0 && high >= low, "a range on a logarithmic axis");
   const double from = std::log(low), step = (std::log(high) - from) / (kScanPoints - 1);
   const auto at = [&](double x) { return f(std::exp(x)); };
@@ -75,7 +75,7 @@ Minimum minimise_log(const std::function<double(double)>& f, double low, double 
       x2 = left + golden * (right - left), f2 = at(x2);
     }
   }
-  Minimum minimum;
+  LogMinimum minimum;
   minimum.at = std::exp(f1 < f2 ? x1 : x2);
   minimum.value = std::min(f1, f2);
   const double scanned = values[static_cast<std::size_t>(best)];
@@ -103,7 +103,7 @@ std::optional<double> tokens_for_loss(const std::function<double(double)>& loss_
 
 Optimum optimum_at_compute(const Frontier& frontier, double compute) {
   const auto tokens = [&](double size) { return compute / frontier.flops_per_token(size); };
-  const Minimum least = minimise_log([&](double size) { return frontier.loss(size, tokens(size)); }, frontier.size_low,
+  const LogMinimum least = minimise_log([&](double size) { return frontier.loss(size, tokens(size)); }, frontier.size_low,
                                      frontier.size_high);
   Optimum optimum;
   optimum.size = least.at;
@@ -123,7 +123,7 @@ std::optional<Optimum> optimum_with_inference(const Frontier& frontier, double l
     if (!tokens) return std::numeric_limits<double>::infinity();
     return frontier.flops_per_token(size) * (*tokens + inference_tokens / 3);
   };
-  const Minimum least = minimise_log(flops, frontier.size_low, frontier.size_high);
+  const LogMinimum least = minimise_log(flops, frontier.size_low, frontier.size_high);
   if (!std::isfinite(least.value)) return std::nullopt;
   Optimum optimum;
   optimum.size = least.at;

@@ -32,11 +32,11 @@ Split power_law_split(const PowerLaw& law, double compute, double flops_per_para
 
 // The least value of `f` on [low, high] (both > 0), searched on a logarithmic axis: a scan finds the valley, golden
 // section its bottom. Infinite values are walls. `edge`: the least value lies at an end of the range.
-struct Minimum {
+struct LogMinimum {
   double at = 0, value = 0;
   bool edge = false;
 };
-Minimum minimise_log(const std::function<double(double)>& f, double low, double high);
+LogMinimum minimise_log(const std::function<double(double)>& f, double low, double high);
 
 // The x in [low, high] (both > 0) at which the rising function `f` reaches `value`; nothing when it does not.
 std::optional<double> solve_rising_log(const std::function<double(double)>& f, double value, double low, double high);

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/rise_fall.h"
+#include "fit/task_curves.h"
 #include "fit/task_least_squares.h"
 
 namespace moebius::fit {
@@ -187,7 +188,13 @@ TermVerdict verdict_of(const Interval& value) {
 
 // Coefficients in the units of the header, from those of standardised columns.
 void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
-  const double spread = student_t95(law.df) * std::sqrt(fit.squares / static_cast<double>(law.df));
+  const double variance = fit.squares / static_cast<double>(law.df);
+  const double spread = student_t95(law.df) * std::sqrt(variance);
+  law.beta = fit.beta;
+  law.covariance = fit.covariance;
+  for (std::vector<double>& row : law.covariance) {
+    for (double& entry : row) entry *= variance;
+  }
   const auto interval = [&](std::size_t i, double scale) {
     const double half = spread * std::sqrt(fit.covariance[i][i]) / scale;
     const double value = fit.beta[i] / scale;
@@ -199,6 +206,7 @@ void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
     TaskTerm term{column.name, column.reference, {}, TermVerdict::not_determined, column.problem};
     if (column.problem.empty()) {
       term.value = interval(++used, column.scale);
+      law.columns.push_back({column.name, column.reference, column.scale, column.name != "train_loss"});
       if (verdict_of(term.value) == TermVerdict::not_determined) term.note = "the interval holds 0";
     }
     law.terms.push_back(std::move(term));
@@ -407,7 +415,8 @@ Json TaskLaw::to_json() const {
                        {"holdout_error_constant", number(holdout_error_constant)},
                        {"verdict", verdict},
                        {"notes", notes},
-                       {"points", rows}});
+                       {"points", rows},
+                       {"curves", task_curves(*this)}});
 }
 
 }  // namespace moebius::fit

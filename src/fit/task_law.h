@@ -38,6 +38,13 @@ struct TaskLawPoint {
   double left_out = kUnknown;  // predicted by the law that had not seen it
 };
 
+// How a used term enters the least squares: (x - reference) / scale, or ln(x / reference) / scale.
+struct TaskColumn {
+  std::string name;
+  double reference = 0, scale = 1;
+  bool logarithmic = false;
+};
+
 struct TaskLaw {
   TaskScore measure;           // task, skill, measure, chance
   TaskLink link = TaskLink::linear;
@@ -53,6 +60,10 @@ struct TaskLaw {
   std::string verdict;             // begins with "determined", "partly determined" or "not determined"
   std::vector<std::string> notes;
   std::vector<TaskLawPoint> points;
+  // The fit in its own coordinates, for task_curves.h: intercept, used columns, a fitted ceiling; covariance of these.
+  std::vector<TaskColumn> columns;
+  std::vector<double> beta;
+  std::vector<std::vector<double>> covariance;
   Json to_json() const;            // docs/formats.md, fit.json
 };
 

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <set>
 
+#include "base/units.h"
+
 namespace moebius::report {
 
 namespace {
@@ -40,6 +42,8 @@ Json point_json(const FigurePoint& point) {
   Json json = Json::object({{"x", number_or_null(rounded(point.x))}, {"y", number_or_null(rounded(point.y))}});
   if (std::isfinite(point.low)) json.set("low", rounded(point.low));
   if (std::isfinite(point.high)) json.set("high", rounded(point.high));
+  if (std::isfinite(point.x_low)) json.set("x_low", rounded(point.x_low));
+  if (std::isfinite(point.x_high)) json.set("x_high", rounded(point.x_high));
   if (!point.label.empty()) json.set("label", point.label);
   return json;
 }
@@ -49,16 +53,31 @@ Json view_json(const View& view) {
   for (const Series& one : view.series) {
     Json points = Json::array();
     for (const FigurePoint& point : one.points) points.push_back(point_json(point));
-    series.push_back(Json::object({{"name", one.name},
-                                   {"group", one.group.empty() ? one.name : one.group},
-                                   {"style", one.style},
-                                   {"line", one.line},
-                                   {"marker", one.marker},
-                                   {"points", std::move(points)}}));
+    Json entry = Json::object({{"name", one.name},
+                               {"group", one.group.empty() ? one.name : one.group},
+                               {"style", one.style},
+                               {"line", one.line},
+                               {"marker", one.marker},
+                               {"points", std::move(points)}});
+    if (one.curve) entry.set("curve", true);
+    if (one.hollow) entry.set("hollow", true);
+    if (one.strong) entry.set("strong", true);
+    series.push_back(std::move(entry));
   }
   for (const Rule& rule : view.rules) rules.push_back(Json::object({{"y", rule.y}, {"label", rule.label}}));
-  return Json::object(
+  Json json = Json::object(
       {{"name", view.name}, {"y_label", view.y_label}, {"series", std::move(series)}, {"rules", std::move(rules)}});
+  if (!view.x_label.empty()) json.set("x_label", view.x_label);
+  if (view.marks.empty()) return json;
+  Json marks = Json::array();
+  for (const Mark& mark : view.marks) {
+    marks.push_back(Json::object({{"x", number_or_null(mark.x)},
+                                  {"low", number_or_null(mark.low)},
+                                  {"high", number_or_null(mark.high)},
+                                  {"label", mark.label}}));
+  }
+  json.set("marks", std::move(marks));
+  return json;
 }
 
 }  // namespace
@@ -77,18 +96,20 @@ CsvTable point_table() {
 }
 
 Styles::Styles(const std::vector<const RunRecords*>& runs) {
-  std::set<double> widths;
+  std::set<double> widths, tokens;
   for (const RunRecords* run : runs) {
-    const double width = run->config_number("d_model");
+    const double width = run->config_number("d_model"), seen = run->number("tokens_total");
     if (std::isfinite(width)) widths.insert(width);
+    if (seen > 0) tokens.insert(seen);
   }
   several_widths = widths.size() > 1;
-  // Sorted by (dense first, width, k), so that the looks do not depend on the order of the runs.
-  std::map<std::tuple<bool, double, double>, std::string> order;
+  several_tokens = tokens.size() > 1 && *tokens.rbegin() > 1.02 * *tokens.begin();
+  // Sorted by (dense first, width, k, tokens), so that the looks do not depend on the order of the runs.
+  std::map<std::tuple<bool, double, double, double>, std::string> order;
   for (const RunRecords* run : runs) {
     const double width = several_widths ? run->config_number("d_model") : 0;
     const double top_k = run->dense() ? 0 : run->config_number("top_k");
-    order.emplace(std::tuple{!run->dense(), width, top_k}, series_of(*run));
+    order.emplace(std::tuple{!run->dense(), width, top_k, several_tokens ? run->number("tokens_total") : 0}, series_of(*run));
     model_styles.emplace(run->model, 0);
   }
   for (const auto& [key, name] : order) series_styles.emplace(name, static_cast<i64>(series_styles.size()));
@@ -101,7 +122,8 @@ Styles::Styles(const std::vector<const RunRecords*>& runs) {
 
 std::string Styles::series_of(const RunRecords& run) const {
   const std::string width = several_widths ? fmt::format("d = {:g}, ", run.config_number("d_model")) : "";
-  return width + (run.dense() ? "dense" : fmt::format("k = {:g}", run.config_number("top_k")));
+  const std::string tokens = several_tokens ? fmt::format(", {} tokens", format_count(run.number("tokens_total"))) : "";
+  return width + (run.dense() ? "dense" : fmt::format("k = {:g}", run.config_number("top_k"))) + tokens;
 }
 
 i64 Styles::of(const RunRecords& run) const {
@@ -114,40 +136,79 @@ i64 Styles::of_curve(const RunRecords& run) const {
   return found == model_styles.end() ? 0 : found->second;
 }
 
+namespace {
+
+// Adds the mean over the seeds of `point` to `series` and to `csv`; nothing where no seed has both numbers.
+void point_add(const Point& point, const std::string& x, const std::string& y, Series& series, CsvTable& csv) {
+  std::vector<double> xs, ys, errors;
+  for (const RunRecords* run : point.runs) {
+    const Measure mx = metric_of(*run, x), my = metric_of(*run, y);
+    if (!std::isfinite(mx.value) || !std::isfinite(my.value)) continue;
+    xs.push_back(mx.value);
+    ys.push_back(my.value);
+    errors.push_back(my.se);
+  }
+  if (xs.empty()) return;
+  const SeedMean mean = seed_mean(ys, errors);
+  const RunRecords& run = point.first();
+  const double at = mean_of(xs);
+  series.points.push_back({at, mean.interval.estimate, mean.interval.low, mean.interval.high, point_label(run)});
+  const double chance = chance_of(run, y.substr(0, y.rfind('.') + 1)).value;
+  csv.row({point.model, series.name, csv_number(run.config_number("experts")), csv_number(run.config_number("top_k")),
+           csv_number(run.config_number("d_model")), csv_number(static_cast<double>(ys.size())), x, csv_number(at), y,
+           csv_number(mean.interval.estimate), csv_number(mean.interval.low), csv_number(mean.interval.high),
+           interval_kind_name(mean.kind), csv_number(chance)});
+}
+
+void sort_by_x(Series& series) {
+  std::stable_sort(series.points.begin(), series.points.end(),
+                   [](const FigurePoint& a, const FigurePoint& b) { return a.x < b.x; });
+}
+
+}  // namespace
+
 View view_of(const Styles& styles, const std::vector<Point>& points, const std::string& x, const std::string& y,
              CsvTable& csv) {
   View view;
   view.y_label = metric_label(y.substr(0, 5) == "eval." ? y.substr(y.rfind('.') + 1) : y);
   std::map<i64, Series> by_style;
   for (const Point& point : points) {
-    std::vector<double> xs, ys, errors;
-    for (const RunRecords* run : point.runs) {
-      const Measure mx = metric_of(*run, x), my = metric_of(*run, y);
-      if (!std::isfinite(mx.value) || !std::isfinite(my.value)) continue;
-      xs.push_back(mx.value);
-      ys.push_back(my.value);
-      errors.push_back(my.se);
-    }
-    if (xs.empty()) continue;
-    const SeedMean mean = seed_mean(ys, errors);
-    const RunRecords& run = point.first();
-    const double at = mean_of(xs);
-    Series& series = by_style[styles.of(run)];
-    series.name = styles.series_of(run);
-    series.style = styles.of(run);
-    series.points.push_back({at, mean.interval.estimate, mean.interval.low, mean.interval.high, point_label(run)});
-    const double chance = chance_of(run, y.substr(0, y.rfind('.') + 1)).value;
-    csv.row({point.model, series.name, csv_number(run.config_number("experts")), csv_number(run.config_number("top_k")),
-             csv_number(run.config_number("d_model")), csv_number(static_cast<double>(ys.size())), x, csv_number(at), y,
-             csv_number(mean.interval.estimate), csv_number(mean.interval.low), csv_number(mean.interval.high),
-             interval_kind_name(mean.kind), csv_number(chance)});
+    const i64 style = styles.of(point.first());
+    Series& series = by_style[style];
+    series.name = styles.series_of(point.first());
+    series.style = style;
+    point_add(point, x, y, series, csv);
   }
   for (auto& [style, series] : by_style) {
-    std::stable_sort(series.points.begin(), series.points.end(),
-                     [](const FigurePoint& a, const FigurePoint& b) { return a.x < b.x; });
+    if (series.points.empty()) continue;
+    sort_by_x(series);
     view.series.push_back(std::move(series));
   }
   return view;
+}
+
+Series series_of(const std::vector<Point>& points, const std::string& name, i64 style, const std::string& x,
+                 const std::string& y, CsvTable& csv) {
+  Series series{.name = name, .style = style};
+  for (const Point& point : points) point_add(point, x, y, series, csv);
+  sort_by_x(series);
+  return series;
+}
+
+const char* skill_title(const std::string& skill) {
+  if (skill == "memorisation") return "Memorisation";
+  if (skill == "reasoning") return "Reasoning";
+  if (skill == "knowledge") return "Knowledge";
+  if (skill == "language") return "Language";
+  return "Other tasks";
+}
+
+std::string part_title(const TaskPart& part, const std::string& score) {
+  std::string title = part.name + (part.part == "all" ? ", whole" : ", " + part.part);
+  if (part.scores.size() > 1 && !score.empty()) {
+    title += score == "exact_match" ? " (generated)" : score == "acc_norm" ? " (length-normalised)" : " (chosen)";
+  }
+  return title;
 }
 
 Series curve_of(const Styles& styles, const RunRecords& run, const std::function<double(const StepPoint&)>& value) {

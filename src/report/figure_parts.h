@@ -1,5 +1,5 @@
 // Pieces that figures are made of: which look a run has, points with intervals, smoothed curves, CSV tables, JSON.
-// Only for figures.cpp and figure_parts.cpp.
+// Only for the files that make figures.
 #pragma once
 
 #include <functional>
@@ -26,20 +26,28 @@ class CsvTable {
 // The table of figures whose points are configurations.
 CsvTable point_table();
 
-// Gives every (width, top-k) its look, the same in all figures; dense models have their own; curves have one each run.
+// Gives every (width, top-k, tokens) its look, the same in all figures; dense models have their own; curves have one each run.
 struct Styles {
   explicit Styles(const std::vector<const RunRecords*>& runs);
   std::string series_of(const RunRecords& run) const;  // "k = 2", "dense", "d = 64, k = 2"
   i64 of(const RunRecords& run) const;                 // style of the run's series
   i64 of_curve(const RunRecords& run) const;           // style of the run's model, for curves
 
-  bool several_widths = false;
+  bool several_widths = false, several_tokens = false;
   std::map<std::string, i64> series_styles, model_styles;
 };
 
 // Means over seeds of y against x, a series for each look; adds a row for each point to `csv`.
 View view_of(const Styles& styles, const std::vector<Point>& points, const std::string& x, const std::string& y,
              CsvTable& csv);
+
+// The same as one series: the means of `points`, joined in the order of x.
+Series series_of(const std::vector<Point>& points, const std::string& name, i64 style, const std::string& x,
+                 const std::string& y, CsvTable& csv);
+
+const char* skill_title(const std::string& skill);  // "Reasoning"
+// "facts, whole (chosen)": a task's grade and the score, for menus.
+std::string part_title(const TaskPart& part, const std::string& score);
 
 // A value of the step records over tokens, averaged over windows of equal numbers of tokens (kCurveWindows over the
 // run); empty when there is none.

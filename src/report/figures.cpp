@@ -8,11 +8,15 @@
 #include <map>
 #include <set>
 
+#include "report/figure_bench.h"
 #include "report/figure_parts.h"
+#include "report/figures_fit.h"
 
 namespace moebius::report {
 
 namespace {
+
+constexpr std::size_t kBenchDrawn = 4;  // the latest records
 
 constexpr const char* kBarsNote =
     "Bars are 95 % intervals: over seeds where a configuration has two or more, else over test items.";
@@ -40,10 +44,12 @@ Figure figure_loss_parameters(const StudyRecords& study, const Styles& styles, c
   Figure figure{.id = "loss_parameters", .title = "Loss against total parameters"};
   figure.caption = fmt::format(
       "Loss at the end of the training against all parameters, embeddings included; one line for each number of active "
-      "experts k{}. All models saw the same tokens in the same order. Training loss is the mean over the last 5 % of "
-      "the "
-      "tokens; held-out losses are over the same text for all. {}",
-      styles.several_widths ? " and width d" : "", kBarsNote);
+      "experts k{}. {} Training loss is the mean over the last 5 % of the tokens; held-out losses are over the same text "
+      "for all. {}",
+      styles.several_widths ? " and width d" : "",
+      styles.several_tokens ? "Each line holds models that saw equally many tokens."
+                            : "All models saw the same tokens in the same order.",
+      kBarsNote);
   CsvTable csv = point_table();
   figure.panels.push_back(panel_simple(styles, points, "Training loss", "parameters_total", "train.loss_final", csv));
   for (const TaskPart& part : loss_parts(study)) {
@@ -55,14 +61,6 @@ Figure figure_loss_parameters(const StudyRecords& study, const Styles& styles, c
   return figure;
 }
 
-const char* skill_title(const std::string& skill) {
-  if (skill == "memorisation") return "Memorisation";
-  if (skill == "reasoning") return "Reasoning";
-  if (skill == "knowledge") return "Knowledge";
-  if (skill == "language") return "Language";
-  return "Other tasks";
-}
-
 std::vector<std::string> skills_of(const std::vector<TaskPart>& parts) {
   std::vector<std::string> skills;
   for (const char* skill : {"memorisation", "reasoning", "knowledge", "language"}) {
@@ -71,14 +69,6 @@ std::vector<std::string> skills_of(const std::vector<TaskPart>& parts) {
     }
   }
   return skills;
-}
-
-std::string part_title(const TaskPart& part, const std::string& score) {
-  std::string title = part.name + (part.part == "all" ? ", whole" : ", " + part.part);
-  if (part.scores.size() > 1 && !score.empty()) {
-    title += score == "exact_match" ? " (generated)" : score == "acc_norm" ? " (length-normalised)" : " (chosen)";
-  }
-  return title;
 }
 
 // Task loss on the left, accuracy on the right; both change with the selector of the skill.
@@ -296,12 +286,8 @@ Figure figure_cost(const Styles& styles, const std::vector<const RunRecords*>& r
   return figure;
 }
 
-}  // namespace
-
-std::vector<Figure> figures_build(const StudyRecords& study) {
-  std::vector<Figure> figures;
+void figures_of_runs(const StudyRecords& study, std::vector<Figure>& figures) {
   const std::vector<const RunRecords*> with_data = study.main_runs(), done = study.done_runs();
-  if (with_data.empty()) return figures;
   const Styles styles(with_data);
   const std::vector<Point> points = points_of(done);
   if (study.is_study && !points.empty()) {
@@ -316,12 +302,23 @@ std::vector<Figure> figures_build(const StudyRecords& study) {
          figure_tasks(study, styles, points, "task_flops", "flops_train", "Tasks against active FLOPs",
                       "FLOPs are those of the whole training by Megatron's formula; models of one k and width that "
                       "differ only in E stand nearly above each other."));
+    keep(figures, figure_equal_loss(study, points, study.fit));
     keep(figures, figure_knowledge(study, styles, points));
   }
   keep(figures, figure_curves(styles, with_data));
   keep(figures, figure_score_curves(study, styles, with_data));
   keep(figures, figure_load(styles, with_data));
   if (!done.empty()) keep(figures, figure_cost(styles, done));
+}
+
+}  // namespace
+
+std::vector<Figure> figures_build(const StudyRecords& study) {
+  std::vector<Figure> figures;
+  if (!study.main_runs().empty()) figures_of_runs(study, figures);
+  const std::size_t skipped = study.bench.size() > kBenchDrawn ? study.bench.size() - kBenchDrawn : 0;
+  for (std::size_t i = skipped; i < study.bench.size(); ++i) keep(figures, figure_bench(study.bench[i], i));
+  for (Figure& figure : figures_fit(study.fit)) keep(figures, std::move(figure));
   return figures;
 }
 

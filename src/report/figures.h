@@ -15,6 +15,7 @@ struct FigurePoint {
   double x = 0, y = 0;
   double low = kUnknown, high = kUnknown;  // 95 % interval of y
   std::string label = {};                  // short, drawn beside the point
+  double x_low = kUnknown, x_high = kUnknown;  // 95 % interval of x
 };
 
 struct Series {
@@ -24,11 +25,20 @@ struct Series {
   bool line = true;        // joined by a line
   bool marker = true;
   std::vector<FigurePoint> points = {};
+  bool curve = false;  // a law's line: no markers, the intervals as a band
+  bool hollow = false;  // markers with an empty middle, seen on top of others
+  bool strong = false;  // in the text's own colour, with large markers: optima, the line of equality
 };
 
 // A horizontal line, such as chance.
 struct Rule {
   double y = 0;
+  std::string label = {};
+};
+
+// A vertical line with the interval around it, such as a turning point.
+struct Mark {
+  double x = 0, low = kUnknown, high = kUnknown;
   std::string label = {};
 };
 
@@ -38,6 +48,8 @@ struct View {
   std::string y_label = {};
   std::vector<Series> series = {};
   std::vector<Rule> rules = {};
+  std::vector<Mark> marks = {};
+  std::string x_label = {};  // where it differs from the panel's
 };
 
 struct Panel {
@@ -46,6 +58,8 @@ struct Panel {
   bool x_log = false, y_log = false, bars = false;
   std::string selector = {};  // panels of one figure with the same selector change their view together; empty: one view
   std::vector<View> views = {};
+  std::string menu = {};     // words beside the selector; empty: "SELECTOR task and grade"
+  bool tall = false;         // alone in its row, and higher than others
 };
 
 // Expert load of one run: one row a layer, one cell an expert, as multiples of the mean.
@@ -61,6 +75,7 @@ struct Figure {
   std::vector<Panel> panels = {};
   std::vector<HeatStrip> strips = {};
   std::string csv = {};
+  bool of_laws = false;  // stands in the page's part on laws
 };
 
 // The figures for which there are numbers, in the report's order.

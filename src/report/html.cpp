@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "report/assets.h"
+#include "report/tables_fit.h"
 
 namespace moebius::report {
 
@@ -78,16 +79,19 @@ std::string strips_html(const Figure& figure) {
          "3\"></canvas><span>3+</span></div></div>\n</div>\n";
 }
 
-std::string choice_html(const std::string& selector) {
-  return fmt::format("<label class=\"choice\">{0} task and grade <select data-selector=\"{0}\"></select></label>\n",
-                     html_escape(selector));
+std::string choice_html(const Panel& panel) {
+  return fmt::format("<label class=\"choice\">{} <select data-selector=\"{}\"></select></label>\n",
+                     html_escape(panel.menu.empty() ? panel.selector + " task and grade" : panel.menu),
+                     html_escape(panel.selector));
 }
 
-// Bars need height by their number; all other panels have the height of the style sheet.
+// Bars need height by their number; most other panels have the height of the style sheet.
 std::string plot_style(const Panel& panel) {
+  if (panel.tall) return " style=\"height:430px\"";
   if (!panel.bars || panel.views[0].series.empty()) return "";
   const double bars = static_cast<double>(panel.views[0].series[0].points.size());
-  return fmt::format(" style=\"height:{}px\"", static_cast<i64>(std::fmin(2400, 90 + 22 * bars)));
+  const double each = panel.views[0].series.size() > 1 ? 30 : 22;
+  return fmt::format(" style=\"height:{}px\"", static_cast<i64>(std::fmin(2400, 90 + each * bars)));
 }
 
 std::string figure_html(const Figure& figure, i64 number) {
@@ -102,9 +106,9 @@ std::string figure_html(const Figure& figure, i64 number) {
     };
     // A menu for several panels stands above them, a menu for one inside it.
     const bool menu = !panel.selector.empty() && panel.views.size() > 1 && (i == 0 || !same(i - 1));
-    if (menu && same(i + 1)) out += choice_html(panel.selector);
+    if (menu && same(i + 1)) out += choice_html(panel);
     out += "<div class=\"panel\"><h4>" + html_escape(panel.title) + "</h4>";
-    if (menu && !same(i + 1)) out += choice_html(panel.selector);
+    if (menu && !same(i + 1)) out += choice_html(panel);
     out += fmt::format(
         "<div class=\"plot\"{}><canvas data-panel=\"{}\" role=\"img\" aria-label=\"{}\"></canvas></div></div>\n",
         plot_style(panel), i, html_escape(figure.title + ": " + panel.title));
@@ -122,9 +126,10 @@ std::string header_html(const StudyRecords& study, const std::string& title) {
   if (!question.empty()) out += "<p class=\"question\">" + html_escape(question) + "</p>\n";
   i64 done = 0;
   for (const RunRecords& run : study.runs) done += run.status == RunStatus::done ? 1 : 0;
-  out += fmt::format("<p class=\"meta\">{} {} &middot; {} of {} run{} done", study.is_study ? "study" : "run",
+  out += fmt::format("<p class=\"meta\">{} {} &middot; {} of {} run{} done", study.is_study ? "study" : study.runs.empty() ? "folder" : "run",
                      html_escape(study.study.get_string("name", "")), done, study.runs.size(),
                      study.runs.size() == 1 ? "" : "s");
+  if (study.runs.empty()) out.erase(out.rfind(" &middot;"));
   if (study.time_last.size() >= 16) {
     out += fmt::format(" &middot; records up to {} {} UTC", html_escape(study.time_last.substr(0, 10)),
                        html_escape(study.time_last.substr(11, 5)));
@@ -181,6 +186,39 @@ std::string setting_body(const StudyRecords& study) {
   for (const auto& [name, value] : facts)
     out += "<div><dt>" + html_escape(name) + "</dt><dd>" + html_escape(value) + "</dd></div>";
   return out + "</dl>\n";
+}
+
+std::string recommended_body(const FitRecords& fit) {
+  const std::vector<std::string> sentences = recommended_sentences(fit);
+  std::string out = "<p class=\"effect\">" + html_escape(sentences.front()) + "</p>\n";
+  if (sentences.size() > 1) out += list_of({sentences.begin() + 1, sentences.end()});
+  if (!fit.recommended.choices.empty()) out += html_table(table_choices(fit));
+  return out;
+}
+
+std::string laws_body(const FitRecords& fit, const std::string& figures) {
+  std::string out;
+  if (fit.laws.empty() && fit.skipped.empty()) {
+    out += "<p>No loss law was fitted.</p>\n";
+  } else {
+    out += html_table(table_laws(fit));
+    const std::vector<std::string> notes = law_notes(fit);
+    if (!notes.empty()) out += "<details><summary>Notes on the laws</summary>\n" + list_of(notes) + "</details>\n";
+  }
+  const Table coefficients = table_coefficients(fit);
+  if (!coefficients.rows.empty()) {
+    out += "<details><summary>Coefficients with their intervals</summary>\n" + html_table(coefficients) + "</details>\n";
+  }
+  out += figures;
+  for (const Table& table : {table_task_laws(fit), table_turning_points(fit)}) {
+    if (table.rows.empty()) continue;
+    const std::string text = html_table(table);
+    out += table.rows.size() <= 16 ? text
+                                   : fmt::format("<details><summary>{}: {} rows</summary>\n{}</details>\n",
+                                                 html_escape(table.title), table.rows.size(), text);
+  }
+  if (!fit.left_out.empty()) out += "<h3>Runs that the laws could not use</h3>\n" + list_of(fit.left_out);
+  return out;
 }
 
 constexpr const char* kMethod =
@@ -296,27 +334,34 @@ std::string html_page(const StudyRecords& study, const Summary& summary, const s
                       const std::vector<Figure>& figures) {
   std::string title = study.study.get_string("title", "");
   if (title.empty()) title = "Study " + study.study.get_string("name", "");
-  std::string out = head(title);
-  out += header_html(study, title);
-  out += "<nav><a href=\"#summary\">Summary</a>";
-  if (!verdicts.empty()) out += "<a href=\"#hypotheses\">Hypotheses</a>";
-  if (!figures.empty()) out += "<a href=\"#figures\">Figures</a>";
-  out += "<a href=\"#runs\">All runs</a><a href=\"#setting\">Setting</a><a href=\"#method\">Method</a></nav>\n<main>\n";
-  out += section("summary", "Summary", summary_body(summary));
-  if (!verdicts.empty()) out += section("hypotheses", "Hypotheses", hypotheses_body(verdicts));
-  std::string body =
-      "<noscript><p>The figures are drawn by a script; without scripts their data is still here as "
-      "CSV.</p></noscript>\n";
+  std::string body, laws;
   i64 number = 0;
-  for (const Figure& figure : figures) body += figure_html(figure, ++number);
-  if (!figures.empty()) out += section("figures", "Figures", body);
-  out += section("runs", "All runs", runs_body(study));
-  if (study.is_study) out += section("learning-rate", "Learning rate", learning_rate_body(study));
+  for (const Figure& figure : figures) (figure.of_laws ? laws : body) += figure_html(figure, ++number);
+  struct Part {
+    std::string id, title, nav, body;
+  };
+  std::vector<Part> parts = {{"summary", "Summary", "Summary", summary_body(summary)}};
+  if (!verdicts.empty()) parts.push_back({"hypotheses", "Hypotheses", "Hypotheses", hypotheses_body(verdicts)});
+  if (study.fit.present) {
+    parts.push_back({"recommended", "Recommended model", "Recommended model", recommended_body(study.fit)});
+  }
+  if (!body.empty()) parts.push_back({"figures", "Figures", "Figures", body});
+  if (study.fit.present) parts.push_back({"laws", "Scaling laws", "Laws", laws_body(study.fit, laws)});
+  if (!study.runs.empty()) parts.push_back({"runs", "All runs", "All runs", runs_body(study)});
+  if (study.is_study) parts.push_back({"learning-rate", "Learning rate", "", learning_rate_body(study)});
   const std::string setting = setting_body(study);
-  if (!setting.empty()) out += section("setting", "Setting", setting);
-  out += section("method", "How to read the intervals", kMethod);
-  out += "</main>\n" + figures_script(figures) + "</body>\n</html>\n";
-  return out;
+  if (!setting.empty()) parts.push_back({"setting", "Setting", "Setting", setting});
+  if (!study.runs.empty()) parts.push_back({"method", "How to read the intervals", "Method", kMethod});
+  std::string out = head(title) + header_html(study, title) + "<nav>";
+  for (const Part& part : parts) {
+    if (!part.nav.empty()) out += fmt::format("<a href=\"#{}\">{}</a>", part.id, part.nav);
+  }
+  out += "</nav>\n<main>\n";
+  if (!figures.empty()) {
+    out += "<noscript><p>The figures are drawn by a script; without scripts their data is still here as CSV.</p></noscript>\n";
+  }
+  for (const Part& part : parts) out += section(part.id, part.title, part.body);
+  return out + "</main>\n" + figures_script(figures) + "</body>\n</html>\n";
 }
 
 }  // namespace moebius::report

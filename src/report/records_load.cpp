@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/record.h"
+#include "report/figure_bench.h"
 
 namespace moebius::report {
 
@@ -69,6 +70,8 @@ void digest(const Json& record, RunRecords& run, StudyRecords& study) {
   } else if (type == "train_end") {
     run.train_end = record;
     run.seconds = record.get_double("seconds", run.seconds);
+  } else if (type == "bench_train") {
+    study.bench.push_back(bench_parse(record));
   } else if (type == "roof") {
     if (study.roof.is_null()) study.roof = record;
   }
@@ -132,6 +135,7 @@ void study_records_read(StudyRecords& study) {
     study.time_last = std::max(study.time_last, record.get_string("time", ""));
     const std::string type = record.get_string("type", "");
     if (type == "roof") study.roof = record;
+    if (type == "bench_train") study.bench.push_back(bench_parse(record));
     if (type != "run_done") continue;
     for (RunRecords& run : study.runs) {
       if (run.name == record.get_string("run", "")) run.seconds = record.get_double("seconds", kUnknown);
@@ -188,6 +192,11 @@ std::string folder_name(std::string folder) {
   return folder.substr(folder.rfind('/') + 1);
 }
 
+// study.json of a folder that has none.
+void name_set(StudyRecords& study, const std::string& title) {
+  study.study = Json::object({{"name", folder_name(study.folder)}, {"title", title}, {"runs", Json::array()}});
+}
+
 void single_run_read(StudyRecords& study) {
   RunRecords run;
   run.name = folder_name(study.folder);
@@ -195,8 +204,9 @@ void single_run_read(StudyRecords& study) {
   run.run = Json::object();
   run_read(study.folder, run, study);
   if (run.status == RunStatus::broken) throw Error({.where = study.folder, .what = run.problem});
-  study.study = Json::object({{"name", run.name}, {"title", "Run " + run.name}, {"runs", Json::array()}});
-  study.runs.push_back(std::move(run));
+  const bool measured = run.run.count() == 0 && run.steps.empty() && run.train_end.is_null() && !study.bench.empty();
+  name_set(study, (measured ? "Measurements " : "Run ") + run.name);
+  if (!measured) study.runs.push_back(std::move(run));
 }
 
 }  // namespace
@@ -275,15 +285,19 @@ std::vector<const RunRecords*> StudyRecords::sweep_runs() const {
 StudyRecords study_load(const std::string& folder) {
   StudyRecords study;
   study.folder = folder;
+  const std::string fit_path = path_join(folder, "fit.json");
+  if (file_exists(fit_path)) study.fit = fit_load(fit_path);
   study.is_study = file_exists(path_join(folder, "study.json"));
   if (study.is_study) {
     study_read(study);
   } else if (file_exists(path_join(folder, "records.jsonl"))) {
     single_run_read(study);
+  } else if (study.fit.present) {
+    name_set(study, "Laws of " + folder_name(study.folder));
   } else {
     throw Error({.where = folder,
-                 .what = "neither study.json nor records.jsonl is here",
-                 .wanted = "the folder of a study or of one run",
+                 .what = "neither study.json nor records.jsonl nor fit.json is here",
+                 .wanted = "the folder of a study or of one run, or one with the fit.json of moebius fit",
                  .fix = "give the folder that 'moebius study' or 'moebius train --out' wrote"});
   }
   for (RunRecords& run : study.runs) {

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/statistics.h"
 #include "base/types.h"
+#include "report/fit_load.h"
 
 namespace moebius::report {
 
@@ -57,6 +58,19 @@ struct RunRecords {
   bool has_data() const { return status == RunStatus::done || status == RunStatus::unfinished; }
 };
 
+// A `bench_train` record: one training step, operation by operation.
+struct BenchOperation {
+  std::string name, direction;
+  double seconds = kUnknown, bound_seconds = kUnknown, flops = kUnknown, bytes = kUnknown, time_over_bound = kUnknown;
+};
+struct BenchRecord {
+  std::string isa, precision, time;
+  i64 threads = 0;
+  double parameters_total = kUnknown, parameters_active = kUnknown, tokens_per_step = kUnknown, tokens_per_s = kUnknown;
+  double step_seconds = kUnknown, roofline_seconds = kUnknown, roofline_ratio = kUnknown, mfu = kUnknown;
+  std::vector<BenchOperation> operations;
+};
+
 struct StudyRecords {
   std::string folder;
   bool is_study = false;  // false: a single run's folder
@@ -66,12 +80,15 @@ struct StudyRecords {
   Json roof;              // the last `roof` record, or null
   Json machine;           // object, perhaps empty
   std::string time_last;  // time of the newest record
+  std::vector<BenchRecord> bench;  // of the folder, in their order
+  FitRecords fit;           // the folder's fit.json; `present` is false without one
 
   std::vector<const RunRecords*> main_runs() const;   // with data, no sweep
   std::vector<const RunRecords*> done_runs() const;   // the same, trained to the end
   std::vector<const RunRecords*> sweep_runs() const;  // all of them, with data or not
 };
 
+// A folder may also hold nothing but fit.json, or nothing but bench records: then there are no runs.
 // Throws Error when `folder` is neither a study's nor a run's folder, or when study.json is not as docs/formats.md
 // says. A run whose records are unreadable is marked broken; the others stand.
 StudyRecords study_load(const std::string& folder);

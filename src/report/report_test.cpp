@@ -55,7 +55,7 @@ TEST(Report, WholeStudy) {
     EXPECT_GT(csv.size(), 100u) << ids.back();
     EXPECT_NE(page.find(data_uri_csv(csv)), std::string::npos) << ids.back();
   }
-  EXPECT_EQ(ids, (std::vector<std::string>{"loss_parameters", "task_train_loss", "task_tpp", "task_flops", "knowledge",
+  EXPECT_EQ(ids, (std::vector<std::string>{"loss_parameters", "task_train_loss", "task_tpp", "task_flops", "equal_loss", "knowledge",
                                            "learning_curves", "score_curves", "expert_load", "cost"}));
   EXPECT_EQ(result.at("hypotheses")[0].at("verdict").as_string(), "supported");
   EXPECT_EQ(result.at("runs_missing").count(), 0);

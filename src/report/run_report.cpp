@@ -20,12 +20,14 @@ StageHelp report_help() {
   help.name = "report";
   help.summary = "make a self-contained page and CSVs from the records of a study or of a run";
   help.usage = "moebius report FOLDER [--out FILE] [options]";
-  help.reads = "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl (or one run's records.jsonl)";
+  help.reads =
+      "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl, FOLDER/fit.json (or one run's records.jsonl, or "
+      "fit.json alone, or the records of bench)";
   help.writes = "FOLDER/report.html, FOLDER/figures/*.csv";
   help.json_keys =
       "report (path), figures_folder, figures [{id, title, csv}], hypotheses [{id, verdict, effect, low, high, "
       "reason}], runs_done, "
-      "runs_missing [], summary {done, shows, shows_not}";
+      "runs_missing [], laws [{law, verdict}], recommended {law, verdict}, summary {done, shows, shows_not}";
   help.examples = "  moebius report runs/quick\n  moebius report runs/quick --out quick.html --json";
   return help;
 }
@@ -74,7 +76,13 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
     done += run.status == RunStatus::done ? 1 : 0;
     if (run.status != RunStatus::done) missing.push_back(run.name);
   }
+  Json laws = Json::array();
+  for (const FitLaw& law : study.fit.laws) laws.push_back(Json::object({{"law", law.law}, {"verdict", law.verdict}}));
+  const FitRecommended& model = study.fit.recommended;
+  const auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   return Json::object({{"report", paths.page},
+                       {"laws", std::move(laws)},
+                       {"recommended", Json::object({{"law", text_or_null(model.law)}, {"verdict", text_or_null(model.verdict)}})},
                        {"figures_folder", paths.figures},
                        {"figures", std::move(drawn)},
                        {"hypotheses", std::move(tested)},
@@ -119,8 +127,10 @@ Json report_write(const std::string& folder, const ReportOptions& options) {
   const Paths paths = paths_of(folder, options);
   folder_make(paths.figures);
   for (const Figure& figure : figures) file_write_atomic(path_join(paths.figures, figure.id + ".csv"), figure.csv);
-  file_write_atomic(path_join(paths.figures, "runs.csv"), runs_csv(study));
-  file_write_atomic(path_join(paths.figures, "scores.csv"), scores_csv(study));
+  if (!study.runs.empty()) {
+    file_write_atomic(path_join(paths.figures, "runs.csv"), runs_csv(study));
+    file_write_atomic(path_join(paths.figures, "scores.csv"), scores_csv(study));
+  }
   file_write_atomic(paths.page, html_page(study, summary, verdicts, figures));
   return result_of(study, summary, verdicts, figures, paths);
 }

@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "base/units.h"
+#include "report/figure_bench.h"
+#include "report/tables_fit.h"
 
 namespace moebius::report {
 
@@ -48,6 +50,12 @@ std::vector<std::string> names_with(const StudyRecords& study, RunStatus status)
 void say_runs(const StudyRecords& study, Summary& out) {
   const i64 all = static_cast<i64>(study.runs.size());
   const i64 done = static_cast<i64>(names_with(study, RunStatus::done).size());
+  if (all == 0 && !study.is_study) {
+    out.done.emplace_back(study.fit.present ? "Laws were fitted to runs that are not in this folder."
+                                            : "The speed of training was measured; there are no runs here.");
+    if (!study.fit.data.empty()) out.done.push_back("The data: " + joined(study.fit.data) + ".");
+    return;
+  }
   out.done.push_back(done == all
                          ? fmt::format("All {} of the study are done.", plural(all, "run"))
                          : fmt::format("{} of {} are done: this report is preliminary.", done, plural(all, "run")));
@@ -345,6 +353,8 @@ Summary summary_build(const StudyRecords& study, const std::vector<HypothesisRes
   say_sizes(study, runs, out);
   if (study.is_study) say_seeds(points, out);
   say_verdicts(verdicts, out);
+  if (!study.bench.empty()) out.shows.push_back(bench_summary(study.bench.back()));
+  if (const std::string laws = fit_summary(study.fit); !laws.empty()) out.shows.push_back(laws);
   say_chance(study, finished.empty() ? runs : finished, out);
   if (study.is_study) say_spreads(study, points, out);
   say_loads(runs, out);

@@ -24,9 +24,9 @@ struct Cell {
 };
 
 struct Table {
-  std::string title, note;
-  std::vector<Column> columns;
-  std::vector<std::vector<Cell>> rows;
+  std::string title = {}, note = {};
+  std::vector<Column> columns = {};
+  std::vector<std::vector<Cell>> rows = {};
 };
 
 Table table_models(const StudyRecords& study);

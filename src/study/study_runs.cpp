@@ -18,6 +18,7 @@
 #include "eval/evaluate.h"
 #include "fit/study_fit.h"
 #include "report/run_report.h"
+#include "study/study_recommend.h"
 #include "train/train_run.h"
 #include "train/trainer.h"
 
@@ -222,10 +223,13 @@ class SeedBudget {
 };
 
 // What the finished runs can tell, for the report and for plan.
-void write_fit(const std::string& folder, const std::string& path) {
+void write_fit(const StudyPlan& plan, const std::string& folder, const std::string& path) {
   log_info("fitting the laws that these runs can be asked for");
   const i64 start = clock_ns();
-  file_write_atomic(path, fit::study_fit(folder, {}).dump(1) + "\n");
+  Json laws = fit::study_fit(folder, {});
+  file_write_atomic(path, laws.dump(1) + "\n");
+  laws.set("recommended", study_recommend(plan, path));
+  file_write_atomic(path, laws.dump(1) + "\n");
   log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - start) * 1e-9)));
 }
 
@@ -300,7 +304,7 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
   write_study_json(plan, files, rule, study_path);
   result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
   result.fit = path_join(folder, "fit.json");
-  if (result.runs_done > 0 || !file_exists(result.fit)) write_fit(folder, result.fit);
+  if (result.runs_done > 0 || !file_exists(result.fit)) write_fit(plan, folder, result.fit);
   result.report = path_join(folder, "report.html");
   report::report_write(folder, {});
   result.seconds = static_cast<double>(clock_ns() - start) * 1e-9;

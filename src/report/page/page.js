@@ -42,6 +42,47 @@
     return trimmed(value.toPrecision(4));
   }
 
+  // The band of a law's line: a faint fill between two dotted edges, so that it is seen without colour too.
+  function drawBand(chart, dataset) {
+    const { ctx } = chart;
+    const points = dataset.data.filter((p) => p.low !== undefined && p.high !== undefined);
+    if (points.length < 2) return;
+    const at = (p, value) => [chart.scales.x.getPixelForValue(p.x), chart.scales.y.getPixelForValue(value)];
+    ctx.beginPath();
+    points.forEach((p) => ctx.lineTo(...at(p, p.high)));
+    points.slice().reverse().forEach((p) => ctx.lineTo(...at(p, p.low)));
+    ctx.closePath();
+    ctx.globalAlpha = 0.1;
+    ctx.fillStyle = dataset.borderColor;
+    ctx.fill();
+    ctx.globalAlpha = 0.75;
+    ctx.lineWidth = 0.8;
+    ctx.setLineDash([1.5, 2.5]);
+    for (const key of ["low", "high"]) {
+      ctx.beginPath();
+      points.forEach((p) => ctx.lineTo(...at(p, p[key])));
+      ctx.stroke();
+    }
+    ctx.setLineDash([]);
+    ctx.globalAlpha = 1;
+  }
+
+  // Horizontal 95 % intervals with caps.
+  function drawAcross(chart, point) {
+    if (point.x_low === undefined || point.x_high === undefined) return;
+    const { ctx } = chart;
+    const y = chart.scales.y.getPixelForValue(point.y);
+    const low = chart.scales.x.getPixelForValue(point.x_low), high = chart.scales.x.getPixelForValue(point.x_high);
+    ctx.beginPath();
+    ctx.moveTo(low, y);
+    ctx.lineTo(high, y);
+    for (const x of [low, high]) {
+      ctx.moveTo(x, y - 3.5);
+      ctx.lineTo(x, y + 3.5);
+    }
+    ctx.stroke();
+  }
+
   // Vertical 95 % intervals with caps.
   const errorBars = {
     id: "errorBars",
@@ -55,7 +96,12 @@
         if (!chart.isDatasetVisible(index)) return;
         ctx.strokeStyle = dataset.borderColor;
         ctx.lineWidth = 1.2;
+        if (dataset.curve) {
+          drawBand(chart, dataset);
+          return;
+        }
         for (const point of dataset.data) {
+          drawAcross(chart, point);
           if (point.low === undefined || point.high === undefined) continue;
           const x = chart.scales.x.getPixelForValue(point.x);
           const low = chart.scales.y.getPixelForValue(point.low), high = chart.scales.y.getPixelForValue(point.high);
@@ -93,6 +139,32 @@
         ctx.textAlign = "right";
         ctx.textBaseline = "bottom";
         ctx.fillText(rule.label, chartArea.right - 2, y - 2);
+        ctx.restore();
+      }
+    },
+  };
+
+  // Vertical lines with their words and dotted 95 % ends, such as turning points.
+  const verticals = {
+    id: "verticals",
+    beforeDatasetsDraw(chart) {
+      const { ctx, chartArea } = chart;
+      for (const mark of chart.options.plugins.verticals.list || []) {
+        ctx.save();
+        ctx.strokeStyle = theme.ink;
+        for (const [value, dash] of [[mark.x, []], [mark.low, [1.5, 2.5]], [mark.high, [1.5, 2.5]]]) {
+          if (value === null) continue;
+          const x = Math.min(chartArea.right, Math.max(chartArea.left, chart.scales.x.getPixelForValue(value)));
+          ctx.setLineDash(dash);
+          ctx.beginPath();
+          ctx.moveTo(x, chartArea.top);
+          ctx.lineTo(x, chartArea.bottom);
+          ctx.stroke();
+        }
+        ctx.fillStyle = theme.ink;
+        ctx.font = "11px " + Chart.defaults.font.family;
+        ctx.textBaseline = "top";
+        ctx.fillText(mark.label, chart.scales.x.getPixelForValue(mark.x) + 4, chartArea.top + 2);
         ctx.restore();
       }
     },
@@ -166,6 +238,22 @@
     },
   };
 
+  // Hatched, so that two sorts of bars differ without colour.
+  function hatching(colour) {
+    const tile = document.createElement("canvas");
+    tile.width = tile.height = 6;
+    const context = tile.getContext("2d");
+    context.strokeStyle = colour;
+    context.lineWidth = 1.3;
+    context.beginPath();
+    for (const shift of [-6, 0, 6]) {
+      context.moveTo(shift, 6);
+      context.lineTo(shift + 6, 0);
+    }
+    context.stroke();
+    return context.createPattern(tile, "repeat");
+  }
+
   const barValues = {
     id: "barValues",
     afterDatasetsDraw(chart) {
@@ -208,28 +296,33 @@
     return scale;
   }
 
-  function datasetOf(series) {
-    const colour = colourOf(series.style);
-    const radius = series.marker ? 4.5 : (context) => (context.dataIndex % 20 === (7 * series.style) % 20 ? 3.5 : 0);
+  function datasetOf(series, index) {
+    const colour = series.strong ? theme.ink : colourOf(series.style);
+    const radius = series.curve ? 0 : series.strong ? 6 : series.marker ? (series.points.length > 300 ? 2.5 : 4.5) : (context) => (context.dataIndex % 20 === (7 * series.style) % 20 ? 3.5 : 0);
     return {
-      label: series.name, group: series.group, data: series.points, showLine: series.line, borderColor: colour, backgroundColor: colour,
+      label: series.name, group: series.group, data: series.points, showLine: series.line, curve: series.curve,
+      order: series.strong && !series.curve ? -1000 : -index, borderColor: colour, backgroundColor: colour,
       borderWidth: series.marker ? 1.6 : 1.4, borderDash: dashes[series.style % dashes.length],
-      pointStyle: markers[series.style % markers.length], pointRadius: radius, pointHoverRadius: 6,
-      pointBorderColor: colour, pointBackgroundColor: colour, pointBorderWidth: 1.5, tension: 0,
+      pointStyle: series.strong ? "rectRot" : markers[series.style % markers.length], pointRadius: radius, pointHoverRadius: 6,
+      pointBorderColor: colour, pointBackgroundColor: series.hollow ? theme.paper : colour, pointBorderWidth: 1.5, tension: 0,
     };
   }
 
   function tooltipText(context) {
     const point = context.raw;
     const interval = point.low === undefined ? "" : ` [${short(point.low)}, ${short(point.high)}]`;
-    return `${context.dataset.label}${point.label ? ", " + point.label : ""}: ${short(point.y)}${interval} at ${short(point.x)}`;
+    const across = point.x_low === undefined ? "" : ` [${short(point.x_low)}, ${short(point.x_high)}]`;
+    return `${context.dataset.label}${point.label ? ", " + point.label : ""}: ${short(point.y)}${interval} at ${short(point.x)}${across}`;
   }
 
   // One entry a group; a click hides or shows all of its series.
   function legendOf(chart) {
     const seen = new Set();
-    return Chart.defaults.plugins.legend.labels.generateLabels(chart).filter((item) => {
+    const items = Chart.defaults.plugins.legend.labels.generateLabels(chart);
+    const curve = (item) => Boolean(chart.data.datasets[item.datasetIndex].curve);
+    return items.sort((a, b) => curve(a) - curve(b) || a.datasetIndex - b.datasetIndex).filter((item) => {
       const { group } = chart.data.datasets[item.datasetIndex];
+      if (curve(item)) Object.assign(item, { pointStyle: "line", lineWidth: 2 });
       item.text = group;
       return !seen.has(group) && seen.add(group);
     });
@@ -248,12 +341,12 @@
     const xs = xValues(view);
     const spread = Math.max(...xs) / Math.min(...xs);
     const groups = new Set(view.series.map((s) => s.group));
-    const names = view.series.some((s) => !s.marker) && groups.size <= 14;
+    const names = view.series.some((s) => !s.marker && !s.curve) && groups.size <= 14;
     const longest = Math.max(0, ...[...groups].map((g) => g.length));
-    const x = axis(panel.x_label, panel.x_log && Math.min(...xs) > 0 && spread > 2.5);
+    const x = axis(view.x_label || panel.x_label, panel.x_log && Math.min(...xs) > 0 && spread > 2.5);
     if (x.type === "logarithmic") Object.assign(x, { min: Math.min(...xs) / 1.15, max: Math.max(...xs) * 1.15 });
     else if (!names && spread < 1e3) x.grace = "6%";
-    if (panel.x_label === "tokens seen") {
+    if ((view.x_label || panel.x_label) === "tokens seen") {
       const last = Math.max(...xs);
       Object.assign(x, Math.min(...xs) > 0.45 * last ? { max: last } : { min: 0, max: last });
     }
@@ -265,15 +358,15 @@
     return new Chart(canvas, {
       type: "scatter",
       data: { datasets: view.series.map(datasetOf) },
-      plugins: [errorBars, rules, pointLabels, curveNames],
+      plugins: [errorBars, rules, verticals, pointLabels, curveNames],
       options: {
         responsive: true, maintainAspectRatio: false, animation: false,
         layout: { padding: { right: names ? Math.min(130, 12 + 6.4 * longest) : 8 } },
         interaction: { mode: "nearest", intersect: false },
         scales: { x, y },
         plugins: {
-          rules: { list: view.rules }, curveNames: { on: names },
-          legend: { display: groups.size > 1 && !names && groups.size <= 24,
+          rules: { list: view.rules }, verticals: { list: view.marks }, curveNames: { on: names },
+          legend: { display: (groups.size > 1 || view.series.some((s) => s.curve)) && !names && groups.size <= 24,
                     labels: { usePointStyle: true, color: theme.ink, boxHeight: 7, generateLabels: legendOf },
                     onClick: toggleGroup },
           tooltip: { callbacks: { label: tooltipText } },
@@ -283,19 +376,20 @@
   }
 
   function bars(canvas, view) {
-    const series = view.series[0];
     const x = axis(view.y_label, false);
     x.beginAtZero = true;
     x.grace = "12%";
     return new Chart(canvas, {
       type: "bar",
-      data: { labels: series.points.map((p) => p.label),
-              datasets: [{ label: series.name, group: series.group, data: series.points.map((p) => p.y), backgroundColor: colourOf(0), maxBarThickness: 15 }] },
+      data: { labels: view.series[0].points.map((p) => p.label),
+              datasets: view.series.map((series, i) => ({
+                label: series.name, group: series.group, data: series.points.map((p) => p.y), maxBarThickness: 15, borderWidth: i,
+                borderColor: colourOf(i), backgroundColor: i ? hatching(colourOf(i)) : colourOf(0) })) },
       plugins: [barValues],
       options: {
         indexAxis: "y", responsive: true, maintainAspectRatio: false, animation: false,
         scales: { x, y: { ticks: { color: theme.ink, autoSkip: false }, grid: { display: false } } },
-        plugins: { legend: { display: false }, barValues: { on: true } },
+        plugins: { legend: { display: view.series.length > 1, labels: { color: theme.ink } }, barValues: { on: true } },
       },
     });
   }

@@ -1,0 +1,468 @@
+// Families of runs, groups of equal compute, curves through them.
+#include "fit/fit_curves.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "base/units.h"
+
+namespace moebius::fit {
+
+namespace {
+
+constexpr std::size_t kFamilies = 4, kGroups = 10, kPoints = 200;
+constexpr int kCurvePoints = 49, kSearchPoints = 241;
+constexpr double kSearchBeyond = 100;   // the optimum is looked for in this factor beyond the sizes that were run
+constexpr double kOptimumRatioMax = 10; // of the interval's ends: more is no knowledge
+constexpr i64 kSizes = 3;               // different sizes (or sparsities) that make a curve worth drawing
+
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+// Coefficient vectors: the best optimum, and the samples.
+struct Vectors {
+  std::vector<double> best;
+  const std::vector<std::vector<double>>* samples = nullptr;
+};
+
+struct Band {
+  double low = kMissing, high = kMissing;
+};
+
+Band band_of(std::vector<double> values) {
+  std::erase_if(values, [](double v) { return !std::isfinite(v); });
+  if (std::ssize(values) < kSamplesForInterval) return {};
+  std::sort(values.begin(), values.end());
+  return {percentile(values, (1 - kIntervalLevel) / 2), percentile(values, (1 + kIntervalLevel) / 2)};
+}
+
+Band band_at(Law law, const Vectors& vectors, const LawPoint& point) {
+  std::vector<double> values;
+  for (const std::vector<double>& sample : *vectors.samples) values.push_back(law_value(law, sample, point));
+  return band_of(std::move(values));
+}
+
+// y over x, linear between the means at equal x, constant outside.
+class Interpolation {
+ public:
+  void add(double x, double y) {
+    auto& [sum, count] = at_[x];
+    sum += y;
+    count += 1;
+  }
+  double operator()(double x) const {
+    const auto mean = [](const auto& entry) { return entry->second.first / entry->second.second; };
+    const auto above = at_.lower_bound(x);
+    if (above == at_.end()) return mean(std::prev(at_.end()));
+    if (above == at_.begin()) return mean(above);
+    const auto below = std::prev(above);
+    const double share = (x - below->first) / (above->first - below->first);
+    return mean(below) + share * (mean(above) - mean(below));
+  }
+
+ private:
+  std::map<double, std::pair<double, double>> at_;
+};
+
+std::vector<double> log_grid(double low, double high, int count) {
+  std::vector<double> grid;
+  for (int i = 0; i < count; ++i) grid.push_back(low * std::pow(high / low, i / (count - 1.0)));
+  return grid;
+}
+
+// Evenly thinned to at most kPoints.
+std::vector<std::size_t> thinned(const std::vector<std::size_t>& all) {
+  if (all.size() <= kPoints) return all;
+  std::vector<std::size_t> few;
+  for (std::size_t i = 0; i < kPoints; ++i) few.push_back(all[i * all.size() / kPoints]);
+  return few;
+}
+
+bool undetermined(const LawFit& fit) { return fit.verdict.rfind("not determined", 0) == 0; }
+
+// ---- IsoFLOP
+
+// The size that the law takes: empty when it does not weigh a size against tokens.
+std::string size_column(Law law) {
+  switch (law) {
+    case Law::chinchilla:
+    case Law::fine_grained:
+    case Law::abnar:
+      return "parameters_total";
+    case Law::joint:
+    case Law::flame:
+      return "parameters_active";
+    case Law::routed:
+    case Law::leverage:
+      return "";
+  }
+  return "";
+}
+
+// Runs that differ in size and tokens alone, as the law sees them.
+struct Family {
+  std::string name;
+  LawPoint like;                    // experts, top_k and granularity of all of them
+  std::vector<std::size_t> runs;
+  Interpolation ln_flops_per_size;  // ln(compute / (size tokens)) over ln size
+  double size_low = INFINITY, size_high = 0;
+};
+
+std::string family_name(const LawPoint& p, bool grains) {
+  std::string name = !(p.experts > 1) ? (p.experts == p.experts ? "dense" : "all runs")
+                                      : fmt::format("E = {:g}, k = {:g}", p.experts, p.top_k);
+  if (grains) name += fmt::format(", G = {:.3g}", p.granularity);
+  return name;
+}
+
+std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
+  std::map<std::array<double, 3>, Family> by_key;
+  const auto known = [](double value) { return std::isfinite(value) ? value : -1; };
+  for (std::size_t i = 0; i < fit.points.size(); ++i) {
+    const LawPoint& p = fit.points[i];
+    const double x = point_number(p, size), compute = run_compute(p);
+    if (!(x > 0) || !(p.tokens > 0) || !(compute > 0)) continue;
+    const bool grains = fit.law == Law::fine_grained && std::isfinite(p.granularity);
+    const double granularity = grains ? std::round(p.granularity * 100) : -1;
+    Family& family = by_key[{known(point_number(p, "experts")), known(point_number(p, "top_k")), granularity}];
+    if (family.runs.empty()) family.like = p, family.name = family_name(p, grains);
+    family.runs.push_back(i);
+    family.ln_flops_per_size.add(std::log(x), std::log(compute / (x * p.tokens)));
+    family.size_low = std::fmin(family.size_low, x);
+    family.size_high = std::fmax(family.size_high, x);
+  }
+  std::vector<Family> families;
+  for (auto& [key, family] : by_key) families.push_back(std::move(family));
+  std::stable_sort(families.begin(), families.end(),
+                   [](const Family& a, const Family& b) { return a.runs.size() > b.runs.size(); });
+  return families;
+}
+
+LawPoint at_size(const Family& family, double size, double compute) {
+  LawPoint p = family.like;
+  p.parameters_total = p.parameters_active = size;  // a law takes one of them
+  p.tokens = compute / (size * std::exp(family.ln_flops_per_size(std::log(size))));
+  p.flops = compute;
+  return p;
+}
+
+// The least loss over the size; nothing (NaN) when it lies at an end of the search.
+double best_size(Law law, const std::vector<double>& coefficients, const Family& family, double compute) {
+  const std::vector<double> grid =
+      log_grid(family.size_low / kSearchBeyond, family.size_high * kSearchBeyond, kSearchPoints);
+  std::vector<double> losses;
+  for (const double size : grid) losses.push_back(law_value(law, coefficients, at_size(family, size, compute)));
+  const auto least = std::min_element(losses.begin(), losses.end());
+  if (!std::isfinite(*least) || least == losses.begin() || least + 1 == losses.end()) return kMissing;
+  // The vertex of the parabola through the three lowest points, in ln size.
+  const double left = *(least - 1) - *least, right = *(least + 1) - *least;
+  const double shift = left + right > 0 ? 0.5 * (left - right) / (left + right) : 0;
+  return grid[static_cast<std::size_t>(least - losses.begin())] * std::exp(shift * std::log(grid[1] / grid[0]));
+}
+
+Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& family, double compute) {
+  const double best = best_size(fit.law, vectors.best, family, compute);
+  std::vector<double> sizes;
+  for (const std::vector<double>& sample : *vectors.samples) {
+    sizes.push_back(best_size(fit.law, sample, family, compute));
+  }
+  const i64 without = std::count_if(sizes.begin(), sizes.end(), [](double s) { return !std::isfinite(s); });
+  const Band band = band_of(sizes);
+  std::string why;
+  if (undetermined(fit)) {
+    why = "the law itself is not determined by these runs";
+  } else if (!std::isfinite(best)) {
+    why = "the law has no least loss within a factor of 100 around the sizes that were run";
+  } else if (!std::isfinite(band.low) || 20 * without > std::ssize(sizes)) {
+    why = sizes.empty() ? "without bootstrap samples its interval is not known"
+                        : fmt::format("{} of {} bootstrap samples have no optimum", without, sizes.size());
+  } else if (band.high / band.low >= kOptimumRatioMax) {
+    why = fmt::format("its interval, {} to {}, spans a factor of {:.0f}", format_count(band.low), format_count(band.high),
+                      band.high / band.low);
+  } else if (best < family.size_low || best > family.size_high) {
+    why = fmt::format("{} lies outside the sizes that were run, {} to {}", format_count(best), format_count(family.size_low),
+                      format_count(family.size_high));
+  }
+  const bool determined = why.empty();
+  const LawPoint at = at_size(family, determined ? best : family.size_low, compute);
+  const bool leaves = band.low < family.size_low || band.high > family.size_high;
+  return Json::object({{"size", Json::object({{"value", determined ? Json(best) : Json(nullptr)},
+                                              {"low", number(band.low)},
+                                              {"high", number(band.high)}})},
+                       {"tokens", determined ? Json(at.tokens) : Json(nullptr)},
+                       {"loss", determined ? Json(law_value(fit.law, vectors.best, at)) : Json(nullptr)},
+                       {"determined", determined},
+                       {"verdict", !determined ? "not determined: " + why
+                                   : leaves    ? "determined; its interval leaves the sizes that were run"
+                                               : "determined"}});
+}
+
+Json isoflop_json(const LawFit& fit, const Vectors& vectors, const Family& family, const std::string& column,
+                  const std::vector<std::size_t>& runs, double compute) {
+  Json points = Json::array(), curve = Json::array();
+  double low = runs.empty() ? family.size_low : INFINITY, high = runs.empty() ? family.size_high : 0;
+  for (const std::size_t i : runs) {
+    low = std::fmin(low, point_number(fit.points[i], column));
+    high = std::fmax(high, point_number(fit.points[i], column));
+  }
+  for (const std::size_t i : thinned(runs)) {
+    points.push_back(Json::object({{"run", fit.names[i]},
+                                   {"size", point_number(fit.points[i], column)},
+                                   {"tokens", fit.points[i].tokens},
+                                   {"loss", fit.points[i].loss}}));
+  }
+  if (!undetermined(fit)) {
+    for (const double size : log_grid(low / 1.3, high * 1.3, kCurvePoints)) {
+      const LawPoint p = at_size(family, size, compute);
+      const Band band = band_at(fit.law, vectors, p);
+      curve.push_back(Json::object({{"size", size},
+                                    {"tokens", p.tokens},
+                                    {"loss", number(law_value(fit.law, vectors.best, p))},
+                                    {"low", number(band.low)},
+                                    {"high", number(band.high)}}));
+    }
+  }
+  return Json::object({{"family", family.name},
+                       {"compute", compute},
+                       {"size_column", column},
+                       {"runs", std::ssize(runs)},
+                       {"points", points},
+                       {"curve", curve},
+                       {"optimum", optimum_json(fit, vectors, family, compute)}});
+}
+
+double geometric_mean(const std::vector<double>& values, const std::vector<std::size_t>& chosen) {
+  double sum = 0;
+  for (const std::size_t i : chosen) sum += std::log(values[i]);
+  return std::exp(sum / static_cast<double>(chosen.size()));
+}
+
+// Groups of at least kSizes different sizes at equal compute; by compute.
+std::vector<std::pair<double, std::vector<std::size_t>>> equal_compute(const LawFit& fit, const Family& family,
+                                                                       const std::string& column) {
+  std::vector<double> computes;
+  for (const std::size_t i : family.runs) computes.push_back(run_compute(fit.points[i]));
+  std::vector<std::pair<double, std::vector<std::size_t>>> groups;
+  for (const auto& window : value_windows(computes, (1 + kEqualCompute) * (1 + kEqualCompute))) {
+    std::set<double> sizes;
+    std::vector<std::size_t> runs;
+    for (const std::size_t i : window) {
+      runs.push_back(family.runs[i]);
+      sizes.insert(point_number(fit.points[family.runs[i]], column));
+    }
+    if (std::ssize(sizes) >= kSizes && groups.size() < kGroups) groups.emplace_back(geometric_mean(computes, window), runs);
+  }
+  std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  return groups;
+}
+
+void isoflop_add(const LawFit& fit, const Vectors& vectors, Json& result) {
+  Json curves = Json::array();
+  std::string note;
+  const std::string column = size_column(fit.law);
+  if (column.empty()) {
+    note = "the law does not weigh a size against tokens";
+  } else if (std::vector<Family> families = families_of(fit, column); families.empty()) {
+    note = "no run has a size, tokens and compute";
+  } else {
+    const Family& largest = families.front();
+    std::size_t shown = 0;
+    for (const Family& family : families) {
+      const auto groups = equal_compute(fit, family, column);
+      if (groups.empty() || ++shown > kFamilies) continue;
+      for (const auto& [compute, runs] : groups) curves.push_back(isoflop_json(fit, vectors, family, column, runs, compute));
+    }
+    if (shown == 0 && largest.size_high > 1.2 * largest.size_low) {
+      double low = INFINITY, high = 0;
+      for (const std::size_t i : largest.runs) {
+        low = std::fmin(low, run_compute(fit.points[i]));
+        high = std::fmax(high, run_compute(fit.points[i]));
+      }
+      std::set<double> computes = {low, std::sqrt(low * high), high};
+      if (high < 1.5 * low) computes = {high};
+      for (const double compute : computes) curves.push_back(isoflop_json(fit, vectors, largest, column, {}, compute));
+      note = fmt::format("no {} sizes at equal compute (within {:.0f} %): the law's curves are at the least, middle and "
+                         "largest compute of the runs, without points", kSizes, 100 * kEqualCompute);
+    } else if (shown == 0) {
+      note = "the runs of a family all have one size";
+    }
+  }
+  result.set("isoflop", curves);
+  result.set("isoflop_note", note);
+}
+
+// ---- sparsity
+
+bool knows_sparsity(Law law) { return law == Law::abnar || law == Law::joint || law == Law::routed; }
+
+bool is_dense(const LawPoint& p) { return !(p.experts > 1); }
+
+// Experts for each active one, 1 / (1 - sparsity).
+double spread_of(const LawPoint& p) { return 1 / point_density(p); }
+
+Json sparsity_point(const LawFit& fit, std::size_t i) {
+  const LawPoint& p = fit.points[i];
+  return Json::object({{"run", fit.names[i]},
+                       {"experts", point_number(p, "experts")},
+                       {"top_k", number(point_number(p, "top_k"))},
+                       {"sparsity", 1 - point_density(p)},
+                       {"loss", p.loss}});
+}
+
+// The law between the group's mixtures of experts: all that varies with E varies linearly in E / k there.
+Json sparsity_curve(const LawFit& fit, const Vectors& vectors, const std::vector<std::size_t>& moe, double tokens) {
+  Json curve = Json::array();
+  if (undetermined(fit)) return curve;
+  Interpolation total, active, granularity;
+  double low = INFINITY, high = 0;
+  for (const std::size_t i : moe) {
+    const double spread = spread_of(fit.points[i]);
+    total.add(spread, fit.points[i].parameters_total);
+    active.add(spread, fit.points[i].parameters_active);
+    granularity.add(spread, fit.points[i].granularity);
+    low = std::fmin(low, spread);
+    high = std::fmax(high, spread);
+  }
+  for (const double spread : log_grid(low, high, kCurvePoints)) {
+    LawPoint p = fit.points[moe.front()];
+    p.experts = spread * p.top_k;
+    p.parameters_total = total(spread);
+    p.parameters_active = active(spread);
+    p.granularity = granularity(spread);
+    p.tokens = tokens;
+    const Band band = band_at(fit.law, vectors, p);
+    curve.push_back(Json::object({{"experts", p.experts},
+                                  {"sparsity", 1 - 1 / spread},
+                                  {"loss", number(law_value(fit.law, vectors.best, p))},
+                                  {"low", number(band.low)},
+                                  {"high", number(band.high)}}));
+  }
+  return curve;
+}
+
+struct SparsityGroup {
+  double compute = 0, tokens = 0, top_k = 0;
+  std::vector<std::size_t> moe, dense;
+};
+
+// Mixtures of experts of one k at equal compute and equal tokens, with the dense runs that belong to them.
+std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
+  std::map<double, std::vector<std::size_t>> by_k;
+  std::vector<double> computes, tokens;
+  for (std::size_t i = 0; i < fit.points.size(); ++i) {
+    const LawPoint& p = fit.points[i];
+    computes.push_back(run_compute(p));
+    tokens.push_back(p.tokens);
+    if (!is_dense(p) && p.top_k > 0 && computes[i] > 0 && tokens[i] > 0) by_k[p.top_k].push_back(i);
+  }
+  const auto windows = [](const std::vector<double>& values, const std::vector<std::size_t>& chosen, double ratio) {
+    std::vector<double> few;
+    for (const std::size_t i : chosen) few.push_back(values[i]);
+    std::vector<std::vector<std::size_t>> result = value_windows(few, ratio);
+    for (auto& window : result) {
+      for (std::size_t& i : window) i = chosen[i];
+    }
+    return result;
+  };
+  std::vector<SparsityGroup> groups;
+  for (const auto& [top_k, runs] : by_k) {
+    for (const auto& equal : windows(computes, runs, (1 + kEqualCompute) * (1 + kEqualCompute))) {
+      for (const auto& window : windows(tokens, equal, 1.05)) {
+        std::set<double> spreads;
+        for (const std::size_t i : window) spreads.insert(spread_of(fit.points[i]));
+        if (std::ssize(spreads) < kSizes) continue;
+        SparsityGroup group{geometric_mean(computes, window), geometric_mean(tokens, window), top_k, window, {}};
+        for (std::size_t i = 0; i < fit.points.size(); ++i) {
+          const bool equal_to = std::fabs(std::log(computes[i] / group.compute)) <= std::log(1 + kEqualCompute) &&
+                                std::fabs(std::log(tokens[i] / group.tokens)) <= std::log(1.05);
+          if (is_dense(fit.points[i]) && equal_to) group.dense.push_back(i);
+        }
+        groups.push_back(std::move(group));
+      }
+    }
+  }
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const auto& a, const auto& b) { return a.moe.size() > b.moe.size(); });
+  if (groups.size() > kGroups) groups.resize(kGroups);
+  std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) {
+    return a.top_k != b.top_k ? a.top_k < b.top_k : a.compute < b.compute;
+  });
+  return groups;
+}
+
+void sparsity_add(const LawFit& fit, const Vectors& vectors, Json& result) {
+  Json groups = Json::array();
+  std::string note;
+  if (!knows_sparsity(fit.law)) {
+    note = "the law knows no sparsity";
+  } else {
+    for (const SparsityGroup& group : sparsity_groups(fit)) {
+      Json points = Json::array();
+      for (const auto* runs : {&group.dense, &group.moe}) {
+        for (const std::size_t i : thinned(*runs)) points.push_back(sparsity_point(fit, i));
+      }
+      groups.push_back(Json::object({{"family", fmt::format("k = {:g}", group.top_k)},
+                                     {"compute", group.compute},
+                                     {"tokens", group.tokens},
+                                     {"runs", std::ssize(group.moe) + std::ssize(group.dense)},
+                                     {"points", points},
+                                     {"curve", sparsity_curve(fit, vectors, group.moe, group.tokens)}}));
+    }
+    if (groups.count() == 0) {
+      note = fmt::format("no {} numbers of experts at one k, equal tokens and equal compute (within {:.0f} %)", kSizes,
+                         100 * kEqualCompute);
+    }
+  }
+  result.set("sparsity", groups);
+  result.set("sparsity_note", note);
+}
+
+}  // namespace
+
+std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& values, double ratio) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < values.size(); ++i) order.push_back(i);
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  std::vector<std::vector<std::size_t>> windows;
+  while (!order.empty()) {
+    std::size_t begin = 0, end = 0, best_begin = 0, best_count = 0;
+    for (begin = 0; begin < order.size(); ++begin) {
+      while (end < order.size() && values[order[end]] <= ratio * values[order[begin]]) ++end;
+      if (end - begin > best_count) best_begin = begin, best_count = end - begin;
+    }
+    const auto first = order.begin() + static_cast<std::ptrdiff_t>(best_begin);
+    const auto last = first + static_cast<std::ptrdiff_t>(best_count);
+    windows.emplace_back(first, last);
+    order.erase(first, last);
+    // Alone, nothing groups any more: the rest is one by one, and 10,000 of them should not cost 10,000 scans.
+    if (best_count > 1) continue;
+    for (const std::size_t i : order) windows.push_back({i});
+    break;
+  }
+  return windows;
+}
+
+Json fit_curves(const LawFit& fit) {
+  Json result = Json::object();
+  if (!fit.fitted()) {
+    for (const char* key : {"isoflop", "sparsity", "predicted_95"}) result.set(key, Json::array());
+    for (const char* key : {"isoflop_note", "sparsity_note"}) result.set(key, fit.verdict);
+    return result;
+  }
+  const Vectors vectors{coefficients_from_theta(fit.law, fit.optima.front().theta), &fit.samples};
+  isoflop_add(fit, vectors, result);
+  sparsity_add(fit, vectors, result);
+  Json intervals = Json::array();
+  for (const LawPoint& point : fit.points) {
+    const Band band = band_at(fit.law, vectors, point);
+    intervals.push_back(Json(Json::Array{number(band.low), number(band.high)}));
+  }
+  result.set("predicted_95", intervals);
+  return result;
+}
+
+}  // namespace moebius::fit

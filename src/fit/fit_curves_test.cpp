@@ -1,0 +1,197 @@
+// Curves for drawing: optima against the closed form, groups of equal compute, and what they say when nothing is known.
+#include "fit/fit_curves.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "fit/task_curves.h"
+
+namespace moebius::fit {
+namespace {
+
+// A fit without a search: the given coefficients, and samples around them (relative `spread`).
+LawFit fit_of(Law law, const std::vector<double>& coefficients, const std::vector<LawPoint>& points, i64 samples,
+              double spread = 0.001) {
+  LawFit fit;
+  fit.law = law;
+  fit.points = points;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    fit.points[i].loss = law_value(law, coefficients, points[i]);
+    fit.names.push_back("run " + std::to_string(i));
+    fit.predicted.push_back(fit.points[i].loss);
+  }
+  fit.optima.push_back({.cost = 0, .theta = theta_from_coefficients(law, coefficients)});
+  for (const std::string& name : law_coefficients(law)) fit.coefficients.push_back({.name = name});
+  Rng rng(1, RngStream::test);
+  for (i64 i = 0; i < samples; ++i) {
+    std::vector<double> sample = coefficients;
+    for (double& c : sample) c *= 1 + spread * rng.next_normal();
+    fit.samples.push_back(sample);
+  }
+  fit.verdict = "determined: for the test";
+  return fit;
+}
+
+LawPoint dense_point(double parameters, double compute) {
+  LawPoint p;
+  p.parameters_total = parameters;
+  p.tokens = compute / (6 * parameters);
+  p.flops = compute;
+  return p;
+}
+
+std::vector<LawPoint> isoflop_points() {
+  std::vector<LawPoint> points;
+  for (const double compute : {1e18, 1e19, 1e20}) {
+    for (const double size : {1e7, 3e7, 1e8, 3e8, 1e9, 3e9}) points.push_back(dense_point(size, compute));
+  }
+  return points;
+}
+
+// Hoffmann et al. 2022, equation 4: N* = G (C/6)^(beta/(alpha+beta)), G = (alpha A/(beta B))^(1/(alpha+beta)).
+TEST(FitCurves, OptimumIsTheClosedForm) {
+  const std::vector<double> c = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
+  const Json curves = fit_curves(fit_of(Law::chinchilla, c, isoflop_points(), 40));
+  const Json& isoflop = curves.at("isoflop");
+  ASSERT_EQ(isoflop.count(), 3);
+  EXPECT_EQ(curves.at("isoflop_note").as_string(), "");
+  for (const Json& group : isoflop.as_array()) {
+    const double compute = group.at("compute").as_double(), sum = c[3] + c[4];
+    const double wanted = std::pow(c[3] * c[1] / (c[4] * c[2]), 1 / sum) * std::pow(compute / 6, c[4] / sum);
+    const Json& optimum = group.at("optimum");
+    EXPECT_TRUE(optimum.at("determined").as_bool()) << optimum.at("verdict").as_string();
+    EXPECT_NEAR(optimum.at("size").at("value").as_double() / wanted, 1, 1e-4);
+    EXPECT_LT(optimum.at("size").at("low").as_double(), wanted);
+    EXPECT_GT(optimum.at("size").at("high").as_double(), wanted);
+    EXPECT_NEAR(optimum.at("tokens").as_double() * wanted * 6 / compute, 1, 1e-4);
+    EXPECT_EQ(group.at("runs").as_int(), 6);
+    EXPECT_EQ(group.at("points").count(), 6);
+    for (const Json& point : group.at("curve").as_array()) {
+      EXPECT_NEAR(point.at("tokens").as_double() * point.at("size").as_double() * 6 / compute, 1, 1e-9);
+      EXPECT_LE(point.at("low").as_double(), point.at("loss").as_double() * 1.001);
+      EXPECT_LT(point.at("low").as_double(), point.at("high").as_double());
+    }
+  }
+  EXPECT_EQ(curves.at("predicted_95").count(), 18);
+}
+
+TEST(FitCurves, NoConfidentOptimum) {
+  const std::vector<double> c = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
+  const auto verdict = [](const LawFit& fit) {
+    const Json curves = fit_curves(fit);
+    const Json& optimum = curves.at("isoflop")[0].at("optimum");
+    EXPECT_FALSE(optimum.at("determined").as_bool());
+    EXPECT_TRUE(optimum.at("size").at("value").is_null());
+    EXPECT_TRUE(optimum.at("loss").is_null());
+    return optimum.at("verdict").as_string();
+  };
+  EXPECT_NE(verdict(fit_of(Law::chinchilla, c, isoflop_points(), 0)).find("without bootstrap"), std::string::npos);
+  EXPECT_NE(verdict(fit_of(Law::chinchilla, c, isoflop_points(), 60, 0.2)).find("factor"), std::string::npos);
+  std::vector<LawPoint> small;
+  for (const double size : {1e7, 2e7, 4e7}) small.push_back(dense_point(size, 1e20));
+  EXPECT_NE(verdict(fit_of(Law::chinchilla, c, small, 40)).find("outside the sizes"), std::string::npos);
+  LawFit open = fit_of(Law::chinchilla, c, isoflop_points(), 40);
+  open.verdict = "not determined: all runs have the same tokens";
+  EXPECT_NE(verdict(open).find("the law itself"), std::string::npos);
+  EXPECT_EQ(fit_curves(open).at("isoflop")[0].at("curve").count(), 0);
+}
+
+// Without three sizes at one compute the law's curves stand alone; with one size there are none.
+TEST(FitCurves, SaysWhyThereAreNoPoints) {
+  const std::vector<double> c = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
+  std::vector<LawPoint> spread;
+  for (int i = 0; i < 6; ++i) spread.push_back(dense_point(1e7 * std::pow(2, i), 1e18 * std::pow(3, i)));
+  const Json curves = fit_curves(fit_of(Law::chinchilla, c, spread, 40));
+  ASSERT_EQ(curves.at("isoflop").count(), 3);
+  EXPECT_EQ(curves.at("isoflop")[0].at("points").count(), 0);
+  EXPECT_NEAR(curves.at("isoflop")[1].at("compute").as_double(), 1e18 * std::pow(3, 2.5), 1e12);
+  EXPECT_NE(curves.at("isoflop_note").as_string().find("no 3 sizes"), std::string::npos);
+  const std::vector<LawPoint> one(4, dense_point(1e8, 1e19));
+  const Json none = fit_curves(fit_of(Law::chinchilla, c, one, 40));
+  EXPECT_EQ(none.at("isoflop").count(), 0);
+  EXPECT_NE(none.at("isoflop_note").as_string().find("one size"), std::string::npos);
+  EXPECT_NE(none.at("sparsity_note").as_string().find("knows no sparsity"), std::string::npos);
+  LawFit unfitted;
+  unfitted.verdict = "not determined: 2 runs for 5 coefficients";
+  EXPECT_EQ(fit_curves(unfitted).at("isoflop").count(), 0);
+  EXPECT_EQ(fit_curves(unfitted).at("isoflop_note").as_string(), unfitted.verdict);
+}
+
+TEST(FitCurves, SparsityAtFixedCompute) {
+  const PublishedFit& abnar = published_default(Law::abnar);
+  std::vector<LawPoint> points;
+  for (const double experts : {1.0, 8.0, 16.0, 64.0}) {
+    LawPoint p = dense_point(2e8, 1.2e19);
+    p.experts = experts;
+    p.top_k = experts > 1 ? 2 : 1;
+    p.parameters_active = 2e8;
+    p.parameters_total = experts > 1 ? 1e8 + 5e7 * experts : 2e8;
+    p.tokens = 1e10;
+    points.push_back(p);
+  }
+  const Json curves = fit_curves(fit_of(Law::abnar, abnar.values, points, 40));
+  ASSERT_EQ(curves.at("sparsity").count(), 1);
+  const Json& group = curves.at("sparsity")[0];
+  EXPECT_EQ(group.at("family").as_string(), "k = 2");
+  EXPECT_EQ(group.at("runs").as_int(), 4);
+  EXPECT_EQ(group.at("points")[0].at("sparsity").as_double(), 0);  // the dense run
+  EXPECT_EQ(group.at("points")[3].at("sparsity").as_double(), 1 - 2.0 / 64);
+  const auto& curve = group.at("curve").as_array();
+  EXPECT_NEAR(curve.front().at("sparsity").as_double(), 1 - 2.0 / 8, 1e-12);
+  EXPECT_NEAR(curve.front().at("loss").as_double(), law_value(Law::abnar, abnar.values, points[1]), 1e-12);
+  EXPECT_NEAR(curve.back().at("loss").as_double(), law_value(Law::abnar, abnar.values, points[3]), 1e-12);
+}
+
+TEST(FitCurves, Windows) {
+  const auto windows = value_windows({10, 1, 1.1, 100, 1.2, 11}, 1.3);
+  ASSERT_EQ(windows.size(), 3u);
+  EXPECT_EQ(windows[0], (std::vector<std::size_t>{1, 2, 4}));
+  EXPECT_EQ(windows[1], (std::vector<std::size_t>{0, 5}));
+  EXPECT_EQ(windows[2], (std::vector<std::size_t>{3}));
+  EXPECT_TRUE(value_windows({}, 2).empty());
+}
+
+// Planted: score = sigmoid(1 - 4 (L - 2.5)) above chance 0.25, no noise; the line must give it back within its band.
+TEST(TaskCurves, GiveThePlantedSigmoid) {
+  std::vector<TaskRun> runs;
+  Rng rng(3, RngStream::test);
+  for (int i = 0; i < 12; ++i) {
+    TaskRun run;
+    run.model = "m" + std::to_string(i);
+    run.train_loss = 2 + 0.08 * i;
+    run.flops = 1e15 * std::pow(1.5, i % 4);
+    run.tpp = 20 / (1.0 + i % 3);
+    const double eta = 1 - 4 * (run.train_loss - 2.5);
+    TaskScore score;
+    score.task = "facts";
+    score.skill = "memorisation";
+    score.measure = "acc";
+    score.value = 0.25 + 0.75 / (1 + std::exp(-eta)) + 0.004 * rng.next_normal();
+    score.se = 0.004;
+    score.chance = score.chance_best = 0.25;
+    run.scores.push_back(score);
+    runs.push_back(run);
+  }
+  const TaskLaw law = fit_task_law(runs, runs.front().scores.front());
+  ASSERT_TRUE(law.fitted);
+  const Json curves = task_curves(law);
+  const auto& line = curves.at("over_train_loss").as_array();
+  ASSERT_EQ(line.size(), 49u);
+  EXPECT_EQ(line.front().at("x").as_double(), 2);
+  for (const Json& point : line) {
+    const double x = point.at("x").as_double(), wanted = 0.25 + 0.75 / (1 + std::exp(-(1 - 4 * (x - 2.5))));
+    EXPECT_NEAR(point.at("value").as_double(), wanted, 0.02);
+    EXPECT_LE(point.at("low").as_double(), point.at("value").as_double());
+    EXPECT_GE(point.at("high").as_double(), point.at("value").as_double());
+    EXPECT_GE(point.at("low").as_double(), 0.25);
+    EXPECT_LE(point.at("high").as_double() - point.at("low").as_double(), 0.05);
+    EXPECT_NEAR(point.at("value").as_double(),
+                task_law_value(law, x, curves.at("at").at("flops").as_double(), curves.at("at").at("tpp").as_double()), 1e-9);
+  }
+  EXPECT_EQ(curves.at("over_flops").count(), 49);
+}
+
+}  // namespace
+}  // namespace moebius::fit

@@ -1,0 +1,23 @@
+// Figures of laws: IsoFLOP curves with optima, sparsity at fixed compute, predicted against measured, task laws, turning
+// points, and scores at equal training loss. In: FitRecords (fit_load.h), records. Out: Figures for the part on laws.
+// Whatever a verdict calls "not determined" has no number and no line here, only the runs' own points.
+#pragma once
+
+#include <vector>
+
+#include "report/figure_parts.h"
+#include "report/fit_load.h"
+
+namespace moebius::report {
+
+// Those for which fit.json has numbers, in the report's order.
+std::vector<Figure> figures_fit(const FitRecords& fit);
+
+// Scores against active FLOPs for configurations whose training losses are equal (within a sixth of their range), with
+// the task law at the runs' mean loss where it is determined. Empty panels when no two configurations are.
+Figure figure_equal_loss(const StudyRecords& study, const std::vector<Point>& points, const FitRecords& fit);
+
+// "6.0e18 FLOPs"; "2.5e13".
+std::string flops_text(double flops);
+
+}  // namespace moebius::report

@@ -1,0 +1,260 @@
+// Figures and tables of laws, task laws and turning points, from a fit.json whose numbers can be checked by hand; the same
+// with parts missing and with values that are wrong. Also the figure of bench records.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "report/figure_bench.h"
+#include "report/figures_fit.h"
+#include "report/fit_fake.h"
+#include "report/html.h"
+#include "report/run_report.h"
+#include "report/study_fake.h"
+#include "report/tables_fit.h"
+
+namespace moebius::report {
+namespace {
+
+std::string folder_with(const std::string& name, const std::string& fit) {
+  const std::string folder = testing::TempDir() + "fit_report_" + name;
+  folder_remove_all(folder);
+  folder_make(folder);
+  AppendFile(path_join(folder, "fit.json")).append(fit);
+  return folder;
+}
+
+const Figure& figure_named(const std::vector<Figure>& figures, const std::string& id) {
+  const auto at = std::find_if(figures.begin(), figures.end(), [&](const Figure& one) { return one.id == id; });
+  EXPECT_NE(at, figures.end()) << id;
+  return *at;
+}
+
+i64 lines_with(const std::string& text, const std::string& words) {
+  i64 count = 0;
+  for (std::size_t at = text.find(words); at != std::string::npos; at = text.find(words, at + 1)) ++count;
+  return count;
+}
+
+TEST(FitReport, IsoflopShowsOnlyDeterminedOptima) {
+  const std::vector<Figure> figures = figures_fit(fit_parse(fake_fit(), "fake"));
+  const Figure& figure = figure_named(figures, "law_isoflop");
+  const View& view = figure.panels.front().views.front();
+  EXPECT_EQ(view.name, "joint, E = 8, k = 2");
+  EXPECT_EQ(view.x_label, "active parameters");
+  ASSERT_EQ(view.series.size(), 5u);  // two computes with curve and points, the optima
+  EXPECT_TRUE(view.series[0].curve);
+  EXPECT_EQ(view.series[0].name, "1.0e15 FLOPs");
+  EXPECT_EQ(view.series[1].points[1].x, 2e6);
+  EXPECT_EQ(view.series[1].points[1].y, 2.8);
+  EXPECT_NE(view.series[0].style, view.series[2].style);
+  const Series& optima = view.series.back();
+  ASSERT_EQ(optima.points.size(), 1u);
+  EXPECT_EQ(optima.points[0].x, 2.1e6);
+  EXPECT_EQ(optima.points[0].y, 2.78);
+  EXPECT_EQ(optima.points[0].x_low, 1.7e6);
+  EXPECT_EQ(optima.points[0].label, "2.10M");
+  EXPECT_NE(figure.caption.find("spans a factor of 900"), std::string::npos) << figure.caption;
+  EXPECT_EQ(lines_with(figure.csv, ",run,"), 7);  // and the header
+  EXPECT_EQ(lines_with(figure.csv, ",law,"), 6);
+  EXPECT_NE(figure.csv.find("optimum,,parameters_active,2100000,1700000,2600000,,2.78"), std::string::npos) << figure.csv;
+}
+
+TEST(FitReport, SparsityAndPredictions) {
+  const std::vector<Figure> figures = figures_fit(fit_parse(fake_fit(), "fake"));
+  const View sparsity = figure_named(figures, "law_sparsity").panels.front().views.front();
+  ASSERT_EQ(sparsity.series.size(), 1u);  // the law has no curve here
+  EXPECT_EQ(sparsity.series[0].points[0].x, 1);
+  EXPECT_DOUBLE_EQ(sparsity.series[0].points[2].x, 16);
+  EXPECT_EQ(sparsity.series[0].points[2].label, "E32");
+  const Figure& predicted = figure_named(figures, "law_predicted");
+  ASSERT_EQ(predicted.panels.size(), 2u);
+  const View& left = predicted.panels[0].views.front();
+  ASSERT_EQ(left.series.size(), 3u);  // equality, fitted, held out
+  EXPECT_EQ(left.series[1].points.size(), 4u);
+  EXPECT_DOUBLE_EQ(left.series[1].points[1].y, 1.01 * 2.9);
+  EXPECT_DOUBLE_EQ(left.series[1].points[1].high, 1.02 * 2.9);
+  ASSERT_EQ(left.series[2].points.size(), 1u);
+  EXPECT_DOUBLE_EQ(left.series[2].points[0].y, 0.98 * 2.7);
+  const View& right = predicted.panels[1].views.front();
+  EXPECT_NEAR(right.series[0].points[3].y, 1, 1e-9);
+  EXPECT_NEAR(right.series[1].points[0].y, -2, 1e-9);
+  EXPECT_EQ(right.series[1].points[0].x, 4e15);
+}
+
+TEST(FitReport, TaskLawsAndTurningPoints) {
+  const std::vector<Figure> figures = figures_fit(fit_parse(fake_fit(), "fake"));
+  const View& law = figure_named(figures, "task_laws").panels.front().views.front();
+  ASSERT_EQ(law.series.size(), 3u);  // measured, predicted, the law
+  EXPECT_NEAR(law.series[2].points[2].y, 0.55, 1e-12);  // the sigmoid's middle
+  EXPECT_NEAR(law.series[2].points[2].low, 0.53, 1e-12);
+  EXPECT_TRUE(law.series[2].curve);
+  EXPECT_NEAR(law.series[0].points[2].y, 0.56, 1e-12);
+  EXPECT_EQ(law.rules.front().y, 0.1);
+  const Panel& turns = figure_named(figures, "turning_points").panels.front();
+  ASSERT_EQ(turns.views.size(), 2u);
+  ASSERT_EQ(turns.views[0].marks.size(), 1u);  // what was found comes first
+  EXPECT_EQ(turns.views[0].marks[0].x, 4);
+  EXPECT_EQ(turns.views[0].marks[0].low, 2.9);
+  EXPECT_TRUE(turns.views[1].marks.empty());
+  // Not determined: points alone, and no number of the law in the CSV's place for it.
+  Json open = fake_fit();
+  open.set("task_laws", Json(Json::Array{fake_task_law("not determined: no better than the mean")}));
+  const std::vector<Figure> without = figures_fit(fit_parse(open, "fake"));
+  EXPECT_EQ(figure_named(without, "task_laws").panels.front().views.front().series.size(), 1u);
+}
+
+TEST(FitReport, NotDeterminedIsNeverANumber) {
+  const FitRecords fit = fit_parse(fake_fit(), "fake");
+  const std::string page = html_table(table_coefficients(fit)) + html_table(table_task_laws(fit)) + html_table(table_turning_points(fit));
+  EXPECT_NE(page.find("0.3400 [0.3060, 0.3740]"), std::string::npos) << page;
+  EXPECT_NE(page.find("not determined [0.01111, 0.01358]"), std::string::npos) << page;
+  EXPECT_EQ(page.find("0.01235"), std::string::npos);
+  EXPECT_EQ(page.find("0.7654"), std::string::npos);
+  EXPECT_NE(page.find("4.000 [2.900, 5.500]"), std::string::npos);
+  const std::vector<std::string> sentences = recommended_sentences(fit);
+  EXPECT_EQ(sentences[0], "For 1.2e15 training FLOPs: width 128, 4 layers, 16 experts with 1 per token: 5.00M parameters, "
+                          "1.00M active, trained on 200M tokens.");
+  EXPECT_EQ(sentences.back(), "joint meets unseen runs within 1.05 %");
+  Json open = fake_fit();
+  Json recommended = fake_recommended();
+  recommended.set("verdict", "not determined: these runs determine no law");
+  open.set("recommended", recommended);  // a model beside such a verdict must not be shown
+  EXPECT_EQ(recommended_sentences(fit_parse(open, "fake"))[0],
+            "No model is recommended: not determined: these runs determine no law.");
+  EXPECT_EQ(fit_summary(fit), "Of the loss laws that can be asked of these runs, joint is partly determined.");
+}
+
+TEST(FitReport, FolderWithFitAlone) {
+  const std::string folder = folder_with("alone", fake_fit().dump());
+  const Json result = report_write(folder, {});
+  const std::string page = file_read(path_join(folder, "report.html"));
+  std::vector<std::string> ids;
+  for (const Json& figure : result.at("figures").as_array()) {
+    ids.push_back(figure.at("id").as_string());
+    EXPECT_NE(page.find(data_uri_csv(file_read(figure.at("csv").as_string()))), std::string::npos) << ids.back();
+  }
+  EXPECT_EQ(ids, (std::vector<std::string>{"law_isoflop", "law_sparsity", "law_predicted", "task_laws", "turning_points"}));
+  EXPECT_EQ(result.at("recommended").at("law").as_string(), "joint");
+  EXPECT_EQ(result.at("laws")[0].at("verdict").as_string(), "partly determined: not gamma");
+  EXPECT_NE(page.find("a note &lt;i&gt;"), std::string::npos);
+  EXPECT_EQ(page.find("src=\"http"), std::string::npos);
+  EXPECT_EQ(page.find("0 of 0"), std::string::npos);
+}
+
+TEST(FitReport, PartsMayBeMissing) {
+  for (const char* text : {"{}", R"({"law":"all","laws":[]})", R"({"laws":[{"law":"joint"}]})",
+                           R"({"laws":[{"law":"joint","curves":{"isoflop":[{"compute":1e15}]}}],"task_laws":[{}],"turning_points":[{}]})",
+                           R"({"laws":[{"law":"joint","residuals":[{"run":"a"},{"run":"b","measured":0,"predicted":1,"compute":-1}]}]})",
+                           R"({"recommended":{},"laws":null,"task_laws":null})"}) {
+    const std::string folder = folder_with("parts", text);
+    EXPECT_NO_THROW(report_write(folder, {})) << text;
+    EXPECT_TRUE(file_exists(path_join(folder, "report.html"))) << text;
+  }
+  // One law at the top, as `moebius fit --law NAME --out` writes it.
+  EXPECT_EQ(fit_parse(fake_law(), "fake").laws.size(), 1u);
+}
+
+// Each names its key.
+TEST(FitReport, HostileValues) {
+  const auto error = [](const std::string& text) {
+    try {
+      report_write(folder_with("hostile", text), {});
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_NE(error(R"({"laws":[{"residuals":[{"measured":"NaN"}]}]})").find("laws[0].residuals[0].measured"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"holdout_error":1e999}]})").find("fit.json"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"holdout_error":NaN}]})").find("fit.json"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":{"law":"joint"}})").find("'laws'"), std::string::npos);
+  EXPECT_NE(error(R"([1,2])").find("an object"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"verdict":3}]})").find("laws[0].verdict"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"coefficients":[1]}]})").find("laws[0].coefficients"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"coefficients":{"a":{"determined":"yes"}}}]})").find("laws[0].coefficients.a.determined"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"curves":{"predicted_95":[[1]]},"residuals":[{}]}]})").find("predicted_95[0]"), std::string::npos);
+  EXPECT_NE(error(R"({"turning_points":[{"at":[1,2,3]}]})").find("turning_points[0].at"), std::string::npos);
+  EXPECT_NE(error(R"({"recommended":{"reasons":"many"}})").find("recommended.reasons"), std::string::npos);
+  std::string many = R"({"task_laws":[0)";
+  for (i64 i = 0; i < kFitEntriesMax; ++i) many += ",0";
+  const std::string huge = error(many + "]}");
+  EXPECT_NE(huge.find("task_laws"), std::string::npos) << huge;
+  EXPECT_NE(huge.find("200001"), std::string::npos) << huge;
+}
+
+// Many runs: the panel is thinned, the CSV is whole.
+TEST(FitReport, ManyRunsAreThinnedInTheFigureOnly) {
+  Json fit = fake_fit(), residuals = Json::array();
+  for (int i = 0; i < 5000; ++i) {
+    residuals.push_back(Json::object({{"run", std::to_string(i)}, {"measured", 2 + 1e-4 * i}, {"predicted", 2.0}, {"compute", 1e15 + i}}));
+  }
+  Json law = fake_law();
+  law.set("residuals", residuals);
+  fit.set("laws", Json(Json::Array{law}));
+  const std::vector<Figure> figures = figures_fit(fit_parse(fit, "fake"));
+  const Figure& figure = figure_named(figures, "law_predicted");
+  EXPECT_LE(figure.panels[0].views[0].series[1].points.size(), 1500u);
+  EXPECT_GE(figure.panels[0].views[0].series[1].points.size(), 1000u);
+  EXPECT_EQ(lines_with(figure.csv, "\n"), 5001);
+}
+
+TEST(FitReport, EqualLossJoinsModelsOfOneLoss) {
+  // The models of E = 32 differ in k, and so in FLOPs, but hardly in total parameters: their losses are nearly equal.
+  const FakeStudy fake{.folder = testing::TempDir() + "fit_report_equal", .seeds = 1, .loss_slope = -0.3, .seed_noise = 0};
+  fake_study_write(fake);
+  AppendFile(path_join(fake.folder, "fit.json")).append(fake_fit().dump());
+  const StudyRecords study = study_load(fake.folder);
+  const Figure figure = figure_equal_loss(study, points_of(study.done_runs()), study.fit);
+  const View& facts = figure.panels.front().views.front();
+  EXPECT_EQ(facts.name, "facts, whole");
+  ASSERT_GE(facts.series.size(), 2u);
+  const Series& bin = facts.series.front();
+  ASSERT_GE(bin.points.size(), 3u);
+  for (std::size_t i = 1; i < bin.points.size(); ++i) EXPECT_LE(bin.points[i - 1].x, bin.points[i].x);
+  const double active = 200000 + 49152.0;  // E32 k1
+  EXPECT_NEAR(bin.points.front().x, 6.4 * active * 3e6, 1);
+  EXPECT_EQ(bin.points.front().label, "E32");
+  const Series& law = facts.series.back();
+  EXPECT_EQ(law.name, "task law at loss 2.500");
+  EXPECT_EQ(law.points.front().x, 1e12);
+  EXPECT_EQ(law.points[4].y, 0.54);
+  const Json result = report_write(fake.folder, {});
+  EXPECT_EQ(file_read(path_join(fake.folder, "figures/equal_loss.csv")), figure.csv);
+}
+
+Json bench_record() {
+  return Json::object({{"type", "bench_train"}, {"time", "2026-01-01T00:00:00Z"}, {"isa", "avx512"}, {"precision", "bf16"}, {"threads", 2},
+                       {"parameters_total", 1000000}, {"parameters_active", 300000}, {"tokens_per_step", 8192}, {"tokens_per_s", 40000},
+                       {"step_seconds", 0.2}, {"roofline_seconds", 0.05}, {"roofline_ratio", 0.25}, {"mfu", 0.3},
+                       {"operations", Json(Json::Array{Json::object({{"name", "experts"}, {"direction", "backward"}, {"seconds", 0.1},
+                                                                     {"share", 0.5}, {"flops", 1e9}, {"bytes", 1e6},
+                                                                     {"bound_seconds", 0.04}, {"time_over_bound", 2.5}}),
+                                                       Json::object({{"name", "other"}, {"direction", "both"}, {"seconds", 0.02}, {"share", 0.1}})})}});
+}
+
+TEST(BenchReport, TimeBesideItsBound) {
+  const std::string folder = testing::TempDir() + "fit_report_bench";
+  folder_remove_all(folder);
+  folder_make(folder);
+  AppendFile(path_join(folder, "records.jsonl")).append(bench_record().dump() + "\n");
+  const Json result = report_write(folder, {});
+  ASSERT_EQ(result.at("figures").count(), 1);
+  EXPECT_EQ(result.at("figures")[0].at("id").as_string(), "bench_1");
+  EXPECT_EQ(file_read(result.at("figures")[0].at("csv").as_string()),
+            "operation,direction,seconds,bound_seconds,time_over_bound,flops,bytes\nexperts,backward,0.1,0.04,2.5,1000000000,1000000\n"
+            "other,both,0.02,,,,\n");
+  const Figure figure = figure_bench(bench_parse(bench_record()), 0);
+  const View& view = figure.panels.front().views.front();
+  ASSERT_EQ(view.series.size(), 2u);
+  EXPECT_EQ(view.series[0].points[0].label, "experts, backward (2.5x)");
+  EXPECT_DOUBLE_EQ(view.series[0].points[0].y, 100);
+  EXPECT_DOUBLE_EQ(view.series[1].points[0].y, 40);
+  EXPECT_NE(figure.caption.find("25.0 % of it is reached"), std::string::npos) << figure.caption;
+  Json wrong = bench_record();
+  wrong.set("operations", 3);
+  EXPECT_THROW(bench_parse(wrong), Error);
+}
+
+}  // namespace
+}  // namespace moebius::report
