@@ -304,7 +304,13 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
   write_study_json(plan, files, rule, study_path);
   result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
   result.fit = path_join(folder, "fit.json");
-  if (result.runs_done > 0 || !file_exists(result.fit)) write_fit(plan, folder, result.fit);
+  if (result.runs_done > 0 || !file_exists(result.fit)) {
+    try {
+      write_fit(plan, folder, result.fit);
+    } catch (const Error& e) {  // the page shows what was measured, with laws or without
+      log_warning(fmt::format("no laws: {}", e.what()));
+    }
+  }
   result.report = path_join(folder, "report.html");
   report::report_write(folder, {});
   result.seconds = static_cast<double>(clock_ns() - start) * 1e-9;
