@@ -148,6 +148,12 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
       number_check(value, columns_known()[i], at, field);
       point.*columns_known()[i].field = value;
     }
+    if (point.experts > 1 && !std::isnan(point.top_k) && !(point.top_k > 0 && point.top_k <= point.experts)) {
+      throw Error({.where = fmt::format("{}, line {}", where, table.lines[row]),
+                   .what = "top_k does not fit the experts",
+                   .wanted = fmt::format("above 0, at most {:g}", point.experts),
+                   .got = fmt::format("{:g}", point.top_k)});
+    }
     if (places.back() >= 0 && std::isnan(point.loss)) {
       throw Error({.where = fmt::format("{}, line {}", where, table.lines[row]),
                    .what = "the loss is missing",

@@ -83,6 +83,8 @@ TEST(Runs, FaultsNameFileLineAndColumn) {
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n-1,3\n"); }), "not positive"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n0,3\n"); }), "not positive"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n1e9,\n"); }), "the loss is missing"));
+  EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,9,3\n"); }), "line 2: top_k does not fit"));
+  EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,0,3\n"); }), "at most 8"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n"); }), "no run"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n1,2\n", column_map({"tokens=tokenz"})); }), "did you mean 'tokens'"));
   EXPECT_TRUE(has(fault([] { column_map({"losss=a"}); }), "maps no column"));

@@ -212,7 +212,7 @@ void judge(const Objective& objective, LawFit& fit) {
   } else if (fit.samples.empty()) {
     fit.verdict = "determined as far as the optimum shows (no intervals)";
   } else {
-    fit.verdict = fmt::format("determined: all {} coefficients have narrow intervals", p);
+    fit.verdict = fmt::format("determined: all {} coefficients, within the intervals given", p);
   }
 }
 

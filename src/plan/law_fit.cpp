@@ -20,7 +20,7 @@ using fit::Law;
 std::map<std::string, std::pair<double, double>> published_ranges(const fit::PublishedFit& fit) {
   switch (fit.law) {
     case Law::chinchilla:
-      return {{"parameters_total", {44e6, 16e9}}, {"tokens", {1e8, 5e11}}};
+      return {{"parameters_total", {44e6, 16e9}}, {"tokens", {2e8, 5e11}}};
     case Law::fine_grained:
       return {{"parameters_total", {129e6, 3.7e9}}, {"tokens", {16e9, 130e9}}, {"granularity", {1, 16}}};
     case Law::abnar:

@@ -165,6 +165,11 @@ double timescale_weight_decay(const Rate& rate, double tokens, double tpp) {
 
 SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFit& law) {
   const bool reasoning = skill == "reasoning";
+  if (!reasoning && budget.compute <= 0 && budget.memory <= 0) {
+    throw Error({.where = "--skill memorisation",
+                 .what = "with tokens alone nothing bounds the model: larger always memorises more",
+                 .fix = "give --compute or --memory too"});
+  }
   SkillPlan plan;
   plan.skill = skill;
   for (const Form& form : reasoning ? reasoning_forms() : memorisation_forms()) {
@@ -186,6 +191,10 @@ SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFi
     std::rotate(plan.shapes.begin(), pick, pick + 1);
   }
   add_warnings(plan);
+  if (!reasoning && budget.memory > 0) {
+    plan.warnings.push_back(
+        "seen at equal active parameters: where memory bounds the total, the rule does not say how sparse is best");
+  }
   return plan;
 }
 

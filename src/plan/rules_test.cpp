@@ -100,6 +100,7 @@ TEST(Rules, MemorisationIsSparsest) {
 
 TEST(Rules, BudgetTooSmall) {
   EXPECT_THROW(plan_skill("reasoning", budget_with(1e10, 0), abnar()), Error);
+  EXPECT_THROW(plan_skill("memorisation", budget_with(0, 1e11), abnar()), Error);  // nothing bounds the size
   Budget small = budget_with(1e21, 0);
   small.memory = 1e6;
   EXPECT_THROW(plan_skill("memorisation", small, abnar()), Error);

@@ -112,6 +112,10 @@ void runs_planned(StudyRecords& study, const std::string& path) {
                    .wanted = "a folder's name that no other run of the study has"});
     }
     const std::string role = entry.get_string("role", "main");
+    if (entry.get_bool("left_out", false)) {
+      ++study.runs_left_out;
+      continue;
+    }
     if (role == "trunk") continue;  // what its branches share stands in their records
     if (role != "main" && role != "sweep") {
       throw Error({.where = fmt::format("{}, run {}", path, run.name),

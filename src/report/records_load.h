@@ -76,6 +76,7 @@ struct StudyRecords {
   bool is_study = false;  // false: a single run's folder
   Json study;             // study.json; an object, made up from the run for a single run
   std::vector<RunRecords> runs;
+  i64 runs_left_out = 0;  // of seeds for which the study had no time
   Json roof;              // the last `roof` record, or null
   Json machine;           // object, perhaps empty
   std::string time_last;  // time of the newest record

@@ -330,6 +330,10 @@ void say_data(const StudyRecords& study, Summary& out) {
     out.shows_not.push_back(
         fmt::format("What fresh text would do: these sources were seen more than once: {}.", joined(repeated)));
   }
+  if (study.runs_left_out > 0) {
+    out.shows_not.push_back(fmt::format("What {} runs of further seeds would add: the minutes given to the study were spent.",
+                                        study.runs_left_out));
+  }
   const Json* evaluations = study.study.find("evaluations");
   for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {
     const std::string note = (*evaluations)[i].get_string("note", "");

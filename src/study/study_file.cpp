@@ -261,6 +261,9 @@ StudySpec study_load(const std::string& name_or_path) {
   list.add("question", &spec.question, "one or two sentences");
   list.add("tokens", &spec.tokens, "training tokens of each run", {.unit = "TOKENS", .min = 1, .max = 1e13});
   list.add("seeds", &spec.seeds, "seeds of initialisation", {.min = 0});
+  list.add("seeds-minutes", &spec.seeds_minutes,
+           "a seed after the first begins only while the study is expected to end within these minutes; 0: all begin",
+           {.min = 0, .max = 1e7});
   read_table(root, list,
              {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"}, where);
   if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name and tokens must be given"});

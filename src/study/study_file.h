@@ -64,6 +64,7 @@ struct StudySpec {
   std::string name, title, question;
   i64 tokens = 0;            // of each run
   std::vector<i64> seeds = {1};
+  double seeds_minutes = 0;  // a further seed begins only while the study is expected to end within these; 0: all begin
   Json model = Json::object();
   std::vector<StudyModel> models;
   StudyData data;

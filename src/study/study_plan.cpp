@@ -236,6 +236,7 @@ Json plan_to_json(const StudyPlan& plan) {
                                  {"balance_coefficient", run.config.losses.balance_coefficient},
                                  {"balance_scope", "micro-batch"},
                                  {"seconds_estimated", run.seconds_estimated}}));
+    if (run.left_out) runs.as_array().back().set("left_out", true);
     if (run.branch_of.empty()) continue;
     runs.as_array().back().set("branch_of", run.branch_of);
     runs.as_array().back().set("branch_step", run.branch_step);
@@ -271,6 +272,10 @@ std::string plan_table(const StudyPlan& plan) {
     text += fmt::format("{} runs, about {} of training on this machine (roof {}/s in bf16){}\n", plan.runs.size(),
                         format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s),
                         plan.spec.branches.at.empty() ? "" : "; a branch's time is that of its own steps, the trunk counts once");
+  }
+  if (plan.spec.seeds.size() > 1 && plan.spec.seeds_minutes > 0) {
+    text += fmt::format("seeds after the first begin as long as the study is expected to end within {:g} minutes, evaluations included\n",
+                        plan.spec.seeds_minutes);
   }
   return text;
 }

@@ -25,6 +25,7 @@ struct PlannedRun {
   double tpp = 0;            // tokens / total parameters (2508.18672)
   double sparsity = 0;       // 1 - k/E
   double seconds_estimated = 0;  // of its own steps: a branch's without the trunk's
+  bool left_out = false;     // its seed had no room in spec.seeds_minutes
   std::string branch_of;     // a branch: the name of its trunk
   i64 branch_step = 0;       // and after how many of the trunk's steps it begins
   i64 tokens_shared = 0;     // and their tokens

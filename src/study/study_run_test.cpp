@@ -11,9 +11,8 @@
 namespace moebius::study {
 namespace {
 
-std::string study_text(const std::string& tokens) {
-  return "name = \"tiny\"\ntokens = " + tokens + R"(
-seeds = [1]
+std::string study_text(const std::string& tokens, const std::string& seeds) {
+  return "name = \"tiny\"\ntokens = " + tokens + "\nseeds = " + seeds + R"(
 [model]
 d-model = 32
 layers = 2
@@ -52,9 +51,9 @@ items-max = 5
 )";
 }
 
-StudyPlan make_plan(const std::string& folder, const std::string& tokens) {
+StudyPlan make_plan(const std::string& folder, const std::string& tokens, const std::string& seeds = "[1]") {
   const std::string path = folder + ".toml";
-  file_write_atomic(path, study_text(tokens));
+  file_write_atomic(path, study_text(tokens, seeds));
   StudyPlan plan = plan_study(study_load(path));
   plan.roof.bf16_flops_per_s = 1e11;  // the tests need no measurement of the machine
   plan.roof.dram_bytes_per_s = 1e10;
@@ -93,6 +92,25 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
 
   StudyPlan other = make_plan(folder, "2048");
   EXPECT_THROW(run_study_plan(other, folder), Error);
+}
+
+TEST(StudyRun, FurtherSeedsBeginOnlyWhereThereIsTime) {
+  log_set_level(LogLevel::warning);
+  const std::string folder = testing::TempDir() + "moebius_study_seeds";
+  folder_remove_all(folder);
+  StudyPlan plan = make_plan(folder, "512", "[1, 2, 3]\nseeds-minutes = 1e-6");
+  EXPECT_EQ(run_study_plan(plan, folder).runs_done, 6);  // four trials, two models with their first seed
+  i64 left_out = 0;
+  const Json study = Json::parse_file(path_join(folder, "study.json"));
+  for (const Json& run : study.at("runs").as_array()) left_out += run.get_bool("left_out", false);
+  EXPECT_EQ(left_out, 4);
+  EXPECT_FALSE(file_exists(path_join(folder, "runs/E4-s2")));
+  // More minutes, the same study: only what was left out runs.
+  plan = make_plan(folder, "512", "[1, 2, 3]\nseeds-minutes = 1000");
+  const StudyResult more = run_study_plan(plan, folder);
+  EXPECT_EQ(more.runs_done, 4);
+  EXPECT_EQ(more.runs_skipped, 6);
+  for (const PlannedRun& run : plan.runs) EXPECT_FALSE(run.left_out) << run.name;
 }
 
 }  // namespace

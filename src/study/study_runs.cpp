@@ -180,6 +180,47 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
   file_write_atomic(path, study.dump(2) + "\n");
 }
 
+// The time of runs with their evaluations, and whether another seed has room in the study's minutes.
+class SeedBudget {
+ public:
+  // `records`: of the study; runs that are done count as they took then.
+  SeedBudget(const StudyPlan& plan, const std::string& records) : plan_(plan) {
+    if (!file_exists(records)) return;
+    for (const Json& done : records_read(records, "run_done"))
+      known_[done.get_string("run", "")] = done.get_double("seconds_all", 0);
+  }
+
+  // To be asked before each run, in their order.
+  bool has_room(const PlannedRun& run) {
+    const std::vector<i64>& seeds = plan_.spec.seeds;
+    if (plan_.spec.seeds_minutes <= 0 || run.role == "sweep" || run.seed == seeds.front()) return true;
+    if (run.seed != seed_) {
+      seed_ = run.seed;
+      open_ = open_ && spent_ + first_seed_ <= plan_.spec.seeds_minutes * 60;
+      if (!open_) {
+        log_info(fmt::format("seed {} is left out: {} are spent, a seed takes {}, and the study has {:g} minutes", run.seed,
+                             format_seconds(spent_), format_seconds(first_seed_), plan_.spec.seeds_minutes));
+      }
+    }
+    return open_;
+  }
+
+  // After a run that took `seconds` here, or had been done before. Returns what counts.
+  double add(const PlannedRun& run, bool skipped, double seconds) {
+    if (skipped && known_.count(run.name) > 0) seconds = known_[run.name];
+    spent_ += seconds;
+    if (run.role != "sweep" && run.seed == plan_.spec.seeds.front()) first_seed_ += seconds;
+    return seconds;
+  }
+
+ private:
+  const StudyPlan& plan_;
+  std::map<std::string, double> known_;
+  double spent_ = 0, first_seed_ = 0;
+  i64 seed_ = -1;
+  bool open_ = true;
+};
+
 // What the finished runs can tell, for the report and for plan.
 void write_fit(const StudyPlan& plan, const std::string& folder, const std::string& path) {
   log_info("fitting the laws that these runs can be asked for");
@@ -224,6 +265,7 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
   check_same_study(study_path, plan_to_json(plan));
   const StudyFiles files = prepare_data(plan.spec, path_join(folder, "data"));
   const auto tokenizer = std::make_shared<const data::Tokenizer>(data::Tokenizer::load(files.tokenizer));
+  SeedBudget budget(plan, path_join(folder, "records.jsonl"));
   RecordWriter records(path_join(folder, "records.jsonl"));
   records.write("roof", Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
                                       {"bf16_flops_per_s", plan.roof.bf16_flops_per_s},
@@ -242,16 +284,23 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
       log_info("learning rate: " + rule);
       chosen = true;
     }
-    const PlannedRun& run = plan.runs[i];
+    PlannedRun& run = plan.runs[i];
+    run.left_out = !budget.has_room(run);
+    if (run.left_out) continue;
     log_info(fmt::format("run {} of {}: {}", i + 1, plan.runs.size(), run.name));
+    const i64 run_start = clock_ns();
     const train::TrainResult trained = run_one(plan, run, files, folder, tokenizer);
     if (run.role == "sweep") trial_losses[run.name] = trained.loss_final;
     (trained.skipped ? result.runs_skipped : result.runs_done) += 1;
     const double own_seconds = trained.seconds - trained.seconds_shared;
     result.train_seconds += own_seconds;
     flops += trained.mfu * trained.roof_flops_per_s * own_seconds;
-    if (!trained.skipped) records.write("run_done", Json::object({{"run", run.name}, {"seconds", own_seconds}}));
+    const double all = budget.add(run, trained.skipped, static_cast<double>(clock_ns() - run_start) * 1e-9);
+    if (trained.skipped) continue;
+    file_remove(path_join(folder, "fit.json"));  // it knew nothing of this run
+    records.write("run_done", Json::object({{"run", run.name}, {"seconds", own_seconds}, {"seconds_all", all}}));
   }
+  write_study_json(plan, files, rule, study_path);
   result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
   result.fit = path_join(folder, "fit.json");
   if (result.runs_done > 0 || !file_exists(result.fit)) write_fit(plan, folder, result.fit);

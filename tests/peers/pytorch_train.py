@@ -9,7 +9,8 @@ there is autocast (f32 weights and moments, bf16 products), grouped_mm for the e
   V/bin/python tests/peers/pytorch_train.py loss  --moebius build/release/moebius --work /tmp/peer
   V/bin/python tests/peers/pytorch_train.py speed --moebius build/release/moebius --work /tmp/peer --d-model 512 \
       --experts 32 --top-k 2 --expert-width 1024 --tokens-per-step 8192
-Auxiliary losses are off on both sides: the two programs define them differently, and here the cross-entropy is compared.
+The balance and z losses are ours on both sides (docs/train.md), since without them the experts collapse; transformers' own
+definition of the balance loss differs.
 """
 import argparse
 import json
@@ -25,7 +26,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 HYPER = dict(learning_rate=1e-3, beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, clip=1.0,
-             warmup_fraction=0.1, final_fraction=0.1)
+             warmup_fraction=0.1, final_fraction=0.1, balance=0.01, z=0.001)
 
 
 def words(args):
@@ -72,6 +73,19 @@ def learning_rate(step, steps):
     return last + (peak - last) / 2 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
+def auxiliary(router_logits, a):
+    """Sum over layers of balance * E sum f P + z * mean lse^2, f = count / (T k)."""
+    total = 0.0
+    for logits in router_logits:
+        logits = logits.float()
+        probabilities = logits.softmax(-1)
+        chosen = probabilities.topk(a.top_k, dim=-1).indices
+        share = F.one_hot(chosen, a.experts).sum((0, 1)).float() / chosen.numel()
+        total = total + HYPER["balance"] * a.experts * (share * probabilities.mean(0)).sum()
+        total = total + HYPER["z"] * logits.logsumexp(-1).square().mean()
+    return total
+
+
 class Peer:
     """One training step as transformers and PyTorch do it fastest here."""
 
@@ -89,9 +103,9 @@ class Peer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = self.forward(input_ids=tokens).logits
-        loss = F.cross_entropy(logits.float().view(-1, self.a.vocab), targets.view(-1), ignore_index=-1)
-        loss.backward()
+            out = self.forward(input_ids=tokens, output_router_logits=True)
+        loss = F.cross_entropy(out.logits.float().view(-1, self.a.vocab), targets.view(-1), ignore_index=-1)
+        (loss + auxiliary(out.router_logits, self.a)).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), HYPER["clip"])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -110,7 +124,8 @@ def compare_loss(a):
     run = os.path.join(a.work, "run")
     given = ["train", "--data", "wiki=" + shard + ":1", "--tokenizer", tokenizer, "--init-from", start, *shape_words(a),
              "--steps", a.steps, "--batch-tokens", a.tokens_per_step, "--micro-batch-tokens", a.tokens_per_step,
-             "--attend-across-documents", "--positions-restart=false", "--balance-coefficient", 0, "--z-coefficient", 0,
+             "--attend-across-documents", "--positions-restart=false", "--balance-coefficient", HYPER["balance"],
+             "--z-coefficient", HYPER["z"],
              "--learning-rate", HYPER["learning_rate"], "--warmup-fraction", HYPER["warmup_fraction"], "--out", run]
     moebius(a, *given, "--dry-run", "--batches-out", batches)
     moebius(a, *given)
