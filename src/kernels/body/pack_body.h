@@ -50,15 +50,13 @@ void reinterleave_plain(const void* src, void* dst) {
       }
     return;
   }
+  // A unit of 16-bit numbers is one word whose middle halves change places.
   for (i64 p = 0; p < 16; ++p)
     for (i64 q = 0; q < 16; ++q) {
-      const T* unit = in + p * 64 + q * 4;
-      T* to = out + q * 64 + p * 4;
-      const T a = unit[0], b = unit[1], c = unit[2], d = unit[3];
-      to[0] = a;
-      to[1] = c;
-      to[2] = b;
-      to[3] = d;
+      u64 unit;
+      __builtin_memcpy(&unit, in + p * 64 + q * 4, sizeof(unit));
+      unit = (unit & 0xffff00000000ffffu) | ((unit & 0xffff0000u) << 16) | ((unit >> 16) & 0xffff0000u);
+      __builtin_memcpy(out + q * 64 + p * 4, &unit, sizeof(unit));
     }
 }
 

@@ -130,13 +130,18 @@ inline void pairs_tile_wide(const PairsProduct& p, i64 a, i64 col) {
 
 template <class S>
 void pairs_wide(const PairsProduct& p) {
-  constexpr int kRows = S::kWideRows, kRest = 32 % kRows;
+  // 32 rows as tiles of kRows and, for what is left, of kRest: as even as can be, since a small tile waits for its sums.
+  constexpr int kRows = S::kWideRows, kLeft = 32 % kRows;
+  constexpr int kRest = kLeft == 0 || 2 * kLeft >= kRows ? kLeft : (kRows + kLeft) / 2;
+  constexpr int kLarge = kRest == kLeft ? 32 - kLeft : 32 - kLeft - kRows;
+  static_assert(kRest % 2 == 0);
   const i64 rows = p.packed ? 32 : p.rows;
   for (i64 col = 0; col < 32; col += 2 * S::kLanes) {
     if (!p.packed && col >= p.cols) return;
     i64 a = 0;
-    for (; a + kRows <= 32 && a < rows; a += kRows) pairs_tile_wide<S, kRows>(p, a, col);
-    if (a < rows) pairs_tile_wide<S, kRest>(p, a, col);
+    for (; a < kLarge && a < rows; a += kRows) pairs_tile_wide<S, kRows>(p, a, col);
+    if constexpr (kRest > 0)
+      for (; a < 32 && a < rows; a += kRest) pairs_tile_wide<S, kRest>(p, a, col);
   }
 }
 
