@@ -39,7 +39,8 @@ Rate choose_rate(const std::vector<RateRule>& rules);
 double timescale_weight_decay(const Rate& rate, double tokens, double tpp);
 
 // What rules that decide nothing here say of a mixture of experts: Kimi's sparsity law (for 8 to 48 experts for each that a
-// token uses), Zhao's best number of active and share of shared experts, Wan's tokens. Nothing of a dense model.
+// token uses), Zhao's best number of active and share of shared experts, Wan's tokens; the last two known from a single
+// secondary source each ("second-hand"). Nothing of a dense model.
 struct SideNote {
   std::string source, text;
 };
