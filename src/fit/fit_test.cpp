@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "fit/fit_json.h"
+#include "fit/objective.h"
 #include "fit/synthetic.h"
 
 namespace moebius::fit {
@@ -41,6 +42,20 @@ TEST(Fit, ReachesThePublishedChinchillaOptimum) {
   EXPECT_TRUE(fit.determined) << fit.verdict;
   EXPECT_LT(fit.holdout.error, 0.02);
   EXPECT_EQ(std::ssize(fit.holdout.runs), 48);
+}
+
+// The same points' objective at the notebook's printed optimum, and at the paper's rounded digits, which lie a little higher
+// in the flat valley.
+TEST(Fit, ObjectiveAtThePrintedCoefficients) {
+  const Objective objective(Law::chinchilla, chinchilla_runs().points, 1e-3, 0);
+  const auto cost_of = [&](const char* set) {
+    double cost = 0;
+    EXPECT_TRUE(objective.evaluate(theta_from_coefficients(Law::chinchilla, published_fit(set).values).data(), &cost, nullptr));
+    return cost;
+  };
+  EXPECT_NEAR(cost_of("epoch-2024-notebook"), 0.001018274, 5e-9);
+  EXPECT_NEAR(cost_of("epoch-2024"), 0.00102284, 5e-9);
+  EXPECT_GT(cost_of("hoffmann-2022"), 2 * cost_of("epoch-2024"));
 }
 
 TEST(Fit, SameForAnyNumberOfThreads) {

@@ -177,13 +177,15 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
   result.json.set("learning_rate", rate.learning_rate);
   result.json.set("batch_tokens", rate.batch_tokens);
   result.json.set("rate_source", rate.source);
+  const std::vector<SideNote> notes = side_notes(chosen);
+  result.json.set("other_rules", side_json(notes));
   result.text = budget_text(budget) + laws_text(budget, plans) + shapes_text(budget, plans, options.shapes);
   if (skill) result.text += skill_text(*skill, options.shapes);
   const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
                                 : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
   result.text += fmt::format("\nchosen for rates{}: {}, by {} (or by --law, --skill)\n",
                              options.out.empty() ? "" : " and files", chosen.config.name, why);
-  result.text += rates_text(chosen, rules) + warnings_text(plans);
+  result.text += rates_text(chosen, rules) + side_text(notes) + warnings_text(plans);
   if (!options.out.empty()) {
     const Launch launch = make_launch(chosen, rate, budget.geometry.sequence, why);
     const std::vector<std::string> files = write_launch(launch, options.out, result.json);

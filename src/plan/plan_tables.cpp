@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/units.h"
+#include "fit/side_rules.h"
 
 namespace moebius::plan {
 
@@ -72,6 +73,12 @@ std::string costs_text(const Budget& budget, const std::vector<LawPlan>& plans) 
   return text.empty() ? text : "what these optima cost:\n" + text;
 }
 
+// Of the law `routed`: the parameters of the dense model with the optimum's loss; NaN of the others.
+double effective_parameters(const LawPlan& plan) {
+  if (plan.fit.law != Law::routed || !plan.optimum) return fit::kMissing;
+  return fit::routed_effective_parameters(plan.fit.values, plan.optimum->numbers.active, static_cast<double>(plan.optimum->form.experts));
+}
+
 }  // namespace
 
 std::string budget_text(const Budget& budget) {
@@ -102,6 +109,8 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
                         format_count(c.tokens), tpp_text(c), value_text(c.form, c.value),
                         spread_text(plan.parameters_active), spread_text(plan.tokens));
     if (!plan.fit.interval_source.empty()) notes += fmt::format("  {}: intervals from {}\n", word, plan.fit.interval_source);
+    const double dense = effective_parameters(plan);
+    if (std::isfinite(dense)) notes += fmt::format("  {}: equals a dense model of {} by its law\n", word, format_count(dense));
   }
   text += disagreement_text(plans) + costs_text(budget, plans);
   const auto words = [&](auto holds) {
@@ -216,6 +225,7 @@ Json laws_json(const Budget& budget, const std::vector<LawPlan>& plans) {
   for (const LawPlan& plan : plans) {
     Json shapes = Json::array();
     for (const Choice& shape : plan.shapes) shapes.push_back(choice_json(budget, shape));
+    const double effective = effective_parameters(plan);
     laws.push_back(Json::object({{"law", fit::law_name(plan.fit.law)},
                                  {"fit", plan.fit.name},
                                  {"source", plan.fit.source},
@@ -226,6 +236,7 @@ Json laws_json(const Budget& budget, const std::vector<LawPlan>& plans) {
                                  {"compute_optimal", plan.compute_optimal ? choice_json(budget, *plan.compute_optimal) : Json()},
                                  {"interval_source", plan.fit.interval_source.empty() ? Json() : Json(plan.fit.interval_source)},
                                  {"sparsest", plan.sparsest},
+                                 {"parameters_effective", std::isfinite(effective) ? Json(effective) : Json()},
                                  {"parameters_active_95", interval_json(plan.parameters_active)},
                                  {"parameters_total_95", interval_json(plan.parameters_total)},
                                  {"tokens_95", interval_json(plan.tokens)},

@@ -61,6 +61,26 @@ TEST(Plan, MemoryIsTheTrainersOwn) {
   EXPECT_EQ(sum, kept.at("total_bytes").as_int());
 }
 
+TEST(Plan, BudgetSaysWhatOtherRulesSay) {
+  const Json json = planned({"--compute", "1e21", "--json"});
+  i64 routed = 0;
+  for (const Json& law : json.at("laws").as_array()) {
+    if (law.at("law").as_string() != "routed") {
+      EXPECT_TRUE(law.at("parameters_effective").is_null());
+      continue;
+    }
+    ++routed;
+    EXPECT_GT(law.at("parameters_effective").as_double(), law.at("optimum").at("parameters_active").as_double());
+  }
+  EXPECT_EQ(routed, 1);
+  EXPECT_EQ(json.at("other_rules").as_array().size(), 3u);
+  testing::internal::CaptureStdout();
+  run_plan({"--compute", "1e21"});
+  const std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_NE(text.find("routed: equals a dense model of"), std::string::npos) << text;
+  EXPECT_NE(text.find("E/k 32 needs 0.68 times the FLOPs of E/k 8"), std::string::npos) << text;
+}
+
 TEST(Plan, Errors) {
   EXPECT_THROW(run_plan({"mixtrall-8x7b"}), Error);
   EXPECT_THROW(run_plan({"--expets", "8"}), Error);

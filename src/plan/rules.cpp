@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "fit/optimum.h"
+#include "fit/side_rules.h"
 
 namespace moebius::plan {
 
@@ -161,6 +162,28 @@ Rate choose_rate(const std::vector<RateRule>& rules) {
 double timescale_weight_decay(const Rate& rate, double tokens, double tpp) {
   const double tau = 1.084 * std::pow(tpp, -0.527);  // in shares of the run
   return rate.batch_tokens / (rate.learning_rate * tau * tokens);
+}
+
+std::vector<SideNote> side_notes(const Choice& choice) {
+  const Form& form = choice.form;
+  if (form.experts <= 1) return {};
+  std::vector<SideNote> notes;
+  const double sparsity = static_cast<double>(form.experts) / static_cast<double>(form.top_k);
+  const double ratio = fit::kimi_flops_ratio(sparsity);
+  if (std::isfinite(ratio)) {
+    notes.push_back({"Kimi team 2025, arXiv 2507.20534, with k 8",
+                     fmt::format("E/k {:.3g} needs {:.2f} times the FLOPs of E/k 8 for the same loss", sparsity,
+                                 ratio / fit::kimi_flops_ratio(8))});
+  }
+  const i64 active = form.top_k + form.shared;
+  notes.push_back({"Zhao et al. 2025, arXiv 2509.23678, second-hand",
+                   fmt::format("best are {:.1f} active experts, {:.0f} % shared; the shape has {} and {:.0f} %",
+                               fit::zhao_best_experts_active(), 100 * fit::zhao_best_shared_ratio(), active,
+                               100.0 * static_cast<double>(form.shared) / static_cast<double>(active))});
+  const fit::LingAllocation wan = fit::wan_allocation(choice.numbers.flops_megatron * choice.tokens);
+  notes.push_back({"Wan et al. 2026, arXiv 2603.21862, second-hand",
+                   fmt::format("for this compute {} tokens; the plan has {}", format_count(wan.tokens), format_count(choice.tokens))});
+  return notes;
 }
 
 SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFit& law) {

@@ -38,6 +38,14 @@ Rate choose_rate(const std::vector<RateRule>& rules);
 // Bergsma et al. 2025: the weight decay with which AdamW's timescale tau = B / (rate decay D) is 1.084 TPP^-0.527.
 double timescale_weight_decay(const Rate& rate, double tokens, double tpp);
 
+// What rules that decide nothing here say of a mixture of experts: Kimi's sparsity law (for 8 to 48 experts for each that a
+// token uses), Zhao's best number of active and share of shared experts, Wan's tokens; the last two known from a single
+// secondary source each ("second-hand"). Nothing of a dense model.
+struct SideNote {
+  std::string source, text;
+};
+std::vector<SideNote> side_notes(const Choice& choice);
+
 // Nakamura et al. 2025 (2508.18672) as a rule. `reasoning`: about 20 training tokens a total parameter, and at equal TPP as
 // large a top-k as possible. `memorisation`: as sparse as possible. Among the shapes that the rule leaves open, the loss of
 // `law` (Abnar's, which sees sparsity, size and tokens) decides.
@@ -55,5 +63,7 @@ std::string rates_text(const Choice& choice, const std::vector<RateRule>& rules)
 std::string skill_text(const SkillPlan& plan, i64 shapes);
 Json skill_json(const Budget& budget, const SkillPlan& plan);
 Json rates_json(const std::vector<RateRule>& rules);
+std::string side_text(const std::vector<SideNote>& notes);
+Json side_json(const std::vector<SideNote>& notes);
 
 }  // namespace moebius::plan

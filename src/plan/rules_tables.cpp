@@ -89,4 +89,16 @@ Json rates_json(const std::vector<RateRule>& rules) {
   return list;
 }
 
+std::string side_text(const std::vector<SideNote>& notes) {
+  std::string text = notes.empty() ? "" : "\nother rules, which decide nothing here\n";
+  for (const SideNote& note : notes) text += wrapped(note.text + ": " + note.source);
+  return text;
+}
+
+Json side_json(const std::vector<SideNote>& notes) {
+  Json list = Json::array();
+  for (const SideNote& note : notes) list.push_back(Json::object({{"source", note.source}, {"text", note.text}}));
+  return list;
+}
+
 }  // namespace moebius::plan

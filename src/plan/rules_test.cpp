@@ -53,6 +53,22 @@ TEST(Rules, WeightDecayHasBergsmasTimescale) {
   EXPECT_NEAR(rate.batch_tokens / (rate.learning_rate * decay * 2e10), 1.084 * std::pow(20, -0.527), 1e-12);
 }
 
+TEST(Rules, SideNotesSayWhatTheShapeHas) {
+  Choice choice;
+  choice.form = {.experts = 384, .top_k = 8, .shared = 1};  // Kimi K2's
+  choice.numbers.flops_megatron = 1e10;
+  choice.tokens = 1e11;
+  const auto notes = side_notes(choice);
+  ASSERT_EQ(notes.size(), 3u);
+  EXPECT_NE(notes[0].text.find("E/k 48 needs 0.59 times"), std::string::npos) << notes[0].text;  // 1 / 1.69
+  EXPECT_NE(notes[1].text.find("best are 6.8 active experts, 31 % shared; the shape has 9 and 11 %"), std::string::npos);
+  EXPECT_NE(notes[2].text.find("87.5B tokens; the plan has 100B"), std::string::npos) << notes[2].text;
+  choice.form.top_k = 4;  // E/k 96: beyond the law
+  EXPECT_EQ(side_notes(choice).size(), 2u);
+  choice.form = {};
+  EXPECT_TRUE(side_notes(choice).empty());
+}
+
 Budget budget_with(double compute, double tokens) {
   Budget budget;
   budget.compute = compute;

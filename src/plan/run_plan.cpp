@@ -28,11 +28,13 @@ const StageHelp& help() {
           "  checkpoint_training_bytes, weight_bytes_per_decoded_token, kv_bytes_per_position, config; with --list: presets.\n"
           "  For a budget: budget, laws [{law, fit, source, validity, form, reason, optimum SHAPE, compute_optimal SHAPE,\n"
           "  interval_source, parameters_active_95, parameters_total_95, tokens_95, value_95, experts_95, sparsest,\n"
-          "  shapes [SHAPE], warnings}], disagreement {parameters_active, tokens, tpp}, skill {skill, rule, source, shapes,\n"
-          "  warnings}, chosen SHAPE, rates [{rule, source, formula, learning_rate, batch_tokens, warning}], learning_rate,\n"
-          "  batch_tokens, rate_source, files; SHAPE: d_model, layers, experts, shared_experts, top_k, granularity,\n"
-          "  parameters_total, parameters_active, tokens, tpp, loss or leverage, flops_training, flops_inference,\n"
-          "  flops_formula, memory_bytes, training_bytes, memory_binds, and config of shapes that can be built",
+          "  parameters_effective (routed alone: of the dense model of equal loss), shapes [SHAPE], warnings}],\n"
+          "  disagreement {parameters_active, tokens, tpp}, skill {skill, rule, source, shapes, warnings}, chosen SHAPE,\n"
+          "  rates [{rule, source, formula, learning_rate, batch_tokens, warning}], learning_rate, batch_tokens,\n"
+          "  rate_source, other_rules [{source, text}], files; SHAPE: d_model, layers, experts, shared_experts, top_k,\n"
+          "  granularity, parameters_total, parameters_active, tokens, tpp, loss or leverage, flops_training,\n"
+          "  flops_inference, flops_formula, memory_bytes, training_bytes, memory_binds, and config of shapes that can be\n"
+          "  built",
       .examples =
           "  moebius plan optimal-sparsity-d512-E64-k2\n"
           "  moebius plan mixtral-8x7b --tokens 1T --json\n"
