@@ -131,7 +131,7 @@ def compare_loss(a):
     moebius(a, *given)
     with open(os.path.join(run, "records.jsonl")) as file:
         records = [json.loads(line) for line in file]
-    ours = [r["loss"] for r in records if r.get("kind") == "step"]
+    ours = [r["loss"] for r in records if r.get("type") == "step"]
     peer, theirs = Peer(model, a), []
     with open(batches) as file:
         for line in file:
