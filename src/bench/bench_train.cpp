@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/record.h"
@@ -115,7 +116,7 @@ void measure(const BenchTrainOptions& options, train::Trainer& trainer, data::Ba
       measured.loss = report.loss;
     }
     repeat.profile.stop();
-    measured.peak_bytes = std::max(measured.peak_bytes, measured.peak_reset ? memory_peak_bytes() : memory_resident_bytes());
+    measured.peak_bytes = std::max(measured.peak_bytes, measured.peak_reset ? memory_peak() : memory_resident());
     measured.allocations += buffer_allocations() - allocations;
     repeat.step_seconds = static_cast<double>(repeat.profile.total_ns()) * 1e-9 / static_cast<double>(measured.steps);
     repeat.roof = roof.next();
@@ -323,7 +324,7 @@ Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& confi
   std::rotate(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(stream.size() / 2), stream.end());
   const auto source = real_text_source(stream, options.tokens_per_step / options.sequence, options.sequence, document(options));
   stream = {};
-  const i64 memory_before = memory_resident_bytes();
+  const i64 memory_before = memory_resident();
   model::Network network(config, compute_type(options), true);
   model::init_weights(config, network.weights(), static_cast<u64>(options.seed));
   model::refresh_copy(network.weights());

@@ -1,9 +1,8 @@
-// Roof, medians, /proc. In, out: measure.h.
+// Roof, medians, the reset of the peak. In, out: measure.h.
 #include "bench/measure.h"
 
 #include <algorithm>
 #include <fstream>
-#include <string>
 
 #include "base/check.h"
 
@@ -15,16 +14,6 @@ kernels::Roof mean(const kernels::Roof& a, const kernels::Roof& b) {
   return {0.5 * (a.bf16_flops_per_s + b.bf16_flops_per_s), 0.5 * (a.f32_flops_per_s + b.f32_flops_per_s),
           0.5 * (a.dram_bytes_per_s + b.dram_bytes_per_s), 0.5 * (a.l2_bytes_per_s + b.l2_bytes_per_s),
           0.5 * (a.l3_bytes_per_s + b.l3_bytes_per_s)};
-}
-
-// A line of /proc/self/status, in bytes; 0 when it is not there.
-i64 status_bytes(const std::string& key) {
-  std::ifstream file("/proc/self/status");
-  for (std::string word; file >> word;) {
-    i64 kib = 0;
-    if (word == key && file >> kib) return kib * 1024;
-  }
-  return 0;
 }
 
 }  // namespace
@@ -62,8 +51,5 @@ bool memory_peak_reset() {
   file << "5\n" << std::flush;
   return file.good();
 }
-
-i64 memory_peak_bytes() { return status_bytes("VmHWM:"); }
-i64 memory_resident_bytes() { return status_bytes("VmRSS:"); }
 
 }  // namespace moebius::bench

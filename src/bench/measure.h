@@ -28,10 +28,7 @@ class RoofAround {
   std::vector<kernels::Roof> means_;
 };
 
-// Peak of the resident memory since the last reset (Linux: VmHWM); the reset is false where the system forbids it, and
-// the peak is then that of the whole process.
+// Lets memory_peak (base/memory.h) begin anew; false where the system forbids it: the peak is then the whole process's.
 bool memory_peak_reset();
-i64 memory_peak_bytes();
-i64 memory_resident_bytes();
 
 }  // namespace moebius::bench
