@@ -106,7 +106,7 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
     if (wide.determined) return;
     const char* why = half == 0                ? "linearised"
                       : fit.weight_decay > 0 ? "linearised, without the weight decay"
-                                             : "too few different runs stand behind the bootstrap: linearised";
+                                             : "the runs alone say less than the bootstrap: linearised";
     c.note = fmt::format("{}, {}", why, wide.note);
   }
   c.determined = c.note.empty();
