@@ -159,7 +159,7 @@ void notes_add(const Objective& objective, LawFit& fit) {
   if (!fit.optima.front().converged) {
     fit.notes.push_back("the search ended in a flat valley before it settled: nearby coefficients fit equally well");
   }
-  if (fit.samples.empty()) fit.notes.push_back("no bootstrap: intervals are missing, and the verdict knows only the optimum");
+  if (fit.samples.empty()) fit.notes.push_back("no bootstrap: intervals are missing, and the verdict rests on errors linearised at the optimum");
   const double cost = fit.optima.front().cost;
   if (objective.weight_decay() > 0 && fit.penalty > 0.1 * cost) {
     fit.notes.push_back(fmt::format("the published weight decay is {:.0f} % of the objective and pulls the coefficients towards zero; "
