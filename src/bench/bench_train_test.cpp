@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parallel.h"
 #include "base/record.h"
 #include "bench/real_text.h"
 
@@ -92,6 +93,23 @@ TEST_F(BenchTrain, ReplaysARecordedRouting) {
   EXPECT_THROW(bench_train(options, small(16), &text), Error);
   file_write_atomic(options.routing, "{\"kind\": \"other\"}");
   EXPECT_THROW(RoutingRecord::load(options.routing), Error);
+}
+
+TEST_F(BenchTrain, MeasuresAnotherNumberOfThreadsBeside) {
+  BenchTrainOptions options = tiny_options();
+  options.threads_beside = 1;
+  options.recompute = "layer";
+  std::string text;
+  const int threads = parallel_threads();
+  const Json result = bench_train(options, small(8), &text);
+  EXPECT_EQ(parallel_threads(), threads);
+  const Json& beside = result.at("beside");
+  EXPECT_EQ(beside.at("threads").as_int(), 1);
+  EXPECT_GT(beside.at("speedup").as_double(), 0);
+  EXPECT_NEAR(beside.at("speedup_over_roof").as_double(), beside.at("speedup").as_double() / beside.at("speedup_roof").as_double(),
+              0.5 * beside.at("speedup_over_roof").as_double());  // a quotient of medians is not the median of quotients
+  EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
+  EXPECT_NE(text.find("with 1 threads"), std::string::npos);
 }
 
 TEST_F(BenchTrain, CountsTheLoad) {
