@@ -119,9 +119,14 @@ TEST_F(BenchTrain, CountsTheLoad) {
 }
 
 TEST_F(BenchTrain, SeesWhetherTheLoadHasSettled) {
-  EXPECT_TRUE(load_settled({9, 9, 9, 9, 2.0, 2.1, 2.0, 1.9}));
-  EXPECT_FALSE(load_settled({9, 9, 9, 9, 4, 4, 3, 3}));
-  EXPECT_FALSE(load_settled({2, 2, 2}));
+  const auto curve = [](i64 steps, double third, double fourth) {
+    std::vector<double> load(static_cast<std::size_t>(steps), 9.0);
+    for (i64 i = steps / 2; i < steps; ++i) load[static_cast<std::size_t>(i)] = i < 3 * steps / 4 ? third : fourth;
+    return load;
+  };
+  EXPECT_TRUE(load_settled(curve(100, 2.0, 1.95)));
+  EXPECT_FALSE(load_settled(curve(100, 4.0, 3.0)));
+  EXPECT_FALSE(load_settled(curve(60, 2.0, 2.0)));
 }
 
 TEST_F(BenchTrain, ADenseModelHasNoRouting) {
