@@ -1,22 +1,11 @@
-// Roof, medians, the reset of the peak. In, out: measure.h.
+// Roof, medians. In, out: measure.h.
 #include "bench/measure.h"
 
 #include <algorithm>
-#include <fstream>
 
 #include "base/check.h"
 
 namespace moebius::bench {
-
-namespace {
-
-kernels::Roof mean(const kernels::Roof& a, const kernels::Roof& b) {
-  return {0.5 * (a.bf16_flops_per_s + b.bf16_flops_per_s), 0.5 * (a.f32_flops_per_s + b.f32_flops_per_s),
-          0.5 * (a.dram_bytes_per_s + b.dram_bytes_per_s), 0.5 * (a.l2_bytes_per_s + b.l2_bytes_per_s),
-          0.5 * (a.l3_bytes_per_s + b.l3_bytes_per_s)};
-}
-
-}  // namespace
 
 double median(std::vector<double> values) {
   CHECK(!values.empty(), "a median wants a value");
@@ -27,11 +16,11 @@ double median(std::vector<double> values) {
 
 RoofAround::RoofAround(i64 milliseconds)
     : milliseconds_(static_cast<int>(milliseconds)),
-      last_(kernels::roof_measure(kernels::isa_current(), milliseconds_, true)) {}
+      last_(kernels::roof_measure(kernels::isa_current(), milliseconds_, kernels::RoofMemory::all)) {}
 
 kernels::Roof RoofAround::next() {
-  const kernels::Roof now = kernels::roof_measure(kernels::isa_current(), milliseconds_, true);
-  means_.push_back(mean(last_, now));
+  const kernels::Roof now = kernels::roof_measure(kernels::isa_current(), milliseconds_, kernels::RoofMemory::all);
+  means_.push_back(kernels::roof_mean(last_, now));
   last_ = now;
   return means_.back();
 }
@@ -44,12 +33,6 @@ kernels::Roof RoofAround::median_of_means() const {
   };
   return {of(&kernels::Roof::bf16_flops_per_s), of(&kernels::Roof::f32_flops_per_s), of(&kernels::Roof::dram_bytes_per_s),
           of(&kernels::Roof::l2_bytes_per_s), of(&kernels::Roof::l3_bytes_per_s)};
-}
-
-bool memory_peak_reset() {
-  std::ofstream file("/proc/self/clear_refs");
-  file << "5\n" << std::flush;
-  return file.good();
 }
 
 }  // namespace moebius::bench

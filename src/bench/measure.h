@@ -1,4 +1,4 @@
-// What every measurement of bench shares: the roof before and after each repeat, medians, the peak of resident memory.
+// What every measurement of bench shares: the roof before and after each repeat, medians.
 // In: nothing but the machine. Out: numbers. Not for what is measured.
 #pragma once
 
@@ -27,8 +27,5 @@ class RoofAround {
   kernels::Roof last_;
   std::vector<kernels::Roof> means_;
 };
-
-// Lets memory_peak (base/memory.h) begin anew; false where the system forbids it: the peak is then the whole process's.
-bool memory_peak_reset();
 
 }  // namespace moebius::bench
