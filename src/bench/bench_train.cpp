@@ -14,9 +14,9 @@
 #include "base/record.h"
 #include "bench/measure.h"
 #include "bench/real_text.h"
-#include "bench/roofline.h"
 #include "kernels/isa.h"
 #include "kernels/profile.h"
+#include "model/roofline.h"
 #include "train/memory_plan.h"
 #include "train/trainer.h"
 
@@ -26,6 +26,7 @@ namespace {
 
 using kernels::Part;
 using kernels::Profile;
+using Operation = model::StepOperation;
 
 constexpr double kRepeatSeconds = 1.0;  // what --steps 0 fills
 
@@ -268,7 +269,8 @@ Json beside_json(const BenchTrainOptions& options, const Measured& measured, con
 
 Json result_json(const BenchTrainOptions& options, const model::ModelConfig& config, const Measured& measured) {
   const DType compute = compute_type(options);
-  const StepShape shape{options.tokens_per_step, document(options), options.tokens_per_step / micro_batch(options)};
+  const model::StepShape shape{static_cast<double>(options.tokens_per_step), static_cast<double>(document(options)),
+                               options.tokens_per_step / micro_batch(options)};
   const std::vector<Operation> operations = train_operations(config, compute, shape);
   const model::ModelCounts counts = model::count_model(config, document(options));
   const double seconds = median_over(measured.repeats, [](const Repeat& repeat) { return repeat.step_seconds; });

@@ -1,4 +1,4 @@
-// What every measurement of bench shares: the roof before and after each repeat, medians, the peak of resident memory.
+// What every measurement of bench shares: the roof before and after each repeat, medians.
 // In: nothing but the machine. Out: numbers. Not for what is measured.
 #pragma once
 
@@ -20,7 +20,8 @@ class RoofAround {
   // Measures again; the mean of this and the last measurement.
   kernels::Roof next();
   // Measures again and forgets the last one, when time has passed or the number of threads has changed.
-  void begin_again();  // The mean of every next() so far, in their order.
+  void begin_again();
+  // The mean of every next() so far, in their order.
   const std::vector<kernels::Roof>& means() const { return means_; }
 
  private:
@@ -31,8 +32,5 @@ class RoofAround {
 
 // Figure by figure, of at least one.
 kernels::Roof median_roof(const std::vector<kernels::Roof>& roofs);
-
-// Lets memory_peak (base/memory.h) begin anew; false where the system forbids it: the peak is then the whole process's.
-bool memory_peak_reset();
 
 }  // namespace moebius::bench

@@ -79,7 +79,7 @@ Words read_words(const std::vector<std::string>& words) {
 }
 
 int bench_roof(const StageCommon& common) {
-  const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 300, true);
+  const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 300, kernels::RoofMemory::all);
   const Json result = Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
                                     {"threads", parallel_threads()},
                                     {"bf16_flops_per_s", roof.bf16_flops_per_s},

@@ -137,6 +137,9 @@ void study_records_read(StudyRecords& study) {
     if (type == "roof") study.roof = record;
     if (type == "bench_train") study.bench.push_back(bench_parse(record));
     if (type != "run_done") continue;
+    study.wall_seconds += record.get_double("wall_seconds", 0);
+    study.roofline_seconds += record.get_double("roofline_seconds", 0);
+    study.roof_seconds += record.get_double("roof_seconds", 0);
     for (RunRecords& run : study.runs) {
       if (run.name == record.get_string("run", "")) run.seconds = record.get_double("seconds", kUnknown);
     }
