@@ -71,7 +71,7 @@ void say_runs(const StudyRecords& study, Summary& out) {
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
       out.done.push_back(
-          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, run.problem));
+          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, error_line(Error(run.problem))));
     }
   }
 }
