@@ -60,6 +60,14 @@ TEST(TileCheck, AWrongProductIsSeen) {
   EXPECT_FALSE(products_agree(wrong, portable_table()));
 }
 
+// Whoever started the program may have left SIGCHLD ignored: then a child's status is lost.
+TEST(TileCheck, IgnoredChildrenAreHeard) {
+  const auto before = std::signal(SIGCHLD, SIG_IGN);
+  EXPECT_TRUE(holds_in_child([] { return true; }));
+  EXPECT_FALSE(holds_in_child([] { return false; }));
+  std::signal(SIGCHLD, before);
+}
+
 TEST(TileCheck, ACrashingCheckIsFalse) {
   EXPECT_TRUE(holds_in_child([] { return true; }));
   EXPECT_FALSE(holds_in_child([] { return false; }));

@@ -86,10 +86,10 @@ emulate() {
   cat > "$root/made/bochsrc" <<'END'
 config_interface: textconfig
 display_library: nogui
-memory: guest=1024, host=1024
+memory: guest=2048, host=2048
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
-cpu: model=sapphire_rapids, count=2, ips=100000000, reset_on_triple_fault=0
+cpu: model=sapphire_rapids, count=2, ips=2000000, reset_on_triple_fault=0
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=cdrom, path=/made/cd.iso, status=inserted
 boot: cdrom
