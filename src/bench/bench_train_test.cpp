@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parallel.h"
 #include "base/record.h"
 #include "bench/real_text.h"
 
@@ -94,6 +95,23 @@ TEST_F(BenchTrain, ReplaysARecordedRouting) {
   EXPECT_THROW(RoutingRecord::load(options.routing), Error);
 }
 
+TEST_F(BenchTrain, MeasuresAnotherNumberOfThreadsBeside) {
+  BenchTrainOptions options = tiny_options();
+  options.threads_beside = 1;
+  options.recompute = "layer";
+  std::string text;
+  const int threads = parallel_threads();
+  const Json result = bench_train(options, small(8), &text);
+  EXPECT_EQ(parallel_threads(), threads);
+  const Json& beside = result.at("beside");
+  EXPECT_EQ(beside.at("threads").as_int(), 1);
+  EXPECT_GT(beside.at("speedup").as_double(), 0);
+  EXPECT_NEAR(beside.at("speedup_over_roof").as_double(), beside.at("speedup").as_double() / beside.at("speedup_roof").as_double(),
+              0.5 * beside.at("speedup_over_roof").as_double());  // a quotient of medians is not the median of quotients
+  EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
+  EXPECT_NE(text.find("with 1 threads"), std::string::npos);
+}
+
 TEST_F(BenchTrain, CountsTheLoad) {
   RoutingRecord record{.tokens = 4, .top_k = 1, .experts = 2, .steps = 1, .expert_LTK = {{0, 0, 0, 1}, {0, 1, 0, 1}}};
   EXPECT_DOUBLE_EQ(record.max_over_mean_worst(), 1.5);
@@ -101,9 +119,14 @@ TEST_F(BenchTrain, CountsTheLoad) {
 }
 
 TEST_F(BenchTrain, SeesWhetherTheLoadHasSettled) {
-  EXPECT_TRUE(load_settled({9, 9, 9, 9, 2.0, 2.1, 2.0, 1.9}));
-  EXPECT_FALSE(load_settled({9, 9, 9, 9, 4, 4, 3, 3}));
-  EXPECT_FALSE(load_settled({2, 2, 2}));
+  const auto curve = [](i64 steps, double third, double fourth) {
+    std::vector<double> load(static_cast<std::size_t>(steps), 9.0);
+    for (i64 i = steps / 2; i < steps; ++i) load[static_cast<std::size_t>(i)] = i < 3 * steps / 4 ? third : fourth;
+    return load;
+  };
+  EXPECT_TRUE(load_settled(curve(100, 2.0, 1.95)));
+  EXPECT_FALSE(load_settled(curve(100, 4.0, 3.0)));
+  EXPECT_FALSE(load_settled(curve(60, 2.0, 2.0)));
 }
 
 TEST_F(BenchTrain, ADenseModelHasNoRouting) {

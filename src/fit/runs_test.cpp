@@ -159,8 +159,8 @@ class StudyFolder : public ::testing::Test {
                                       {"tokens_total", 20000000},
                                       {"flops_per_token_megatron", 7e6},
                                       {"config", Json::object({{"experts", 8}, {"top_k", 2}, {"d_model", 64}, {"expert_width", 128}})}}));
-    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10}, {"loss", 9.0}}));
-    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20}, {"loss", loss + 1}}));
+    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10000000}, {"loss", 9.0}}));
+    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20000000}, {"loss", loss + 1}}));
     if (finished) writer.write("train_end", Json::object({{"tokens", 20000000}, {"loss_final", loss}}));
   }
   void write_study(const std::vector<std::string>& names) {
