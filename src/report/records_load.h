@@ -27,6 +27,19 @@ struct BenchRecord {
   std::vector<BenchOperation> operations;
 };
 
+// A `bench_grid` record: operations alone over many shapes.
+struct GridRecord {
+  std::string map;  // as SVG
+  std::string isa, precision, time;
+  i64 threads = 0;
+  double shapes = kUnknown, shapes_measured = kUnknown;
+  struct Row {
+    std::string operation, shape, direction;
+    double seconds = kUnknown, bound_seconds = kUnknown, flops = kUnknown, bytes = kUnknown, time_over_bound = kUnknown;
+  };
+  std::vector<Row> rows;
+};
+
 struct StudyRecords {
   std::string folder;
   bool is_study = false;  // false: a single run's folder
@@ -37,6 +50,7 @@ struct StudyRecords {
   Json machine;           // object, perhaps empty
   std::string time_last;  // time of the newest record
   std::vector<BenchRecord> bench;  // of the folder, in their order
+  std::vector<GridRecord> grids;
   FitRecords fit;           // the folder's fit.json; `present` is false without one
 
   std::vector<const RunRecords*> main_runs() const;   // with data, no sweep
