@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "bench/test_model.h"
+#include "model/test_model.h"
 
 namespace moebius::bench {
 namespace {
@@ -18,7 +18,7 @@ OperationShape tiny(const std::string& name) {
   shape.tokens = 64;
   shape.sequence = 32;
   shape.outputs = 96;
-  shape.config = small_model(4, 1);
+  shape.config = model::small_model(4, 1);
   return shape;
 }
 

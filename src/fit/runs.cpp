@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -182,15 +184,31 @@ void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns) {
 }
 
 Runs runs_usable(const Runs& runs, Law law) {
-  if (law != Law::fine_grained) return runs;
   std::vector<i64> kept;
+  std::set<std::array<double, 8>> seen;
+  i64 dense = 0, repeated = 0;
   for (i64 i = 0; i < runs.count(); ++i) {
     const LawPoint& p = runs.points[static_cast<std::size_t>(i)];
-    if (!(p.experts <= 1 && std::isnan(p.granularity))) kept.push_back(i);
+    std::array<double, 8> numbers{};
+    for (std::size_t c = 0; c < numbers.size(); ++c) {
+      const double value = p.*columns_known()[c].field;
+      numbers[c] = std::isnan(value) ? -1 : value;  // no known number is negative
+    }
+    if (!seen.insert(numbers).second) {
+      ++repeated;
+    } else if (law == Law::fine_grained && p.experts <= 1 && std::isnan(p.granularity)) {
+      ++dense;
+    } else {
+      kept.push_back(i);
+    }
   }
-  if (std::ssize(kept) == runs.count() || kept.empty()) return runs;
+  if (std::ssize(kept) == runs.count()) return runs;
+  if (kept.empty()) return runs;  // what is lacking is said by runs_for_law
   Runs usable = runs_subset(runs, kept);
-  usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", runs.count() - std::ssize(kept)));
+  if (dense > 0) usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", dense));
+  if (repeated > 0) {
+    usable.notes.push_back(fmt::format("{} runs repeat another one in every number and were left out: they tell nothing new", repeated));
+  }
   return usable;
 }
 

@@ -42,7 +42,8 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
 // Either, by what the path is.
 void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns);
 
-// The runs that `law` is about: for fine-grained without dense models that have no granularity, else all.
+// The runs that `law` is about: each only once when several agree in every number (a file given twice), and for fine-grained
+// without dense models that have no granularity.
 Runs runs_usable(const Runs& runs, Law law);
 
 // The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss.

@@ -37,6 +37,9 @@ void study_records_read(StudyRecords& study) {
     study.time_last = std::max(study.time_last, record.get_string("time", ""));
     measurement_add(record, path, study);
     if (record.get_string("type", "") != "run_done") continue;
+    study.wall_seconds += record.get_double("wall_seconds", 0);
+    study.roofline_seconds += record.get_double("roofline_seconds", 0);
+    study.roof_seconds += record.get_double("roof_seconds", 0);
     for (RunRecords& run : study.runs) {
       if (run.name == record.get_string("run", "") && std::isnan(run.seconds)) run.seconds = record.get_double("seconds", kUnknown);
     }

@@ -101,6 +101,11 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   if (seconds > 0) {
     out.done.push_back(fmt::format("{} of training{}.", format_seconds(seconds), cpu.empty() ? "" : " on " + cpu));
   }
+  if (study.wall_seconds > 0) {
+    out.done.push_back(fmt::format("Over its whole time, training reached {:.1f} % of the roofline of its steps and {:.1f} % of the "
+                                   "machine's roof.", 100 * study.roofline_seconds / study.wall_seconds,
+                                   100 * study.roof_seconds / study.wall_seconds));
+  }
 }
 
 void say_seeds(const std::vector<Point>& points, Summary& out) {

@@ -124,7 +124,7 @@ std::string train_alone(const std::string& folder, const PlannedRun& run) {
   list.set_from_json(saved.at("train"), "options.json");
   options.out = path_join(folder, "alone-" + run.name);
   train::TrainHooks hooks;
-  hooks.roof_flops_per_s = 1e11;
+  hooks.roof = {1e11, 1e10, 1e10, 0, 0};
   train::train_run(options, run.config, hooks);
   return file_read(path_join(options.out, "checkpoint/model.safetensors"));
 }

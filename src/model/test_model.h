@@ -1,14 +1,14 @@
-// Tests only: the small model that this folder's tests measure and count.
+// Tests only: the small model that tests of rooflines and of bench count and measure.
 // In: experts and layers; out: a resolved configuration, small enough to be counted by hand.
-// Not for tests of the network itself (model/test_network.h): its sizes are rounder than theirs.
+// Not for tests of the network itself (test_network.h): its sizes are rounder than theirs.
 #pragma once
 
 #include "model/config.h"
 
-namespace moebius::bench {
+namespace moebius::model {
 
-inline model::ModelConfig small_model(i64 experts, i64 layers) {
-  model::ModelConfig config;
+inline ModelConfig small_model(i64 experts, i64 layers) {
+  ModelConfig config;
   config.vocab = 512;
   config.d_model = 64;
   config.layers = layers;
@@ -19,4 +19,4 @@ inline model::ModelConfig small_model(i64 experts, i64 layers) {
   return config;
 }
 
-}  // namespace moebius::bench
+}  // namespace moebius::model

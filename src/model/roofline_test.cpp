@@ -1,17 +1,17 @@
 // The roofline's counts against numbers worked out by hand, and its FLOPs against MFU's.
-#include "bench/roofline.h"
+#include "model/roofline.h"
 
 #include <gtest/gtest.h>
 
-#include "bench/test_model.h"
+#include "model/test_model.h"
 
-namespace moebius::bench {
+namespace moebius::model {
 namespace {
 
 using kernels::Part;
 
-const Operation& find(const std::vector<Operation>& operations, Part part, bool backward) {
-  for (const Operation& one : operations) {
+const StepOperation& find(const std::vector<StepOperation>& operations, Part part, bool backward) {
+  for (const StepOperation& one : operations) {
     if (one.part == part && one.backward == backward) return one;
   }
   ADD_FAILURE() << kernels::part_name(part) << " is missing";
@@ -46,7 +46,7 @@ TEST(Roofline, CountsByHand) {
   };
   EXPECT_EQ(operations.size(), std::size(expected));
   for (const auto& row : expected) {
-    const Operation& one = find(operations, row.part, row.backward);
+    const StepOperation& one = find(operations, row.part, row.backward);
     EXPECT_DOUBLE_EQ(one.flops, row.flops) << one.name();
     EXPECT_DOUBLE_EQ(one.bytes, row.bytes) << one.name();
   }
@@ -61,7 +61,7 @@ TEST(Roofline, MicroBatchesPassTheWeightsAgain) {
 
 // Two layers that share a bank read it twice; its gradient is written by one and added to by the other.
 TEST(Roofline, LayersShareABank) {
-  model::ModelConfig config = small_model(8, 2);
+  ModelConfig config = small_model(8, 2);
   config.experts.bank_layers = 2;
   const auto operations = train_operations(config, DType::bf16, {128, 64, 1});
   EXPECT_DOUBLE_EQ(find(operations, Part::experts, false).bytes, 2 * 98304 + 128 * 2 * 384);
@@ -84,12 +84,12 @@ TEST(Roofline, ReadsOnlyExpertsWithTokens) {
 
 TEST(Roofline, CountsTheFlopsOfMfu) {
   for (const i64 experts : {1, 8}) {
-    const model::ModelConfig config = small_model(experts, 3);
+    const ModelConfig config = small_model(experts, 3);
     double flops = 0;
-    for (const Operation& one : train_operations(config, DType::bf16, {4096, 256, 2})) {
+    for (const StepOperation& one : train_operations(config, DType::bf16, {4096, 256, 2})) {
       if (one.part != Part::route) flops += one.flops;  // MFU leaves the router out
     }
-    EXPECT_NEAR(flops / (4096 * model::count_model(config, 256).flops_per_token_mfu), 1, 1e-9);
+    EXPECT_NEAR(flops / (4096 * count_model(config, 256).flops_per_token_mfu), 1, 1e-9);
   }
 }
 
@@ -102,9 +102,27 @@ TEST(Roofline, TakesTheSlowerOfArithmeticAndMemory) {
   EXPECT_DOUBLE_EQ(bound_seconds({Part::experts, false, false, 2e12, 1e10}, DType::f32, roof), 20);
   EXPECT_DOUBLE_EQ(bound_seconds({Part::experts, false, false, 2e12, 5e10}, DType::bf16, roof), 5);
   EXPECT_DOUBLE_EQ(bound_seconds({Part::route, false, true, 1e11, 0}, DType::bf16, roof), 1);
-  const std::vector<Operation> both = {{Part::experts, false, false, 1e12, 0}, {Part::optimizer, false, false, 0, 1e10}};
+  const std::vector<StepOperation> both = {{Part::experts, false, false, 1e12, 0}, {Part::optimizer, false, false, 0, 1e10}};
   EXPECT_DOUBLE_EQ(roofline_seconds(both, DType::bf16, roof), 2);
 }
 
+TEST(Roofline, UnmeasuredFiguresCountForNothing) {
+  kernels::Roof roof;
+  roof.dram_bytes_per_s = 1e10;
+  EXPECT_DOUBLE_EQ(bound_seconds({Part::route, false, true, 1e11, 1e10}, DType::bf16, roof), 1);
+}
+
+// Documents of 10 and 30 tokens, half of the pairs each: between whole lengths the count is a straight line.
+TEST(Roofline, TakesMeanDocuments) {
+  EXPECT_DOUBLE_EQ(document_mean(10 * 10 + 30 * 30, 40), 25);
+  EXPECT_EQ(document_mean(0, 0), 0);
+  const auto flops = [](double document) {
+    const auto operations = train_operations(small_model(8, 1), DType::bf16, {128, document, 1});
+    return find(operations, Part::attention, false).flops;
+  };
+  EXPECT_NEAR(flops(24.5), 0.5 * (flops(24) + flops(25)), 1e-6);
+  EXPECT_NEAR(flops(25) * 40, flops(10) * 10 + flops(30) * 30, 1e-3);
+}
+
 }  // namespace
-}  // namespace moebius::bench
+}  // namespace moebius::model
