@@ -89,7 +89,7 @@ TEST_F(BenchTrain, MeasuresAnotherNumberOfThreadsBeside) {
   options.recompute = "layer";
   std::string text;
   const int threads = parallel_threads();
-  const Json result = bench_train(options, small(8), &text);
+  const Json result = bench_train(options, model::small_model(8, 2), &text);
   EXPECT_EQ(parallel_threads(), threads);
   const Json& beside = result.at("beside");
   EXPECT_EQ(beside.at("threads").as_int(), 1);

@@ -30,6 +30,17 @@ std::string caption_of(const BenchRecord& record) {
       share_text(record.mfu), 1e3 * record.roofline_seconds, share_text(record.roofline_ratio));
 }
 
+BenchOperation operation_of(const Json& row, const char* name_key) {
+  return {.name = row.at(name_key).as_string(),
+          .shape = row.get_string("shape", ""),
+          .direction = row.get_string("direction", ""),
+          .seconds = row.at("seconds").as_double(),
+          .bound_seconds = row.get_double("bound_seconds", kUnknown),
+          .flops = row.get_double("flops", kUnknown),
+          .bytes = row.get_double("bytes", kUnknown),
+          .time_over_bound = row.get_double("time_over_bound", kUnknown)};
+}
+
 }  // namespace
 
 BenchRecord bench_parse(const Json& record) {
@@ -50,15 +61,7 @@ BenchRecord bench_parse(const Json& record) {
   if (static_cast<i64>(rows.size()) > kOperationsMax) {
     throw Error({.what = fmt::format("'operations' has {} entries", rows.size()), .wanted = fmt::format("at most {}", kOperationsMax)});
   }
-  for (const Json& row : rows) {
-    bench.operations.push_back({.name = row.at("name").as_string(),
-                                .direction = row.get_string("direction", ""),
-                                .seconds = row.at("seconds").as_double(),
-                                .bound_seconds = row.get_double("bound_seconds", kUnknown),
-                                .flops = row.get_double("flops", kUnknown),
-                                .bytes = row.get_double("bytes", kUnknown),
-                                .time_over_bound = row.get_double("time_over_bound", kUnknown)});
-  }
+  for (const Json& row : rows) bench.operations.push_back(operation_of(row, "name"));
   return bench;
 }
 
@@ -71,16 +74,7 @@ GridRecord grid_parse(const Json& record) {
   grid.time = record.get_string("time", "");
   grid.shapes = record.get_double("shapes", kUnknown);
   grid.shapes_measured = record.get_double("shapes_measured", kUnknown);
-  for (const Json& row : record.at("rows").as_array()) {
-    grid.rows.push_back({.operation = row.at("operation").as_string(),
-                         .shape = row.at("shape").as_string(),
-                         .direction = row.at("direction").as_string(),
-                         .seconds = row.at("seconds").as_double(),
-                         .bound_seconds = row.get_double("bound_seconds", kUnknown),
-                         .flops = row.get_double("flops", kUnknown),
-                         .bytes = row.get_double("bytes", kUnknown),
-                         .time_over_bound = row.get_double("time_over_bound", kUnknown)});
-  }
+  for (const Json& row : record.at("rows").as_array()) grid.operations.push_back(operation_of(row, "operation"));
   return grid;
 }
 
@@ -92,7 +86,7 @@ std::string bench_summary(const BenchRecord& record) {
 
 std::string grid_summary(const GridRecord& record) {
   std::vector<double> shares;
-  for (const GridRecord::Row& row : record.rows) {
+  for (const BenchOperation& row : record.operations) {
     if (row.time_over_bound > 0) shares.push_back(1 / row.time_over_bound);
   }
   if (shares.empty()) return "A grid of operations was begun; no shape of it was measured.";
@@ -112,8 +106,8 @@ Figure figure_grid(const GridRecord& record, std::size_t number) {
       record.shapes_measured, record.shapes, record.precision, record.isa, record.threads);
   CsvTable csv({"operation", "shape", "direction", "seconds", "bound_seconds", "time_over_bound", "flops", "bytes"});
   bool drawn = false;
-  for (const GridRecord::Row& row : record.rows) {
-    csv.row({row.operation, row.shape, row.direction, csv_number(row.seconds), csv_number(row.bound_seconds),
+  for (const BenchOperation& row : record.operations) {
+    csv.row({row.name, row.shape, row.direction, csv_number(row.seconds), csv_number(row.bound_seconds),
              csv_number(row.time_over_bound), csv_number(row.flops), csv_number(row.bytes)});
     drawn = drawn || row.time_over_bound > 0;
   }

@@ -14,11 +14,12 @@
 
 namespace moebius::report {
 
-// A `bench_train` record: one training step, operation by operation.
+// A measured operation, in a step or alone.
 struct BenchOperation {
-  std::string name, direction;
+  std::string name, shape, direction;  // shape: of those alone
   double seconds = kUnknown, bound_seconds = kUnknown, flops = kUnknown, bytes = kUnknown, time_over_bound = kUnknown;
 };
+// A `bench_train` record: one training step, operation by operation.
 struct BenchRecord {
   std::string isa, precision, time;
   i64 threads = 0;
@@ -33,11 +34,7 @@ struct GridRecord {
   std::string isa, precision, time;
   i64 threads = 0;
   double shapes = kUnknown, shapes_measured = kUnknown;
-  struct Row {
-    std::string operation, shape, direction;
-    double seconds = kUnknown, bound_seconds = kUnknown, flops = kUnknown, bytes = kUnknown, time_over_bound = kUnknown;
-  };
-  std::vector<Row> rows;
+  std::vector<BenchOperation> operations;
 };
 
 struct StudyRecords {
