@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 
 namespace moebius {
 namespace {
@@ -12,9 +13,7 @@ namespace {
 class RunFolders : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = path_join(::testing::TempDir(), "run_records");
-    folder_remove_all(folder_);
-    folder_make(folder_);
+    folder_ = test_folder();
   }
   void run_write(const std::string& name, const std::string& lines) {
     folder_make(path_join(folder_, "runs/" + name));

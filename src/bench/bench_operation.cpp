@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/grid_map.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/parallel.h"

@@ -4,26 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/record.h"
+#include "base/test_folder.h"
 #include "bench/real_text.h"
+#include "model/test_model.h"
 
 namespace moebius::bench {
 namespace {
-
-model::ModelConfig small(i64 experts) {
-  model::ModelConfig config;
-  config.vocab = 512;
-  config.d_model = 64;
-  config.layers = 2;
-  config.experts.experts = experts;
-  config.resolve();
-  return config;
-}
 
 BenchTrainOptions tiny_options() {
   BenchTrainOptions options;
@@ -40,9 +30,7 @@ BenchTrainOptions tiny_options() {
 class BenchTrain : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "/bench_train";
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
+    folder_ = test_folder();
   }
   std::string folder_;
 };
@@ -51,13 +39,13 @@ TEST_F(BenchTrain, MeasuresAStep) {
   BenchTrainOptions options = tiny_options();
   options.records = folder_ + "/records.jsonl";
   std::string text;
-  const Json result = bench_train(options, small(8), &text);
+  const Json result = bench_train(options, model::small_model(8, 2), &text);
   for (const char* key : {"tokens_per_s", "roof_flops_per_s", "roofline_ratio", "mfu", "peak_memory_bytes"}) {
     EXPECT_GT(result.at(key).as_double(), 0) << key;
   }
   EXPECT_LT(result.at("mfu").as_double(), 1);
   EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
-  EXPECT_NEAR(result.at("flops_per_step").as_double(), 256 * model::count_model(small(8), 32).flops_per_token_mfu, 1);
+  EXPECT_NEAR(result.at("flops_per_step").as_double(), 256 * model::count_model(model::small_model(8, 2), 32).flops_per_token_mfu, 1);
   EXPECT_GE(result.at("load_max_over_mean").as_double(), 1);
   double parts = 0;
   i64 bounded = 0;
@@ -84,13 +72,13 @@ TEST_F(BenchTrain, ReplaysARecordedRouting) {
   options.warm_tokens = 64;
   options.micro_batch_tokens = 128;
   std::string text;
-  const Json first = bench_train(options, small(8), &text);
+  const Json first = bench_train(options, model::small_model(8, 2), &text);
   options.routing = options.record_routing;
   options.record_routing = "";
-  const Json second = bench_train(options, small(8), &text);
+  const Json second = bench_train(options, model::small_model(8, 2), &text);
   EXPECT_EQ(first.at("load_max_over_mean").as_double(), second.at("load_max_over_mean").as_double());
   EXPECT_EQ(second.at("routing").at("steps").as_int(), 2);
-  EXPECT_THROW(bench_train(options, small(16), &text), Error);
+  EXPECT_THROW(bench_train(options, model::small_model(16, 2), &text), Error);
   file_write_atomic(options.routing, "{\"kind\": \"other\"}");
   EXPECT_THROW(RoutingRecord::load(options.routing), Error);
 }
@@ -101,7 +89,7 @@ TEST_F(BenchTrain, MeasuresAnotherNumberOfThreadsBeside) {
   options.recompute = "layer";
   std::string text;
   const int threads = parallel_threads();
-  const Json result = bench_train(options, small(8), &text);
+  const Json result = bench_train(options, model::small_model(8, 2), &text);
   EXPECT_EQ(parallel_threads(), threads);
   const Json& beside = result.at("beside");
   EXPECT_EQ(beside.at("threads").as_int(), 1);
@@ -131,7 +119,7 @@ TEST_F(BenchTrain, SeesWhetherTheLoadHasSettled) {
 
 TEST_F(BenchTrain, ADenseModelHasNoRouting) {
   std::string text;
-  const Json result = bench_train(tiny_options(), small(1), &text);
+  const Json result = bench_train(tiny_options(), model::small_model(1, 2), &text);
   EXPECT_EQ(result.find("routing"), nullptr);
   EXPECT_GT(result.at("roofline_ratio").as_double(), 0);
 }

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "fit/csv.h"
 #include "fit/synthetic.h"
 
@@ -146,8 +147,7 @@ TEST(Runs, WrittenAndReadAgainAreTheSame) {
 class StudyFolder : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = path_join(::testing::TempDir(), "fit_study");
-    folder_remove_all(folder_);
+    folder_ = test_folder();
     folder_make(path_join(folder_, "runs"));
   }
   void write_run(const std::string& name, bool finished, double loss) {

@@ -15,10 +15,17 @@ namespace moebius::report {
 
 namespace {
 
-// Measurements that any records.jsonl may hold.
-void measurement_add(const Json& record, StudyRecords& study) {
+// Measurements that any records.jsonl may hold; `path` is its.
+void measurement_add(const Json& record, const std::string& path, StudyRecords& study) {
   const std::string type = record.get_string("type", "");
-  if (type == "bench_train") study.bench.push_back(bench_parse(record));
+  try {
+    if (type == "bench_train") study.bench.push_back(bench_parse(record));
+    if (type == "bench_grid") study.grids.push_back(grid_parse(record));
+  } catch (const Error& e) {
+    ErrorParts parts = e.parts();
+    if (parts.where.empty()) parts.where = fmt::format("{}, a record of type '{}'", path, type);
+    throw Error(parts);
+  }
   if (type == "roof") study.roof = record;
 }
 
@@ -28,7 +35,7 @@ void study_records_read(StudyRecords& study) {
   if (!file_exists(path)) return;
   for (const Json& record : records_read(path)) {
     study.time_last = std::max(study.time_last, record.get_string("time", ""));
-    measurement_add(record, study);
+    measurement_add(record, path, study);
     if (record.get_string("type", "") != "run_done") continue;
     study.wall_seconds += record.get_double("wall_seconds", 0);
     study.roofline_seconds += record.get_double("roofline_seconds", 0);
@@ -94,9 +101,9 @@ void name_set(StudyRecords& study, const std::string& title) {
 void single_run_read(StudyRecords& study) {
   RunRecords run = run_records_read(study.folder);
   if (run.status == RunStatus::broken) throw Error(run.problem);
-  for (const Json& record : run.others) measurement_add(record, study);
+  for (const Json& record : run.others) measurement_add(record, run.path, study);
   study.time_last = run.time_last;
-  const bool measured = run.run.count() == 0 && run.steps.empty() && run.train_end.is_null() && !study.bench.empty();
+  const bool measured = run.run.count() == 0 && run.steps.empty() && run.train_end.is_null() && !(study.bench.empty() && study.grids.empty());
   name_set(study, (measured ? "Measurements " : "Run ") + run.name);
   if (!measured) study.runs.push_back(std::move(run));
 }

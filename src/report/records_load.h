@@ -14,16 +14,26 @@
 
 namespace moebius::report {
 
-// A `bench_train` record: one training step, operation by operation.
+// A measured operation, in a step or alone.
 struct BenchOperation {
-  std::string name, direction;
+  std::string name, shape, direction;  // shape: of those alone
   double seconds = kUnknown, bound_seconds = kUnknown, flops = kUnknown, bytes = kUnknown, time_over_bound = kUnknown;
 };
+// A `bench_train` record: one training step, operation by operation.
 struct BenchRecord {
   std::string isa, precision, time;
   i64 threads = 0;
   double parameters_total = kUnknown, parameters_active = kUnknown, tokens_per_step = kUnknown, tokens_per_s = kUnknown;
   double step_seconds = kUnknown, roofline_seconds = kUnknown, roofline_ratio = kUnknown, mfu = kUnknown;
+  std::vector<BenchOperation> operations;
+};
+
+// A `bench_grid` record: operations alone over many shapes.
+struct GridRecord {
+  std::string map;  // as SVG
+  std::string isa, precision, time;
+  i64 threads = 0;
+  double shapes = kUnknown, shapes_measured = kUnknown;
   std::vector<BenchOperation> operations;
 };
 
@@ -38,6 +48,7 @@ struct StudyRecords {
   Json machine;           // object, perhaps empty
   std::string time_last;  // time of the newest record
   std::vector<BenchRecord> bench;  // of the folder, in their order
+  std::vector<GridRecord> grids;
   FitRecords fit;           // the folder's fit.json; `present` is false without one
 
   std::vector<const RunRecords*> main_runs() const;   // with data, no sweep

@@ -359,6 +359,7 @@ Summary summary_build(const StudyRecords& study, const std::vector<HypothesisRes
   if (study.is_study) say_seeds(points, out);
   say_verdicts(verdicts, out);
   if (!study.bench.empty()) out.shows.push_back(bench_summary(study.bench.back()));
+  if (!study.grids.empty()) out.shows.push_back(grid_summary(study.grids.back()));
   if (const std::string laws = fit_summary(study.fit); !laws.empty()) out.shows.push_back(laws);
   say_chance(study, finished.empty() ? runs : finished, out);
   if (study.is_study) say_spreads(study, points, out);

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "report/hypothesis.h"
 #include "study/study_power.h"
 
@@ -64,7 +65,7 @@ direction = "maximum"
 )";
 
 StudyPlan make_plan() {
-  const std::string path = testing::TempDir() + "powered.toml";
+  const std::string path = test_path("powered.toml");
   file_write_atomic(path, kStudy);
   return plan_study(study_load(path));
 }
