@@ -41,6 +41,7 @@ void run_add(Runs& runs, const RunRecords& run, const std::string& eval_wanted) 
       runs.notes.push_back(fmt::format("run '{}': its shared experts are counted neither in experts nor in top_k", run.name));
     }
     if (p.experts <= 1) p.granularity = kMissing;
+    p.parameters_embedding = 2 * config->get_double("vocab", kMissing) * config->get_double("d_model", kMissing);  // the head is never tied
   }
   p.loss = loss_of(run, eval_wanted);
   if (!std::isfinite(p.loss)) {

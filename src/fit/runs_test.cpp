@@ -158,7 +158,7 @@ class StudyFolder : public ::testing::Test {
                                       {"parameters_active", 1000000},
                                       {"tokens_total", 20000000},
                                       {"flops_per_token_megatron", 7e6},
-                                      {"config", Json::object({{"experts", 8}, {"top_k", 2}, {"d_model", 64}, {"expert_width", 128}})}}));
+                                      {"config", Json::object({{"experts", 8}, {"top_k", 2}, {"d_model", 64}, {"expert_width", 128}, {"vocab", 100}})}}));
     writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10000000}, {"loss", 9.0}}));
     writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20000000}, {"loss", loss + 1}}));
     if (finished) writer.write("train_end", Json::object({{"tokens", 20000000}, {"loss_final", loss}}));
@@ -191,6 +191,7 @@ TEST_F(StudyFolder, FinishedMainRunsAreRead) {
   EXPECT_EQ(p.top_k, 2);
   EXPECT_EQ(p.granularity, 2);  // 4 d / expert width
   EXPECT_EQ(runs_for_law(runs, Law::fine_grained)[0].granularity, 2);
+  EXPECT_EQ(runs_usable(runs, Law::fine_grained).points[0].parameters_total, 4e6 - 2 * 64 * 100);  // without embedding and head
   EXPECT_TRUE(has(fault([&] { runs_for_law(runs, Law::leverage); }), "C_dense/C_moe"));
   EXPECT_EQ(p.loss, 3.5);
   Runs held_out;

@@ -106,7 +106,8 @@ std::vector<Candidate> candidates_of(const Json& fit, const std::vector<plan::La
       reasons.push_back(fmt::format("{} recommends nothing: {}", name, doubt));
       continue;
     }
-    const double error = law_in(fit, name)->get_double("holdout_error", INFINITY);
+    // The leverage's error is one of a ratio of FLOPs and cannot be set against errors of losses: it comes last.
+    const double error = one.fit.law == fit::Law::leverage ? INFINITY : law_in(fit, name)->get_double("holdout_error", INFINITY);
     candidates.push_back({&one, std::isfinite(error) ? error : INFINITY});
   }
   std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.error < b.error; });
