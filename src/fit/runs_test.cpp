@@ -53,6 +53,21 @@ TEST(Csv, FaultsNameTheLine) {
   EXPECT_TRUE(has(fault([] { csv_parse("", "t.csv"); }), "empty"));
 }
 
+// Krajewski's N is without embedding and head; Chinchilla's is with them.
+TEST(Runs, FineGrainedTakesTheEmbeddingOff) {
+  const std::string header = "parameters_total,tokens,experts,granularity,loss,parameters_embedding\n";
+  const Runs runs = runs_of(header + "1e8,2e9,64,1,3,2e7\n2e8,2e9,64,1,2.9,3e7\n");
+  const Runs fine = runs_usable(runs, Law::fine_grained);
+  EXPECT_EQ(runs_for_law(fine, Law::fine_grained)[0].parameters_total, 8e7);
+  EXPECT_EQ(runs_usable(fine, Law::fine_grained).points[1].parameters_total, 1.7e8);  // once
+  EXPECT_TRUE(has(fine.notes.back(), "without parameters_embedding"));
+  EXPECT_EQ(runs_for_law(runs_usable(runs, Law::chinchilla), Law::chinchilla)[0].parameters_total, 1e8);
+  const Runs partly = runs_usable(runs_of(header + "1e8,2e9,64,1,3,2e7\n2e8,2e9,64,1,2.9,\n"), Law::fine_grained);
+  EXPECT_EQ(partly.points[0].parameters_total, 1e8);
+  EXPECT_TRUE(has(partly.notes.back(), "only 1 of 2 runs"));
+  EXPECT_TRUE(has(fault([&] { runs_usable(runs_of(header + "1e8,2e9,64,1,3,1e8\n"), Law::fine_grained); }), "no part of parameters_total"));
+}
+
 TEST(Csv, NumbersAreReadWhole) {
   EXPECT_EQ(csv_number(" +1.5e6 ", "t"), 1.5e6);
   EXPECT_TRUE(std::isnan(csv_number("  ", "t")));

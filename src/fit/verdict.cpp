@@ -106,7 +106,7 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
     if (wide.determined) return;
     const char* why = half == 0                ? "linearised"
                       : fit.weight_decay > 0 ? "linearised, without the weight decay"
-                                             : "too few different runs stand behind the bootstrap: linearised";
+                                             : "the runs alone say less than the bootstrap: linearised";
     c.note = fmt::format("{}, {}", why, wide.note);
   }
   c.determined = c.note.empty();
@@ -159,7 +159,7 @@ void notes_add(const Objective& objective, LawFit& fit) {
   if (!fit.optima.front().converged) {
     fit.notes.push_back("the search ended in a flat valley before it settled: nearby coefficients fit equally well");
   }
-  if (fit.samples.empty()) fit.notes.push_back("no bootstrap: intervals are missing, and the verdict knows only the optimum");
+  if (fit.samples.empty()) fit.notes.push_back("no bootstrap: intervals are missing, and the verdict rests on errors linearised at the optimum");
   const double cost = fit.optima.front().cost;
   if (objective.weight_decay() > 0 && fit.penalty > 0.1 * cost) {
     fit.notes.push_back(fmt::format("the published weight decay is {:.0f} % of the objective and pulls the coefficients towards zero; "

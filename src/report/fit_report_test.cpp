@@ -61,6 +61,19 @@ TEST(FitReport, IsoflopShowsOnlyDeterminedOptima) {
   EXPECT_NE(figure.csv.find("optimum,,parameters_active,2100000,1700000,2600000,,2.78"), std::string::npos) << figure.csv;
 }
 
+// Two groups of one compute that differ in their tokens must have two names, or the legend holds one entry for both.
+TEST(FitReport, SparsityGroupsOfOneComputeAreNamedApart) {
+  Json law = fake_law(), curves = law.at("curves"), other = fake_sparsity();
+  other.set("tokens", 4e8);
+  curves.set("sparsity", Json(Json::Array{fake_sparsity(), other}));
+  law.set("curves", curves);
+  const std::vector<Figure> figures = figures_fit(fit_parse(Json::object({{"laws", Json(Json::Array{law})}}), "fake"));
+  const View view = figure_named(figures, "law_sparsity").panels.front().views.front();
+  ASSERT_EQ(view.series.size(), 2u);
+  EXPECT_EQ(view.series[0].name, "k = 2, 1.0e15 FLOPs, 100M tokens");
+  EXPECT_EQ(view.series[1].name, "k = 2, 1.0e15 FLOPs, 400M tokens");
+}
+
 TEST(FitReport, SparsityAndPredictions) {
   const std::vector<Figure> figures = figures_fit(fit_parse(fake_fit(), "fake"));
   const View sparsity = figure_named(figures, "law_sparsity").panels.front().views.front();
