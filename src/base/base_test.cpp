@@ -146,6 +146,14 @@ TEST(TestFolder, IsGoneAfterIt) {
   EXPECT_FALSE(folder_exists(test_folder_before));
 }
 
+TEST(File, NameOfAPath) {
+  for (const char* path : {"a/b/c", "a/b/c/", "c", "/c", "a/b/d/../../b/c"}) EXPECT_EQ(path_name(path), "c") << path;
+  folder_make(test_path("c/d"));
+  EXPECT_EQ(path_name(test_path("c/.")), "c");
+  EXPECT_EQ(path_name(test_path("c/d/..")), "c");
+  EXPECT_NE(path_name("."), ".");
+}
+
 TEST(File, AtomicWriteKeepsTheOldFileOnFailure) {
   const std::string path = test_path("atomic");
   file_write_atomic(path, "old");

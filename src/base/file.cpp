@@ -137,6 +137,7 @@ void folder_recover(const std::string& target, const std::string& retired) {
 std::string path_join(const std::string& a, const std::string& b) { return (fs::path(a) / b).string(); }
 
 std::string path_name(std::string path) {
+  if (fs::path(path).filename() == "." || fs::path(path).filename() == "..") path = fs::weakly_canonical(path).string();
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
 }

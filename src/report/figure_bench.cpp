@@ -91,7 +91,7 @@ std::string grid_summary(const GridRecord& record) {
   }
   if (shares.empty()) return "A grid of operations was begun; no shape of it was measured.";
   std::sort(shares.begin(), shares.end());
-  return fmt::format("Operations alone, {} of {} shapes: they reach {} of their roofline bound in the middle (median), {} at the least, {} at the most.",
+  return fmt::format("Operations alone ({} of {} shapes) reach {} of their roofline bound in the median, {} at the least and {} at the most.",
                      record.shapes_measured, record.shapes, share_text(shares[shares.size() / 2]), share_text(shares.front()),
                      share_text(shares.back()));
 }

@@ -291,7 +291,7 @@ TEST(BenchReport, TheGridsMap) {
   const std::string page = file_read(path_join(folder, "report.html"));
   EXPECT_NE(page.find("<svg xmlns"), std::string::npos);
   EXPECT_NE(page.find("2 of 3 shapes"), std::string::npos);
-  EXPECT_NE(page.find("25.0 % of their roofline bound in the middle"), std::string::npos);
+  EXPECT_NE(page.find("25.0 % of their roofline bound in the median"), std::string::npos);
   // A record that is none of ours is named with its file.
   AppendFile(records).append("{\"type\":\"bench_grid\",\"rows\":[]}\n");
   try {

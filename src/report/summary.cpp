@@ -52,7 +52,7 @@ void say_runs(const StudyRecords& study, Summary& out) {
   const i64 done = static_cast<i64>(names_with(study, RunStatus::done).size());
   if (all == 0 && !study.is_study) {
     out.done.emplace_back(study.fit.present ? "Laws were fitted to runs that are not in this folder."
-                                            : "The speed of training was measured; there are no runs here.");
+                                            : "Speed was measured; there are no runs here.");
     if (!study.fit.data.empty()) out.done.push_back("The data: " + joined(study.fit.data) + ".");
     return;
   }
