@@ -31,11 +31,11 @@ make_trixie() {
   [ -e "$root/ready" ] && return
   rm -rf "$root"
   debootstrap --variant=minbase trixie "$root" "$mirror"
-  echo "deb-src $mirror trixie main" >> "$root/etc/apt/sources.list"
   inside 'apt-get update
-    apt-get install -y --no-install-recommends bochsbios vgabios busybox-static cpio g++ grub-common grub-pc-bin make mtools xorriso
+    apt-get install -q -y --no-install-recommends bochsbios vgabios busybox-static cpio g++ grub-common grub-pc-bin make mtools xorriso
     mkdir -p /made && cd /made
-    apt-get -o APT::Sandbox::User=root source --download-only bochs=3.0+dfsg-1
+    /usr/lib/apt/apt-helper download-file '"$mirror"'/pool/main/b/bochs/bochs_3.0%2Bdfsg.orig.tar.xz bochs.tar.xz \
+      SHA256:78f6c73d4a6472d5130a87ab9dc306d02c7c71ed8e25b3a8ef642e2a7acd282b
     apt-get -o APT::Sandbox::User=root download "$(apt-cache depends linux-image-cloud-amd64 | sed -n "s/.*Depends: \(linux-image.*\)/\1/p")"
     dpkg-deb -x linux-image-*.deb kernel'
   touch "$root/ready"
@@ -45,7 +45,7 @@ make_bochs() {
   [ -x "$root/made/bochs/bochs" ] && [ ! "$here/mend_bochs.py" -nt "$root/made/bochs/bochs" ] && return
   rm -rf "$root/made/bochs"
   mkdir "$root/made/bochs"
-  tar -xf "$root"/made/bochs_*.orig.tar.xz -C "$root/made/bochs" --strip-components=1
+  tar -xf "$root/made/bochs.tar.xz" -C "$root/made/bochs" --strip-components=1
   python3 "$here/mend_bochs.py" "$root/made/bochs"
   inside 'cd /made/bochs
     ./configure --with-nogui --enable-cpu-level=6 --enable-x86-64 --enable-smp --enable-avx --enable-evex --enable-amx \
@@ -78,7 +78,7 @@ emulate() {
   cat > "$root/made/iso/boot/grub/grub.cfg" <<END
 set timeout=0
 menuentry moebius {
-  linux /boot/vmlinuz console=ttyS0,115200 mitigations=off nokaslr no5lvl panic=-1 $2
+  linux /boot/vmlinuz console=ttyS0,115200 mitigations=off nokaslr no5lvl clocksource=hpet lapic=notscdeadline panic=-1 $2
   initrd /boot/initrd.gz
 }
 END
