@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
 #include <limits>
 #include <string>
 
@@ -35,6 +36,12 @@ i64 status_bytes(const std::string& key) { return std::max<i64>(0, number_in_fil
 
 i64 memory_resident() { return status_bytes("VmRSS:"); }
 i64 memory_peak() { return status_bytes("VmHWM:"); }
+
+bool memory_peak_reset() {
+  std::ofstream file("/proc/self/clear_refs");
+  file << "5\n" << std::flush;
+  return file.good();
+}
 
 i64 memory_available() {
   i64 available = std::numeric_limits<i64>::max();

@@ -1,4 +1,4 @@
-// What every measurement of bench shares: the roof before and after each repeat, medians, the peak of resident memory.
+// What every measurement of bench shares: the roof before and after each repeat, medians.
 // In: nothing but the machine. Out: numbers. Not for what is measured.
 #pragma once
 
@@ -19,8 +19,10 @@ class RoofAround {
   explicit RoofAround(i64 milliseconds);
   // Measures again; the mean of this and the last measurement.
   kernels::Roof next();
-  // Figure by figure, of all means so far.
-  kernels::Roof median_of_means() const;
+  // Measures again and forgets the last one, when time has passed or the number of threads has changed.
+  void begin_again();
+  // The mean of every next() so far, in their order.
+  const std::vector<kernels::Roof>& means() const { return means_; }
 
  private:
   int milliseconds_;
@@ -28,7 +30,7 @@ class RoofAround {
   std::vector<kernels::Roof> means_;
 };
 
-// Lets memory_peak (base/memory.h) begin anew; false where the system forbids it: the peak is then the whole process's.
-bool memory_peak_reset();
+// Figure by figure, of at least one.
+kernels::Roof median_roof(const std::vector<kernels::Roof>& roofs);
 
 }  // namespace moebius::bench

@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "bench/real_text.h"
-#include "bench/roofline.h"
 #include "model/config.h"
+#include "model/roofline.h"
 #include "tensor/buffer.h"
 #include "tensor/dtype.h"
 
 namespace moebius::bench {
+
+using Operation = model::StepOperation;
 
 struct OperationShape {
   std::string name;        // one of operation_names()

@@ -81,18 +81,26 @@ double measure_reads(const OpTable& table, i64 bytes, int milliseconds) {
 
 }  // namespace
 
-Roof roof_measure(Isa isa, int milliseconds, bool memory) {
+Roof roof_measure(Isa isa, int milliseconds, RoofMemory memory) {
   const OpTable& table = table_of(isa);
   constexpr i64 kRepeats = 100000;
   Roof roof;
   roof.f32_flops_per_s = measure(milliseconds, [&](int) { return table.roof_f32(kRepeats); });
   roof.bf16_flops_per_s = measure(milliseconds, [&](int) { return table.roof_bf16(kRepeats); });
   roof.bf16_flops_per_s = std::max(roof.bf16_flops_per_s, roof.f32_flops_per_s);
-  if (!memory) return roof;
-  roof.l2_bytes_per_s = measure_reads(table, 512 << 10, milliseconds);
-  roof.l3_bytes_per_s = measure_reads(table, 8 << 20, milliseconds);
+  if (memory == RoofMemory::none) return roof;
+  if (memory == RoofMemory::all) {
+    roof.l2_bytes_per_s = measure_reads(table, 512 << 10, milliseconds);
+    roof.l3_bytes_per_s = measure_reads(table, 8 << 20, milliseconds);
+  }
   roof.dram_bytes_per_s = measure_reads(table, dram_bytes_per_thread(), milliseconds);
   return roof;
+}
+
+Roof roof_mean(const Roof& a, const Roof& b) {
+  return {0.5 * (a.bf16_flops_per_s + b.bf16_flops_per_s), 0.5 * (a.f32_flops_per_s + b.f32_flops_per_s),
+          0.5 * (a.dram_bytes_per_s + b.dram_bytes_per_s), 0.5 * (a.l2_bytes_per_s + b.l2_bytes_per_s),
+          0.5 * (a.l3_bytes_per_s + b.l3_bytes_per_s)};
 }
 
 }  // namespace moebius::kernels

@@ -13,7 +13,13 @@ struct Roof {
   double l2_bytes_per_s = 0, l3_bytes_per_s = 0;
 };
 
-// Takes about `milliseconds` a figure. Memory figures are skipped (0) when memory is false.
-Roof roof_measure(Isa isa, int milliseconds, bool memory);
+// Which figures of memory are measured; the others stay 0. dram: what a roofline needs.
+enum class RoofMemory { none, dram, all };
+
+// Takes about `milliseconds` a figure.
+Roof roof_measure(Isa isa, int milliseconds, RoofMemory memory);
+
+// Figure by figure.
+Roof roof_mean(const Roof& a, const Roof& b);
 
 }  // namespace moebius::kernels

@@ -10,7 +10,7 @@ namespace {
 
 TEST(Roof, EverySetHasOne) {
   for (const Isa isa : isa_all_supported()) {
-    const Roof roof = roof_measure(isa, 1, false);
+    const Roof roof = roof_measure(isa, 1, RoofMemory::none);
     EXPECT_GT(roof.f32_flops_per_s, 1e8) << isa_name(isa);
     EXPECT_GE(roof.bf16_flops_per_s, roof.f32_flops_per_s) << isa_name(isa);
     EXPECT_EQ(roof.dram_bytes_per_s, 0) << isa_name(isa);
@@ -20,11 +20,24 @@ TEST(Roof, EverySetHasOne) {
 TEST(Roof, MemoryIsReadByEveryThread) {
   const int threads = parallel_threads();
   parallel_set_threads(3);
-  const Roof roof = roof_measure(isa_best(), 1, true);
+  const Roof roof = roof_measure(isa_best(), 1, RoofMemory::all);
   EXPECT_GT(roof.l2_bytes_per_s, 0);
   EXPECT_GT(roof.l3_bytes_per_s, 0);
   EXPECT_GT(roof.dram_bytes_per_s, 0);
+  const Roof dram = roof_measure(isa_best(), 1, RoofMemory::dram);
+  EXPECT_EQ(dram.l2_bytes_per_s, 0);
+  EXPECT_EQ(dram.l3_bytes_per_s, 0);
+  EXPECT_GT(dram.dram_bytes_per_s, 0);
   parallel_set_threads(threads);
+}
+
+TEST(Roof, MeanIsFigureByFigure) {
+  const Roof mean = roof_mean({1, 2, 3, 4, 5}, {3, 6, 9, 12, 15});
+  EXPECT_DOUBLE_EQ(mean.bf16_flops_per_s, 2);
+  EXPECT_DOUBLE_EQ(mean.f32_flops_per_s, 4);
+  EXPECT_DOUBLE_EQ(mean.dram_bytes_per_s, 6);
+  EXPECT_DOUBLE_EQ(mean.l2_bytes_per_s, 8);
+  EXPECT_DOUBLE_EQ(mean.l3_bytes_per_s, 10);
 }
 
 }  // namespace

@@ -214,6 +214,7 @@ class FakeStudyWriter {
                                          {"tokens_per_s", 60000.0 / (1 + 0.01 * static_cast<double>(model.experts))},
                                          {"roof_share", 0.22},
                                          {"mfu", 0.16},
+                                         {"roofline_ratio_wall", 0.43},
                                          {"loss_final", loss},
                                          {"peak_memory_bytes", 500000000},
                                          {"allocations_steady", 0}}));

@@ -71,7 +71,7 @@ void say_runs(const StudyRecords& study, Summary& out) {
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
       out.done.push_back(
-          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, run.problem));
+          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, error_line(Error(run.problem))));
     }
   }
 }
@@ -100,6 +100,11 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   const std::string cpu = study.machine.get_string("cpu", "");
   if (seconds > 0) {
     out.done.push_back(fmt::format("{} of training{}.", format_seconds(seconds), cpu.empty() ? "" : " on " + cpu));
+  }
+  if (study.wall_seconds > 0) {
+    out.done.push_back(fmt::format("Over its whole time, training reached {:.1f} % of the roofline of its steps and {:.1f} % of the "
+                                   "machine's roof.", 100 * study.roofline_seconds / study.wall_seconds,
+                                   100 * study.roof_seconds / study.wall_seconds));
   }
 }
 
@@ -354,6 +359,7 @@ Summary summary_build(const StudyRecords& study, const std::vector<HypothesisRes
   if (study.is_study) say_seeds(points, out);
   say_verdicts(verdicts, out);
   if (!study.bench.empty()) out.shows.push_back(bench_summary(study.bench.back()));
+  if (!study.grids.empty()) out.shows.push_back(grid_summary(study.grids.back()));
   if (const std::string laws = fit_summary(study.fit); !laws.empty()) out.shows.push_back(laws);
   say_chance(study, finished.empty() ? runs : finished, out);
   if (study.is_study) say_spreads(study, points, out);

@@ -33,7 +33,7 @@ Cell score_cell(const RunRecords& run, const TaskPart& part, const std::string& 
 std::vector<const RunRecords*> runs_in_table(const StudyRecords& study) {
   std::vector<const RunRecords*> runs;
   for (const RunRecords& run : study.runs) {
-    if (!run.sweep) runs.push_back(&run);
+    if (run.role != RunRole::sweep) runs.push_back(&run);
   }
   return runs;
 }
@@ -97,8 +97,8 @@ Table table_training(const StudyRecords& study) {
        std::vector<Column>{{"load max/mean", true, "busiest expert over the mean, worst layer, last step"},
                            {"dead", true, "experts without work, summed over layers"},
                            {"tokens/s", true, ""},
-                           {"roof", true, "share of the machine's roof"},
-                           {"MFU", true, ""},
+                           {"roofline", true, "the steps' roofline over the time of training"},
+                           {"MFU", true, "share of the machine's roof"},
                            {"time", true, "wall time of the training"},
                            {"memory", true, "peak"}}) {
     table.columns.push_back(column);
@@ -115,7 +115,7 @@ Table table_training(const StudyRecords& study) {
     row.emplace_back(number_text(metric_of(*run, "load.max_over_mean").value));
     row.emplace_back(plain_text(dead), dead > 0 ? "warn" : "");
     row.emplace_back(count_text(metric_of(*run, "train.tokens_per_s").value));
-    row.emplace_back(percent_text(metric_of(*run, "train.roof_share").value));
+    row.emplace_back(percent_text(metric_of(*run, "train.roofline_ratio_wall").value));
     row.emplace_back(percent_text(metric_of(*run, "train.mfu").value));
     row.emplace_back(seconds_text(run->seconds));
     row.emplace_back(std::isfinite(bytes) ? format_bytes(bytes) : "-");
@@ -317,7 +317,7 @@ std::string runs_csv(const StudyRecords& study) {
   const std::vector<std::string> numbers = {
       "parameters_total", "parameters_active", "flops_per_token_megatron", "flops_per_token_6n", "tokens_total", "tpp",
       "sparsity",         "learning_rate",     "balance_coefficient",      "z_coefficient"};
-  const std::vector<std::string> train = {"loss_final", "tokens_per_s", "roof_share", "mfu", "peak_memory_bytes"};
+  const std::vector<std::string> train = {"loss_final", "tokens_per_s", "roof_share", "mfu", "roofline_ratio_wall", "peak_memory_bytes"};
   std::vector<std::string> header = {"run", "model", "role", "status", "seed"};
   header.insert(header.end(), config.begin(), config.end());
   header.insert(header.end(), numbers.begin(), numbers.end());
@@ -327,7 +327,7 @@ std::string runs_csv(const StudyRecords& study) {
   CsvTable csv(header);
   for (const RunRecords& run : study.runs) {
     const double seed = run.number("seed");
-    std::vector<std::string> row = {run.name, run.model, run.sweep ? "sweep" : "main", run_status_name(run.status),
+    std::vector<std::string> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main", run_status_name(run.status),
                                     csv_number(std::isfinite(seed) ? seed : run.number("seed_init"))};
     for (const std::string& key : config) row.push_back(csv_number(run.config_number(key)));
     for (const std::string& key : numbers) row.push_back(csv_number(run.number(key)));

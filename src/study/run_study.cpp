@@ -23,7 +23,8 @@ const StageHelp kHelp = {
     .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run [--pilot FOLDER] [--noise X]]",
     .reads = "studies/NAME.toml or FILE.toml, the corpora it names",
     .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
-    .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, roof_share; with --dry-run: runs (name, "
+    .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, wall_seconds, roofline_seconds, roof_share, "
+                 "roofline_ratio (roofline_seconds / wall_seconds); with --dry-run: runs (name, "
                  "parameters_total, parameters_active, flops_per_token_megatron, flops_per_token_6n, tpp, seconds_estimated, "
                  "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
     .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run --noise 0.03"};
@@ -71,9 +72,10 @@ int run_study(const std::vector<std::string>& words) {
 
   const StudyResult result = run_study_plan(plan, out);
   stage_print(common, result.to_json(),
-              fmt::format("{} runs in {} ({} were done before), {:.1f} % of the machine's roof in training\nreport: {}\n",
+              fmt::format("{} runs in {} ({} were done before)\ntraining: {:.1f} % of its steps' roofline over its whole time, "
+                          "{:.1f} % of the machine's roof\nreport: {}\n",
                           result.runs_done, format_seconds(result.seconds), result.runs_skipped,
-                          100 * result.roof_share, result.report));
+                          100 * result.roofline_ratio, 100 * result.roof_share, result.report));
   return 0;
 }
 

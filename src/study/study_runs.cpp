@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/progress.h"
 #include "base/record.h"
 #include "base/rng.h"
@@ -27,9 +28,12 @@ namespace moebius::study {
 namespace {
 
 constexpr i64 kTimedSteps = 3;
+constexpr i64 kRoofNs = 120'000'000'000;  // the machine is shared and its speed moves: so long a roof holds
 // A pass reads the keys and values of all live sequences: more of them than fit the last cache are slower, fewer leave
 // the starts of a pass's parts to few rows.
 constexpr i64 kSequencesGenerated = 64;
+
+kernels::Roof measure_roof() { return kernels::roof_measure(kernels::isa_current(), 60, kernels::RoofMemory::dram); }
 
 // One long document of random tokens: the cost of a step does not depend on what the tokens say.
 data::MemorySource random_source(const StudySpec& spec, i64 batch_tokens) {
@@ -108,7 +112,7 @@ train::TrainHooks make_hooks(const StudyPlan& plan, const PlannedRun& run,
   hooks.run = run.name;
   hooks.branch_steps = run.branch_steps;
   if (!run.branch_of.empty()) hooks.branch_from = branch_folder(folder, run);
-  hooks.roof_flops_per_s = plan.roof.bf16_flops_per_s;
+  hooks.roof = plan.roof;
   if (evaluator == nullptr) return hooks;
   hooks.evaluates = [wanted = evaluation_steps(plan, run)](i64 step, i64) {
     return std::find(wanted.begin(), wanted.end(), step) != wanted.end();
@@ -222,6 +226,33 @@ class SeedBudget {
   bool open_ = true;
 };
 
+// The roof that the runs are held against, measured again between two of them when it has grown old.
+class RoofOfRuns {
+ public:
+  // `roof`: measured just now.
+  RoofOfRuns(kernels::Roof& roof, RecordWriter& records) : roof_(roof), records_(records) { record(); }
+
+  void before_run() {
+    if (clock_ns() - measured_ns_ < kRoofNs) return;
+    roof_ = measure_roof();
+    record();
+  }
+
+ private:
+  void record() {
+    measured_ns_ = clock_ns();
+    records_.write("roof", Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
+                                         {"threads", parallel_threads()},
+                                         {"bf16_flops_per_s", roof_.bf16_flops_per_s},
+                                         {"f32_flops_per_s", roof_.f32_flops_per_s},
+                                         {"dram_bytes_per_s", roof_.dram_bytes_per_s}}));
+  }
+
+  kernels::Roof& roof_;
+  RecordWriter& records_;
+  i64 measured_ns_ = 0;
+};
+
 // What the finished runs can tell, for the report and for plan.
 void write_fit(const StudyPlan& plan, const std::string& folder, const std::string& path) {
   log_info("fitting the laws that these runs can be asked for");
@@ -236,7 +267,7 @@ void write_fit(const StudyPlan& plan, const std::string& folder, const std::stri
 }  // namespace
 
 std::map<std::string, double> time_configurations(StudyPlan& plan) {
-  plan.roof = kernels::roof_measure(kernels::isa_current(), 60, true);
+  plan.roof = measure_roof();
   // The trials and seeds of one model cost the same per token: only the extremes among models are timed.
   const auto cost = [&](const PlannedRun& run) { return cost_seconds_per_token(plan, run); };
   const auto [cheapest, dearest] = std::minmax_element(
@@ -255,7 +286,10 @@ Json StudyResult::to_json() const {
                        {"runs_skipped", runs_skipped},
                        {"seconds", seconds},
                        {"train_seconds", train_seconds},
-                       {"roof_share", roof_share}});
+                       {"wall_seconds", wall_seconds},
+                       {"roofline_seconds", roofline_seconds},
+                       {"roof_share", roof_share},
+                       {"roofline_ratio", roofline_ratio}});
 }
 
 StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
@@ -268,16 +302,13 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
   const auto tokenizer = std::make_shared<const data::Tokenizer>(data::Tokenizer::load(files.tokenizer));
   SeedBudget budget(plan, path_join(folder, "records.jsonl"));
   RecordWriter records(path_join(folder, "records.jsonl"));
-  records.write("roof", Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
-                                      {"bf16_flops_per_s", plan.roof.bf16_flops_per_s},
-                                      {"f32_flops_per_s", plan.roof.f32_flops_per_s},
-                                      {"dram_bytes_per_s", plan.roof.dram_bytes_per_s}}));
+  RoofOfRuns roof(plan.roof, records);
   const bool sweeps = std::any_of(plan.runs.begin(), plan.runs.end(), [](const PlannedRun& r) { return r.role == "sweep"; });
   std::map<std::string, double> trial_losses;
   std::string rule = sweeps ? "sweep under way" : choose_learning_rates(plan, trial_losses);
   write_study_json(plan, files, rule, study_path);
   bool chosen = !sweeps;
-  double flops = 0;
+  double roof_seconds = 0;
   for (std::size_t i = 0; i < plan.runs.size(); ++i) {
     if (!chosen && plan.runs[i].role != "sweep") {
       rule = choose_learning_rates(plan, trial_losses);
@@ -289,20 +320,31 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
     run.left_out = !budget.has_room(run);
     if (run.left_out) continue;
     log_info(fmt::format("run {} of {}: {}", i + 1, plan.runs.size(), run.name));
+    roof.before_run();
     const i64 run_start = clock_ns();
     const train::TrainResult trained = run_one(plan, run, files, folder, tokenizer);
     if (run.role == "sweep") trial_losses[run.name] = trained.loss_final;
     (trained.skipped ? result.runs_skipped : result.runs_done) += 1;
     const double own_seconds = trained.seconds - trained.seconds_shared;
+    const double wall = trained.wall_seconds - trained.wall_seconds_shared;
+    const double roofline = trained.roofline_seconds - trained.roofline_seconds_shared;
     result.train_seconds += own_seconds;
-    flops += trained.mfu * trained.roof_flops_per_s * own_seconds;
+    result.wall_seconds += wall;
+    result.roofline_seconds += roofline;
+    roof_seconds += trained.mfu * own_seconds;
     const double all = budget.add(run, trained.skipped, static_cast<double>(clock_ns() - run_start) * 1e-9);
     if (trained.skipped) continue;
     file_remove(path_join(folder, "fit.json"));  // it knew nothing of this run
-    records.write("run_done", Json::object({{"run", run.name}, {"seconds", own_seconds}, {"seconds_all", all}}));
+    records.write("run_done", Json::object({{"run", run.name},
+                                            {"seconds", own_seconds},
+                                            {"seconds_all", all},
+                                            {"wall_seconds", wall},
+                                            {"roofline_seconds", roofline},
+                                            {"roof_seconds", trained.mfu * own_seconds}}));
   }
   write_study_json(plan, files, rule, study_path);
-  result.roof_share = flops / (std::max(plan.roof.bf16_flops_per_s, 1.0) * std::max(result.train_seconds, 1e-9));
+  result.roof_share = roof_seconds / std::max(result.train_seconds, 1e-9);
+  result.roofline_ratio = result.roofline_seconds / std::max(result.wall_seconds, 1e-9);
   result.fit = path_join(folder, "fit.json");
   if (result.runs_done > 0 || !file_exists(result.fit)) {
     try {

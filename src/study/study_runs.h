@@ -18,7 +18,10 @@ struct StudyResult {
   i64 runs_done = 0, runs_skipped = 0;
   double seconds = 0;         // of this process
   double train_seconds = 0;   // of all runs, over all processes
-  double roof_share = 0;      // of the training time of all runs: model FLOPs / (seconds * roof)
+  double wall_seconds = 0;    // the same with all that training does between its first and last step, but for evaluations
+  double roofline_seconds = 0;  // that the steps of all runs ask for
+  double roof_share = 0;      // of the training time of all runs: model FLOPs / (train_seconds * roof)
+  double roofline_ratio = 0;  // roofline_seconds / wall_seconds
   std::string fit;            // path of fit.json
   std::string report;         // path of the page
   Json to_json() const;

@@ -124,7 +124,11 @@ Json TrainState::to_json() const {
                        {"finished", finished},
                        {"evaluation_pending", evaluation_pending},
                        {"seconds", seconds},
+                       {"wall_seconds", wall_seconds},
+                       {"roofline_seconds", roofline_seconds},
                        {"seconds_shared", seconds_shared},
+                       {"wall_seconds_shared", wall_seconds_shared},
+                       {"roofline_seconds_shared", roofline_seconds_shared},
                        {"flops", flops},
                        {"loss_end_sum", loss_end_sum},
                        {"loss_end_steps", loss_end_steps},
@@ -143,7 +147,11 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
     state.finished = json.at("finished").as_bool();
     state.evaluation_pending = json.at("evaluation_pending").as_bool();
     state.seconds = json.at("seconds").as_double();
+    state.wall_seconds = json.get_double("wall_seconds", 0);  // older runs did not count it
+    state.roofline_seconds = json.get_double("roofline_seconds", 0);
     state.seconds_shared = json.get_double("seconds_shared", 0);
+    state.wall_seconds_shared = json.get_double("wall_seconds_shared", 0);
+    state.roofline_seconds_shared = json.get_double("roofline_seconds_shared", 0);
     state.flops = json.at("flops").as_double();
     state.loss_end_sum = json.at("loss_end_sum").as_double();
     state.loss_end_steps = json.at("loss_end_steps").as_int();

@@ -22,7 +22,9 @@ struct TrainState {
   bool finished = false;
   bool evaluation_pending = false;  // the evaluation after this step was interrupted
   double seconds = 0;            // spent in steps, over all processes
-  double seconds_shared = 0;     // of these, the trunk's before a branch began
+  double wall_seconds = 0;       // from the first to the last step, without evaluations
+  double roofline_seconds = 0;   // that the steps' roofline asks for
+  double seconds_shared = 0, wall_seconds_shared = 0, roofline_seconds_shared = 0;  // the trunk's before a branch began
   double flops = 0;              // done, MFU's count
   double loss_end_sum = 0;       // over the last 5 % of the steps: sum of losses, and how many
   i64 loss_end_steps = 0;

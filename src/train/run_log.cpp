@@ -48,12 +48,13 @@ void inherit_records(const std::string& trunk, const TrainOptions& options, i64 
 }
 
 RunLog::RunLog(const TrainOptions& options, const std::string& run, i64 step_start, i64 steps_total,
-               double roof_flops_per_s)
+               const RunRoof& roof)
     : record_every_(options.record_every),
       router_every_(options.router_every),
       step_start_(step_start),
       steps_total_(steps_total),
-      roof_(roof_flops_per_s),
+      roof_of_run_(roof),
+      roof_(roof.flops_per_s()),
       records_(records_path(options)),
       progress_(fmt::format("train {}", run), steps_total - step_start) {
   const std::string folder = path_join(options.out, "tensorboard");
@@ -62,6 +63,7 @@ RunLog::RunLog(const TrainOptions& options, const std::string& run, i64 step_sta
 
 void RunLog::step(const StepReport& report, const std::vector<LayerLoad>& loads, i64 tokens) {
   flops_sum_ += report.flops;
+  work_.add(report);
   rows_sum_ += report.rows;
   ns_sum_ += report.step_ns;
   ++steps_;
@@ -75,7 +77,7 @@ void RunLog::step(const StepReport& report, const std::vector<LayerLoad>& loads,
 
 void RunLog::write_step(const StepReport& report, i64 tokens) {
   const double rate = per_second(static_cast<double>(rows_sum_), ns_sum_);
-  const double share = roof_ > 0 ? per_second(flops_sum_, ns_sum_) / roof_ : 0;
+  const double share = per_second(flops_sum_, ns_sum_) / roof_;
   Json fields = Json::object({{"step", report.step},
                               {"tokens", tokens},
                               {"loss", report.loss},
@@ -85,17 +87,20 @@ void RunLog::write_step(const StepReport& report, i64 tokens) {
                               {"learning_rate", report.learning_rate},
                               {"tokens_per_s", rate},
                               {"step_ns", ns_sum_ / steps_}});
-  if (roof_ > 0) fields.set("roof_share", share);
+  const double roofline = ns_sum_ > 0 ? per_second(roof_of_run_.roofline_seconds(work_), ns_sum_) : 0;
+  fields.set("roof_share", share);
+  fields.set("roofline_ratio", roofline);
   fields.set("load_max_over_mean", report.load_max_over_mean);
   fields.set("dead_experts", report.dead_experts);
   records_.write("step", fields);
   const double values[] = {report.loss, report.loss_balance, report.loss_z, report.grad_norm, report.learning_rate,
-                           rate, share, report.load_max_over_mean, static_cast<double>(report.dead_experts)};
+                           rate, share, roofline, report.load_max_over_mean, static_cast<double>(report.dead_experts)};
   const char* const tags[] = {"train/loss", "train/loss_balance", "train/loss_z", "train/grad_norm",
-                              "train/learning_rate", "speed/tokens_per_s", "speed/roof_share",
+                              "train/learning_rate", "speed/tokens_per_s", "speed/roof_share", "speed/roofline_ratio",
                               "router/load_max_over_mean", "router/dead_experts"};
   for (std::size_t i = 0; i < std::size(values); ++i) events_.scalar(tags[i], report.step, values[i]);
   flops_sum_ = 0;
+  work_ = {};
   rows_sum_ = ns_sum_ = steps_ = 0;
 }
 
@@ -119,13 +124,12 @@ void RunLog::show(const StepReport& report) {
   const double flops = per_second(report.flops, report.step_ns);
   loss_shown_ = keep * loss_shown_ + (1 - keep) * report.loss;
   rate_shown_ = keep * rate_shown_ + (1 - keep) * per_second(static_cast<double>(report.rows), report.step_ns);
-  share_shown_ = keep * share_shown_ + (1 - keep) * (roof_ > 0 ? flops / roof_ : 0);
+  share_shown_ = keep * share_shown_ + (1 - keep) * flops / roof_;
   const i64 now = clock_ns();
   if (now - shown_ns_ < 200'000'000) return;
   shown_ns_ = now;
-  std::string text = fmt::format("step {}/{}  loss {:.4f}  {} tok/s", report.step, steps_total_, loss_shown_,
-                                 format_count(rate_shown_));
-  if (roof_ > 0) text += fmt::format("  {:.1f} % of the roof", 100 * share_shown_);
+  std::string text = fmt::format("step {}/{}  loss {:.4f}  {} tok/s  {:.1f} % of the roof", report.step, steps_total_,
+                                 loss_shown_, format_count(rate_shown_), 100 * share_shown_);
   if (report.load_max_over_mean > 0) {
     text += fmt::format("  load {:.2f}x, {} dead", report.load_max_over_mean, report.dead_experts);
   }

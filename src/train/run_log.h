@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "base/record.h"
 #include "train/options.h"
+#include "train/run_roof.h"
 #include "train/trainer.h"
 
 namespace moebius::train {
@@ -24,8 +25,8 @@ void inherit_records(const std::string& trunk, const TrainOptions& options, i64 
 
 class RunLog {
  public:
-  // step_start: updates already done. roof_flops_per_s: of the precision that is used.
-  RunLog(const TrainOptions& options, const std::string& run, i64 step_start, i64 steps_total, double roof_flops_per_s);
+  // step_start: updates already done. `roof` outlives the log.
+  RunLog(const TrainOptions& options, const std::string& run, i64 step_start, i64 steps_total, const RunRoof& roof);
 
   void run(const Json& fields) { records_.write("run", fields); }
   // Called after every step; writes when it is due. `tokens` seen so far.
@@ -42,12 +43,14 @@ class RunLog {
   void show(const StepReport& report);
 
   i64 record_every_, router_every_, step_start_, steps_total_;
-  double roof_;
+  const RunRoof& roof_of_run_;
+  double roof_;  // FLOP/s
   RecordWriter records_;
   EventFile events_;
   Progress progress_;
   // Sums since the last record.
   double flops_sum_ = 0;
+  StepsWork work_;
   i64 steps_ = 0, rows_sum_ = 0, ns_sum_ = 0;
   // Smoothed for the live line.
   double loss_shown_ = 0, rate_shown_ = 0, share_shown_ = 0;

@@ -22,8 +22,10 @@ const StageHelp kHelp = {
     .reads = "token shards (PREFIX.bin, .idx, .meta.json), tokenizer.json, or a mixture's TOML file",
     .writes = "OUT/checkpoint/ (config.json, model.safetensors, tokenizer.json; state.json, optimizer.safetensors), "
               "OUT/records.jsonl, OUT/options.json, OUT/tensorboard/",
-    .json_keys = "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds, tokens_per_s, "
-                 "roof_flops_per_s, mfu, micro_batch_tokens, recompute, planned_memory_bytes, "
+    .json_keys = "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds (in steps), "
+                 "wall_seconds (with checkpoints and logging, without evaluations), roofline_seconds, seconds_shared, "
+                 "wall_seconds_shared, roofline_seconds_shared (of a branch's trunk), tokens_per_s, roof_flops_per_s, mfu, "
+                 "roofline_ratio (roofline_seconds / seconds), roofline_ratio_wall (/ wall_seconds), micro_batch_tokens, recompute, planned_memory_bytes, "
                  "peak_memory_bytes, allocations_steady, checkpoint; with "
                  "--dry-run: train, model, steps_total, parameters_total, parameters_active, flops_per_token_megatron, "
                  "flops_per_token_6n, flops_per_token_mfu, memory, roof_flops_per_s, dram_bytes_per_s, seconds_estimated",
@@ -96,7 +98,7 @@ void write_batches(const TrainOptions& options, data::BatchSource& source, const
 int dry_run(const Words& words, i64 data_bytes) {
   const MemoryPlan memory = plan_memory(words.config, words.train, data_bytes);
   const model::ModelCounts counts = model::count_model(words.config, words.train.sequence);
-  const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, true);
+  const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, kernels::RoofMemory::dram);
   const double peak = words.train.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
   const double seconds = estimate_seconds(words.config, words.train, peak, roof.dram_bytes_per_s, kShareAssumed);
   const i64 steps = steps_total(words.train);
@@ -156,8 +158,9 @@ int run_train(const std::vector<std::string>& words) {
   std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
                                  format_exact(result.tokens), result.loss_final,
                                  result.skipped ? " (finished before, nothing done)" : "");
-  text += fmt::format("{} tokens/s, {:.1f} % of the roof ({:.0f} GFLOP/s), {} of memory\n",
+  text += fmt::format("{} tokens/s, {:.1f} % of the roof ({:.0f} GFLOP/s), {:.1f} % of the steps' roofline, {} of memory\n",
                       format_count(result.tokens_per_s), 100 * result.mfu, result.roof_flops_per_s * 1e-9,
+                      100 * result.roofline_ratio_wall(),
                       format_bytes(static_cast<double>(result.peak_memory_bytes)));
   text += fmt::format("checkpoint: {}\n", result.checkpoint);
   stage_print(given.common, result.to_json(), text);

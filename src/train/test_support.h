@@ -9,12 +9,13 @@
 #include "base/file.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "train/train_run.h"
 
 namespace moebius::train::testing {
 
 inline std::string fresh_folder(const std::string& name) {
-  const std::string path = path_join(::testing::TempDir(), "moebius_train_" + name);
+  const std::string path = test_path(name);
   folder_remove_all(path);
   return path;
 }
@@ -67,7 +68,7 @@ inline TrainOptions tiny_options(const std::string& out, i64 steps) {
 
 inline TrainHooks fixed_roof() {
   TrainHooks hooks;
-  hooks.roof_flops_per_s = 1e12;  // nothing measured: tests compare results, not speed
+  hooks.roof = {1e12, 1e11, 1e10, 0, 0};  // nothing measured: tests compare results, not speed
   return hooks;
 }
 

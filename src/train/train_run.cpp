@@ -14,10 +14,10 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/isa.h"
-#include "kernels/roof.h"
 #include "model/checkpoint.h"
 #include "train/checkpoint.h"
 #include "train/run_log.h"
+#include "train/run_roof.h"
 #include "train/trainer.h"
 
 namespace moebius::train {
@@ -60,6 +60,8 @@ class Run {
   void train(RunLog& log);
   void step(Trainer& trainer, RunLog& log);
   void save(RunLog& log, bool finished);
+  void count_time();      // what this process adds to the state's times
+  void count_roofline();
   TrainResult result() const;
 
   const TrainOptions& options_;
@@ -73,7 +75,10 @@ class Run {
   TrainState state_;
   std::unique_ptr<model::Network> network_;
   AdamwState adamw_;
-  double roof_ = 0;
+  std::optional<RunRoof> roof_;
+  StepsWork work_;                                      // of this process, as the three below
+  i64 train_ns_ = 0, evaluate_ns_ = 0;
+  double wall_before_ = 0, roofline_before_ = 0;        // of the processes before
   i64 steps_here_ = 0, allocations_ = 0, saved_ns_ = 0;
   i64 data_ns_ = 0, pass_ns_ = 0, optimizer_ns_ = 0;  // in steps of this process
 };
@@ -89,21 +94,22 @@ TrainResult Run::run() {
   const std::optional<Json> trunk = saved ? std::nullopt : read_branch();
   take_up(saved ? saved : trunk);
   if (trunk) become_branch();
+  roof_.emplace(config_, options_.compute(), options_.batch_tokens / state_.micro_batch_tokens, hooks_.roof);
+  memory_peak_reset();
   make_network(saved ? options_.out : trunk ? hooks_.branch_from : "");
-  roof_ = hooks_.roof_flops_per_s;
-  if (roof_ <= 0) {
-    const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, false);
-    roof_ = options_.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
-  }
   forget_records(path_join(options_.out, "records.jsonl"), saved ? state_.step : -1, state_.evaluation_pending);
   if (trunk) {
     inherit_records(folder_above(hooks_.branch_from), options_, state_.step,
                     [this](i64 step) { return hooks_.evaluates && hooks_.evaluates(step, steps_total_); });
   }
-  RunLog log(options_, run_name(options_, hooks_), state_.step, steps_total_, roof_);
+  RunLog log(options_, run_name(options_, hooks_), state_.step, steps_total_, *roof_);
   write_start(log);
   train(log);
-  const TrainResult done = result();
+  const i64 peak_memory = memory_peak();  // the roof's own buffers are no part of the run
+  roof_->measure_again();
+  count_roofline();
+  TrainResult done = result();
+  done.peak_memory_bytes = peak_memory;
   Json fields = done.to_json();
   fields.set("roof_share", done.mfu);
   const auto seconds = [](i64 ns) { return static_cast<double>(ns) * 1e-9; };
@@ -124,7 +130,11 @@ TrainResult Run::skip(const TrainState& saved) const {
   done.micro_batch_tokens = saved.micro_batch_tokens;
   done.recompute = saved.recompute;
   done.seconds = saved.seconds;
+  done.wall_seconds = saved.wall_seconds;
+  done.roofline_seconds = saved.roofline_seconds;
   done.seconds_shared = saved.seconds_shared;
+  done.wall_seconds_shared = saved.wall_seconds_shared;
+  done.roofline_seconds_shared = saved.roofline_seconds_shared;
   done.checkpoint = path_join(options_.out, "checkpoint");
   const std::string path = path_join(options_.out, "records.jsonl");
   const std::vector<Json> ends = file_exists(path) ? records_read(path, "train_end") : std::vector<Json>();
@@ -206,6 +216,8 @@ std::optional<Json> Run::read_branch() const {
 void Run::become_branch() {
   state_.finished = state_.evaluation_pending = false;
   state_.seconds_shared = state_.seconds;
+  state_.wall_seconds_shared = state_.wall_seconds;
+  state_.roofline_seconds_shared = state_.roofline_seconds;
   state_.loss_end_sum = 0;
   state_.loss_end_steps = 0;
 }
@@ -275,7 +287,7 @@ void Run::write_start(RunLog& log) const {
                         {"micro_batch_tokens", state_.micro_batch_tokens},
                         {"recompute", state_.recompute},
                         {"step_start", state_.step},
-                        {"roof_flops_per_s", roof_},
+                        {"roof_flops_per_s", roof_->flops_per_s()},
                         {"machine", machine_describe()}});
   if (!hooks_.branch_from.empty()) {
     fields.set("branch_of", std::filesystem::path(folder_above(hooks_.branch_from)).filename().string());
@@ -293,6 +305,7 @@ void Run::write_start(RunLog& log) const {
 
 void Run::save(RunLog& log, bool finished) {
   log.sync();
+  if (!finished) count_time();
   state_.finished = finished;
   state_.data = source_.state();
   save_checkpoint(place_, *network_, adamw_, state_, identity_, !finished || options_.optimizer_kept);
@@ -309,6 +322,7 @@ void Run::keep_branch(RunLog& log) {
   folder_make(place.out);
   if (read_state(place.out)) return;  // kept by a process that was killed later
   log.sync();
+  count_time();
   state_.data = source_.state();
   save_checkpoint(place, *network_, adamw_, state_, identity_, true);
 }
@@ -319,6 +333,7 @@ void Run::evaluate(RunLog& log) {
   const bool saved_pending = state_.step > 0 && static_cast<double>(clock_ns() - saved_ns_) > kPendingSeconds * 1e9;
   state_.evaluation_pending = true;
   if (saved_pending) save(log, false);
+  const i64 start = clock_ns();
   try {
     for (const Json& fields : hooks_.evaluate(*network_, state_.step, state_.tokens)) {
       log.evaluation(state_.step, state_.tokens, fields);
@@ -327,8 +342,16 @@ void Run::evaluate(RunLog& log) {
     if (!saved_pending && state_.step > 0) save(log, false);
     throw;
   }
+  evaluate_ns_ += clock_ns() - start;
   state_.evaluation_pending = false;
 }
+
+void Run::count_time() {
+  state_.wall_seconds = wall_before_ + static_cast<double>(clock_ns() - train_ns_ - evaluate_ns_) * 1e-9;
+  count_roofline();
+}
+
+void Run::count_roofline() { state_.roofline_seconds = roofline_before_ + roof_->roofline_seconds(work_); }
 
 void Run::step(Trainer& trainer, RunLog& log) {
   const i64 allocations = buffer_allocations();
@@ -338,6 +361,7 @@ void Run::step(Trainer& trainer, RunLog& log) {
   state_.tokens += report.rows;
   state_.seconds += static_cast<double>(report.step_ns) * 1e-9;
   state_.flops += report.flops;
+  work_.add(report);
   data_ns_ += report.data_ns;
   pass_ns_ += report.pass_ns;
   optimizer_ns_ += report.optimizer_ns;
@@ -352,7 +376,9 @@ void Run::step(Trainer& trainer, RunLog& log) {
 void Run::train(RunLog& log) {
   Trainer trainer(*network_, adamw_, options_.optimizer, make_schedule(options_.optimizer, steps_total_),
                   state_.micro_batch_tokens);
-  saved_ns_ = clock_ns();
+  saved_ns_ = train_ns_ = clock_ns();
+  wall_before_ = state_.wall_seconds;
+  roofline_before_ = state_.roofline_seconds;
   if (state_.step == 0 || state_.evaluation_pending) evaluate(log);
   while (state_.step < steps_total_) {
     step(trainer, log);
@@ -369,6 +395,7 @@ void Run::train(RunLog& log) {
                      (options_.checkpoint_minutes > 0 && minutes >= options_.checkpoint_minutes);
     if (due && state_.step < steps_total_) save(log, false);
   }
+  count_time();
 }
 
 TrainResult Run::result() const {
@@ -377,14 +404,17 @@ TrainResult Run::result() const {
   done.tokens = state_.tokens;
   done.loss_final = state_.loss_end_sum / static_cast<double>(std::max<i64>(1, state_.loss_end_steps));
   done.seconds = state_.seconds;
+  done.wall_seconds = state_.wall_seconds;
+  done.roofline_seconds = state_.roofline_seconds;
   done.seconds_shared = state_.seconds_shared;
+  done.wall_seconds_shared = state_.wall_seconds_shared;
+  done.roofline_seconds_shared = state_.roofline_seconds_shared;
   done.tokens_per_s = static_cast<double>(state_.tokens) / state_.seconds;
-  done.roof_flops_per_s = roof_;
-  done.mfu = roof_ > 0 ? state_.flops / state_.seconds / roof_ : 0;
+  done.roof_flops_per_s = roof_->flops_per_s();
+  done.mfu = done.roof_flops_per_s > 0 ? state_.flops / state_.seconds / done.roof_flops_per_s : 0;
   done.micro_batch_tokens = state_.micro_batch_tokens;
   done.recompute = state_.recompute;
   done.planned_memory_bytes = plan_.memory.total();
-  done.peak_memory_bytes = memory_peak();
   done.allocations_steady = allocations_;
   done.checkpoint = path_join(options_.out, "checkpoint");
   return done;
@@ -398,10 +428,16 @@ Json TrainResult::to_json() const {
                        {"tokens", tokens},
                        {"loss_final", loss_final},
                        {"seconds", seconds},
+                       {"wall_seconds", wall_seconds},
+                       {"roofline_seconds", roofline_seconds},
                        {"seconds_shared", seconds_shared},
+                       {"wall_seconds_shared", wall_seconds_shared},
+                       {"roofline_seconds_shared", roofline_seconds_shared},
                        {"tokens_per_s", tokens_per_s},
                        {"roof_flops_per_s", roof_flops_per_s},
                        {"mfu", mfu},
+                       {"roofline_ratio", roofline_ratio()},
+                       {"roofline_ratio_wall", roofline_ratio_wall()},
                        {"micro_batch_tokens", micro_batch_tokens},
                        {"recompute", recompute},
                        {"planned_memory_bytes", planned_memory_bytes},

@@ -52,14 +52,14 @@ void Trainer::check_batch() const {
                .fix = fmt::format("--vocab {} or more, or shards made with the model's tokenizer", largest + 1)});
 }
 
-double Trainer::count_flops() const {
-  double flops = 0;
+void Trainer::count_work() {
   for (const data::DocumentSpan& span : batch_.spans) {
     if (span.source < 0 && batch_.targets[static_cast<std::size_t>(span.begin)] < 0) continue;  // padding
     const double n = static_cast<double>(span.count);
-    flops += n * (flops_linear_ + flops_attention_ * n);
+    report_.tokens += span.count;
+    report_.squares += n * n;
   }
-  return flops;
+  report_.flops = static_cast<double>(report_.tokens) * flops_linear_ + report_.squares * flops_attention_;
 }
 
 void Trainer::pass(i64 first_row, i64 rows, i64 micro_batches) {
@@ -121,7 +121,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   report_.step = number;
   report_.rows = batch_.rows();
   report_.targets = data::batch_targets(batch_);
-  report_.flops = count_flops();
+  count_work();
   report_.learning_rate = learning_rate_at(schedule_, number);
   if (report_.targets == 0) throw Error({.where = "training data", .what = fmt::format("step {} has no target", number)});
   CHECK(report_.rows % micro_batch_tokens_ == 0, "micro-batches cut a step into equal parts");
@@ -132,6 +132,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   const i64 pass_ns = clock_ns();
   const i64 micro_batches = report_.rows / micro_batch_tokens_;
   span_ = 0;
+  network_.begin_gradient();
   for (i64 i = 0; i < micro_batches; ++i) pass(i * micro_batch_tokens_, micro_batch_tokens_, micro_batches);
   report_.loss /= static_cast<double>(report_.targets);
   sum_loads();

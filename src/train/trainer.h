@@ -23,6 +23,8 @@ struct LayerLoad {
 struct StepReport {
   i64 step = 0;              // number of the update, from 1
   i64 rows = 0;              // rows of the batch, padding included
+  i64 tokens = 0;            // without padding
+  double squares = 0;        // of the documents' lengths, summed, without padding
   i64 targets = 0;
   double loss = 0;           // mean cross-entropy, nats per target
   double loss_balance = 0;   // mean over MoE layers and micro-batches, without coefficient; 1 when balanced
@@ -51,7 +53,7 @@ class Trainer {
   void check_batch() const;
   void sum_loads();
   void move_selection_bias();
-  double count_flops() const;
+  void count_work();
 
   model::Network& network_;
   AdamwState& adamw_;

@@ -1,22 +1,23 @@
 // Counts for each operation. T tokens, d width, c bytes of the compute type; a saved activation is written by the
 // operation that makes it and read by the one whose backward needs it first.
-#include "bench/roofline.h"
+#include "model/roofline.h"
 
 #include <algorithm>
+#include <cmath>
 
-namespace moebius::bench {
+namespace moebius::model {
 
 namespace {
 
 using kernels::Part;
 
 struct Counter {
-  const model::ModelConfig& config;
+  const ModelConfig& config;
   DType compute;
   StepShape shape;
-  std::vector<Operation> operations;
+  std::vector<StepOperation> operations;
 
-  double tokens = static_cast<double>(shape.tokens);
+  double tokens = shape.tokens;
   double passes = static_cast<double>(shape.micro_batches);
   double c = static_cast<double>(dtype_bytes(compute));
   double d = static_cast<double>(config.d_model);
@@ -26,6 +27,14 @@ struct Counter {
 
   void add(Part part, bool backward, double flops, double bytes, bool f32 = false) {
     operations.push_back({part, backward, f32, flops, bytes});
+  }
+
+  // For each token; between two whole lengths a straight line, which it is without a window.
+  double mfu_flops(double document) const {
+    const double below = std::max(1.0, std::floor(document));
+    const double at = count_model(config, static_cast<i64>(below)).flops_per_token_mfu;
+    if (document <= below) return at;
+    return at + (document - below) * (count_model(config, static_cast<i64>(below) + 1).flops_per_token_mfu - at);
   }
 
   // Adding to a weight's gradient `uses` times a step: written the first time, read and written the others.
@@ -53,8 +62,7 @@ struct Counter {
                 layers * c * (q + 2 * kv), layers * c * d);
     // Scores and weighted values over the mean number of keys; the logarithm of each row's sum is kept (f32).
     const double scores = 12 * layers * q;
-    const double flops = tokens * (model::count_model(config, shape.document).flops_per_token_mfu -
-                                   model::count_model(config, 1).flops_per_token_mfu + scores);
+    const double flops = tokens * (mfu_flops(shape.document) - mfu_flops(1) + scores);
     const double sums = 4 * static_cast<double>(a.heads);
     add(Part::attention, false, flops / 3, tokens * layers * (c * q + sums));
     add(Part::attention, true, flops * 2 / 3, tokens * layers * (c * (q + 2 * kv) + sums));
@@ -99,35 +107,38 @@ struct Counter {
     add(Part::head, false, 6 * tokens * d * vocab, c * d * vocab * passes + gradient_bytes(d * vocab, passes));
     add(Part::embedding, true, 0, 4 * d * rows);
     // Gradient read; master and both moments read and written; copy written.
-    const double elements = static_cast<double>(model::count_model(config, shape.document).parameters_total);
+    const double elements = static_cast<double>(count_model(config, 1).parameters_total);
     add(Part::optimizer, false, 0, elements * (4 + 8 + 16 + (compute == DType::bf16 ? 2 : 0)));
   }
 };
 
 }  // namespace
 
-std::string Operation::name() const {
+double document_mean(double squares, double tokens) { return tokens > 0 ? squares / tokens : 0; }
+
+std::string StepOperation::name() const {
   const std::string part_text = kernels::part_name(part);
   if (part == Part::head || part == Part::optimizer) return part_text;
   return part_text + (backward ? " backward" : " forward");
 }
 
-std::vector<Operation> train_operations(const model::ModelConfig& config, DType compute, const StepShape& shape) {
+std::vector<StepOperation> train_operations(const ModelConfig& config, DType compute, const StepShape& shape) {
   Counter counter{config, compute, shape, {}};
   counter.run();
   return counter.operations;
 }
 
-double bound_seconds(const Operation& operation, DType compute, const kernels::Roof& roof) {
+double bound_seconds(const StepOperation& operation, DType compute, const kernels::Roof& roof) {
   const bool f32 = operation.f32 || compute == DType::f32;
   const double by_bytes = roof.dram_bytes_per_s > 0 ? operation.bytes / roof.dram_bytes_per_s : 0;
-  return std::max(operation.flops / (f32 ? roof.f32_flops_per_s : roof.bf16_flops_per_s), by_bytes);
+  const double peak = f32 ? roof.f32_flops_per_s : roof.bf16_flops_per_s;
+  return std::max(peak > 0 ? operation.flops / peak : 0, by_bytes);
 }
 
-double roofline_seconds(const std::vector<Operation>& operations, DType compute, const kernels::Roof& roof) {
+double roofline_seconds(const std::vector<StepOperation>& operations, DType compute, const kernels::Roof& roof) {
   double seconds = 0;
-  for (const Operation& operation : operations) seconds += bound_seconds(operation, compute, roof);
+  for (const StepOperation& operation : operations) seconds += bound_seconds(operation, compute, roof);
   return seconds;
 }
 
-}  // namespace moebius::bench
+}  // namespace moebius::model

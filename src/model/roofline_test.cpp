@@ -1,27 +1,17 @@
 // The roofline's counts against numbers worked out by hand, and its FLOPs against MFU's.
-#include "bench/roofline.h"
+#include "model/roofline.h"
 
 #include <gtest/gtest.h>
 
-namespace moebius::bench {
+#include "model/test_model.h"
+
+namespace moebius::model {
 namespace {
 
 using kernels::Part;
 
-model::ModelConfig small(i64 experts, i64 layers) {
-  model::ModelConfig config;
-  config.vocab = 512;
-  config.d_model = 64;
-  config.layers = layers;
-  config.experts.experts = experts;
-  config.experts.top_k = 2;
-  config.experts.width = 32;
-  config.resolve();
-  return config;
-}
-
-const Operation& find(const std::vector<Operation>& operations, Part part, bool backward) {
-  for (const Operation& one : operations) {
+const StepOperation& find(const std::vector<StepOperation>& operations, Part part, bool backward) {
+  for (const StepOperation& one : operations) {
     if (one.part == part && one.backward == backward) return one;
   }
   ADD_FAILURE() << kernels::part_name(part) << " is missing";
@@ -30,7 +20,7 @@ const Operation& find(const std::vector<Operation>& operations, Part part, bool 
 
 // d 64, 4 heads of 16, 8 experts of 32 units of which 2 work, vocabulary 512; 128 tokens in documents of 64, bf16.
 TEST(Roofline, CountsByHand) {
-  const auto operations = train_operations(small(8, 1), DType::bf16, {128, 64, 1});
+  const auto operations = train_operations(small_model(8, 1), DType::bf16, {128, 64, 1});
   const struct {
     Part part;
     bool backward;
@@ -56,7 +46,7 @@ TEST(Roofline, CountsByHand) {
   };
   EXPECT_EQ(operations.size(), std::size(expected));
   for (const auto& row : expected) {
-    const Operation& one = find(operations, row.part, row.backward);
+    const StepOperation& one = find(operations, row.part, row.backward);
     EXPECT_DOUBLE_EQ(one.flops, row.flops) << one.name();
     EXPECT_DOUBLE_EQ(one.bytes, row.bytes) << one.name();
   }
@@ -64,14 +54,14 @@ TEST(Roofline, CountsByHand) {
 
 // With two micro-batches the weights pass twice; their gradient is written, then read and written.
 TEST(Roofline, MicroBatchesPassTheWeightsAgain) {
-  const auto operations = train_operations(small(8, 1), DType::bf16, {128, 64, 2});
+  const auto operations = train_operations(small_model(8, 1), DType::bf16, {128, 64, 2});
   EXPECT_DOUBLE_EQ(find(operations, Part::experts, true).bytes, 2 * 98304 + 3 * 196608 + 128 * (384 + 128));
   EXPECT_DOUBLE_EQ(find(operations, Part::optimizer, false).bytes, 30 * 131776);
 }
 
 // Two layers that share a bank read it twice; its gradient is written by one and added to by the other.
 TEST(Roofline, LayersShareABank) {
-  model::ModelConfig config = small(8, 2);
+  ModelConfig config = small_model(8, 2);
   config.experts.bank_layers = 2;
   const auto operations = train_operations(config, DType::bf16, {128, 64, 1});
   EXPECT_DOUBLE_EQ(find(operations, Part::experts, false).bytes, 2 * 98304 + 128 * 2 * 384);
@@ -80,7 +70,7 @@ TEST(Roofline, LayersShareABank) {
 
 // One FFN of 64 units, which writes the stream (f32).
 TEST(Roofline, DenseLayers) {
-  const auto operations = train_operations(small(1, 1), DType::bf16, {128, 64, 1});
+  const auto operations = train_operations(small_model(1, 1), DType::bf16, {128, 64, 1});
   EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, false).flops, 2 * 128 * 12288);
   EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, false).bytes, 24576 + 128 * (384 + 256));
   EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, true).bytes, 24576 + 49152 + 128 * (384 + 128));
@@ -88,18 +78,18 @@ TEST(Roofline, DenseLayers) {
 
 // Fewer choices than experts: those without a token are not read.
 TEST(Roofline, ReadsOnlyExpertsWithTokens) {
-  const auto operations = train_operations(small(64, 1), DType::bf16, {4, 4, 1});
+  const auto operations = train_operations(small_model(64, 1), DType::bf16, {4, 4, 1});
   EXPECT_DOUBLE_EQ(find(operations, Part::experts, false).bytes, 8 * 3 * 64 * 32 * 2 + 4 * 384);
 }
 
 TEST(Roofline, CountsTheFlopsOfMfu) {
   for (const i64 experts : {1, 8}) {
-    const model::ModelConfig config = small(experts, 3);
+    const ModelConfig config = small_model(experts, 3);
     double flops = 0;
-    for (const Operation& one : train_operations(config, DType::bf16, {4096, 256, 2})) {
+    for (const StepOperation& one : train_operations(config, DType::bf16, {4096, 256, 2})) {
       if (one.part != Part::route) flops += one.flops;  // MFU leaves the router out
     }
-    EXPECT_NEAR(flops / (4096 * model::count_model(config, 256).flops_per_token_mfu), 1, 1e-9);
+    EXPECT_NEAR(flops / (4096 * count_model(config, 256).flops_per_token_mfu), 1, 1e-9);
   }
 }
 
@@ -112,9 +102,27 @@ TEST(Roofline, TakesTheSlowerOfArithmeticAndMemory) {
   EXPECT_DOUBLE_EQ(bound_seconds({Part::experts, false, false, 2e12, 1e10}, DType::f32, roof), 20);
   EXPECT_DOUBLE_EQ(bound_seconds({Part::experts, false, false, 2e12, 5e10}, DType::bf16, roof), 5);
   EXPECT_DOUBLE_EQ(bound_seconds({Part::route, false, true, 1e11, 0}, DType::bf16, roof), 1);
-  const std::vector<Operation> both = {{Part::experts, false, false, 1e12, 0}, {Part::optimizer, false, false, 0, 1e10}};
+  const std::vector<StepOperation> both = {{Part::experts, false, false, 1e12, 0}, {Part::optimizer, false, false, 0, 1e10}};
   EXPECT_DOUBLE_EQ(roofline_seconds(both, DType::bf16, roof), 2);
 }
 
+TEST(Roofline, UnmeasuredFiguresCountForNothing) {
+  kernels::Roof roof;
+  roof.dram_bytes_per_s = 1e10;
+  EXPECT_DOUBLE_EQ(bound_seconds({Part::route, false, true, 1e11, 1e10}, DType::bf16, roof), 1);
+}
+
+// Documents of 10 and 30 tokens, half of the pairs each: between whole lengths the count is a straight line.
+TEST(Roofline, TakesMeanDocuments) {
+  EXPECT_DOUBLE_EQ(document_mean(10 * 10 + 30 * 30, 40), 25);
+  EXPECT_EQ(document_mean(0, 0), 0);
+  const auto flops = [](double document) {
+    const auto operations = train_operations(small_model(8, 1), DType::bf16, {128, document, 1});
+    return find(operations, Part::attention, false).flops;
+  };
+  EXPECT_NEAR(flops(24.5), 0.5 * (flops(24) + flops(25)), 1e-6);
+  EXPECT_NEAR(flops(25) * 40, flops(10) * 10 + flops(30) * 30, 1e-3);
+}
+
 }  // namespace
-}  // namespace moebius::bench
+}  // namespace moebius::model
