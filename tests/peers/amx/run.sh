@@ -11,7 +11,7 @@
 #                   Linux; mend_bochs.py adds what is missing around them and leaves the tile instructions as they are
 #   linux-image-cloud-amd64, bochsbios, vgabios, busybox-static, grub-pc-bin, xorriso, cpio
 # Out: WORK/serial.txt, and on standard output one line a case (guest.sh says what each does), at the end
-#   amx: all 17 cases passed
+#   amx: all 15 cases passed
 # or the failed ones, and status 1. Times on one core of a Zen 5: the first run makes the emulator in 5 minutes; the boot and
 # the cases follow (minutes; --full, with all of the kernels' tests, TIMES). Speed is not measured: an emulator has none.
 set -euo pipefail
