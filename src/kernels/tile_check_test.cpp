@@ -31,21 +31,25 @@ TEST(TileCheck, TilesHaveTheBitsOfTheirEmulation) {
   for (const LinearCase& c : kLinearCases) {
     SCOPED_TRACE(testing::Message() << c.tokens << " " << c.n << " " << c.k);
     const TestWeight w(DType::bf16, {c.n, c.k}, 1, 0.1);
-    TestMatrix x(DType::bf16, c.tokens, c.k), dy(DType::bf16, c.tokens, c.n), y(DType::f32, c.tokens, c.n);
+    TestMatrix x(DType::bf16, c.tokens, c.k), dy(DType::bf16, c.tokens, c.n);
+    TestMatrix y(DType::f32, c.tokens, c.n), half(DType::bf16, c.tokens, c.n);
     x.random(2);
     dy.random(3);
-    std::vector<std::vector<unsigned char>> outputs;
+    std::vector<std::vector<unsigned char>> outputs, rounded;
     std::vector<std::vector<float>> gradients;
     for (const OpTable* table : {&amx_table(), &amx_emulated_table()}) {
       override_table(table);
       linear_forward(x.view, w.weight, y.view, false);
+      linear_forward(x.view, w.weight, half.view, false);
       outputs.push_back(bytes_of(y.view));
+      rounded.push_back(bytes_of(half.view));
       std::vector<float> dw(static_cast<size_t>(w.weight.shape.elements()), 0.0f);
       linear_backward_weight(dy.view, x.view, w.weight.shape, dw.data());
       gradients.push_back(dw);
     }
     override_table(nullptr);
     EXPECT_EQ(outputs[0], outputs[1]);
+    EXPECT_EQ(rounded[0], rounded[1]);
     EXPECT_EQ(gradients[0], gradients[1]);
   }
   isa_select("auto");

@@ -4,8 +4,8 @@
 # Words: build folder, project's folder. Exit code 77: no such sources yet, the test is skipped.
 build=$1
 root=$2
-sources=$(find "$root/src/kernels" -name '*.cpp' 2>/dev/null | grep -E '/(avx2|avx512|amx)/' | grep -v _test)
-objects=$(find "$build/src/kernels" -name '*.o' 2>/dev/null | grep -E '/(avx2|avx512|amx)/' | grep -v _test)
+sources=$(find "$root/src/kernels" -name '*.cpp' 2>/dev/null | grep -E 'src/kernels/(avx2|avx512|amx)/' | grep -v _test)
+objects=$(find "$build/src/kernels" -name '*.o' 2>/dev/null | grep -E 'kernels[.]dir/(avx2|avx512|amx)/' | grep -v _test)
 [ -n "$sources" ] || exit 77
 [ -n "$objects" ] || { echo "there are sources for instruction sets, but no objects in $build"; exit 1; }
 status=0

@@ -18,7 +18,7 @@ train() {
   out=$1
   shift
   moebius train --data text=p:1 --tokenizer t.json --vocab 400 --d-model 64 --layers 2 --heads 2 --experts 8 --top-k 2 \
-    --expert-width 64 --sequence 64 --batch-tokens 256 --steps 12 --learning-rate 1e-3 --log error --out "$out" "$@" > "$out.txt" 2>&1 || {
+    --expert-width 64 --sequence 64 --batch-tokens 128 --steps 6 --learning-rate 1e-3 --log error --out "$out" "$@" > "$out.txt" 2>&1 || {
     cat "$out.txt"
     return 1
   }
@@ -27,15 +27,23 @@ train() {
 
 same() { cmp "$1/checkpoint/model.safetensors" "$2/checkpoint/model.safetensors" && cmp "$1.losses" "$2.losses"; }
 
-# Another order of sums and another rounding of inner products: on the machine of the makers the losses of avx2 and avx512
-# differ by up to 2.4e-4 in these 12 steps.
+# Other orders of sums, other roundings inside: on one machine with both, the losses of avx2 and avx512
+# differ by up to 5e-5 in these 6 steps.
 close() {  # A B LARGEST
   paste "$1.losses" "$2.losses" | awk -v largest="$3" '
     { d = $1 - $2; if (d < 0) d = -d; if (d > most) most = d; print "  loss", NR, $1, $2 }
-    END { print "  largest difference", most; exit !(NR == 12 && most <= largest) }'
+    END { print "  largest difference", most; exit !(NR == 6 && most <= largest) }'
 }
 
 echo "guest: Linux $(uname -r), $(nproc) processors, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2)"
+if grep -q clearcpuid /proc/cmdline; then  # the second boot: a kernel that withholds the tiles
+  moebius bench roof --dry-run --isa amx > refused.txt 2>&1
+  [ $? = 1 ] && grep -q 'portable, avx2, avx512$' refused.txt
+  result refused-without-tiles $?
+  echo "guest: end after $(cut -d. -f1 /proc/uptime) s of guest time"
+  poweroff -f
+fi
+
 flags=" $(grep -m1 '^flags' /proc/cpuinfo) "
 for flag in avx512_bf16 amx_tile amx_bf16; do
   case $flags in *" $flag "*) result "kernel-offers-$flag" 0 ;; *) result "kernel-offers-$flag" 1 ;; esac
@@ -53,7 +61,7 @@ grep -q '"isa":"amx"' chosen/records.jsonl
 result amx-is-chosen $?
 train vector --isa avx512 --threads 2
 result train-avx512 $?
-close chosen vector 2e-3
+close chosen vector 5e-4
 result losses-amx-avx512 $?
 ! cmp -s chosen.losses vector.losses
 result losses-of-two-kinds $?
@@ -63,7 +71,7 @@ same chosen one
 result threads-same-bits $?
 
 # Three programs on one processor: tiles are saved and restored in the middle of products, and bits are compared.
-switched() { taskset 1 kernels_test --gtest_brief=1 --gtest_filter='TileCheck.Tiles*:Linear.ThreadsDoNotChangeBits' > "switched$1.txt" 2>&1; }
+switched() { taskset 1 kernels_test --gtest_brief=1 --gtest_filter=Linear.ThreadsDoNotChangeBits > "switched$1.txt" 2>&1; }
 export MOEBIUS_TEST_ISA=amx
 switched 1 & first=$!
 switched 2 & second=$!

@@ -5,6 +5,7 @@ In: the folder of Bochs' source (Debian's bochs 3.0). Out: the same files, chang
              13.14): a bit of CPUID, two registers, #NM on tile instructions and XRSTOR while bit 18 is set, no saving then
   TILECFG    rows and bytes of a row were exchanged when saved
   TILEDATA   half of the rows was saved and restored, and only while all tiles were zero
+  VCVTNE2PS2BF16  the upper half of the result came from behind the first operand (found by losses that were off by 0.01)
 The tile instructions, their decoding and their arithmetic stay as they are: they are what the test is about.
   python3 tests/peers/amx/mend_bochs.py bochs-3.0
 """
@@ -48,6 +49,8 @@ CHANGES = [
      "tilecfg.vmmubyte(48+n) = BX_CPU_THIS_PTR amx->tilecfg[n].rows;"),
     ("cpu/xsave.cc", 2, "row < BX_TILE_REGISTERS;", "row < BX_TILE_MAX_ROWS;"),
     ("cpu/xsave.cc", 1, "amx->tile_use_tracker == 0", "amx->tile_use_tracker != 0"),
+    ("cpu/avx/avx512_bf16.cc", 1, "convert_ne_fp32_to_bfloat16(op1.vmm32u(n));",
+     "convert_ne_fp32_to_bfloat16(op1.vmm32u(n - DWORD_ELEMENTS(len)));"),
 ]
 
 
