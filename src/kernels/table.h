@@ -56,6 +56,32 @@ struct ActivationBackward {
   float* dgate_sum = nullptr;
 };
 
+// Attention of one key/value head of one segment, with the query heads that share it; pointers to row 0 of the segment and
+// to the first of these heads, strides in elements. dim: a multiple of 16, at most kHeadDimMax.
+inline constexpr i64 kHeadDimMax = 64;
+struct HeadAttention {
+  i64 rows = 0, keys = 0;      // query i stands at position keys - rows + i; backward: keys = rows
+  i64 dim = 0, heads = 1;
+  float scale = 1;
+  const void* q = nullptr;
+  i64 q_stride = 0;
+  const void* k = nullptr;
+  const void* v = nullptr;
+  i64 kv_stride = 0;
+  void* out = nullptr;         // backward reads it
+  i64 out_stride = 0;
+  float* lse = nullptr;        // [rows][lse_stride], one a head
+  i64 lse_stride = 0;
+  const void* dout = nullptr;
+  i64 dout_stride = 0;
+  void* dq = nullptr;
+  i64 dq_stride = 0;
+  void* dk = nullptr;
+  void* dv = nullptr;
+  i64 dkv_stride = 0;
+  void* scratch = nullptr;
+};
+
 struct AdamwCoefficients {
   float beta1, one_minus_beta1, beta2, one_minus_beta2, gradient_scale;
   float rate, inverse_bias1, inverse_sqrt_bias2, epsilon, decay;  // decay = rate * weight_decay
@@ -91,6 +117,9 @@ struct TypedOps {
   // prob = exp(scale * score - lse), dscore = prob * (dprob - delta) * scale in [first, last), zero elsewhere.
   void (*attention_gradient)(const float* score, const float* dprob, i64 first, i64 last, i64 count, float scale,
                              float lse, float delta, void* prob, void* dscore);
+  // Whole heads at once, for small ones: what attention_forward and attention_backward do (attention.h).
+  void (*head_forward)(const HeadAttention& a);
+  void (*head_backward)(const HeadAttention& a);
   // A part of a softmax: out[v] = exp(logit[v] - top) with the part's largest logit as top, which is returned; their sum.
   float (*softmax_part)(const float* logit, i64 count, float* sum, void* out);
   void (*scale_row)(i64 count, float factor, void* row);  // row *= factor
