@@ -13,7 +13,6 @@ namespace {
 
 constexpr i64 kQueryRows = 32;
 constexpr i64 kRopeRows = 64;
-constexpr i64 kSmallHead = 32;        // larger ones fill the blocks of the products
 constexpr i64 kHeadQueriesRoom = 16;  // rows of a block there
 
 void check_attention(const AttentionShape& shape, const ConstMatrix& q_TH, std::span<const AttentionSegment> segments) {
@@ -140,7 +139,7 @@ struct QueryBlock {
 // Small heads of documents in training are done by the set as a whole (table.h). Inference keeps to the way of the cached keys
 // (attention_cache.h), whose bits it must have.
 bool small_heads(const AttentionShape& shape, const float* lse_TH) {
-  return lse_TH != nullptr && shape.window == 0 && shape.head_dim % 16 == 0 && shape.head_dim <= kSmallHead;
+  return lse_TH != nullptr && shape.window == 0 && (shape.head_dim == 16 || shape.head_dim == 32);
 }
 
 // Of head_backward, which needs more than head_forward: elements as f32.

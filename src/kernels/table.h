@@ -57,8 +57,7 @@ struct ActivationBackward {
 };
 
 // Attention of one key/value head of one segment, with the query heads that share it; pointers to row 0 of the segment and
-// to the first of these heads, strides in elements. dim: a multiple of 16, at most kHeadDimMax.
-inline constexpr i64 kHeadDimMax = 64;
+// to the first of these heads, strides in elements. dim: 16 or 32; larger heads fill the blocks of the products.
 struct HeadAttention {
   i64 rows = 0, keys = 0;      // query i stands at position keys - rows + i; backward: keys = rows
   i64 dim = 0, heads = 1;
@@ -80,6 +79,25 @@ struct HeadAttention {
   void* dv = nullptr;
   i64 dkv_stride = 0;
   void* scratch = nullptr;
+};
+
+// Rows of a softmax router (routing.h), all arrays from the first row on.
+struct RouteRows {
+  i64 rows = 0, experts = 0, top_k = 0;
+  const float* logits = nullptr;
+  float* prob = nullptr;
+  i32* expert = nullptr;        // null: nobody is chosen
+  float* gate = nullptr;
+  const float* bias = nullptr;  // of the choice, or null
+  float scale = 1;
+  bool sum_to_one = true;       // gates, before scale
+  float* score = nullptr;       // scratch, experts padded to 16
+};
+struct RouteGradient {
+  const float* dgate = nullptr;
+  const float* factor = nullptr;  // of the balance loss, E * f_i
+  float balance = 0, z = 0;       // d balance / d prob = balance * factor; z: 2 z_coefficient / tokens
+  float* dlogits = nullptr;
 };
 
 struct AdamwCoefficients {
@@ -142,6 +160,10 @@ struct OpTable {
   void (*sigmoid)(const float* logits, i64 count, float* prob);
   // The k largest of score[0, count), falling, ties to the lowest index; score is overwritten, padded to 16 lanes.
   void (*top_k)(float* score, i64 count, i64 k, i32* index);
+  void (*route_choose)(const RouteRows& r);  // prob, expert and gate from logits
+  // Adds over rows: sum_e factor_e prob_e, the squared log-sum-exp of the logits, the entropy of prob.
+  void (*route_sums)(const RouteRows& r, const float* factor, double* sums);
+  void (*route_gradient)(const RouteRows& r, const RouteGradient& g);
   void (*rope_angles)(i32 position, const float* frequency, i64 half, bool inverse, float* cosine, float* sine);
   // Loops for roof.h: FLOPs done by `repeats` rounds on registers or tiles; bytes read by one pass.
   double (*roof_bf16)(i64 repeats);

@@ -1,7 +1,8 @@
 // Attention of one key/value head and its queries for any vector set S: small heads and short documents, where packing into
-// blocks of 32 columns and a call for each row cost more than the arithmetic. Blocks of 16 queries; all five products are
-// one micro-kernel. A says how a product runs: A::kStep elements of the reduction at a time (1: f32 multiply-add, 2: the
-// dot product of bf16 pairs), right operands in [reduction / kStep][columns][kStep]. Not with a window, nor over caches.
+// blocks of 32 columns and a call for each row cost more than the arithmetic. 16 queries at a time are the lanes, so that
+// nothing is summed across lanes; all products are one micro-kernel. A says how it runs: A::kStep elements of the reduction
+// at a time (1: f32 multiply-add, 2: the dot product of bf16 pairs), and right operands lie in
+// [reduction / kStep][columns][kStep], called stepped here. Not with a window, nor over caches.
 #pragma once
 
 #include "kernels/body/exp_body.h"
@@ -22,71 +23,59 @@ struct LaneProducts {
   static void store_step(float* dst, const V* rows) { S::store(dst, rows[0]); }
 };
 
-// out[r][c] (+)= sum over s of left[r * row + s * step] * right[s * right_stride + c], s < steps; lengths in elements.
-template <class Element>
+// out[r][c] (+)= sum over s < steps of left[r * kRow + s * kStep] * right[s * kRight + c]; out's rows are kOut apart. All
+// lengths in elements, and known when compiled: a tile's addresses need few registers then.
+template <i64 kRow, i64 kStep, i64 kRight, i64 kOut, bool kAdd>
 struct LaneProduct {
-  const Element* left;
-  i64 left_row, left_step;
-  const Element* right;
-  i64 right_stride;
-  i64 steps;
-  float* out;
-  i64 out_stride;
-  bool add;
-};
-
-template <class S, class A, int M, int N>
-inline void lane_tile(const LaneProduct<typename A::Element>& p, i64 row, i64 col) {
-  typename S::V sum[M][N];
-  float* out = p.out + row * p.out_stride + col;
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) sum[m][n] = p.add ? S::load(out + m * p.out_stride + n * S::kLanes) : S::zero();
-  const typename A::Element* left = p.left + row * p.left_row;
-  const typename A::Element* right = p.right + col * A::kStep;
-  for (i64 s = 0; s < p.steps; ++s, left += p.left_step, right += p.right_stride) {
-    typename A::Right r[N];
-#pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) r[n] = A::load(right + n * S::kLanes * A::kStep);
+  template <class S, class A, int M, int N>
+  static inline void tile(const typename A::Element* left, const typename A::Element* right, i64 steps, float* out) {
+    typename S::V sum[M][N];
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
-      for (int n = 0; n < N; ++n) sum[m][n] = A::mac(sum[m][n], left + m * p.left_row, r[n]);
-  }
+      for (int n = 0; n < N; ++n) sum[m][n] = kAdd ? S::load(out + m * kOut + n * S::kLanes) : S::zero();
+#pragma GCC unroll 2
+    for (i64 s = 0; s < steps; ++s, left += kStep, right += kRight) {
+      typename A::Right r[N];
 #pragma GCC unroll 8
-  for (int m = 0; m < M; ++m)
+      for (int n = 0; n < N; ++n) r[n] = A::load(right + n * S::kLanes * A::kStep);
 #pragma GCC unroll 8
-    for (int n = 0; n < N; ++n) S::store(out + m * p.out_stride + n * S::kLanes, sum[m][n]);
-}
-
-// rows: a multiple of the tile's; cols: of kLanes.
-template <class S, class A>
-inline void lane_product(const LaneProduct<typename A::Element>& p, i64 rows, i64 cols) {
-  constexpr int kRows = S::kLanes >= 16 ? 8 : 4;
-  for (i64 row = 0; row < rows; row += kRows) {
-    i64 col = 0;
-    for (; col + 2 * S::kLanes <= cols; col += 2 * S::kLanes) lane_tile<S, A, kRows, 2>(p, row, col);
-    if (col < cols) lane_tile<S, A, kRows, 1>(p, row, col);
+      for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+        for (int n = 0; n < N; ++n) sum[m][n] = A::mac(sum[m][n], left + m * kRow, r[n]);
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m)
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) S::store(out + m * kOut + n * S::kLanes, sum[m][n]);
   }
-}
 
-// The numbers 0, 1, ... in lanes, and x where its lane is below n, else `other`.
-template <class S>
-inline typename S::V lanes_below(i64 n, typename S::V x, typename S::V other) {
-  static constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return S::select_less(S::load(kLane), S::set1(static_cast<float>(n)), x, other);
-}
+  // rows: a multiple of 8; kCols: of 16.
+  template <class S, class A, int kCols>
+  static inline void run(const typename A::Element* left, const typename A::Element* right, i64 rows, i64 steps, float* out) {
+    constexpr int M = S::kLanes >= 16 ? 8 : 4, N = kCols >= 2 * S::kLanes ? 2 : 1;
+    for (i64 row = 0; row < rows; row += M)
+      for (i64 col = 0; col < kCols; col += N * S::kLanes)
+        tile<S, A, M, N>(left + row * kRow, right + col * A::kStep, steps, out + row * kOut + col);
+  }
+};
 
 inline constexpr i64 kHeadQueries = 16;
 
+// x, but `other` in the first `hidden` of the 16 queries, which do not see a key; lane: that of x's first.
+template <class S>
+inline typename S::V seen_lanes(typename S::V x, typename S::V other, i64 lane, i64 hidden) {
+  static constexpr float kLane[kHeadQueries] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return S::select_less(S::load(kLane + lane), S::set1(static_cast<float>(hidden)), other, x);
+}
+
 // What both ways share: sizes, packing, the scratch.
-template <class S, class A, class T>
+template <class S, class A, class T, int D>
 struct HeadRun {
   using Element = typename A::Element;
   using V = typename S::V;
+  static constexpr i64 dim = D, kStep = A::kStep;
   const HeadAttention& a;
-  i64 dim = a.dim;
   i64 keys = (a.keys + kHeadQueries - 1) / kHeadQueries * kHeadQueries;  // padded
   char* next = static_cast<char*>(a.scratch);
 
@@ -96,138 +85,154 @@ struct HeadRun {
     next += (count * static_cast<i64>(sizeof(X)) + 63) / 64 * 64;
     return p;
   }
-  static V row_lanes(const void* base, i64 stride, i64 row, i64 col) { return S::load(static_cast<const T*>(base) + row * stride + col); }
-
-  // [dim / kStep][keys][kStep] of rows [0, a.keys), zero behind them.
-  Element* transposed(const void* base) {
-    Element* dst = take<Element>(keys * dim);
-    float row[kHeadDimMax];
-    for (i64 key = 0; key < keys; ++key) {
-      for (i64 d = 0; d < dim; d += S::kLanes)
-        S::store(row + d, key < a.keys ? row_lanes(base, a.kv_stride, key, d) : S::zero());
-      Element narrow[kHeadDimMax];
-      for (i64 d = 0; d < dim; d += S::kLanes) S::store(narrow + d, S::load(row + d));
-      for (i64 d = 0; d < dim; d += A::kStep)
-        __builtin_memcpy(dst + (d * keys + key * A::kStep), narrow + d, A::kStep * sizeof(Element));
-    }
-    return dst;
+  // kLanes columns of a row; zero for rows at and beyond `end`.
+  static V lanes(const void* base, i64 stride, i64 row, i64 end, i64 col) {
+    return row < end ? S::load(static_cast<const T*>(base) + row * stride + col) : S::zero();
   }
-  // [rows / kStep][dim][kStep] of rows [begin, end) of `count`, zero behind `end`; `count` a multiple of kStep.
-  void stepped(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) {
+  // Rows [begin, begin + count) as they are.
+  void plain(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
+    for (i64 i = 0; i < count; ++i)
+      for (i64 d = 0; d < dim; d += S::kLanes) S::store(dst + i * dim + d, lanes(base, stride, begin + i, end, d));
+  }
+  // [rows / kStep][dim][kStep]: for reductions over rows.
+  void stepped(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
     for (i64 row = 0; row < count; row += A::kStep)
       for (i64 d = 0; d < dim; d += S::kLanes) {
         V part[A::kStep];
-        for (int s = 0; s < A::kStep; ++s)
-          part[s] = begin + row + s < end ? row_lanes(base, stride, begin + row + s, d) : S::zero();
+        for (int s = 0; s < A::kStep; ++s) part[s] = lanes(base, stride, begin + row + s, end, d);
         A::store_step(dst + row * dim + d * A::kStep, part);
       }
   }
-  // Rows [begin, begin + n) as they are, zero up to kHeadQueries.
-  void plain(const void* base, i64 stride, i64 begin, i64 n, Element* dst) {
-    for (i64 i = 0; i < kHeadQueries; ++i)
-      for (i64 d = 0; d < dim; d += S::kLanes)
-        S::store(dst + i * dim + d, i < n ? row_lanes(base, stride, begin + i, d) : S::zero());
+  // [dim / kStep][16 queries][kStep]: for reductions over dim.
+  void turned(const void* base, i64 stride, i64 begin, i64 end, Element* rows, Element* dst) const {
+    plain(base, stride, begin, end, kHeadQueries, rows);
+    for (i64 d = 0; d < dim; d += A::kStep)
+      for (i64 i = 0; i < kHeadQueries; ++i)
+        __builtin_memcpy(dst + d * kHeadQueries + i * A::kStep, rows + i * dim + d, A::kStep * sizeof(Element));
   }
-  // The block's rows times a transposed operand: out[i][key].
-  void against_keys(const Element* rows, const Element* panels, i64 cols, float* out) const {
-    lane_product<S, A>({rows, dim, A::kStep, panels, keys * A::kStep, dim / A::kStep, out, keys, false}, kHeadQueries, cols);
+  // out[key][query] of the first `count` keys.
+  void scores(const Element* key_rows, const Element* turned_queries, i64 count, float* out) const {
+    LaneProduct<D, kStep, kHeadQueries * kStep, kHeadQueries, false>::template run<S, A, kHeadQueries>(
+        key_rows, turned_queries, count, D / kStep, out);
   }
-  // out[i][d] = sum over keys of weight[i][key] * rows[key][d].
-  void weigh(const Element* weight, const Element* rows, i64 cols, float* out) const {
-    lane_product<S, A>({weight, keys, A::kStep, rows, dim * A::kStep, cols / A::kStep, out, dim, false}, kHeadQueries, dim);
+  // out[query][d] = sum over the first `count` keys of weight[key / kStep][query][kStep] * rows (stepped).
+  void weigh(const Element* weight, const Element* rows, i64 count, float* out) const {
+    LaneProduct<kStep, kHeadQueries * kStep, D * kStep, D, false>::template run<S, A, D>(weight, rows, kHeadQueries,
+                                                                                       count / kStep, out);
+  }
+  // sum[key][d] += sum over queries of weight[key][query] * rows (stepped).
+  void add_outer(const Element* weight, const Element* rows, i64 count, float* sum) const {
+    LaneProduct<kHeadQueries, kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, count, kHeadQueries / kStep, sum);
   }
 };
 
-// One row's softmax over its first `last` keys: exponentials without their common factor, zero up to `cols`.
-template <class S, class Element>
-inline float head_softmax(const float* score, i64 last, i64 cols, float scale, float& top, Element* weight) {
+// Softmax over keys of 16 queries, the first of which sees `first` keys and itself: exponentials without their common factor
+// to `weight` (stepped), their sums and the largest scaled scores.
+template <class S, class A>
+inline void head_softmax(const float* score, i64 first, i64 count, float scale, typename A::Element* weight, float* top,
+                         float* total) {
   using V = typename S::V;
-  const i64 whole = last / S::kLanes * S::kLanes;
-  V most = S::set1(-3.0e38f);
-  for (i64 j = 0; j < whole; j += S::kLanes) most = S::max(most, S::load(score + j));
-  if (whole < last) most = S::max(most, lanes_below<S>(last - whole, S::load(score + whole), most));
-  top = S::largest(most) * scale;
-  const V factor = S::set1(scale), shift = S::set1(-top);
-  V sum = S::zero();
-  i64 j = 0;
-  for (; j < whole; j += S::kLanes) {
-    const V e = exp_of<S>(S::fma(S::load(score + j), factor, shift));
-    sum = sum + e;
-    S::store(weight + j, e);
+  const V factor = S::set1(scale);
+  for (i64 lane = 0; lane < kHeadQueries; lane += S::kLanes) {
+    V most = S::load(score + lane), most_odd = most;
+    i64 seen = 1;
+    for (; seen + 1 <= first; seen += 2) {
+      most = S::max(most, S::load(score + seen * kHeadQueries + lane));
+      most_odd = S::max(most_odd, S::load(score + (seen + 1) * kHeadQueries + lane));
+    }
+    for (; seen < count; ++seen) {
+      const V value = S::load(score + seen * kHeadQueries + lane);
+      most = S::max(most, seen > first ? seen_lanes<S>(value, most, lane, seen - first) : value);
+    }
+    const V shift = S::max(most, most_odd) * factor;
+    V sum = S::zero();
+    const auto step = [&](i64 key, bool all) {
+      V e[A::kStep];
+#pragma GCC unroll 2
+      for (int s = 0; s < A::kStep; ++s) {
+        e[s] = exp_of<S>(S::fma(S::load(score + (key + s) * kHeadQueries + lane), factor, S::zero() - shift));
+        if (!all) e[s] = seen_lanes<S>(e[s], S::zero(), lane, key + s - first);
+        sum = sum + e[s];
+      }
+      A::store_step(weight + key * kHeadQueries + lane * A::kStep, e);
+    };
+    i64 key = 0;
+    for (; key + A::kStep <= first; key += A::kStep) step(key, true);
+    for (; key < count; key += A::kStep) step(key, false);
+    S::store(top + lane, shift);
+    S::store(total + lane, sum);
   }
-  if (j < last) {
-    const V e = lanes_below<S>(last - j, exp_of<S>(S::fma(S::load(score + j), factor, shift)), S::zero());
-    sum = sum + e;
-    S::store(weight + j, e);
-    j += S::kLanes;
-  }
-  for (; j < cols; j += S::kLanes) S::store(weight + j, S::zero());
-  return S::sum(sum);
 }
 
-template <class S, class A, class T>
-void head_forward(const HeadAttention& a) {
+template <class S, class A, class T, int D>
+void head_forward_of(const HeadAttention& a) {
   using Element = typename A::Element;
   using V = typename S::V;
-  HeadRun<S, A, T> run{a};
-  const Element* key_panels = run.transposed(a.k);
-  Element* values = run.template take<Element>(run.keys * run.dim);
+  HeadRun<S, A, T, D> run{a};
+  constexpr i64 dim = D;
+  const i64 block = kHeadQueries * dim;
+  Element* keys = run.template take<Element>(run.keys * dim);
+  Element* values = run.template take<Element>(run.keys * dim);
+  run.plain(a.k, a.kv_stride, 0, a.keys, run.keys, keys);
   run.stepped(a.v, a.kv_stride, 0, a.keys, run.keys, values);
-  Element* q = run.template take<Element>(kHeadQueries * run.dim);
+  Element* q_rows = run.template take<Element>(block);
+  Element* q = run.template take<Element>(block);
   float* score = run.template take<float>(kHeadQueries * run.keys);
   Element* weight = run.template take<Element>(kHeadQueries * run.keys);
-  float* mixed = run.template take<float>(kHeadQueries * run.dim);
+  float* mixed = run.template take<float>(block);
   for (i64 head = 0; head < a.heads; ++head)
     for (i64 begin = 0; begin < a.rows; begin += kHeadQueries) {
       const i64 n = a.rows - begin < kHeadQueries ? a.rows - begin : kHeadQueries;
-      const i64 first = a.keys - a.rows + begin, cols = (first + n + kHeadQueries - 1) / kHeadQueries * kHeadQueries;
-      run.plain(static_cast<const T*>(a.q) + head * run.dim, a.q_stride, begin, n, q);
-      run.against_keys(q, key_panels, cols, score);
-      float inverse[kHeadQueries];
-      for (i64 i = 0; i < kHeadQueries; ++i) {
-        float top = 0;
-        const i64 last = i < n ? first + i + 1 : first + n;
-        const float total = head_softmax<S>(score + i * run.keys, last, cols, a.scale, top, weight + i * run.keys);
-        inverse[i] = 1.0f / total;
-        if (i < n) a.lse[(begin + i) * a.lse_stride + head] = top + __builtin_logf(total);
-      }
-      run.weigh(weight, values, cols, mixed);
+      const i64 first = a.keys - a.rows + begin, count = (first + n + kHeadQueries - 1) / kHeadQueries * kHeadQueries;
+      run.turned(static_cast<const T*>(a.q) + head * dim, a.q_stride, begin, a.rows, q_rows, q);
+      run.scores(keys, q, count, score);
+      float top[kHeadQueries], total[kHeadQueries], log_total[kHeadQueries];
+      head_softmax<S, A>(score, first, count, a.scale, weight, top, total);
+      run.weigh(weight, values, count, mixed);
+      log_of_16<S>(total, log_total);
       for (i64 i = 0; i < n; ++i) {
-        T* out = static_cast<T*>(a.out) + (begin + i) * a.out_stride + head * run.dim;
-        const V factor = S::set1(inverse[i]);
-        for (i64 d = 0; d < run.dim; d += S::kLanes) S::store(out + d, S::load(mixed + i * run.dim + d) * factor);
+        a.lse[(begin + i) * a.lse_stride + head] = top[i] + log_total[i];
+        T* out = static_cast<T*>(a.out) + (begin + i) * a.out_stride + head * dim;
+        const V factor = S::set1(1.0f / total[i]);
+        for (i64 d = 0; d < dim; d += S::kLanes) S::store(out + d, S::load(mixed + i * dim + d) * factor);
       }
     }
 }
 
-// The working memory of a block of queries in backward.
+// The working memory of a block of queries in backward, by [key][query] what names no other order.
 template <class Element>
 struct HeadBlock {
-  Element *q, *dout;                     // rows
-  Element *q_stepped, *dout_stepped;     // [queries / kStep][dim][kStep]
-  float *score, *dprob;                  // [queries][keys]
-  Element* dscore;                       // [queries][keys]
-  Element *prob_stepped, *dscore_stepped;  // [queries / kStep][keys][kStep]
+  Element *rows, *q, *dout;           // rows: while they are turned
+  Element *q_stepped, *dout_stepped;  // [queries / kStep][dim][kStep]
+  float *score, *dprob;
+  Element *prob, *dscore;
+  Element* dscore_stepped;            // [keys / kStep][query][kStep]
 };
 
-// Probabilities and gradients of the scores of kStep rows; rows beyond the block have last = 0 and become zero.
-template <class S, class A, class T>
-inline void head_gradient(const HeadRun<S, A, T>& run, const HeadBlock<typename A::Element>& b, i64 i, i64 cols, const i64* last,
-                          const float* lse, const float* delta) {
+// Probabilities and gradients of the scores of a block whose first query stands at `first`.
+template <class S, class A>
+inline void head_gradient(const HeadBlock<typename A::Element>& b, i64 first, i64 count, float scale, const float* lse,
+                          const float* delta) {
   using V = typename S::V;
-  const V factor = S::set1(run.a.scale);
-  for (i64 j = 0; j < cols; j += S::kLanes) {
-    V prob[A::kStep], dscore[A::kStep];
-    for (int s = 0; s < A::kStep; ++s) {
-      const i64 at = (i + s) * run.keys + j;
-      V p = exp_of<S>(S::fma(S::load(b.score + at), factor, S::set1(-lse[s])));
-      if (j + S::kLanes > last[s]) p = lanes_below<S>(last[s] - j, p, S::zero());
-      prob[s] = p;
-      dscore[s] = p * (S::load(b.dprob + at) - S::set1(delta[s])) * factor;
-      S::store(b.dscore + at, dscore[s]);
-    }
-    A::store_step(b.prob_stepped + i * run.keys + j * A::kStep, prob);
-    if (A::kStep > 1) A::store_step(b.dscore_stepped + i * run.keys + j * A::kStep, dscore);
+  const V factor = S::set1(scale);
+  for (i64 lane = 0; lane < kHeadQueries; lane += S::kLanes) {
+    const V shift = S::zero() - S::load(lse + lane), middle = S::load(delta + lane);
+    const auto step = [&](i64 key, bool all) {
+      V dscore[A::kStep];
+#pragma GCC unroll 2
+      for (int s = 0; s < A::kStep; ++s) {
+        const i64 at = (key + s) * kHeadQueries + lane;
+        V prob = exp_of<S>(S::fma(S::load(b.score + at), factor, shift));
+        if (!all) prob = seen_lanes<S>(prob, S::zero(), lane, key + s - first);
+        dscore[s] = prob * (S::load(b.dprob + at) - middle) * factor;
+        S::store(b.prob + at, prob);
+        S::store(b.dscore + at, dscore[s]);
+      }
+      if (A::kStep > 1) A::store_step(b.dscore_stepped + key * kHeadQueries + lane * A::kStep, dscore);
+    };
+    i64 key = 0;
+    for (; key + A::kStep <= first; key += A::kStep) step(key, true);
+    for (; key < count; key += A::kStep) step(key, false);
   }
 }
 
@@ -238,55 +243,51 @@ inline float head_delta(const T* out, const T* dout, i64 dim) {
   return S::sum(sum);
 }
 
-template <class S, class A, class T>
-void head_backward(const HeadAttention& a) {
+template <class S, class A, class T, int D>
+void head_backward_of(const HeadAttention& a) {
   using Element = typename A::Element;
-  HeadRun<S, A, T> run{a};
-  const i64 dim = run.dim, keys = run.keys, strip = kHeadQueries * keys, block = kHeadQueries * dim;
-  const Element* key_panels = run.transposed(a.k);
-  const Element* value_panels = run.transposed(a.v);
+  HeadRun<S, A, T, D> run{a};
+  constexpr i64 dim = D;
+  const i64 keys = run.keys, strip = kHeadQueries * keys, block = kHeadQueries * dim;
   Element* key_rows = run.template take<Element>(keys * dim);
-  run.stepped(a.k, a.kv_stride, 0, a.keys, keys, key_rows);
+  Element* value_rows = run.template take<Element>(keys * dim);
+  Element* key_steps = run.template take<Element>(keys * dim);
+  run.plain(a.k, a.kv_stride, 0, a.keys, keys, key_rows);
+  run.plain(a.v, a.kv_stride, 0, a.keys, keys, value_rows);
+  run.stepped(a.k, a.kv_stride, 0, a.keys, keys, key_steps);
   float* dk = run.template take<float>(keys * dim);
   float* dv = run.template take<float>(keys * dim);
   __builtin_memset(dk, 0, static_cast<size_t>(keys * dim) * 4);
   __builtin_memset(dv, 0, static_cast<size_t>(keys * dim) * 4);
   float* dq = run.template take<float>(block);
   HeadBlock<Element> b{};
-  for (Element** rows : {&b.q, &b.dout, &b.q_stepped, &b.dout_stepped}) *rows = run.template take<Element>(block);
+  for (Element** rows : {&b.rows, &b.q, &b.dout, &b.q_stepped, &b.dout_stepped}) *rows = run.template take<Element>(block);
   for (float** scores : {&b.score, &b.dprob}) *scores = run.template take<float>(strip);
-  for (Element** scores : {&b.dscore, &b.prob_stepped, &b.dscore_stepped}) *scores = run.template take<Element>(strip);
+  for (Element** scores : {&b.prob, &b.dscore, &b.dscore_stepped}) *scores = run.template take<Element>(strip);
   if (A::kStep == 1) b.dscore_stepped = b.dscore;  // rows are their own steps
   for (i64 head = 0; head < a.heads; ++head)
     for (i64 begin = 0; begin < a.rows; begin += kHeadQueries) {
       const i64 n = a.rows - begin < kHeadQueries ? a.rows - begin : kHeadQueries;
-      const i64 cols = (begin + n + kHeadQueries - 1) / kHeadQueries * kHeadQueries;
+      const i64 count = begin + kHeadQueries;  // keys, padded
       const T* q = static_cast<const T*>(a.q) + head * dim;
-      const T* out = static_cast<const T*>(a.out) + head * dim;
+      const T* out = static_cast<const T*>(a.out) + begin * a.out_stride + head * dim;
       const T* dout = static_cast<const T*>(a.dout) + head * dim;
-      run.plain(q, a.q_stride, begin, n, b.q);
-      run.plain(dout, a.dout_stride, begin, n, b.dout);
-      run.stepped(q, a.q_stride, begin, begin + n, kHeadQueries, b.q_stepped);
-      run.stepped(dout, a.dout_stride, begin, begin + n, kHeadQueries, b.dout_stepped);
-      run.against_keys(b.q, key_panels, cols, b.score);
-      run.against_keys(b.dout, value_panels, cols, b.dprob);
-      for (i64 i = 0; i < kHeadQueries; i += A::kStep) {
-        i64 last[A::kStep];
-        float lse[A::kStep], delta[A::kStep];
-        for (int s = 0; s < A::kStep; ++s) {
-          const i64 row = begin + i + s;
-          const bool real = i + s < n;
-          last[s] = real ? row + 1 : 0;
-          lse[s] = real ? a.lse[row * a.lse_stride + head] : 0;
-          delta[s] = real ? head_delta<S>(out + row * a.out_stride, dout + row * a.dout_stride, dim) : 0;
-        }
-        head_gradient<S, A, T>(run, b, i, cols, last, lse, delta);
+      run.turned(q, a.q_stride, begin, a.rows, b.rows, b.q);
+      run.turned(dout, a.dout_stride, begin, a.rows, b.rows, b.dout);
+      run.stepped(q, a.q_stride, begin, a.rows, kHeadQueries, b.q_stepped);
+      run.stepped(dout, a.dout_stride, begin, a.rows, kHeadQueries, b.dout_stepped);
+      // Queries beyond the segment: their rows are zero, and so are their gradients.
+      float lse[kHeadQueries] = {}, delta[kHeadQueries] = {};
+      for (i64 i = 0; i < n; ++i) {
+        lse[i] = a.lse[(begin + i) * a.lse_stride + head];
+        delta[i] = head_delta<S>(out + i * a.out_stride, dout + (begin + i) * a.dout_stride, dim);
       }
-      constexpr i64 kSteps = kHeadQueries / A::kStep;
-      const i64 stepped = keys * A::kStep, row_step = dim * A::kStep;
-      lane_product<S, A>({b.prob_stepped, A::kStep, stepped, b.dout_stepped, row_step, kSteps, dv, dim, true}, cols, dim);
-      lane_product<S, A>({b.dscore_stepped, A::kStep, stepped, b.q_stepped, row_step, kSteps, dk, dim, true}, cols, dim);
-      run.weigh(b.dscore, key_rows, cols, dq);
+      run.scores(key_rows, b.q, count, b.score);
+      run.scores(value_rows, b.dout, count, b.dprob);
+      head_gradient<S, A>(b, begin, count, a.scale, lse, delta);
+      run.add_outer(b.prob, b.dout_stepped, count, dv);
+      run.add_outer(b.dscore, b.q_stepped, count, dk);
+      run.weigh(b.dscore_stepped, key_steps, count, dq);
       for (i64 i = 0; i < n; ++i)
         for (i64 d = 0; d < dim; d += S::kLanes)
           S::store(static_cast<T*>(a.dq) + (begin + i) * a.dq_stride + head * dim + d, S::load(dq + i * dim + d));
@@ -296,6 +297,16 @@ void head_backward(const HeadAttention& a) {
       S::store(static_cast<T*>(a.dk) + key * a.dkv_stride + d, S::load(dk + key * dim + d));
       S::store(static_cast<T*>(a.dv) + key * a.dkv_stride + d, S::load(dv + key * dim + d));
     }
+}
+
+template <class S, class A, class T>
+void head_forward(const HeadAttention& a) {
+  a.dim == 16 ? head_forward_of<S, A, T, 16>(a) : head_forward_of<S, A, T, 32>(a);
+}
+
+template <class S, class A, class T>
+void head_backward(const HeadAttention& a) {
+  a.dim == 16 ? head_backward_of<S, A, T, 16>(a) : head_backward_of<S, A, T, 32>(a);
 }
 
 }  // namespace moebius::kernels

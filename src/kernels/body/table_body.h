@@ -6,6 +6,7 @@
 #include "kernels/body/pack_body.h"
 #include "kernels/body/product_body.h"
 #include "kernels/body/product_wide_body.h"
+#include "kernels/body/route_body.h"
 #include "kernels/body/row_body.h"
 
 namespace moebius::kernels {
@@ -92,6 +93,9 @@ void fill_table(OpTable& table) {
   table.softmax = softmax_row<S>;
   table.sigmoid = sigmoid_row<S>;
   table.top_k = top_k_row<S>;
+  table.route_choose = route_choose<S>;
+  table.route_sums = route_sums<S>;
+  table.route_gradient = route_gradient<S>;
   table.rope_angles = rope_angles_row<S>;
   table.roof_f32 = table.roof_bf16 = roof_fma<S, 12>;
   table.roof_read = roof_read_pass<S>;
