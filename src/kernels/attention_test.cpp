@@ -100,7 +100,9 @@ void feed_in_parts(bool with_sums) {
           ASSERT_EQ(bytes_of(all.out.view.part(whole.row, whole.rows, 0, t.q.view.cols)),
                     bytes_of(parts.out.view.part(whole.row, whole.rows, 0, t.q.view.cols)))
               << "steps of " << step << ", head_dim " << c.head_dim;
-          if (with_sums) EXPECT_EQ(all.lse, parts.lse) << "head_dim " << c.head_dim;
+          if (with_sums) {
+            EXPECT_EQ(all.lse, parts.lse) << "head_dim " << c.head_dim;
+          }
         }
       });
     }
