@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "base/units.h"
 
 namespace moebius {
@@ -104,8 +105,7 @@ TEST(Units, CountsAndBytes) {
 }
 
 TEST(Record, BrokenTailIsCutAndAppendsGoOn) {
-  const std::string path = testing::TempDir() + "records_test.jsonl";
-  file_remove(path);
+  const std::string path = test_path("records.jsonl");
   {
     RecordWriter writer(path);
     writer.write("step", Json::object({{"loss", 1.5}}));
@@ -123,7 +123,7 @@ TEST(Memory, ForgottenPagesAreReadAgain) {
   EXPECT_GT(memory_resident(), 0);
   EXPECT_GE(memory_peak(), memory_resident());
   EXPECT_GT(memory_available(), 0);
-  const std::string path = path_join(testing::TempDir(), "moebius_base_map");
+  const std::string path = test_path("map");
   const std::string text(100'000, 'x');
   file_write_atomic(path, text);
   const FileMap map(path);
@@ -131,8 +131,23 @@ TEST(Memory, ForgottenPagesAreReadAgain) {
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(map.data()), static_cast<std::size_t>(map.bytes())), text);
 }
 
+// The first leaves its path for the second, which finds it gone and gets another.
+std::string test_folder_before;
+
+TEST(TestFolder, IsOneForATest) {
+  test_folder_before = test_folder();
+  EXPECT_TRUE(folder_exists(test_folder_before));
+  EXPECT_EQ(test_path("a/b"), test_folder_before + "/a/b");
+  AppendFile(test_path("left")).append("behind");
+}
+
+TEST(TestFolder, IsGoneAfterIt) {
+  EXPECT_NE(test_folder(), test_folder_before);
+  EXPECT_FALSE(folder_exists(test_folder_before));
+}
+
 TEST(File, AtomicWriteKeepsTheOldFileOnFailure) {
-  const std::string path = testing::TempDir() + "atomic_test";
+  const std::string path = test_path("atomic");
   file_write_atomic(path, "old");
   { AtomicFile file(path); file.write("half", 4); }
   EXPECT_EQ(file_read(path), "old");

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 
 namespace moebius {
 namespace {
@@ -27,8 +28,7 @@ TEST(EventFile, FramesEqualTensorBoards) {
 }
 
 TEST(EventFile, EveryWriterHasItsOwnFile) {
-  const std::string folder = testing::TempDir() + "event_file_test";
-  folder_remove_all(folder);
+  const std::string folder = test_folder();
   std::string first;
   {
     EventFile writer(folder);

@@ -136,6 +136,11 @@ void folder_recover(const std::string& target, const std::string& retired) {
 
 std::string path_join(const std::string& a, const std::string& b) { return (fs::path(a) / b).string(); }
 
+std::string path_name(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
+
 i64 disk_bytes_free(const std::string& path) {
   struct statvfs info;
   if (::statvfs(path.c_str(), &info) != 0) throw_system_error(path, "asking for free disk space", errno);

@@ -21,6 +21,7 @@ std::vector<std::string> folder_list(const std::string& path);
 void file_remove(const std::string& path);  // no error when absent
 void folder_remove_all(const std::string& path);
 std::string path_join(const std::string& a, const std::string& b);
+std::string path_name(std::string path);  // "c" of "a/b/c" and of "a/b/c/"
 // Bytes that an unprivileged process may still write on the file system of `path`.
 i64 disk_bytes_free(const std::string& path);
 

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/grid_map.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/parallel.h"
@@ -84,7 +85,7 @@ Json measure_case(const OperationShape& shape, const std::vector<i32>* expert_TK
 }
 
 Json result_json(const BenchTrainOptions& common, const RoofAround& around, Json rows) {
-  const kernels::Roof roof = around.median_of_means();
+  const kernels::Roof roof = median_roof(around.means());
   return Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
                        {"threads", parallel_threads()},
                        {"precision", common.precision},

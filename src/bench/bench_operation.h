@@ -34,7 +34,4 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
 std::vector<OperationShape> grid_shapes(const BenchTrainOptions& common, const BenchOperationOptions& options,
                                         double bytes_max);
 
-// The map: one panel for each operation and direction, a cell for each shape, its colour the share of the bound reached.
-std::string grid_map(const Json& result);
-
 }  // namespace moebius::bench

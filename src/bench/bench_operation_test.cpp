@@ -1,4 +1,4 @@
-// The grid's list of shapes and its map, bounds of operations alone against numbers worked out by hand, and one tiny run
+// The grid's list of shapes, bounds of operations alone against numbers worked out by hand, and one tiny run
 // of every operation.
 #include "bench/bench_operation.h"
 
@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/test_model.h"
 
 namespace moebius::bench {
 namespace {
@@ -17,12 +18,7 @@ OperationShape tiny(const std::string& name) {
   shape.tokens = 64;
   shape.sequence = 32;
   shape.outputs = 96;
-  shape.config.vocab = 512;
-  shape.config.d_model = 64;
-  shape.config.layers = 1;
-  shape.config.experts.experts = 4;
-  shape.config.experts.width = 32;
-  shape.config.resolve();
+  shape.config = model::small_model(4, 1);
   return shape;
 }
 
@@ -96,22 +92,6 @@ TEST(BenchGrid, TheSubsetSeesEveryValueOfEveryAxis) {
   }
   options.operations = {"linaer"};
   EXPECT_THROW(grid_shapes(common, options, 1e300), Error);
-}
-
-TEST(BenchGrid, TheMapHasACellForEachRow) {
-  const auto row = [](const char* operation, const char* shape, double ratio) {
-    return Json::object({{"operation", operation}, {"shape", shape}, {"direction", "forward"}, {"seconds", 0.001},
-                         {"flops_per_s", 1e9}, {"time_over_bound", ratio}});
-  };
-  Json rows = Json::array();
-  rows.push_back(row("experts", "experts T=512 d=128 E=8 k=2 F=64", 2));
-  rows.push_back(row("experts", "experts T=512 d=128 E=16 k=2 F=64", 4));
-  rows.push_back(row("attention", "attention T=8192 of 512, 8 heads of 64", 1.25));
-  const std::string map =
-      grid_map(Json::object({{"isa", "avx2"}, {"threads", 1}, {"precision", "bf16"}, {"rows", rows}}));
-  for (const char* text : {">d=128 E=8<", ">d=128 E=16<", ">k=2 F=64<", ">S=512<", ">8 heads of 64<", ">50<", ">25<", ">80<"}) {
-    EXPECT_NE(map.find(text), std::string::npos) << text;
-  }
 }
 
 }  // namespace

@@ -34,16 +34,15 @@ struct Repeat {
   kernels::Roof roof;
   double step_seconds = 0;
   Profile profile;    // of all its steps
+  i64 allocations = 0, peak_bytes = 0;
 };
 
 struct Measured {
   std::vector<Repeat> repeats;
+  std::vector<Repeat> beside;      // with --threads-beside, one after each
   std::vector<double> load_curve;  // max over mean of the worst layer, one for each warm step
   RoutingRecord routing;
-  kernels::Roof roof;
   i64 steps = 0;                   // of a repeat
-  i64 allocations = 0;
-  i64 peak_bytes = 0;
   bool peak_reset = true;
   i64 memory_before_bytes = 0;     // resident before the network was made: program and text
   double flops = 0, loss = 0;      // of one step
@@ -97,6 +96,37 @@ void warm_up(const BenchTrainOptions& options, model::Network& network, train::T
   if (!options.record_routing.empty()) measured.routing.save(options.record_routing);
 }
 
+// Steps from `number` + 1 on.
+Repeat run_repeat(train::Trainer& trainer, data::BatchSource& source, RoofAround& roof, Measured& measured, i64* number) {
+  Repeat repeat;
+  const i64 allocations = buffer_allocations();
+  measured.peak_reset = memory_peak_reset() && measured.peak_reset;
+  repeat.profile.start();
+  for (i64 step = 0; step < measured.steps; ++step) {
+    const train::StepReport& report = trainer.step(source, ++*number);
+    measured.flops = report.flops;
+    measured.loss = report.loss;
+  }
+  repeat.profile.stop();
+  repeat.peak_bytes = measured.peak_reset ? memory_peak() : memory_resident();
+  repeat.allocations = buffer_allocations() - allocations;
+  repeat.step_seconds = static_cast<double>(repeat.profile.total_ns()) * 1e-9 / static_cast<double>(measured.steps);
+  repeat.roof = roof.next();
+  return repeat;
+}
+
+// The same steps with another number of threads, between measurements of the roof with that number.
+void measure_beside(const BenchTrainOptions& options, train::Trainer& trainer, data::BatchSource& source, Measured& measured,
+                    i64* number) {
+  const int threads = parallel_threads();
+  parallel_set_threads(static_cast<int>(options.threads_beside));
+  trainer.step(source, ++*number);  // the scratch of other threads is taken here
+  RoofAround roof(options.roof_milliseconds);
+  measured.beside.push_back(run_repeat(trainer, source, roof, measured, number));
+  parallel_set_threads(threads);
+  trainer.step(source, ++*number);
+}
+
 void measure(const BenchTrainOptions& options, train::Trainer& trainer, data::BatchSource& source, Measured& measured) {
   i64 number = options.steps_warm;
   const i64 start = clock_ns();
@@ -107,25 +137,14 @@ void measure(const BenchTrainOptions& options, train::Trainer& trainer, data::Ba
   Progress progress("repeats", options.repeats);
   for (i64 i = 0; i < options.repeats; ++i) {
     interrupt_check("nothing is printed; fewer --repeats or --steps end sooner");
-    Repeat repeat;
-    const i64 allocations = buffer_allocations();
-    measured.peak_reset = memory_peak_reset() && measured.peak_reset;
-    repeat.profile.start();
-    for (i64 step = 0; step < measured.steps; ++step) {
-      const train::StepReport& report = trainer.step(source, ++number);
-      measured.flops = report.flops;
-      measured.loss = report.loss;
+    measured.repeats.push_back(run_repeat(trainer, source, roof, measured, &number));
+    if (options.threads_beside > 0) {
+      measure_beside(options, trainer, source, measured, &number);
+      roof.begin_again();
     }
-    repeat.profile.stop();
-    measured.peak_bytes = std::max(measured.peak_bytes, measured.peak_reset ? memory_peak() : memory_resident());
-    measured.allocations += buffer_allocations() - allocations;
-    repeat.step_seconds = static_cast<double>(repeat.profile.total_ns()) * 1e-9 / static_cast<double>(measured.steps);
-    repeat.roof = roof.next();
-    measured.repeats.push_back(repeat);
     progress.update(i + 1);
   }
   progress.finish();
-  measured.roof = roof.median_of_means();
 }
 
 template <typename F>
@@ -133,6 +152,12 @@ double median_over(const std::vector<Repeat>& repeats, const F& figure) {
   std::vector<double> values;
   for (const Repeat& repeat : repeats) values.push_back(figure(repeat));
   return median(std::move(values));
+}
+
+i64 peak_bytes(const Measured& measured) {
+  i64 peak = 0;
+  for (const Repeat& repeat : measured.repeats) peak = std::max(peak, repeat.peak_bytes);
+  return peak;
 }
 
 double part_seconds(const Measured& measured, const Repeat& repeat, Part part, i64 way) {
@@ -197,11 +222,12 @@ Json memory_json(const BenchTrainOptions& options, const model::ModelConfig& con
   plan_options.batch_tokens = options.tokens_per_step;
   plan_options.sequence = options.sequence;
   plan_options.micro_batch_tokens = micro_batch(options);
+  plan_options.recompute = options.recompute;
   plan_options.memory_max = "1000000GiB";
   const i64 planned = train::plan_memory(config, plan_options).memory.total();
   return Json::object({{"planned_bytes", planned},
                        {"before_bytes", measured.memory_before_bytes},
-                       {"peak_over_plan", static_cast<double>(measured.peak_bytes) / static_cast<double>(planned)},
+                       {"peak_over_plan", static_cast<double>(peak_bytes(measured)) / static_cast<double>(planned)},
                        {"peak_of_steps_alone", measured.peak_reset}});
 }
 
@@ -214,27 +240,55 @@ Json routing_json(const BenchTrainOptions& options, const Measured& measured) {
                        {"load_curve", measured.load_curve}});
 }
 
+double peak_of(const kernels::Roof& roof, DType compute) {
+  return compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
+}
+
+// Medians over the pairs of a repeat and the one beside it: how many times faster the step is with the threads of the
+// run, and how many times higher the peak of the roof and the roofline of the step.
+Json beside_json(const BenchTrainOptions& options, const Measured& measured, const std::vector<Operation>& operations,
+                 DType compute) {
+  std::vector<double> seconds, step, peak, roofline, step_over_peak, step_over_roofline;
+  for (std::size_t i = 0; i < measured.beside.size(); ++i) {
+    const Repeat &one = measured.repeats[i], &other = measured.beside[i];
+    seconds.push_back(other.step_seconds);
+    step.push_back(other.step_seconds / one.step_seconds);
+    peak.push_back(peak_of(one.roof, compute) / peak_of(other.roof, compute));
+    roofline.push_back(roofline_seconds(operations, compute, other.roof) / roofline_seconds(operations, compute, one.roof));
+    step_over_peak.push_back(step.back() / peak.back());
+    step_over_roofline.push_back(step.back() / roofline.back());
+  }
+  return Json::object({{"threads", options.threads_beside},
+                       {"step_seconds", median(seconds)},
+                       {"speedup", median(step)},
+                       {"speedup_roof", median(peak)},
+                       {"speedup_roofline", median(roofline)},
+                       {"speedup_over_roof", median(step_over_peak)},
+                       {"speedup_over_roofline", median(step_over_roofline)}});
+}
+
 Json result_json(const BenchTrainOptions& options, const model::ModelConfig& config, const Measured& measured) {
   const DType compute = compute_type(options);
   const model::StepShape shape{static_cast<double>(options.tokens_per_step), static_cast<double>(document(options)),
                                options.tokens_per_step / micro_batch(options)};
   const std::vector<Operation> operations = train_operations(config, compute, shape);
   const model::ModelCounts counts = model::count_model(config, document(options));
-  const auto peak = [&](const kernels::Roof& roof) {
-    return compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
-  };
   const double seconds = median_over(measured.repeats, [](const Repeat& repeat) { return repeat.step_seconds; });
   const auto share = [&](Part part) {
     return median_over(measured.repeats, [&](const Repeat& repeat) { return part_seconds(measured, repeat, part, 0); });
   };
   std::vector<double> step_seconds, roof_bf16;
+  std::vector<kernels::Roof> roofs;
   for (const Repeat& repeat : measured.repeats) {
     step_seconds.push_back(repeat.step_seconds);
     roof_bf16.push_back(repeat.roof.bf16_flops_per_s);
+    roofs.push_back(repeat.roof);
   }
+  const kernels::Roof roof = median_roof(roofs);
   Json result = Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
                        {"threads", parallel_threads()},
                        {"precision", options.precision},
+                       {"recompute", options.recompute},
                        {"model", config.to_json()},
                        {"sequence", options.sequence},
                        {"document", document(options)},
@@ -250,15 +304,15 @@ Json result_json(const BenchTrainOptions& options, const model::ModelConfig& con
                        {"data_seconds", share(Part::data)},
                        {"optimizer_seconds", share(Part::optimizer) + share(Part::gradient_norm)},
                        {"flops_per_step", measured.flops},
-                       {"roof_flops_per_s", peak(measured.roof)},
-                       {"bf16_flops_per_s", measured.roof.bf16_flops_per_s},
+                       {"roof_flops_per_s", peak_of(roof, compute)},
+                       {"bf16_flops_per_s", roof.bf16_flops_per_s},
                        {"bf16_flops_per_s_all", roof_bf16},
-                       {"f32_flops_per_s", measured.roof.f32_flops_per_s},
-                       {"dram_bytes_per_s", measured.roof.dram_bytes_per_s},
-                       {"l2_bytes_per_s", measured.roof.l2_bytes_per_s},
-                       {"l3_bytes_per_s", measured.roof.l3_bytes_per_s}});
+                       {"f32_flops_per_s", roof.f32_flops_per_s},
+                       {"dram_bytes_per_s", roof.dram_bytes_per_s},
+                       {"l2_bytes_per_s", roof.l2_bytes_per_s},
+                       {"l3_bytes_per_s", roof.l3_bytes_per_s}});
   result.set("mfu", median_over(measured.repeats, [&](const Repeat& repeat) {
-               return measured.flops / repeat.step_seconds / peak(repeat.roof);
+               return measured.flops / repeat.step_seconds / peak_of(repeat.roof, compute);
              }));
   result.set("roofline_seconds", median_over(measured.repeats, [&](const Repeat& repeat) {
                return roofline_seconds(operations, compute, repeat.roof);
@@ -275,9 +329,12 @@ Json result_json(const BenchTrainOptions& options, const model::ModelConfig& con
     result.set("load_max_over_mean", measured.routing.max_over_mean());
     result.set("routing", routing_json(options, measured));
   }
-  result.set("peak_memory_bytes", measured.peak_bytes);
+  result.set("peak_memory_bytes", peak_bytes(measured));
   result.set("memory", memory_json(options, config, measured));
-  result.set("allocations_steady", measured.allocations);
+  i64 allocations = 0;
+  for (const Repeat& repeat : measured.repeats) allocations += repeat.allocations;
+  result.set("allocations_steady", allocations);
+  if (!measured.beside.empty()) result.set("beside", beside_json(options, measured, operations, compute));
   return result;
 }
 
@@ -298,6 +355,9 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time; 0: 100, in the grid 20",
            {.unit = "N", .min = 0, .max = 60000});
   list.add("seed", &seed, "of the weights", {.unit = "N", .min = 0, .max = 9e15});
+  list.add("threads-beside", &threads_beside, "measure the step and the roof with so many threads too, in turn; 0: not",
+           {.unit = "N", .min = 0, .max = 1024});
+  list.add("recompute", &recompute, "layer: keep little for backward and compute the layer again", {.choices = {"none", "layer"}});
   list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones", {.min = 0, .max = 10});
   list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
   list.add("corpus", &corpus, "text to train on; empty: the shipped one", {.unit = "FILES"});
@@ -328,6 +388,7 @@ Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& confi
   stream = {};
   const i64 memory_before = memory_resident();
   model::Network network(config, compute_type(options), true);
+  network.set_recompute(model::recompute_of(options.recompute));
   model::init_weights(config, network.weights(), static_cast<u64>(options.seed));
   model::refresh_copy(network.weights());
   train::AdamwState adamw = train::make_adamw(network.weights());

@@ -24,8 +24,10 @@ struct BenchTrainOptions {
   i64 warm_tokens = 2048;       // of a warm step, at most; the last one is as large as the measured ones
   i64 roof_milliseconds = 0;    // for each figure of the roof; 0: 100, in the grid 20
   i64 seed = 1;
+  i64 threads_beside = 0;       // measured in the same run too; 0: not
   double learning_rate = 1e-3;
   std::string precision = "bf16";
+  std::string recompute = "none";
   std::vector<std::string> corpus;  // empty: the shipped text
   std::string routing;          // replay this one and do not train for it
   std::string record_routing;   // write the one that was recorded

@@ -4,25 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "base/error.h"
 #include "base/file.h"
+#include "base/parallel.h"
 #include "base/record.h"
+#include "base/test_folder.h"
 #include "bench/real_text.h"
+#include "model/test_model.h"
 
 namespace moebius::bench {
 namespace {
-
-model::ModelConfig small(i64 experts) {
-  model::ModelConfig config;
-  config.vocab = 512;
-  config.d_model = 64;
-  config.layers = 2;
-  config.experts.experts = experts;
-  config.resolve();
-  return config;
-}
 
 BenchTrainOptions tiny_options() {
   BenchTrainOptions options;
@@ -39,9 +30,7 @@ BenchTrainOptions tiny_options() {
 class BenchTrain : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::TempDir() + "/bench_train";
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
+    folder_ = test_folder();
   }
   std::string folder_;
 };
@@ -50,13 +39,13 @@ TEST_F(BenchTrain, MeasuresAStep) {
   BenchTrainOptions options = tiny_options();
   options.records = folder_ + "/records.jsonl";
   std::string text;
-  const Json result = bench_train(options, small(8), &text);
+  const Json result = bench_train(options, model::small_model(8, 2), &text);
   for (const char* key : {"tokens_per_s", "roof_flops_per_s", "roofline_ratio", "mfu", "peak_memory_bytes"}) {
     EXPECT_GT(result.at(key).as_double(), 0) << key;
   }
   EXPECT_LT(result.at("mfu").as_double(), 1);
   EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
-  EXPECT_NEAR(result.at("flops_per_step").as_double(), 256 * model::count_model(small(8), 32).flops_per_token_mfu, 1);
+  EXPECT_NEAR(result.at("flops_per_step").as_double(), 256 * model::count_model(model::small_model(8, 2), 32).flops_per_token_mfu, 1);
   EXPECT_GE(result.at("load_max_over_mean").as_double(), 1);
   double parts = 0;
   i64 bounded = 0;
@@ -83,15 +72,32 @@ TEST_F(BenchTrain, ReplaysARecordedRouting) {
   options.warm_tokens = 64;
   options.micro_batch_tokens = 128;
   std::string text;
-  const Json first = bench_train(options, small(8), &text);
+  const Json first = bench_train(options, model::small_model(8, 2), &text);
   options.routing = options.record_routing;
   options.record_routing = "";
-  const Json second = bench_train(options, small(8), &text);
+  const Json second = bench_train(options, model::small_model(8, 2), &text);
   EXPECT_EQ(first.at("load_max_over_mean").as_double(), second.at("load_max_over_mean").as_double());
   EXPECT_EQ(second.at("routing").at("steps").as_int(), 2);
-  EXPECT_THROW(bench_train(options, small(16), &text), Error);
+  EXPECT_THROW(bench_train(options, model::small_model(16, 2), &text), Error);
   file_write_atomic(options.routing, "{\"kind\": \"other\"}");
   EXPECT_THROW(RoutingRecord::load(options.routing), Error);
+}
+
+TEST_F(BenchTrain, MeasuresAnotherNumberOfThreadsBeside) {
+  BenchTrainOptions options = tiny_options();
+  options.threads_beside = 1;
+  options.recompute = "layer";
+  std::string text;
+  const int threads = parallel_threads();
+  const Json result = bench_train(options, model::small_model(8, 2), &text);
+  EXPECT_EQ(parallel_threads(), threads);
+  const Json& beside = result.at("beside");
+  EXPECT_EQ(beside.at("threads").as_int(), 1);
+  EXPECT_GT(beside.at("speedup").as_double(), 0);
+  EXPECT_NEAR(beside.at("speedup_over_roof").as_double(), beside.at("speedup").as_double() / beside.at("speedup_roof").as_double(),
+              0.5 * beside.at("speedup_over_roof").as_double());  // a quotient of medians is not the median of quotients
+  EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
+  EXPECT_NE(text.find("with 1 threads"), std::string::npos);
 }
 
 TEST_F(BenchTrain, CountsTheLoad) {
@@ -101,14 +107,19 @@ TEST_F(BenchTrain, CountsTheLoad) {
 }
 
 TEST_F(BenchTrain, SeesWhetherTheLoadHasSettled) {
-  EXPECT_TRUE(load_settled({9, 9, 9, 9, 2.0, 2.1, 2.0, 1.9}));
-  EXPECT_FALSE(load_settled({9, 9, 9, 9, 4, 4, 3, 3}));
-  EXPECT_FALSE(load_settled({2, 2, 2}));
+  const auto curve = [](i64 steps, double third, double fourth) {
+    std::vector<double> load(static_cast<std::size_t>(steps), 9.0);
+    for (i64 i = steps / 2; i < steps; ++i) load[static_cast<std::size_t>(i)] = i < 3 * steps / 4 ? third : fourth;
+    return load;
+  };
+  EXPECT_TRUE(load_settled(curve(100, 2.0, 1.95)));
+  EXPECT_FALSE(load_settled(curve(100, 4.0, 3.0)));
+  EXPECT_FALSE(load_settled(curve(60, 2.0, 2.0)));
 }
 
 TEST_F(BenchTrain, ADenseModelHasNoRouting) {
   std::string text;
-  const Json result = bench_train(tiny_options(), small(1), &text);
+  const Json result = bench_train(tiny_options(), model::small_model(1, 2), &text);
   EXPECT_EQ(result.find("routing"), nullptr);
   EXPECT_GT(result.at("roofline_ratio").as_double(), 0);
 }

@@ -14,21 +14,21 @@ double median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
-RoofAround::RoofAround(i64 milliseconds)
-    : milliseconds_(static_cast<int>(milliseconds)),
-      last_(kernels::roof_measure(kernels::isa_current(), milliseconds_, kernels::RoofMemory::all)) {}
+RoofAround::RoofAround(i64 milliseconds) : milliseconds_(static_cast<int>(milliseconds)) { begin_again(); }
+
+void RoofAround::begin_again() { last_ = kernels::roof_measure(kernels::isa_current(), milliseconds_, kernels::RoofMemory::all); }
 
 kernels::Roof RoofAround::next() {
-  const kernels::Roof now = kernels::roof_measure(kernels::isa_current(), milliseconds_, kernels::RoofMemory::all);
-  means_.push_back(kernels::roof_mean(last_, now));
-  last_ = now;
+  const kernels::Roof before = last_;
+  begin_again();
+  means_.push_back(kernels::roof_mean(before, last_));
   return means_.back();
 }
 
-kernels::Roof RoofAround::median_of_means() const {
+kernels::Roof median_roof(const std::vector<kernels::Roof>& roofs) {
   const auto of = [&](double kernels::Roof::*figure) {
     std::vector<double> values;
-    for (const kernels::Roof& roof : means_) values.push_back(roof.*figure);
+    for (const kernels::Roof& roof : roofs) values.push_back(roof.*figure);
     return median(std::move(values));
   };
   return {of(&kernels::Roof::bf16_flops_per_s), of(&kernels::Roof::f32_flops_per_s), of(&kernels::Roof::dram_bytes_per_s),

@@ -19,13 +19,18 @@ class RoofAround {
   explicit RoofAround(i64 milliseconds);
   // Measures again; the mean of this and the last measurement.
   kernels::Roof next();
-  // Figure by figure, of all means so far.
-  kernels::Roof median_of_means() const;
+  // Measures again and forgets the last one, when time has passed or the number of threads has changed.
+  void begin_again();
+  // The mean of every next() so far, in their order.
+  const std::vector<kernels::Roof>& means() const { return means_; }
 
  private:
   int milliseconds_;
   kernels::Roof last_;
   std::vector<kernels::Roof> means_;
 };
+
+// Figure by figure, of at least one.
+kernels::Roof median_roof(const std::vector<kernels::Roof>& roofs);
 
 }  // namespace moebius::bench

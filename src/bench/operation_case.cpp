@@ -85,7 +85,7 @@ void Maker::linear() {
   add("forward", Part::output, flops, through, [=] { kernels::linear_forward(x, w, y, false); });
   add("backward", Part::output, flops, through, [=] { kernels::linear_backward_input(dy, w, dx, false); });
   add("weight gradient", Part::output, flops, c * t * (width + real(n)) + 8 * weights,
-      [=] { kernels::linear_backward_weight(dy, x, w.shape, dw); });
+      [=] { kernels::linear_backward_weight(dy, x, w.shape, dw, kernels::GradientSum::overwrite); });
 }
 
 void Maker::attention() {
@@ -171,7 +171,7 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
   add("forward", Part::experts, flops, c * weights + kept + t * width * (c + 8),
       [=] { kernels::experts_forward(x, r, bank, saved, scratch_rows, y); });
   add("backward", Part::experts, 2 * flops, (c + 8) * weights + kept + t * width * (2 * c + 8),
-      [=] { kernels::experts_backward(dy, x, r, bank, saved, scratch, dx, dgate, dup, ddown); });
+      [=] { kernels::experts_backward(dy, x, r, bank, saved, scratch, dx, dgate, dup, ddown, kernels::GradientSum::overwrite); });
 }
 
 void Maker::route() {
@@ -201,7 +201,7 @@ void Maker::head() {
   for (i64 i = 0; i < tokens; ++i) target[i] = static_cast<i32>(i * 31 % vocab);
   const double weights = real(vocab) * width;
   add("both", Part::head, 6 * t * weights, (c + 8) * weights + t * width * (c + 4),
-      [=] { kernels::head_loss(x, w, target, 1e-3f, loss, dx, dw); });
+      [=] { kernels::head_loss(x, w, target, 1e-3f, loss, dx, dw, kernels::GradientSum::overwrite); });
 }
 
 void Maker::norm() {

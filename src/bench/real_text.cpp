@@ -128,7 +128,7 @@ RoutingRecord RoutingRecord::load(const std::string& path) {
 
 bool load_settled(const std::vector<double>& curve) {
   const auto quarter = static_cast<std::ptrdiff_t>(curve.size() / 4);
-  if (quarter < 2) return false;
+  if (quarter < 25) return false;  // in fewer steps the load has hardly begun to move
   const auto middle = curve.end() - quarter;
   const double before = std::accumulate(middle - quarter, middle, 0.0), last = std::accumulate(middle, curve.end(), 0.0);
   return std::abs(last - before) <= 0.1 * before;

@@ -38,8 +38,8 @@ struct RoutingRecord {
   void check_fits(const model::ModelConfig& config, i64 micro_batch_tokens, const std::string& path) const;
 };
 
-// Whether the load has stopped changing: the means of the last two quarters of a curve of eight or more values differ by
-// at most a tenth.
+// Whether the load has stopped changing: the means of the last two quarters of a curve of a hundred or more values differ
+// by at most a tenth.
 bool load_settled(const std::vector<double>& curve);
 
 }  // namespace moebius::bench

@@ -25,13 +25,15 @@ const StageHelp kHelp = {
     .reads = "train: the shipped text or --corpus, --routing; tokenizer: text files",
     .writes = "standard output; --records, --record-routing, grid: the map (--out)",
     .json_keys = "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
-                 "train: isa, threads, precision, model, sequence, document, parameters_total, parameters_active, "
+                 "train: isa, threads, precision, recompute, model, sequence, document, parameters_total, parameters_active, "
                  "tokens_per_step, micro_batch_tokens, repeats, steps, tokens_per_s, step_seconds, step_seconds_all, "
                  "data_seconds, optimizer_seconds, flops_per_step, roof_flops_per_s, bf16_flops_per_s, bf16_flops_per_s_all, "
                  "f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s, mfu, roofline_seconds, "
                  "roofline_ratio, operations (array of name, direction, seconds, share, and where there is a bound flops, "
                  "bytes, flops_per_s, bound_seconds, time_over_bound; backward also weight_gradient_seconds), "
-                 "operations_share, loss, load_max_over_mean, routing, peak_memory_bytes, memory, allocations_steady. "
+                 "operations_share, loss, load_max_over_mean, routing, peak_memory_bytes, memory, allocations_steady, "
+                 "with --threads-beside beside (threads, step_seconds, speedup, speedup_roof, speedup_roofline, "
+                 "speedup_over_roof, speedup_over_roofline). "
                  "operation, grid: isa, threads, precision, the roof as in train, rows (array of operation, shape, direction, "
                  "seconds, flops, bytes, flops_per_s, bound_seconds, time_over_bound, roof_share, load_max_over_mean); grid also "
                  "shapes, shapes_measured. "

@@ -56,6 +56,12 @@ std::string bench_train_table(const Json& r) {
   text += fmt::format("\n{:<28}{:>10}{:>8}{:>12}{:>12}{:>10}{:>10}{:>11}{:>12}\n", "operation", "ms", "% step", "of it dW ms",
                       "GFLOP", "GFLOP/s", "MB", "bound ms", "time/bound");
   for (const Json& row : r.at("operations").as_array()) text += row_text(row);
+  if (const Json* beside = r.find("beside")) {
+    text += fmt::format("with {} threads the step takes {:.1f} ms: {:.2f} times; the roof gains {:.2f} (step over roof {:.2f}), "
+                        "the roofline {:.2f}\n", beside->at("threads").as_int(), beside->at("step_seconds").as_double() * 1e3,
+                        beside->at("speedup").as_double(), beside->at("speedup_roof").as_double(),
+                        beside->at("speedup_over_roof").as_double(), beside->at("speedup_roofline").as_double());
+  }
   const Json& memory = r.at("memory");
   return text + fmt::format("operations make up {:.1f} % of the step\n"
                             "peak memory {}, {:.1f} % of train's plan of {}{}; buffers allocated in the measured steps: {}\n",

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "data/bpe_trainer.h"
 #include "data/byte_stream.h"
 #include "data/pretokenizer.h"
@@ -91,7 +92,7 @@ TEST(Fuzz, DamagedArchivesAndLines) {
   const std::string zstd_head = "\x28\xb5\x2f\xfd";
   std::string lines;
   for (int i = 0; i < 20; ++i) lines += "{\"text\": \"a line \\u00e9 of text\", \"n\": [1, {\"x\": null}]}\n";
-  const std::string folder = testing::TempDir();
+  const std::string folder = test_folder() + "/";
   int failed = 0;
   for (int round = 0; round < 240; ++round) {
     std::string bytes = round % 4 == 0 ? packed : round % 4 == 1 ? zstd_head + random_bytes(rng, 100) : lines;

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/test_folder.h"
 #include "data/byte_stream.h"
 
 namespace moebius::data {
@@ -396,7 +397,7 @@ TEST(GeneratedTasks, FilesReadBack) {
   ArithmeticOptions options;
   options.problems = 100;
   options.items = 5;
-  const std::string folder = testing::TempDir() + "generated_tasks_test";
+  const std::string folder = test_folder();
   const GeneratedTask task = make_arithmetic(options);
   write_generated_task(task, folder, true);
   std::istringstream lines(file_read(path_join(folder, "arithmetic.jsonl")));

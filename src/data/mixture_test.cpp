@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 
 namespace {
 std::atomic<long> allocations{0};
@@ -36,8 +37,6 @@ namespace {
 constexpr i32 kEnd = 0;
 constexpr i64 kVocab = 60000;
 
-std::string temp(const std::string& name) { return testing::TempDir() + "mixture_test_" + name; }
-
 // Documents of which every token names its place: first + running number.
 std::vector<std::vector<i32>> numbered(i64 documents, i64 length_min, i64 length_max, i32 first) {
   std::vector<std::vector<i32>> all;
@@ -55,7 +54,7 @@ std::vector<std::vector<i32>> numbered(i64 documents, i64 length_min, i64 length
 
 MixtureSource make_source(const std::string& name, double weight, const std::vector<std::vector<i32>>& documents,
                           bool generated = false) {
-  const std::string prefix = temp(name);
+  const std::string prefix = test_path(name);
   ShardWriter writer(prefix, kVocab);
   for (const auto& d : documents) writer.add(d.data(), static_cast<i64>(d.size()));
   ShardMeta meta;
@@ -338,7 +337,7 @@ TEST(Mixture, SourcesMustAgreeAndBeNamedOnce) {
   twice[1].name = "short";
   EXPECT_THROW(Mixture(twice, options_of(1, 32)), Error);
   EXPECT_THROW(Mixture({}, options_of(1, 32)), Error);
-  const std::string other = temp("other");
+  const std::string other = test_path("other");
   ShardWriter writer(other, 100);
   const i32 token = 1;
   writer.add(&token, 1);

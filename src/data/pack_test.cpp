@@ -8,13 +8,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/test_folder.h"
 #include "data/bpe_trainer.h"
 #include "data/mixture.h"
 
 namespace moebius::data {
 namespace {
-
-std::string temp(const std::string& name) { return testing::TempDir() + "pack_test_" + name; }
 
 std::vector<std::string> sample_texts() {
   std::vector<std::string> texts;
@@ -26,8 +25,8 @@ std::vector<std::string> sample_texts() {
 std::string write_jsonl(const std::string& name, const std::vector<std::string>& texts) {
   std::string lines;
   for (const std::string& text : texts) lines += Json::object({{"title", "t"}, {"text", text}}).dump() + "\n";
-  file_write_atomic(temp(name), lines);
-  return temp(name);
+  file_write_atomic(test_path(name), lines);
+  return test_path(name);
 }
 
 Tokenizer train(const std::vector<std::string>& texts) {
@@ -41,7 +40,7 @@ TEST(Pack, ShardHoldsTheTextsAndNoForgedToken) {
   const Tokenizer tokenizer = train(texts);
   PackOptions options;
   options.input = {write_jsonl("all.jsonl", texts)};
-  options.out = temp("all");
+  options.out = test_path("all");
   options.split = "all";
   const PackResult result = pack_corpus(options, tokenizer);
   EXPECT_EQ(result.meta.documents, 400);
@@ -61,7 +60,7 @@ TEST(Pack, SplitIsAPartition) {
   const Tokenizer tokenizer = train(texts);
   PackOptions options;
   options.input = {write_jsonl("split.jsonl", texts)};
-  options.out = temp("split");
+  options.out = test_path("split");
   options.held_out_one_in = 10;
   options.split = "train";
   const PackResult train_part = pack_corpus(options, tokenizer);
@@ -82,20 +81,20 @@ TEST(Pack, SameBytesForAnyNumberOfThreads) {
   const std::vector<std::string> texts = sample_texts();
   const Tokenizer tokenizer = train(texts);
   parallel_set_threads(1);
-  pack_documents(texts, tokenizer, "one", temp("one"), true);
+  pack_documents(texts, tokenizer, "one", test_path("one"), true);
   parallel_set_threads(3);
-  pack_documents(texts, tokenizer, "three", temp("three"), true);
-  EXPECT_EQ(file_read(temp("one.bin")), file_read(temp("three.bin")));
-  EXPECT_EQ(file_read(temp("one.idx")), file_read(temp("three.idx")));
+  pack_documents(texts, tokenizer, "three", test_path("three"), true);
+  EXPECT_EQ(file_read(test_path("one.bin")), file_read(test_path("three.bin")));
+  EXPECT_EQ(file_read(test_path("one.idx")), file_read(test_path("three.idx")));
 }
 
 TEST(Pack, ClearErrors) {
   const std::vector<std::string> texts = sample_texts();
   const Tokenizer tokenizer = train(texts);
   PackOptions options;
-  options.out = temp("errors");
+  options.out = test_path("errors");
   EXPECT_THROW(pack_corpus(options, tokenizer), Error);  // no input
-  options.input = {temp("absent.jsonl")};
+  options.input = {test_path("absent.jsonl")};
   EXPECT_THROW(pack_corpus(options, tokenizer), Error);
   options.input = {write_jsonl("errors.jsonl", texts)};
   options.field = "body";
@@ -106,7 +105,7 @@ TEST(Pack, ClearErrors) {
   options.split = "held-out";
   options.held_out_one_in = 0;
   EXPECT_THROW(pack_corpus(options, tokenizer), Error);  // nothing left
-  EXPECT_FALSE(file_exists(temp("errors.idx")));
+  EXPECT_FALSE(file_exists(test_path("errors.idx")));
 }
 
 }  // namespace

@@ -8,13 +8,14 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "data/byte_stream.h"
 
 namespace moebius::data {
 namespace {
 
 std::string place(const std::string& name, const std::string& content) {
-  const std::string path = testing::TempDir() + "/reader_" + name;
+  const std::string path = test_path(name);
   // Not written atomically: that waits for the disk.
   std::ofstream(path, std::ios::binary) << content;
   return path;
@@ -142,7 +143,7 @@ TEST(Reader, BrokenContent) {
   expect_error(place("empty.jsonl.gz", gzip("")), {"empty"});
   expect_error(place("blank.jsonl", "\n\n"), {"no documents"});
   expect_error(place("blank.txt", "\n\n"), {"no documents"}, {.separator = "blank-line"});
-  expect_error(testing::TempDir() + "/none.txt", {"No such file"});
+  expect_error(test_path("none.txt"), {"No such file"});
   EXPECT_THROW(texts(place("f.jsonl", "{\"text\": \"x\"}"), {.fields = "text,,x"}), Error);
 }
 

@@ -31,38 +31,39 @@ struct DataOptions {
 
 using Words = std::vector<std::string>;
 
-StageHelp help_of(const std::string& action) {
-  StageHelp help;
-  help.name = "data " + action;
-  if (action == "tokenizer") {
-    help.summary = "train a byte-level BPE tokenizer on text";
-    help.usage = "moebius data tokenizer --input FILE,... --vocab 8192 --out tokenizer.json";
-    help.reads = "text files (--input)";
-    help.writes = "a Hugging Face tokenizer.json (--out)";
-    help.json_keys = "out, vocab, merges, documents, bytes, seconds";
-    help.examples = "  moebius data tokenizer --input corpora/enwiki2019-00.jsonl.gz --vocab 4096 --out tokenizer.json";
-  } else if (action == "pack") {
-    help.summary = "turn text into a token shard";
-    help.usage = "moebius data pack --input FILE,... --tokenizer tokenizer.json --out PREFIX";
-    help.reads = "text files (--input), tokenizer.json (--tokenizer)";
-    help.writes = "PREFIX.bin, PREFIX.idx (Megatron's layout) and PREFIX.meta.json";
-    help.json_keys = "name, vocab, end_of_text, documents, documents_skipped, tokens, bytes, bytes_per_token, seconds";
-    help.examples = "  moebius data pack --input corpora/gsm8k_train.jsonl.gz --field question,answer --tokenizer tokenizer.json --out data/gsm8k";
-  } else if (action == "tasks") {
-    help.summary = "generate the facts and arithmetic tasks";
-    help.usage = "moebius data tasks --task facts|arithmetic|both --out FOLDER";
-    help.reads = "nothing; with --tokenizer, tokenizer.json";
-    help.writes = "FOLDER/TASK.jsonl and TASK.meta.json (items), NAME.train.jsonl (text); with --tokenizer also shards FOLDER/NAME";
-    help.json_keys = "out, tasks (array of: task, documents, bytes, seconds, item_files, ...; with --tokenizer: tokens)";
-    help.examples = "  moebius data tasks --task arithmetic --problems 20000 --grades 0,1,2 --grade-weights 2,1,1 --out tasks";
-  } else {
-    help.summary = "counts and first documents of a token shard";
-    help.usage = "moebius data show PREFIX [--tokenizer tokenizer.json]";
-    help.reads = "PREFIX.idx and PREFIX.bin, or llm.c's or nanoGPT's .bin; tokenizer.json to show text";
-    help.json_keys = "path, documents, tokens, tokens_per_document, vocab, end_of_text, first (array of tokens or texts)";
-  }
-  return help;
-}
+// The help of each action.
+const StageHelp kTokenizerHelp = {
+    .name = "data tokenizer",
+    .summary = "train a byte-level BPE tokenizer on text",
+    .usage = "moebius data tokenizer --input FILE,... --vocab 8192 --out tokenizer.json",
+    .reads = "text files (--input)",
+    .writes = "a Hugging Face tokenizer.json (--out)",
+    .json_keys = "out, vocab, merges, documents, bytes, seconds",
+    .examples = "  moebius data tokenizer --input corpora/enwiki2019-00.jsonl.gz --vocab 4096 --out tokenizer.json"};
+const StageHelp kPackHelp = {
+    .name = "data pack",
+    .summary = "turn text into a token shard",
+    .usage = "moebius data pack --input FILE,... --tokenizer tokenizer.json --out PREFIX",
+    .reads = "text files (--input), tokenizer.json (--tokenizer)",
+    .writes = "PREFIX.bin, PREFIX.idx (Megatron's layout) and PREFIX.meta.json",
+    .json_keys = "name, vocab, end_of_text, documents, documents_skipped, tokens, bytes, bytes_per_token, seconds",
+    .examples = "  moebius data pack --input corpora/gsm8k_train.jsonl.gz --field question,answer --tokenizer tokenizer.json --out data/gsm8k"};
+const StageHelp kTasksHelp = {
+    .name = "data tasks",
+    .summary = "generate the facts and arithmetic tasks",
+    .usage = "moebius data tasks --task facts|arithmetic|both --out FOLDER",
+    .reads = "nothing; with --tokenizer, tokenizer.json",
+    .writes = "FOLDER/TASK.jsonl and TASK.meta.json (items), NAME.train.jsonl (text); with --tokenizer also shards FOLDER/NAME",
+    .json_keys = "out, tasks (array of: task, documents, bytes, seconds, item_files, ...; with --tokenizer: tokens)",
+    .examples = "  moebius data tasks --task arithmetic --problems 20000 --grades 0,1,2 --grade-weights 2,1,1 --out tasks"};
+const StageHelp kShowHelp = {
+    .name = "data show",
+    .summary = "counts and first documents of a token shard",
+    .usage = "moebius data show PREFIX [--tokenizer tokenizer.json]",
+    .reads = "PREFIX.idx and PREFIX.bin, or llm.c's or nanoGPT's .bin; tokenizer.json to show text",
+    .writes = "",
+    .json_keys = "path, documents, tokens, tokens_per_document, vocab, end_of_text, first (array of tokens or texts)",
+    .examples = ""};
 
 void wanted(const std::string& value, const std::string& flag, const std::string& action) {
   if (!value.empty()) return;
@@ -84,7 +85,7 @@ int run_tokenizer(const Words& words) {
   DataOptions o;
   OptionList list;
   describe_input(o, list);
-  const StageCommon common = stage_parse(help_of("tokenizer"), list, words, nullptr, 0);
+  const StageCommon common = stage_parse(kTokenizerHelp, list, words, nullptr, 0);
   wanted(o.pack.out, "out", "tokenizer");
   if (common.dry_run) {
     stage_print(common, list.to_json(), list.to_json().dump(2) + "\n");
@@ -112,7 +113,7 @@ int run_pack(const Words& words) {
   OptionList list;
   describe(o.pack, list);
   list.add("tokenizer", &o.tokenizer, "tokenizer.json, or a folder that holds one", {.unit = "PATH"});
-  const StageCommon common = stage_parse(help_of("pack"), list, words, nullptr, 0);
+  const StageCommon common = stage_parse(kPackHelp, list, words, nullptr, 0);
   wanted(o.pack.out, "out", "pack");
   wanted(o.tokenizer, "tokenizer", "pack");
   if (common.dry_run) {
@@ -159,7 +160,7 @@ int run_tasks(const Words& words) {
   list.add("tokenizer", &o.tokenizer, "also pack the documents with this tokenizer.json", {.unit = "PATH"});
   describe(o.facts, list);
   describe(o.arithmetic, list);
-  const StageCommon common = stage_parse(help_of("tasks"), list, words, nullptr, 0);
+  const StageCommon common = stage_parse(kTasksHelp, list, words, nullptr, 0);
   wanted(o.pack.out, "out", "tasks");
   if (common.dry_run) {
     stage_print(common, list.to_json(), list.to_json().dump(2) + "\n");
@@ -184,7 +185,7 @@ int run_show(const Words& words) {
   list.add("tokenizer", &o.tokenizer, "tokenizer.json to decode with", {.unit = "PATH"});
   list.add("documents", &o.show, "documents to show", {.min = 0, .max = 1000000});
   std::vector<std::string> positional;
-  const StageCommon common = stage_parse(help_of("show"), list, words, &positional, 1);
+  const StageCommon common = stage_parse(kShowHelp, list, words, &positional, 1);
   wanted(positional.empty() ? "" : positional[0], "PREFIX", "show");
   const TokenShard shard = TokenShard::open(positional[0]);
   Json first = Json::array();

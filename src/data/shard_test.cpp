@@ -8,11 +8,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/test_folder.h"
 
 namespace moebius::data {
 namespace {
-
-std::string temp(const std::string& name) { return testing::TempDir() + "shard_test_" + name; }
 
 std::vector<i32> document(const TokenShard& shard, i64 d) {
   std::vector<i32> tokens(static_cast<std::size_t>(shard.document_tokens(d)));
@@ -24,7 +23,7 @@ std::vector<i32> document(const TokenShard& shard, i64 d) {
 void put_file(const std::string& path, const std::string& content) { std::ofstream(path, std::ios::binary) << content; }
 
 std::string write(const std::string& name, i64 vocab, const std::vector<std::vector<i32>>& documents) {
-  const std::string prefix = temp(name);
+  const std::string prefix = test_path(name);
   ShardWriter writer(prefix, vocab);
   for (const auto& d : documents) writer.add(d.data(), static_cast<i64>(d.size()));
   ShardMeta meta;
@@ -116,7 +115,7 @@ TEST(Shard, NothingInAFileIsTrusted) {
 }
 
 TEST(Shard, WriterRefusesIdsOutOfTheVocabularyAndNothing) {
-  const std::string prefix = temp("refuse");
+  const std::string prefix = test_path("refuse");
   ShardWriter writer(prefix, 10);
   const i32 bad = 10;
   EXPECT_THROW(writer.add(&bad, 1), Error);
@@ -126,7 +125,7 @@ TEST(Shard, WriterRefusesIdsOutOfTheVocabularyAndNothing) {
 
 TEST(Shard, ReadsLlmC) {
   for (const bool wide : {false, true}) {
-    const std::string path = temp("llmc.bin");
+    const std::string path = test_path("llmc.bin");
     std::string content(1024, '\0');
     const i32 header[3] = {wide ? 20240801 : 20240520, wide ? 7 : 1, 6};
     std::memcpy(content.data(), header, sizeof(header));
@@ -144,7 +143,7 @@ TEST(Shard, ReadsLlmC) {
 }
 
 TEST(Shard, ReadsNanoGpt) {
-  const std::string path = temp("nano.bin");
+  const std::string path = test_path("nano.bin");
   file_write_atomic(path, std::string("\1\0\2\0\11\0\3\0\11\0", 10));
   const TokenShard shard = TokenShard::open(path, 9);
   ASSERT_EQ(shard.documents(), 2);
@@ -152,7 +151,7 @@ TEST(Shard, ReadsNanoGpt) {
   EXPECT_EQ(document(shard, 1), (std::vector<i32>{3, 9}));
   file_write_atomic(path, "abc");
   EXPECT_THROW(TokenShard::open(path, 9), Error);
-  EXPECT_THROW(TokenShard::open(temp("absent"), 9), Error);
+  EXPECT_THROW(TokenShard::open(test_path("absent"), 9), Error);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/parallel.h"
+#include "base/test_folder.h"
 #include "data/bpe_trainer.h"
 #include "data/byte_stream.h"
 #include "data/pretokenizer.h"
@@ -81,7 +82,7 @@ TEST(TokenizerGolden, OlmoeOnMixedText) {
 TEST(TokenizerGolden, SavedAndLoadedIsEqual) {
   const std::string text = read_unpacked(golden("mixed_text.txt.gz")).substr(600000);
   for (const Tokenizer& tokenizer : {gpt2(), Tokenizer::load(golden("olmoe_tokenizer.json.gz"))}) {
-    const std::string path = testing::TempDir() + "/saved_tokenizer.json";
+    const std::string path = test_path("saved_tokenizer.json");
     tokenizer.save(path);
     const Tokenizer again = Tokenizer::load(path);
     EXPECT_EQ(again.fingerprint(), tokenizer.fingerprint());

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/test_folder.h"
 #include "data/bpe_trainer.h"
 #include "data/tokenizer_impl.h"
 #include "data/unicode.h"
@@ -121,7 +122,7 @@ TEST(Tokenizer, EveryByteComesBack) {
 TEST(Tokenizer, EndsFromTheConfigBeside) {
   const Tokenizer t = small({}, {{.content = "<one>"}, {.content = "<two>"}});
   EXPECT_EQ(t.eos_id(), -1);
-  const std::string folder = testing::TempDir() + "/ends";
+  const std::string folder = test_path("ends");
   folder_make(folder);
   t.save(folder + "/tokenizer.json");
   file_write_atomic(folder + "/tokenizer_config.json", R"({"eos_token": {"content": "<two>"}, "bos_token": "<one>"})");
@@ -169,7 +170,7 @@ TEST(Tokenizer, ErrorsNameFileAndFault) {
     EXPECT_NE(text.find(c.wanted), std::string::npos) << "wanted '" << c.wanted << "' in: " << text;
     EXPECT_EQ(text.rfind("file.json", 0), 0u) << text;
   }
-  EXPECT_THROW(Tokenizer::load(testing::TempDir() + "/none.json"), Error);
+  EXPECT_THROW(Tokenizer::load(test_path("none.json")), Error);
 }
 
 TEST(Tokenizer, TrainerEdges) {

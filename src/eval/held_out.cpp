@@ -20,8 +20,7 @@ LossSource parse_loss_source(const std::string& text) {
   LossSource source;
   const std::size_t equals = text.find('=');
   source.path = equals == std::string::npos ? text : text.substr(equals + 1);
-  source.name = equals == std::string::npos ? text.substr(text.rfind('/') == std::string::npos ? 0 : text.rfind('/') + 1)
-                                            : text.substr(0, equals);
+  source.name = equals == std::string::npos ? path_name(text) : text.substr(0, equals);
   if (source.name.empty() || source.path.empty()) {
     throw Error({.what = "a source of held-out text is not written right", .wanted = "NAME=PATH or PATH", .got = text});
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "eval/evaluate.h"
 #include "eval/metrics.h"
 #include "model/checkpoint.h"
@@ -27,7 +28,7 @@ const Json& golden() {
 
 std::vector<Json> run(const std::string& name, EvalOptions options, std::vector<Json>* records = nullptr) {
   options.tasks = {kGolden + name + ".toml"};
-  options.items_folder = testing::TempDir() + "/oracle_items";
+  options.items_folder = test_path("oracle_items");
   const auto out = evaluate(network(), tokenizer(), options, 0, 0);
   if (records) *records = out;
   return read_rows(options.items_folder + "/" + name + ".jsonl");

@@ -19,7 +19,7 @@ std::string folder_of(const std::string& path) {
 }
 
 std::string name_of(const std::string& path) {
-  std::string name = path.substr(path.rfind('/') == std::string::npos ? 0 : path.rfind('/') + 1);
+  std::string name = path_name(path);
   for (const char* ending : {".gz", ".toml", ".jsonl"}) {
     if (name.ends_with(ending)) name.resize(name.size() - std::string(ending).size());
   }

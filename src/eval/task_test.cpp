@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "data/generated_tasks.h"
 #include "eval/evaluate.h"
 #include "eval/fake_engine.h"
@@ -21,7 +22,7 @@ const std::string kShipped = kSource + "/corpora/eval";
 data::Tokenizer tiny_tokenizer() { return data::Tokenizer::load(kGolden + "model/tokenizer.json"); }
 
 std::string write_temp(const std::string& name, const std::string& content) {
-  const std::string path = testing::TempDir() + "/" + name;
+  const std::string path = test_path(name);
   file_write_atomic(path, content);
   return path;
 }
@@ -105,7 +106,7 @@ TEST(Items, ExamplesNeverHoldTheQuestionItself) {
       EXPECT_EQ(item.prompt.find(own), item.prompt.size() - own.size()) << item.prompt;
     }
   }
-  EXPECT_THROW(make_items(load_task(testing::TempDir() + "/shots.toml"), {12, 0}), Error);
+  EXPECT_THROW(make_items(load_task(test_path("shots.toml")), {12, 0}), Error);
 }
 
 TEST(TaskFiles, FaultsAreNamed) {
@@ -139,7 +140,7 @@ TEST(Evaluate, RecordsHaveEveryMeasureWithItsError) {
   options.tasks = {"hellaswag", "country-facts", kGolden + "mini_gsm.toml"};
   options.task_folders = {kShipped};
   options.limit = 12;
-  options.items_folder = testing::TempDir() + "/items";
+  options.items_folder = test_path("items");
   options.loss_sources = {"text=" + kGolden + "rolling.txt"};
   const Evaluator evaluator(tiny_tokenizer(), options);
   const auto records = evaluator.run(fake_engine(400, 512), 7, 1000);
@@ -166,7 +167,7 @@ TEST(Evaluate, RecordsHaveEveryMeasureWithItsError) {
     }
   }
   EXPECT_TRUE(seen);
-  const auto lines = read_rows(testing::TempDir() + "/items/hellaswag.jsonl");
+  const auto lines = read_rows(test_path("items/hellaswag.jsonl"));
   ASSERT_EQ(lines.size(), 12u);
   for (const char* key : {"prompt", "choices", "gold", "logprobs", "acc", "acc_norm", "target", "target_logprob", "task_loss"}) {
     EXPECT_TRUE(lines[3].contains(key)) << key;
@@ -184,16 +185,16 @@ TEST(Evaluate, AnItemsScoreDoesNotDependOnTheOthers) {
   EvalOptions options;
   options.task_folders = {kShipped};
   options.tasks = {"basic-arithmetic", kGolden + "mini_gsm.toml"};
-  options.items_folder = testing::TempDir() + "/items_many";
+  options.items_folder = test_path("items_many");
   Evaluator(tiny_tokenizer(), options).run(fake_engine(400, 300), 0, 0);
   options.limit = 3;
   options.rows_max = 64;
   options.sequences_max = 2;
-  options.items_folder = testing::TempDir() + "/items_few";
+  options.items_folder = test_path("items_few");
   Evaluator(tiny_tokenizer(), options).run(fake_engine(400, 300), 0, 0);
   for (const char* name : {"basic-arithmetic", "mini_gsm"}) {
-    const auto many = read_rows(testing::TempDir() + "/items_many/" + name + ".jsonl");
-    const auto few = read_rows(testing::TempDir() + "/items_few/" + name + ".jsonl");
+    const auto many = read_rows(test_path(std::string("items_many/") + name + ".jsonl"));
+    const auto few = read_rows(test_path(std::string("items_few/") + name + ".jsonl"));
     ASSERT_EQ(few.size(), 3u);
     for (std::size_t i = 0; i < few.size(); ++i) EXPECT_EQ(few[i].dump(), many[i].dump());
   }
@@ -246,7 +247,7 @@ TEST(Gsm8k, StrictAndFlexibleOutcomesOfWrittenAnswers) {
   options.measures = {"generate"};
   options.shots = 1;
   options.limit = 5;
-  options.items_folder = testing::TempDir() + "/items_gsm8k";
+  options.items_folder = test_path("items_gsm8k");
   const auto items = make_items(find_task("gsm8k", options.task_folders), {options.shots, options.limit});
   ASSERT_EQ(items.size(), 5u);  // whose answers are 18, 3, 70000, 540, 20
   struct Outcome {
@@ -289,7 +290,7 @@ TEST(GeneratedTasks, AModelThatKnowsScoresFullAndOneThatDoesNotScoresChance) {
   data::FactsOptions facts;
   facts.people = 60;
   facts.items_max = 30;
-  const std::string folder = testing::TempDir() + "/generated";
+  const std::string folder = test_path("generated");
   data::write_generated_task(data::make_arithmetic(arithmetic), folder, false);
   data::write_generated_task(data::make_facts(facts), folder, false);
   EvalOptions options;
@@ -342,7 +343,7 @@ TEST(Evaluate, TheTwoPromptFormsAreBothOffered) {
   EvalOptions options;
   options.tasks = {kGolden + "mini_gsm.toml"};
   options.measures = {"loss"};
-  options.items_folder = testing::TempDir() + "/items_form";
+  options.items_folder = test_path("items_form");
   auto lines = [&](const char* form) {
     options.loss_form = form;
     const auto records = Evaluator(tiny_tokenizer(), options).run(fake_engine(400, 512), 0, 0);

@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/rng.h"
+#include "fit/leverage_runs.h"
 #include "fit/starts.h"
 
 namespace moebius::fit {
@@ -177,7 +178,8 @@ std::vector<Minimum> best_optima(const Objective& objective, const std::vector<L
 }
 
 LawFit fit_law(const Runs& all, Law law, const FitOptions& options) {
-  const Runs runs = runs_usable(all, law);
+  Runs runs = runs_usable(all, law);
+  if (law == Law::leverage && !runs.measures_leverage && runs_lack(runs, law).empty()) runs = leverage_of_losses(runs);
   LawFit fit;
   fit.law = law;
   fit.notes = runs.notes;
@@ -189,9 +191,6 @@ LawFit fit_law(const Runs& all, Law law, const FitOptions& options) {
   if (std::ssize(fit.points) <= std::ssize(fit.coefficients)) {
     judge_too_few(fit);
     return fit;
-  }
-  if (law == Law::leverage && !runs.measures_leverage) {
-    fit.notes.push_back("the column 'loss' was read as the efficiency leverage C_dense/C_moe");
   }
   const Objective objective(law, fit.points, fit.huber_delta, fit.weight_decay);
   fit.optima = best_optima(objective, fit.points, options.starts, 3);

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/units.h"
+#include "fit/optimum.h"
 
 namespace moebius::fit {
 
@@ -110,6 +111,7 @@ struct Family {
   std::vector<std::size_t> runs;
   Interpolation ln_flops_per_size;  // ln(compute / (size tokens)) over ln size
   double size_low = INFINITY, size_high = 0;
+  double tokens_low = INFINITY, tokens_high = 0;
 };
 
 std::string family_name(const LawPoint& p, bool grains) {
@@ -134,6 +136,8 @@ std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
     family.ln_flops_per_size.add(std::log(x), std::log(compute / (x * p.tokens)));
     family.size_low = std::fmin(family.size_low, x);
     family.size_high = std::fmax(family.size_high, x);
+    family.tokens_low = std::fmin(family.tokens_low, p.tokens);
+    family.tokens_high = std::fmax(family.tokens_high, p.tokens);
   }
   std::vector<Family> families;
   for (auto& [key, family] : by_key) families.push_back(std::move(family));
@@ -164,6 +168,17 @@ double best_size(Law law, const std::vector<double>& coefficients, const Family&
   return grid[static_cast<std::size_t>(least - losses.begin())] * std::exp(shift * std::log(grid[1] / grid[0]));
 }
 
+// Why an optimum does not lie among the runs; empty: it does.
+std::string outside_runs(const Family& family, const LawPoint& at, double size) {
+  const auto outside = [](const char* of, double value, double least, double greatest) -> std::string {
+    if (among_runs(value, least, greatest)) return "";
+    return fmt::format("{0} {1} are outside those that were run, {2} to {3}", format_count(value), of, format_count(least),
+                       format_count(greatest));
+  };
+  const std::string sizes = outside("parameters", size, family.size_low, family.size_high);
+  return sizes.empty() ? outside("tokens", at.tokens, family.tokens_low, family.tokens_high) : sizes;
+}
+
 Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& family, double compute) {
   const double best = best_size(fit.law, vectors.best, family, compute);
   std::vector<double> sizes;
@@ -183,13 +198,12 @@ Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& famil
   } else if (band.high / band.low >= kOptimumRatioMax) {
     why = fmt::format("its interval, {} to {}, spans a factor of {:.0f}", format_count(band.low), format_count(band.high),
                       band.high / band.low);
-  } else if (best < family.size_low || best > family.size_high) {
-    why = fmt::format("{} lies outside the sizes that were run, {} to {}", format_count(best), format_count(family.size_low),
-                      format_count(family.size_high));
+  } else {
+    why = outside_runs(family, at_size(family, best, compute), best);
   }
   const bool determined = why.empty();
   const LawPoint at = at_size(family, determined ? best : family.size_low, compute);
-  const bool leaves = band.low < family.size_low || band.high > family.size_high;
+  const bool leaves = !among_runs(band.low, family.size_low, family.size_high) || !among_runs(band.high, family.size_low, family.size_high);
   return Json::object({{"size", Json::object({{"value", determined ? Json(best) : Json(nullptr)},
                                               {"low", number(band.low)},
                                               {"high", number(band.high)}})},

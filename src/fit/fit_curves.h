@@ -18,7 +18,7 @@ inline constexpr i64 kSamplesForInterval = 20;
 
 // The key `curves` of a law: object with `isoflop`, `isoflop_note`, `sparsity`, `sparsity_note`, `predicted_95`.
 // An optimum is determined when the law is (at least partly), its interval spans less than a factor of 10 and it lies
-// among the sizes that were run; else its value is null and its verdict says why.
+// among the runs (its size and its tokens, optimum.h); else its value is null and its verdict says why.
 Json fit_curves(const LawFit& fit);
 
 // Groups of indices whose `values` (positive) lie within a factor `ratio` of each other: the window that holds most

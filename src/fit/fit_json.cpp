@@ -173,6 +173,23 @@ Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>
                        {"comparison", Json::object({{"laws", ranked}, {"pairs", pairs}, {"verdict", comparison.verdict}})}});
 }
 
+Json fit_json_short(const Json& result) {
+  Json brief = Json::object();
+  for (const auto& [key, value] : result.as_object()) {
+    if (key == "samples" || key == "residuals" || key == "curves") continue;
+    if (key == "laws" && value.is_array()) {
+      Json laws = Json::array();
+      for (const Json& law : value.as_array()) laws.push_back(fit_json_short(law));
+      brief.set(key, laws);
+    } else if (key == "holdout" && value.is_object()) {
+      brief.set(key, Json::object({{"kind", value.at("kind")}, {"error", value.at("error")}, {"error_se", value.at("error_se")}}));
+    } else {
+      brief.set(key, value);
+    }
+  }
+  return brief;
+}
+
 std::string fit_to_text(const LawFit& fit) {
   std::string text = fmt::format("{}: {}\n  {}\n  {}\n", law_name(fit.law), law_formula(fit.law), law_source(fit.law),
                                  law_meaning(fit.law));

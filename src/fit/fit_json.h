@@ -13,6 +13,9 @@ namespace moebius::fit {
 
 // One law's object.
 Json fit_to_json(const LawFit& fit);
+// A result (of one law or of all) without what is as long as the runs or the samples: samples, residuals, curves, and of the
+// hold-out its runs and errors. What --json prints without --full.
+Json fit_json_short(const Json& result);
 // A law that was not fitted, and why.
 using SkippedLaw = std::pair<Law, std::string>;
 Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>& skipped, const Comparison& comparison);

@@ -83,6 +83,7 @@ double point_number(const LawPoint& p, std::string_view column) {
   if (column == "experts") return experts_of(p);
   if (column == "top_k") return p.experts <= 1 ? 1.0 : p.top_k;
   if (column == "granularity") return p.granularity;
+  if (column == "parameters_embedding") return p.parameters_embedding;
   CHECK(column == "loss", "no such column");
   return p.loss;
 }

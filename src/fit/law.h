@@ -27,6 +27,7 @@ struct LawPoint {
   double top_k = kMissing;        // experts per token
   double granularity = kMissing;  // d_ff / d_expert (2402.07871); Ling's own definition is 2 d / d_expert (2507.17702)
   double loss = kMissing;         // nats a token; for `leverage`: C_dense / C_moe at equal loss
+  double parameters_embedding = kMissing;  // of embedding and head together; a part of the other two counts
 };
 
 // "chinchilla", "fine-grained", "abnar", "joint", "routed", "leverage", "flame": the words of --law.

@@ -50,6 +50,11 @@ Split power_law_split(const PowerLaw& law, double compute, double flops_per_para
   return split;
 }
 
+bool among_runs(double value, double least, double greatest) {
+  constexpr double kSlack = 1.005;
+  return value >= least / kSlack && value <= greatest * kSlack;
+}
+
 LogMinimum minimise_log(const std::function<double(double)>& f, double low, double high) {
   CHECK(low > 0 && high >= low, "a range on a logarithmic axis");
   const double from = std::log(low), step = (std::log(high) - from) / (kScanPoints - 1);

@@ -30,6 +30,11 @@ struct Split {
 // N* = G (C/6)^(beta/(alpha+beta)), G = (alpha a / (beta b))^(1/(alpha+beta)).
 Split power_law_split(const PowerLaw& law, double compute, double flops_per_parameter_token = 6);
 
+// Whether a value (> 0) lies among those of the runs, of which the least and the greatest are given. Half a per cent beyond
+// still does: neither a search nor a shape that can be built meets an end exactly. The one meaning of "among the runs",
+// for the optima of curves as for those of a budget.
+bool among_runs(double value, double least, double greatest);
+
 // The least value of `f` on [low, high] (both > 0), searched on a logarithmic axis: a scan finds the valley, golden
 // section its bottom. Infinite values are walls. `edge`: the least value lies at an end of the range.
 struct LogMinimum {

@@ -20,7 +20,10 @@ TEST(Planted, CoefficientsComeBackWithinTheirIntervals) {
           EXPECT_FALSE(c.determined) << "a limit of 5e16 is beyond all data";
           continue;
         }
-        EXPECT_TRUE(c.determined) << law_name(law) << " " << c.name << " " << c.note;
+        // The joint law's published decay takes Em from 290 to about 130 with 500 runs, which the verdict must say.
+        const bool held = c.note.find("the weight decay holds it") != std::string::npos;
+        EXPECT_TRUE(c.determined || (held && law == Law::joint)) << law_name(law) << " " << c.name << " " << c.note;
+        if (held) continue;
         inside += planted.values[i] >= c.low && planted.values[i] <= c.high ? 1 : 0;
         ++all;
       }
@@ -29,7 +32,7 @@ TEST(Planted, CoefficientsComeBackWithinTheirIntervals) {
   // Coefficients of one fit miss together, so the count scatters more than a binomial's.
   const double share = static_cast<double>(inside) / static_cast<double>(all);
   RecordProperty("share", std::to_string(share));
-  EXPECT_GE(share, 0.85) << inside << " of " << all;
+  EXPECT_GE(share, 0.88) << inside << " of " << all;
 }
 
 }  // namespace

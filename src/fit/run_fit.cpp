@@ -22,11 +22,12 @@ const StageHelp kHelp = {
     .summary = "coefficients of loss laws from runs, with intervals and verdicts",
     .usage = "moebius fit DATA... --law LAW|all [--task-laws] [--holdout KIND] [--out FILE]",
     .reads = "study folders (study.json, runs/NAME/records.jsonl), run folders, CSV files with the columns\n"
-             "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage)",
+             "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage),\n  parameters_embedding",
     .writes = "the file of --out (fit.json), the file of --write-runs (CSV)",
     .json_keys = "law, formula, source, meaning, quantity, objective, penalty, residual, huber_delta, weight_decay, coefficients\n"
                  "  {NAME {value, low, high, determined, note}}, determined, verdict, notes, holdout_error (relative), holdout, rmse,\n"
-                 "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, samples, residuals, data, seed;\n"
+                 "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, data, seed; with --full, and in the file of --out,\n"
+                 "  also samples, residuals, curves and holdout's runs and errors;\n"
                  "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --synthetic: planted (docs/formats.md)",
     .examples = "  moebius fit runs/optimal-sparsity-mini --law all --out fit.json\n"
                 "  moebius fit runs/optimal-sparsity-mini --task-laws\n"
@@ -43,6 +44,7 @@ struct StageOptions {
   double noise = 0.01;
   std::string out, write_runs;
   bool task_laws = false;
+  bool full = false;
 
   void describe(OptionList& list) {
     std::vector<std::string> laws;
@@ -58,6 +60,7 @@ struct StageOptions {
     list.add("runs", &runs, "number of synthetic runs", {.unit = "N", .min = 1, .max = 10000000});
     list.add("noise", &noise, "standard deviation of the synthetic runs' ln loss", {.min = 0, .max = 1});
     list.add("out", &out, "write the result here as JSON", {.unit = "FILE"});
+    list.add("full", &full, "also in --json what is as long as the runs or samples: samples, residuals, curves, runs and errors held out (--out always has them)");
     list.add("write-runs", &write_runs, "write the runs here as CSV", {.unit = "FILE"});
   }
 };
@@ -172,7 +175,7 @@ int run_fit(const std::vector<std::string>& words) {
   add_common(result, runs, stage, before - runs.count(), options.seed);
   if (stage.task_laws) text += "\n" + add_task_laws(result, data);
   if (!stage.out.empty()) file_write_atomic(stage.out, result.dump(1) + "\n");
-  stage_print(common, result, text);
+  stage_print(common, common.json && !stage.full ? fit_json_short(result) : result, text);
   log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - begin) * 1e-9)));
   return 0;
 }

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -16,6 +18,8 @@ namespace moebius::fit {
 
 namespace {
 
+constexpr std::size_t kColumns = 9;
+
 struct Column {
   const char* name;
   double LawPoint::*field;
@@ -24,6 +28,7 @@ struct Column {
 };
 
 // `leverage` is the law's measured quantity like `loss`, so it lands in the same field.
+// The last one is the measured quantity.
 const std::vector<Column>& columns_known() {
   static const std::vector<Column> table = {
       {"parameters_total", &LawPoint::parameters_total, false, {"Model Size"}},
@@ -33,6 +38,7 @@ const std::vector<Column>& columns_known() {
       {"experts", &LawPoint::experts, true, {}},
       {"top_k", &LawPoint::top_k, true, {}},
       {"granularity", &LawPoint::granularity, false, {}},
+      {"parameters_embedding", &LawPoint::parameters_embedding, true, {}},
       {"loss", &LawPoint::loss, false, {"leverage"}},
   };
   return table;
@@ -131,6 +137,10 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
     throw Error({.where = where, .what = "some data measure a loss and some the efficiency leverage", .wanted = "one of the two"});
   }
   runs.measures_leverage = leverage;
+  runs.has_csv = true;
+  if (!leverage && !map.contains("loss") && header_find(table, "leverage") >= 0) {
+    runs.notes.push_back(fmt::format("{}: the column 'loss' was read and 'leverage' was not; --column leverage=leverage takes it", where));
+  }
   std::vector<i64> places;
   for (const Column& column : columns_known()) places.push_back(column_find(table, column, mapped));
   i64 name_at = header_find(table, "run");
@@ -181,16 +191,66 @@ void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns) {
   runs.sources.push_back(path);
 }
 
+namespace {
+
+// The fine-grained law's N is without embedding and head: they are taken off where all runs say how large they are.
+void embedding_take_off(Runs& runs) {
+  const auto known = [](const LawPoint& p) { return !std::isnan(p.parameters_embedding); };
+  const i64 count = std::count_if(runs.points.begin(), runs.points.end(), known);
+  const bool nothing = std::all_of(runs.points.begin(), runs.points.end(), [](const LawPoint& p) { return p.parameters_embedding == 0; });
+  if (count == 0 || nothing) return;
+  if (count < runs.count()) {
+    runs.notes.push_back(fmt::format("only {} of {} runs have parameters_embedding: N was left as it is", count, runs.count()));
+    return;
+  }
+  for (std::size_t i = 0; i < runs.points.size(); ++i) {
+    LawPoint& p = runs.points[i];
+    if (p.parameters_embedding >= p.parameters_total) {
+      throw Error({.where = fmt::format("run '{}'", runs.names[i]),
+                   .what = "parameters_embedding is no part of parameters_total",
+                   .wanted = fmt::format("less than {:g}", p.parameters_total),
+                   .got = fmt::format("{:g}", p.parameters_embedding)});
+    }
+    p.parameters_total -= p.parameters_embedding;
+    p.parameters_embedding = 0;
+  }
+  runs.notes.push_back("N is parameters_total without parameters_embedding, as the law has it");
+}
+
+// Where the leverage is yet to be derived, dense runs are what it is compared with, and have no granularity.
+bool lacks(const Runs& runs, Law law, const LawPoint& p, const std::string& need) {
+  if (law == Law::leverage && !runs.measures_leverage && p.experts <= 1 && need == "granularity") return false;
+  return std::isnan(point_number(p, need));
+}
+
+}  // namespace
+
 Runs runs_usable(const Runs& runs, Law law) {
-  if (law != Law::fine_grained) return runs;
   std::vector<i64> kept;
+  std::set<std::array<double, kColumns>> seen;
+  i64 dense = 0, repeated = 0;
   for (i64 i = 0; i < runs.count(); ++i) {
     const LawPoint& p = runs.points[static_cast<std::size_t>(i)];
-    if (!(p.experts <= 1 && std::isnan(p.granularity))) kept.push_back(i);
+    std::array<double, kColumns> numbers{};
+    for (std::size_t c = 0; c < numbers.size(); ++c) {
+      const double value = p.*columns_known()[c].field;
+      numbers[c] = std::isnan(value) ? -1 : value;  // no known number is negative
+    }
+    if (!seen.insert(numbers).second) {
+      ++repeated;
+    } else if (law == Law::fine_grained && p.experts <= 1 && std::isnan(p.granularity)) {
+      ++dense;
+    } else {
+      kept.push_back(i);
+    }
   }
-  if (std::ssize(kept) == runs.count() || kept.empty()) return runs;
-  Runs usable = runs_subset(runs, kept);
-  usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", runs.count() - std::ssize(kept)));
+  if (kept.empty()) return runs;  // what is lacking is said by runs_for_law
+  Runs usable = std::ssize(kept) == runs.count() ? runs : runs_subset(runs, kept);
+  if (dense > 0) usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", dense));
+  if (repeated > 0) {
+    usable.notes.push_back(fmt::format("{} runs repeat another one in every number and were left out: they tell nothing new", repeated));
+  }
+  if (law == Law::fine_grained) embedding_take_off(usable);
   return usable;
 }
 
@@ -200,7 +260,7 @@ std::string runs_lack(const Runs& all, Law law) {
   needs.emplace_back("loss");
   for (const std::string& need : needs) {
     for (const LawPoint& p : runs.points) {
-      if (std::isnan(point_number(p, need))) return need;
+      if (lacks(runs, law, p, need)) return need;
     }
   }
   return "";
@@ -212,23 +272,23 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
                  .what = fmt::format("the data measure the efficiency leverage, the law '{}' a loss", law_name(law)),
                  .fix = "take --law leverage, or name the column of the loss: --column loss=NAME"});
   }
-  if (runs.measures_loss && law == Law::leverage) {
-    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
-                 .what = "the data measure a loss, the law 'leverage' is about C_dense/C_moe at equal loss",
-                 .fix = "give a CSV with the columns flops, experts, top_k, granularity, leverage"});
-  }
   const std::string lacking = runs_lack(runs, law);
   if (!lacking.empty()) {
     const bool none = !runs.has(lacking);
     std::string name = "?";
     for (std::size_t i = 0; i < runs.points.size() && name == "?"; ++i) {
-      if (std::isnan(point_number(runs.points[i], lacking))) name = runs.names[i];
+      if (lacks(runs, law, runs.points[i], lacking)) name = runs.names[i];
     }
     throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
                  .what = none ? fmt::format("column '{}' is missing, which the law '{}' needs", lacking, law_name(law))
                               : fmt::format("run '{}' has no '{}', which the law '{}' needs", name, lacking, law_name(law)),
                  .wanted = fmt::format("{}, loss", fmt::join(law_needs(law), ", ")),
                  .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
+  }
+  if (law == Law::leverage && !runs.measures_leverage) {
+    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+                 .what = "the data measure a loss, the law 'leverage' is about C_dense/C_moe at equal loss",
+                 .fix = "derive it from dense runs (leverage_of_losses), or give a column leverage"});
   }
   return runs.points;
 }
@@ -250,6 +310,7 @@ Runs runs_subset(const Runs& runs, const std::vector<i64>& kept) {
   subset.notes = runs.notes;
   subset.measures_leverage = runs.measures_leverage;
   subset.measures_loss = runs.measures_loss;
+  subset.has_csv = runs.has_csv;
   for (const i64 i : kept) {
     const std::size_t at = static_cast<std::size_t>(i);
     subset.names.push_back(runs.names[at]);

@@ -24,6 +24,7 @@ struct Runs {
   // The measured quantity is Ling's C_dense/C_moe and no loss: the file's column is called so, or was mapped so.
   bool measures_leverage = false;
   bool measures_loss = false;  // certainly a loss: a study's
+  bool has_csv = false;        // some runs came out of a CSV file
   std::vector<std::string> sources;  // paths, as given
   std::vector<std::string> notes;    // what was derived or left out, for the user
   i64 count() const { return static_cast<i64>(points.size()); }
@@ -31,8 +32,8 @@ struct Runs {
   bool has(std::string_view column) const;
 };
 
-// A CSV with the columns parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or
-// `leverage`); any may be missing. `tokens` = flops/(6 N) when the file has flops, N and no tokens (N: active
+// A CSV with the columns parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, parameters_embedding,
+// loss (or `leverage`); any may be missing. `tokens` = flops/(6 N) when the file has flops, N and no tokens (N: active
 // parameters, or all). Throws Error with file and line.
 void runs_add_csv(Runs& runs, const std::string& path, const ColumnMap& columns);
 // The same of a text already read; `where` names it in messages.
@@ -42,10 +43,11 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
 // Either, by what the path is.
 void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns);
 
-// The runs that `law` is about: for fine-grained without dense models that have no granularity, else all.
+// The runs that `law` is about: each only once when several agree in every number (a file given twice), and for fine-grained
+// without dense models that have no granularity, and with N without parameters_embedding where all runs have it. Notes say so.
 Runs runs_usable(const Runs& runs, Law law);
 
-// The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss.
+// The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss. For `leverage` the runs must measure it (leverage_runs.h).
 std::vector<LawPoint> runs_for_law(const Runs& runs, Law law);
 // The same question of the usable runs without throwing: the first lacking column, or empty.
 std::string runs_lack(const Runs& runs, Law law);

@@ -1,55 +1,16 @@
-// Runs out of study folders and run folders: study.json and runs/NAME/records.jsonl as docs/formats.md says.
+// Runs out of study folders and run folders, as points that the laws are fitted to.
 #include "fit/runs.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
-#include <optional>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/record.h"
+#include "base/run_records.h"
 
 namespace moebius::fit {
 
 namespace {
-
-struct RunFiles {
-  std::string name, folder;
-  Json planned = Json::object();  // its object in study.json
-};
-
-// The last records of one run, and of its evaluations the final one of the loss that was asked for.
-struct RunDigest {
-  Json run, train_end, eval;
-};
-
-RunDigest digest_read(const std::string& folder, const std::string& eval_wanted) {
-  RunDigest digest;
-  const std::string path = path_join(folder, "records.jsonl");
-  if (!file_exists(path)) return digest;
-  for (const Json& record : records_read(path)) {
-    const std::string type = record.get_string("type", "");
-    if (type == "run") digest.run = record;
-    if (type == "train_end") digest.train_end = record;
-    if (type != "eval" || record.get_string("kind", "") != "loss") continue;
-    if (record.get_string("name", "") + "." + record.get_string("source", "all") != eval_wanted) continue;
-    if (digest.eval.is_null() || record.get_double("tokens", 0) >= digest.eval.get_double("tokens", 0)) digest.eval = record;
-  }
-  return digest;
-}
-
-const Json* find_in(const Json& run, const Json& planned, const char* key) {
-  const Json* value = run.is_object() ? run.find(key) : nullptr;
-  if (value == nullptr || value->is_null()) value = planned.find(key);
-  return value != nullptr && !value->is_null() ? value : nullptr;
-}
-
-double number_in(const Json& run, const Json& planned, const char* key) {
-  const Json* value = find_in(run, planned, key);
-  return value == nullptr ? kMissing : value->as_double();
-}
 
 void point_check(const LawPoint& p, const std::string& where) {
   for (const char* column : {"parameters_total", "parameters_active", "tokens", "flops", "granularity", "loss"}) {
@@ -59,68 +20,38 @@ void point_check(const LawPoint& p, const std::string& where) {
   }
 }
 
-// False when the run did not reach its end.
-bool run_add(Runs& runs, const RunFiles& files, const std::string& eval_wanted) {
-  const RunDigest digest = digest_read(files.folder, eval_wanted);
-  if (digest.train_end.is_null()) return false;
-  const std::string where = path_join(files.folder, "records.jsonl");
+double loss_of(const RunRecords& run, const std::string& eval_wanted) {
+  if (eval_wanted.empty()) return run.train_end.get_double("loss_final", kMissing);
+  const EvalRecord* eval = run.eval_final(eval_wanted);
+  return eval == nullptr || eval->kind != "loss" ? kMissing : eval->fields.get_double("loss", kMissing);
+}
+
+// A run that reached its end.
+void run_add(Runs& runs, const RunRecords& run, const std::string& eval_wanted) {
   LawPoint p;
-  p.parameters_total = number_in(digest.run, files.planned, "parameters_total");
-  p.parameters_active = number_in(digest.run, files.planned, "parameters_active");
-  p.tokens = digest.train_end.get_double("tokens", number_in(digest.run, files.planned, "tokens_total"));
-  p.flops = p.tokens * number_in(digest.run, files.planned, "flops_per_token_megatron");
-  if (const Json* config = find_in(digest.run, files.planned, "config"); config != nullptr && config->is_object()) {
+  p.parameters_total = run.number("parameters_total");
+  p.parameters_active = run.number("parameters_active");
+  p.tokens = run.train_end.get_double("tokens", run.number("tokens_total"));
+  p.flops = p.tokens * run.number("flops_per_token_megatron");
+  if (const Json* config = run.find("config"); config != nullptr && config->is_object()) {
     p.experts = config->get_double("experts", 1);
     p.top_k = config->get_double("top_k", kMissing);
-    const double shared = config->get_double("shared_experts", 0);
     p.granularity = 4 * config->get_double("d_model", kMissing) / config->get_double("expert_width", kMissing);
-    if (p.experts > 1 && shared > 0) {
-      runs.notes.push_back(fmt::format("run '{}': its shared experts are counted neither in experts nor in top_k", files.name));
+    if (p.experts > 1 && config->get_double("shared_experts", 0) > 0) {
+      runs.notes.push_back(fmt::format("run '{}': its shared experts are counted neither in experts nor in top_k", run.name));
     }
     if (p.experts <= 1) p.granularity = kMissing;
   }
-  if (eval_wanted.empty()) {
-    p.loss = digest.train_end.get_double("loss_final", kMissing);
-  } else if (!digest.eval.is_null()) {
-    p.loss = digest.eval.get_double("loss", kMissing);
-  }
+  p.loss = loss_of(run, eval_wanted);
   if (!std::isfinite(p.loss)) {
-    throw Error({.where = where,
+    throw Error({.where = run.path,
                  .what = fmt::format("the run has no {}", eval_wanted.empty() ? "loss_final" : "loss '" + eval_wanted + "'"),
                  .wanted = "a finite loss of the end of the training",
                  .fix = "name another one: --column loss=NAME.SOURCE of an evaluation, e.g. heldout.all"});
   }
-  point_check(p, where);
+  point_check(p, run.path);
   runs.points.push_back(p);
-  runs.names.push_back(files.name);
-  return true;
-}
-
-std::string folder_name(std::string folder) {
-  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
-  return folder.substr(folder.rfind('/') + 1);
-}
-
-std::vector<RunFiles> runs_of_study(const std::string& folder) {
-  const std::string path = path_join(folder, "study.json");
-  std::vector<RunFiles> files;
-  const Json study = Json::parse_file(path);
-  const Json* runs = study.is_object() ? study.find("runs") : nullptr;
-  if (runs == nullptr || !runs->is_array()) {
-    throw Error({.where = path, .what = "'runs' is missing", .wanted = "an array of runs", .fix = "docs/formats.md says what study.json holds"});
-  }
-  for (const Json& entry : runs->as_array()) {
-    RunFiles run;
-    run.planned = entry;
-    run.name = entry.get_string("name", "");
-    if (run.name.empty() || run.name == "." || run.name == ".." || run.name.find('/') != std::string::npos) {
-      throw Error({.where = path, .what = fmt::format("'{}' is no name for a run", run.name), .wanted = "a folder's name"});
-    }
-    if (entry.get_string("role", "main") != "main") continue;
-    run.folder = path_join(path_join(folder, "runs"), run.name);
-    files.push_back(std::move(run));
-  }
-  return files;
+  runs.names.push_back(run.name);
 }
 
 }  // namespace
@@ -130,11 +61,11 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
   for (const auto& [ours, theirs] : columns) {
     if (ours == "loss") eval_wanted = theirs;
   }
-  std::vector<RunFiles> files;
-  if (file_exists(path_join(folder, "study.json"))) {
-    files = runs_of_study(folder);
-  } else if (file_exists(path_join(folder, "records.jsonl"))) {
-    files.push_back({folder_name(folder), folder, Json::object()});
+  std::vector<RunRecords> found;
+  if (is_study_folder(folder)) {
+    found = study_runs_read(folder).runs;
+  } else if (is_run_folder(folder)) {
+    found.push_back(run_records_read(folder));
   } else {
     throw Error({.where = folder,
                  .what = "neither study.json nor records.jsonl is here",
@@ -146,7 +77,11 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
   }
   runs.measures_loss = true;
   i64 unfinished = 0, added = 0;
-  for (const RunFiles& file : files) (run_add(runs, file, eval_wanted) ? added : unfinished) += 1;
+  for (const RunRecords& run : found) {
+    if (run.status == RunStatus::broken) throw Error(run.problem);
+    if (run.status == RunStatus::done) run_add(runs, run, eval_wanted);
+    if (!run.left_out) (run.status == RunStatus::done ? added : unfinished) += 1;
+  }
   if (added > 0) {
     runs.notes.push_back(fmt::format(
         "{}: N as the records count it (embedding and head included, router left out of the active ones); flops as Megatron-LM counts; "

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "fit/csv.h"
 #include "fit/synthetic.h"
 
@@ -50,6 +51,21 @@ TEST(Csv, FaultsNameTheLine) {
   EXPECT_TRUE(has(fault([] { csv_parse("a,b\n\"1\"x,2\n", "t.csv"); }), "closing quote"));
   EXPECT_TRUE(has(fault([] { csv_parse(std::string("a\n1\0\n", 5), "t.csv"); }), "NUL"));
   EXPECT_TRUE(has(fault([] { csv_parse("", "t.csv"); }), "empty"));
+}
+
+// Krajewski's N is without embedding and head; Chinchilla's is with them.
+TEST(Runs, FineGrainedTakesTheEmbeddingOff) {
+  const std::string header = "parameters_total,tokens,experts,granularity,loss,parameters_embedding\n";
+  const Runs runs = runs_of(header + "1e8,2e9,64,1,3,2e7\n2e8,2e9,64,1,2.9,3e7\n");
+  const Runs fine = runs_usable(runs, Law::fine_grained);
+  EXPECT_EQ(runs_for_law(fine, Law::fine_grained)[0].parameters_total, 8e7);
+  EXPECT_EQ(runs_usable(fine, Law::fine_grained).points[1].parameters_total, 1.7e8);  // once
+  EXPECT_TRUE(has(fine.notes.back(), "without parameters_embedding"));
+  EXPECT_EQ(runs_for_law(runs_usable(runs, Law::chinchilla), Law::chinchilla)[0].parameters_total, 1e8);
+  const Runs partly = runs_usable(runs_of(header + "1e8,2e9,64,1,3,2e7\n2e8,2e9,64,1,2.9,\n"), Law::fine_grained);
+  EXPECT_EQ(partly.points[0].parameters_total, 1e8);
+  EXPECT_TRUE(has(partly.notes.back(), "only 1 of 2 runs"));
+  EXPECT_TRUE(has(fault([&] { runs_usable(runs_of(header + "1e8,2e9,64,1,3,1e8\n"), Law::fine_grained); }), "no part of parameters_total"));
 }
 
 TEST(Csv, NumbersAreReadWhole) {
@@ -131,8 +147,7 @@ TEST(Runs, WrittenAndReadAgainAreTheSame) {
 class StudyFolder : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = path_join(::testing::TempDir(), "fit_study");
-    folder_remove_all(folder_);
+    folder_ = test_folder();
     folder_make(path_join(folder_, "runs"));
   }
   void write_run(const std::string& name, bool finished, double loss) {
@@ -144,8 +159,8 @@ class StudyFolder : public ::testing::Test {
                                       {"tokens_total", 20000000},
                                       {"flops_per_token_megatron", 7e6},
                                       {"config", Json::object({{"experts", 8}, {"top_k", 2}, {"d_model", 64}, {"expert_width", 128}})}}));
-    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10}, {"loss", 9.0}}));
-    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20}, {"loss", loss + 1}}));
+    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10000000}, {"loss", 9.0}}));
+    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20000000}, {"loss", loss + 1}}));
     if (finished) writer.write("train_end", Json::object({{"tokens", 20000000}, {"loss_final", loss}}));
   }
   void write_study(const std::vector<std::string>& names) {

@@ -3,20 +3,38 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "fit/compare.h"
+#include "fit/leverage_runs.h"
 #include "fit/run_task_laws.h"
 
 namespace moebius::fit {
+
+namespace {
+
+// Why no leverage follows from the losses; empty for the other laws, and where it does or is measured.
+std::string leverage_fault(const Runs& runs, Law law) {
+  if (law != Law::leverage || runs.measures_leverage) return "";
+  try {
+    leverage_of_losses(runs);
+  } catch (const Error& error) {
+    return error.parts().what;
+  }
+  return "";
+}
+
+}  // namespace
 
 std::vector<Law> laws_possible(const Runs& runs, std::vector<SkippedLaw>& skipped) {
   std::vector<Law> laws;
   for (const Law law : all_laws()) {
     const std::string lacking = runs_lack(runs, law);
-    if ((law == Law::leverage) != runs.measures_leverage) {
-      skipped.emplace_back(law, runs.measures_leverage ? "the data measure the efficiency leverage, no loss"
-                                                       : "the data measure a loss, no efficiency leverage (column leverage)");
+    if (law != Law::leverage && runs.measures_leverage) {
+      skipped.emplace_back(law, "the data measure the efficiency leverage, no loss");
     } else if (!lacking.empty()) {
       skipped.emplace_back(law, fmt::format("not all runs have '{}'", lacking));
+    } else if (const std::string fault = leverage_fault(runs, law); !fault.empty()) {
+      skipped.emplace_back(law, fault);
     } else {
       laws.push_back(law);
     }

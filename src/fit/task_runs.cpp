@@ -1,4 +1,4 @@
-// Reading the runs of studies, and grouping them.
+// The scores of studies' runs, and grouping them.
 #include "fit/task_runs.h"
 
 #include <fmt/format.h>
@@ -7,9 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/log.h"
-#include "base/record.h"
+#include "base/run_records.h"
 #include "base/units.h"
 
 namespace moebius::fit {
@@ -21,24 +19,15 @@ const std::vector<std::string>& kept_measures() {
   return measures;
 }
 
-// `key` of the run's record, else of its entry in study.json.
-double number_of(const Json& record, const Json& planned, const char* key) {
-  for (const Json* from : {&record, &planned}) {
-    const Json* value = from->find(key);
-    if (value != nullptr && value->is_number()) return value->as_double();
-  }
-  return kUnknown;
-}
-
 // The configuration without what adding experts changes.
-std::string family_of(const Json& config, double tokens) {
+std::string family_of(const RunRecords& run, double tokens) {
   const auto part = [&](const char* key) {
-    const Json* value = config.find(key);
-    return value != nullptr && value->is_number() ? value->dump() : std::string("?");
+    const double value = run.config_number(key);
+    return std::isfinite(value) ? fmt::format("{}", value) : std::string("?");
   };
   const std::string shape = fmt::format("d{} L{}", part("d_model"), part("layers"));
   const std::string size = std::isfinite(tokens) ? format_exact(static_cast<i64>(tokens)) + " tokens" : "";
-  if (config.get_double("experts", 0) <= 1) return fmt::format("{} dense, {}", shape, size);
+  if (run.dense()) return fmt::format("{} dense, {}", shape, size);
   return fmt::format("{} k{} F{}, {}", shape, part("top_k"), part("expert_width"), size);
 }
 
@@ -69,62 +58,39 @@ void take_scores(const Json& record, std::vector<TaskScore>& scores) {
   }
 }
 
-// Empty when the run is done; else why it is left out.
-std::string read_run(const std::string& path, const Json& planned, TaskRun& run) {
-  if (!file_exists(path)) return "not started";
-  const std::vector<Json> records = records_read(path);
-  Json start = Json::object(), end;
-  for (const Json& record : records) {
-    const std::string type = record.get_string("type", "");
-    if (type == "run") start = record;
-    if (type == "train_end") end = record;
-  }
-  if (end.is_null()) return "unfinished";
-  run.train_loss = end.get_double("loss_final", kUnknown);
-  run.tokens = number_of(start, planned, "tokens_total");
-  run.parameters_total = number_of(start, planned, "parameters_total");
-  run.parameters_active = number_of(start, planned, "parameters_active");
-  run.tpp = number_of(start, planned, "tpp");
-  run.flops = number_of(start, planned, "flops_per_token_megatron") * run.tokens;
-  const Json* config = start.find("config") != nullptr ? start.find("config") : planned.find("config");
-  run.family = family_of(config == nullptr ? Json::object() : *config, run.tokens);
-  const double tokens_final = 0.99 * end.get_double("tokens", 0);
-  for (const Json& record : records) {
-    const bool final = record.get_string("type", "") == "eval" && record.get_string("kind", "") == "task" &&
-                       record.get_string("grade", "all") == "all" &&
-                       record.get_double("tokens", tokens_final) >= tokens_final;
-    if (final) take_scores(record, run.scores);
+TaskRun task_run_of(const RunRecords& records) {
+  TaskRun run;
+  run.name = records.name;
+  run.model = records.model;
+  run.train_loss = records.train_end.get_double("loss_final", kUnknown);
+  run.tokens = records.number("tokens_total");
+  run.parameters_total = records.number("parameters_total");
+  run.parameters_active = records.number("parameters_active");
+  run.tpp = records.number("tpp");
+  run.flops = records.number("flops_per_token_megatron") * run.tokens;
+  run.family = family_of(records, run.tokens);
+  for (const EvalRecord& eval : records.evals) {
+    if (eval.kind == "task" && eval.part == "all" && records.is_final(eval)) take_scores(eval.fields, run.scores);
   }
   for (const TaskScore& mean : skill_means(run.scores)) run.scores.push_back(mean);
-  return "";
+  return run;
 }
 
 void load_study(const std::string& folder, bool several, std::vector<TaskRun>& runs, std::vector<std::string>& left_out) {
-  const std::string path = path_join(folder, "study.json");
-  if (!file_exists(path)) {
-    throw Error({.where = folder,
-                 .what = "study.json is not here",
-                 .wanted = "the folder of a study",
-                 .fix = "give the folder that 'moebius study' wrote"});
-  }
-  const Json study = Json::parse_file(path);
   const std::size_t before = runs.size();
-  for (const Json& planned : study.at("runs").as_array()) {
-    if (planned.get_string("role", "main") != "main") continue;
-    TaskRun run;
-    run.name = planned.at("name").as_string();
-    run.model = planned.get_string("model", run.name);
-    if (several) run.model = folder + ": " + run.model;
-    std::string problem;
+  for (const RunRecords& records : study_runs_read(folder).runs) {
+    if (records.left_out) continue;  // that the study had no time for its seed is the study's choice
+    std::string problem = records.status == RunStatus::done ? "" : run_status_name(records.status);
+    if (records.status == RunStatus::broken) problem = fmt::format("{}: {}", records.problem.where, records.problem.what);
     try {
-      problem = read_run(path_join(folder, "runs/" + run.name + "/records.jsonl"), planned, run);
+      if (problem.empty()) runs.push_back(task_run_of(records));
     } catch (const Error& e) {
       problem = e.parts().what;
     }
-    if (problem.empty()) {
-      runs.push_back(std::move(run));
-    } else {
-      left_out.push_back(fmt::format("{}, {}: {}", folder, run.name, problem));
+    if (!problem.empty()) {
+      left_out.push_back(fmt::format("{}, {}: {}", folder, records.name, problem));
+    } else if (several) {
+      runs.back().model = folder + ": " + runs.back().model;
     }
   }
   if (runs.size() > before) return;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "fit/run_task_laws.h"
 
 namespace moebius::fit {
@@ -131,7 +132,7 @@ void write_study(const std::string& folder, i64 finished) {
 }
 
 TEST(TaskLaws, FromFolderToTextAndJson) {
-  const std::string folder = testing::TempDir() + "moebius_fit_task_laws";
+  const std::string folder = test_path("study");
   write_study(folder, 24);
   const TaskLawsResult all = run_task_laws({folder});
   ASSERT_EQ(all.task_laws.count(), 1);
@@ -147,7 +148,7 @@ TEST(TaskLaws, FromFolderToTextAndJson) {
   EXPECT_NE(fewer.text.find("unfinished"), std::string::npos);
   write_study(folder, 0);
   EXPECT_THROW(run_task_laws({folder}), Error);
-  EXPECT_THROW(run_task_laws({testing::TempDir() + "no-such-study"}), Error);
+  EXPECT_THROW(run_task_laws({test_path("no-such-study")}), Error);
 }
 
 }  // namespace

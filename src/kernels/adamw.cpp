@@ -12,7 +12,7 @@ namespace {
 constexpr i64 kFlatElements = 1 << 15;
 }
 
-void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, float* gradient, void* copy,
+void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient, void* copy,
                   DType copy_dtype) {
   check_operand(copy_dtype);
   AdamwCoefficients c;

@@ -14,8 +14,7 @@ struct AdamwStep {
 };
 
 // master -= lr * ((m / bias1) / (sqrt(v / bias2) + eps) + wd * master); copy = master as copy_dtype (copy may be null).
-// The gradient is set to zero behind it.
-void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, float* gradient, void* copy,
+void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient, void* copy,
                   DType copy_dtype);
 
 // Sum of squares in double, in fixed chunks.

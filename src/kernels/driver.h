@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 
 #include "base/check.h"
 #include "kernels/packed.h"
@@ -78,12 +79,22 @@ struct RowsOperand {
   }
 };
 
+// Blocks of a column lie far apart, where no prefetching follows: each is asked for two blocks ahead.
+inline constexpr i64 kBlocksAhead = 2;
+
+inline void prefetch_bytes(const void* data, i64 bytes) {
+  for (i64 at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const u8*>(data) + at);
+}
+
 // Column k_block of w as a panel whose reduction runs over n: for products with w instead of its transpose.
 inline void reinterleave_panel(const TypedOps& ops, const void* w, DType dtype, PackedShape shape, i64 k_block,
                                void* panel) {
-  for (i64 n_block = 0; n_block < shape.n_blocks(); ++n_block)
-    ops.reinterleave(advance(w, (n_block * shape.k_blocks() + k_block) * kBlockElements, dtype),
-                     advance(panel, n_block * kBlockElements, dtype));
+  const auto block = [&](i64 n_block) { return advance(w, (n_block * shape.k_blocks() + k_block) * kBlockElements, dtype); };
+  const i64 bytes = kBlockElements * dtype_bytes(dtype);
+  for (i64 n_block = 0; n_block < shape.n_blocks(); ++n_block) {
+    if (n_block + kBlocksAhead < shape.n_blocks()) prefetch_bytes(block(n_block + kBlocksAhead), bytes);
+    ops.reinterleave(block(n_block), advance(panel, n_block * kBlockElements, dtype));
+  }
 }
 inline i64 reinterleaved_elements(PackedShape shape) { return shape.n_blocks() * kBlockElements; }
 
@@ -111,11 +122,42 @@ struct GradientPart {
   i64 n_begin, n_end, k_begin, k_end;
 };
 
-// dw[part] += sum over rows of dy[row][n] * x[row][k], in chunks of rows in order. A part has at most kGradientGroup
+// What happens to the blocks of a weight gradient.
+struct GradientOut {
+  float* dw = nullptr;
+  bool overwrite = false, stream = false;
+};
+
+// Gradients written by one call that are larger than this have left the caches when they are read.
+inline constexpr i64 kStreamBytes = 16 << 20;
+
+// `matrices` gradients of one shape, the first at dw, are about to be written.
+inline GradientOut gradient_out(float* dw, GradientSum sum, PackedShape shape, i64 matrices) {
+  const bool overwrite = sum == GradientSum::overwrite;
+  const bool line = reinterpret_cast<std::uintptr_t>(dw) % 64 == 0;
+  return {dw, overwrite, overwrite && line && matrices * shape.elements() * 4 > kStreamBytes};
+}
+
+// Of an expert without tokens.
+inline void clear_gradient(PackedShape shape, const GradientPart& part, const GradientOut& out) {
+  if (!out.overwrite) return;
+  for (i64 n = part.n_begin; n < part.n_end; ++n)
+    std::fill_n(out.dw + (n * shape.k_blocks() + part.k_begin) * kBlockElements,
+                (part.k_end - part.k_begin) * kBlockElements, 0.0f);
+}
+inline void clear_gradient(PackedShape shape, const GradientOut& out, i64 matrices = 1) {
+  if (out.overwrite) std::fill_n(out.dw, matrices * shape.elements(), 0.0f);
+}
+
+// dw[part] (+)= sum over rows of dy[row][n] * x[row][k], in chunks of rows in order. A part has at most kGradientGroup
 // blocks of n and kGradientBlocks of k.
 template <class DyOf, class XOf>
 void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 num_rows, DyOf dy_of, XOf x_of,
-                         PackedShape shape, const GradientPart& part, float* dw) {
+                         PackedShape shape, const GradientPart& part, const GradientOut& out) {
+  if (num_rows == 0) {
+    clear_gradient(shape, part, out);
+    return;
+  }
   const void** dy_rows = scratch.take<const void*>(kGradientRows);
   const void** x_rows = scratch.take<const void*>(kGradientRows);
   const i64 right_row = kBlock * dtype_bytes(dtype), chunk = std::min(kGradientRows, num_rows);
@@ -141,11 +183,13 @@ void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 
     PairsProduct product;
     product.pairs = (count + 1) / 2;
     product.packed = true;
+    product.overwrite = out.overwrite && begin == 0;
+    product.stream = out.stream && num_rows <= kGradientRows;  // else the next rows add to it
     for (i64 n = part.n_begin; n < part.n_end; ++n)
       for (i64 k = part.k_begin; k < part.k_end; ++k) {
         product.right = right + (n - part.n_begin) * right_panel;
         product.left = left + (k - part.k_begin) * left_panel;
-        product.out = dw + (n * shape.k_blocks() + k) * kBlockElements;
+        product.out = out.dw + (n * shape.k_blocks() + k) * kBlockElements;
         ops.pairs(product);
       }
   }

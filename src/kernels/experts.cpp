@@ -155,8 +155,7 @@ struct BackwardCall {
   const Matrix& dx;  // rows of dx_RD, or of dx_TD when dense
   Store store;
   float* dgate_TK;
-  float* dup;
-  float* ddown;
+  GradientOut dup, ddown;
 
   i64 scratch_bytes() const {
     const i64 rows = table.rows_per_task, size = dtype_bytes(bank.dtype);
@@ -228,13 +227,18 @@ struct BackwardCall {
       const PackedShape shape = down ? bank.down_shape() : bank.up_shape();
       for (i64 e = 0; e < routing.experts; ++e) {
         const i64 rows = routing.expert_rows(e);
-        if (rows == 0) continue;
+        if (rows == 0 && !dup.overwrite) continue;
         const GradientCut cut = cut_gradient(rows, shape, routing.experts);
         for (i64 task = 0; task < cut.tasks; ++task)
           tasks[count++] = {e, routing.offset_E1[e], routing.offset_E1[e + 1], cut.part(shape, task), down};
       }
     }
     return count;
+  }
+
+  static GradientOut expert_of(GradientOut out, i64 expert, PackedShape shape) {
+    out.dw += expert * shape.elements();
+    return out;
   }
 
   void run_gradient(const ExpertTask& task, Scratch scratch) const {
@@ -246,13 +250,13 @@ struct BackwardCall {
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dy_TD.row(token[i]); },
           [&](i64 i) { return hidden_RF.row(task.begin + i); }, shape, task.part,
-          ddown + task.expert * shape.elements());
+          expert_of(ddown, task.expert, shape));
     } else {
       const PackedShape shape = bank.up_shape();
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dpre_RU.row(task.begin + i); },
           [&](i64 i) { return x_TD.row(token[i]); }, shape, task.part,
-          dup + task.expert * shape.elements());
+          expert_of(dup, task.expert, shape));
     }
   }
 };
@@ -285,12 +289,18 @@ ConstMatrix dy_in_type(const TypedOps& ops, const ConstMatrix& dy_TD, const Expe
 
 void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank,
                       const ExpertSaved& saved, const ExpertBackwardScratch& scratch, Matrix dx_TD, float* dgate_TK,
-                      float* dup, float* ddown) {
+                      float* dup, float* ddown, GradientSum sum) {
   check_bank(bank, routing, x_TD, saved);
   CHECK(scratch.dpre_RU.dtype == bank.dtype && scratch.dpre_RU.stride == saved.pre_RU.stride, "dpre must lie as pre");
   CHECK(dx_TD.dtype == DType::f32 && scratch.dx_RD.dtype == DType::f32, "the gradient of the experts' input is f32");
   CHECK(dy_TD.rows == routing.tokens && dx_TD.rows == routing.tokens, "gradients of another batch");
-  if (routing.tokens == 0) return;
+  const GradientOut up_out = gradient_out(dup, sum, bank.up_shape(), bank.experts);
+  const GradientOut down_out = gradient_out(ddown, sum, bank.down_shape(), bank.experts);
+  if (routing.tokens == 0) {
+    clear_gradient(bank.up_shape(), up_out, bank.experts);
+    clear_gradient(bank.down_shape(), down_out, bank.experts);
+    return;
+  }
   const OpTable& table = current_table();
   const TypedOps& ops = ops_of(table, bank.dtype);
   const i64 tasks_max = backward_tasks_max(table, routing, bank);
@@ -299,7 +309,7 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   const ConstMatrix dy = dy_in_type(ops, dy_TD, bank, shared.take_bytes(routing.tokens * bank.d_model * 4));
   const bool dense = is_dense(routing);
   const BackwardCall call{table, ops, dy, x_TD, routing, bank, saved, scratch, dense ? dx_TD : scratch.dx_RD,
-                          dense ? Store::f32_add : Store::f32, dgate_TK, dup, ddown};
+                          dense ? Store::f32_add : Store::f32, dgate_TK, up_out, down_out};
   const i64 bytes = call.scratch_bytes(), chunks = list_chunks(table, routing, tasks);
   parallel_for(chunks, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
   if (!dense) combine(table, routing, scratch.dx_RD, bank.d_model, dx_TD);
@@ -322,7 +332,7 @@ WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank) 
   const ExpertSaved saved;
   const ExpertBackwardScratch scratch;
   const ForwardCall forward{table, ops, in, routing, bank, saved, out, Store::f32};
-  const BackwardCall backward{table, ops, in, in, routing, bank, saved, scratch, out, Store::f32, nullptr, nullptr, nullptr};
+  const BackwardCall backward{table, ops, in, in, routing, bank, saved, scratch, out, Store::f32, nullptr, {}, {}};
   return {std::max({forward.scratch_bytes(), backward.scratch_bytes(), gradient_scratch_bytes(bank.dtype)}),
           backward_shared_bytes(table, routing, bank)};
 }

@@ -40,14 +40,14 @@ void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank&
                      Matrix out_RD, Matrix y_TD);
 
 // dy_TD: gradient of y, f32 or the bank's dtype. Scratch: dpre_RU in the bank's dtype, dx_RD f32.
-// dx_TD (f32) += gradient; dgate_TK is written; dup and ddown (f32, laid out as the bank) +=.
-// Experts without tokens get no gradient.
+// dx_TD (f32) += gradient; dgate_TK is written; dup and ddown (f32, laid out as the bank) (+)=;
+// overwriting, experts without tokens get zeros.
 struct ExpertBackwardScratch {
   Matrix dpre_RU, dx_RD;
 };
 void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank,
                       const ExpertSaved& saved, const ExpertBackwardScratch& scratch, Matrix dx_TD, float* dgate_TK,
-                      float* dup, float* ddown);
+                      float* dup, float* ddown, GradientSum sum = GradientSum::add);
 
 // Forward and backward of so many tokens with K experts each.
 WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank);

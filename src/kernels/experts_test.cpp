@@ -98,10 +98,10 @@ struct Results {
   ExpertBackwardScratch scratch() const { return {dpre.view, dx_rows.view}; }
 };
 
-void run(const TestExperts& t, Results& r) {
+void run(const TestExperts& t, Results& r, GradientSum sum = GradientSum::add) {
   experts_forward(t.x.view, t.routed.routing, t.bank, r.saved(), r.out.view, r.y.view);
   experts_backward(t.dy.view, t.x.view, t.routed.routing, t.bank, r.saved(), r.scratch(), r.dx.view, r.dgate.data(),
-                   r.dup.data(), r.ddown.data());
+                   r.dup.data(), r.ddown.data(), sum);
 }
 
 void run_reference(const TestExperts& t, Results& r) {
@@ -150,6 +150,38 @@ TEST(Experts, AcceptGradientInF32) {
     EXPECT_EQ(a.dup, b.dup);
     EXPECT_EQ(a.ddown, b.ddown);
   });
+}
+
+// What was there goes, experts without tokens get zeros, and the sums are those that adding to zeros gives, to the bit.
+TEST(Experts, OverwriteTheirGradient) {
+  for (const ExpertCase& c : kExpertCases) {
+    const TestExperts t(c, DType::bf16);
+    for_each_set([&] {
+      Results added(t), over(t);
+      run(t, added);
+      over.dup.assign(over.dup.size(), 7.0f);
+      over.ddown.assign(over.ddown.size(), 7.0f);
+      run(t, over, GradientSum::overwrite);
+      EXPECT_EQ(added.dup, over.dup) << c.tokens << " tokens, E=" << c.experts;
+      EXPECT_EQ(added.ddown, over.ddown) << c.tokens << " tokens, E=" << c.experts;
+    });
+  }
+}
+
+// Gradients too large for the caches are written past them.
+TEST(Experts, OverwriteALargeGradient) {
+  const TestExperts t({64, 256, 128, 72, 2, false}, DType::bf16);
+  Results added(t), scrap(t);
+  run(t, added);
+  const Buffer dup("dup", static_cast<i64>(added.dup.size()) * 4), ddown("ddown", static_cast<i64>(added.ddown.size()) * 4);
+  ASSERT_GT(dup.bytes(), 16 << 20);
+  std::fill_n(dup.f32(), added.dup.size(), 7.0f);
+  std::fill_n(ddown.f32(), added.ddown.size(), 7.0f);
+  experts_forward(t.x.view, t.routed.routing, t.bank, scrap.saved(), scrap.out.view, scrap.y.view);
+  experts_backward(t.dy.view, t.x.view, t.routed.routing, t.bank, scrap.saved(), scrap.scratch(), scrap.dx.view,
+                   scrap.dgate.data(), dup.f32(), ddown.f32(), GradientSum::overwrite);
+  EXPECT_TRUE(std::equal(added.dup.begin(), added.dup.end(), dup.f32()));
+  EXPECT_TRUE(std::equal(added.ddown.begin(), added.ddown.end(), ddown.f32()));
 }
 
 TEST(Experts, ThreadsDoNotChangeBits) {

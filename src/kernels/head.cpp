@@ -195,7 +195,7 @@ void check_head(const ConstMatrix& x_TD, const PackedWeight& w) {
 }  // namespace
 
 void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float scale, float* loss_T,
-               Matrix dx_TD, float* dw) {
+               Matrix dx_TD, float* dw, GradientSum sum) {
   check_head(x_TD, w_VD);
   check_operand(dx_TD.dtype);
   CHECK(dx_TD.rows == x_TD.rows && dx_TD.cols >= w_VD.shape.k, "the head's gradient does not fit");
@@ -204,6 +204,9 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
   const i64 chunk = kLossRows, block = call.block_rows(x_TD.rows);
   call.gradient = workspace_shared(call.gradient_bytes(x_TD.rows));
   const i64 bytes = call.loss_bytes();
+  GradientOut out = gradient_out(dw, sum, w_VD.shape, 1);
+  if (x_TD.rows == 0) clear_gradient(w_VD.shape, out);
+  out.stream = out.stream && block >= x_TD.rows;
   for (i64 begin = 0; begin < x_TD.rows; begin += block) {
     const i64 rows = std::min(block, x_TD.rows - begin);
     parallel_for(parallel_chunks(rows, chunk), [&](i64 task, int thread) {
@@ -216,8 +219,9 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
       add_weight_gradient(
           call.ops, w_VD.dtype, Scratch(workspace_of_thread(thread, gradient_scratch_bytes(w_VD.dtype))), rows,
           [&](i64 i) { return call.gradient_row(i); }, [&](i64 i) { return x_TD.row(begin + i); }, w_VD.shape,
-          cut.part(w_VD.shape, task), dw);
+          cut.part(w_VD.shape, task), out);
     });
+    out.overwrite = false;
   }
 }
 

@@ -16,9 +16,9 @@ void embedding_forward(const float* table_VD, const i32* token_T, Matrix x_TD);
 void embedding_backward(const i32* token_T, ConstMatrix dx_TD, float* dtable_VD);
 
 // For every token with target >= 0: loss_T = -log softmax(x w^T)[target], else 0.
-// Gradient of scale * sum(loss): dx_TD written (x's dtype or f32), dw (packed, f32) +=.
+// Gradient of scale * sum(loss): dx_TD written (x's dtype or f32), dw (packed, f32) (+)=.
 void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, float scale, float* loss_T,
-               Matrix dx_TD, float* dw);
+               Matrix dx_TD, float* dw, GradientSum sum = GradientSum::add);
 
 WorkspaceBytes head_loss_workspace(i64 rows, PackedShape shape, DType dtype);
 

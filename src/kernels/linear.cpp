@@ -83,17 +83,19 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
   });
 }
 
-void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw) {
+void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw,
+                            GradientSum sum) {
   check_operand(x_TK.dtype);
   CHECK(dy_TN.dtype == x_TK.dtype, "operands of a weight gradient must be of one type");
   CHECK(dy_TN.rows == x_TK.rows && dy_TN.cols >= shape.n && x_TK.cols >= shape.k, "shapes do not fit");
   const TypedOps& ops = ops_of(current_table(), x_TK.dtype);
   const GradientCut cut = cut_gradient(x_TK.rows, shape, 1);
+  const GradientOut out = gradient_out(dw, sum, shape, 1);
   parallel_for(cut.tasks, [&](i64 task, int thread) {
     const Scratch scratch(workspace_of_thread(thread, gradient_scratch_bytes(x_TK.dtype)));
     add_weight_gradient(
         ops, x_TK.dtype, scratch, x_TK.rows, [&](i64 t) { return dy_TN.row(t); }, [&](i64 t) { return x_TK.row(t); },
-        shape, cut.part(shape, task), dw);
+        shape, cut.part(shape, task), out);
   });
 }
 

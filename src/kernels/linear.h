@@ -17,8 +17,9 @@ void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool a
 // dx_TK (+)= dy_TN w
 void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TK, bool accumulate);
 
-// dw += dy^T x, in packed order, f32. `shape` is the weight's.
-void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw);
+// dw (+)= dy^T x, in packed order, f32. `shape` is the weight's.
+void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw,
+                            GradientSum sum = GradientSum::add);
 
 // All three for so many rows.
 WorkspaceBytes linear_workspace(i64 rows, PackedShape shape, DType dtype);

@@ -72,6 +72,12 @@ TEST(Linear, BackwardWeightMatchesReference) {
         linear_backward_weight(dy.view, x.view, shape, dw.data());
         reference::linear_backward_weight(dy.view, x.view, shape, wanted.data());
         EXPECT_LE(error_of(values_of(dw), values_of(wanted)), 5e-5) << c.tokens << " " << c.n << " " << c.k;
+
+        // What was there goes, and the sums are those that adding to zeros gives, to the bit.
+        std::vector<float> clean(dw.size(), 0.0f), over(dw.size(), 7.0f);
+        linear_backward_weight(dy.view, x.view, shape, clean.data());
+        linear_backward_weight(dy.view, x.view, shape, over.data(), GradientSum::overwrite);
+        EXPECT_EQ(clean, over) << c.tokens << " " << c.n << " " << c.k;
       }
   });
 }

@@ -36,6 +36,9 @@ struct PackedWeight {
   PackedShape shape;
 };
 
+// What a weight gradient does with the values that are there: the first micro-batch of a step overwrites them.
+enum class GradientSum { add, overwrite };
+
 // Gate and up projections of an expert share one packed matrix of 2 * round_to_block(F) outputs in which blocks of 32
 // gate rows and blocks of 32 up rows alternate: gate 0-31, up 0-31, gate 32-63, ... A matrix without gate (GELU) is
 // packed plainly.

@@ -126,6 +126,9 @@ TEST(Head, MatchesReference) {
           EXPECT_LE(error_of(values_of(dw), values_of(dw_wanted)), tolerance(dtype));
           EXPECT_EQ(argmax, argmax_listed);
           EXPECT_TRUE(dx.padding_intact());
+          std::vector<float> over(elements, 7.0f);
+          head_loss(t.x.view, t.w.weight, t.target.data(), 0.5f, loss.data(), dx.view, over.data(), GradientSum::overwrite);
+          EXPECT_EQ(over, dw);
         });
       }
 }

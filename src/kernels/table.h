@@ -23,7 +23,7 @@ struct RowsProduct {
   Store store = Store::f32;
 };
 
-// out[a][b] += sum over rows r of left[r][a] * right[r][b]; both panels hold pairs of rows (interleave_*).
+// out[a][b] (+)= sum over rows r of left[r][a] * right[r][b]; both panels hold pairs of rows (interleave_*).
 struct PairsProduct {
   const void* left = nullptr;
   const void* right = nullptr;
@@ -32,6 +32,8 @@ struct PairsProduct {
   i64 out_stride = 0;  // row-major out; ignored when packed
   i64 rows = 32, cols = 32;
   bool packed = false;  // out is a packed f32 block of 32 x 32: b is its n, a its k
+  bool overwrite = false;  // packed blocks alone: what is there goes
+  bool stream = false;     // and nobody reads it soon; out lies at a cache line
 };
 
 // Rows of an expert's up product in f32 (gate, up: 32 columns each, or 32 plain ones) to pre and hidden.
@@ -145,7 +147,8 @@ struct TypedOps {
   void (*rope)(void* row, i64 heads, i64 head_dim, const float* cosine, const float* sine);
   void (*to_f32)(const void* src, i64 count, float* dst);
   void (*from_f32)(const float* src, i64 count, void* dst);
-  void (*adamw)(const AdamwCoefficients& c, i64 count, float* master, float* m, float* v, float* gradient, void* copy);
+  void (*adamw)(const AdamwCoefficients& c, i64 count, float* master, float* m, float* v, const float* gradient,
+                void* copy);
 };
 
 struct OpTable {

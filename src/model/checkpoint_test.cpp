@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "model/test_network.h"
 #include "tensor/safetensors.h"
 
@@ -18,7 +19,7 @@ using testing_network::Variant;
 using testing_network::variants;
 
 std::string fresh_folder(const std::string& name) {
-  const std::string folder = path_join(testing::TempDir(), "model_" + name);
+  const std::string folder = test_path(name);
   folder_remove_all(folder);
   return folder;
 }
@@ -74,7 +75,7 @@ void expect_refused(const std::string& folder, const std::string& says) {
 }
 
 TEST(Checkpoint, RefusesForeignFolders) {
-  expect_refused(path_join(testing::TempDir(), "nowhere"), "config.json is missing");
+  expect_refused(test_path("nowhere"), "config.json is missing");
   const auto network = make_network(testing_network::small_config(), DType::f32, true);
   const std::string folder = fresh_folder("foreign");
   save_model(*network, folder);

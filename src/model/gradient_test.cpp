@@ -89,6 +89,22 @@ TEST_P(Gradient, EqualsDifferences) {
   }
 }
 
+// The first pass after begin_gradient gives what a pass from zeros gives, to the bit, whatever was there; the next adds.
+TEST_P(Gradient, BeginsAnew) {
+  const auto clean = make_network(GetParam().config, DType::bf16, true), dirty = make_network(GetParam().config, DType::bf16, true);
+  const TestBatch batch = make_batch(clean->config().vocab, {8, 5});
+  for (const Parameter& p : dirty->weights().parameters) std::fill_n(dirty->weights().gradient_data(p), p.count, 7.0f);
+  dirty->begin_gradient();
+  for (i64 pass = 0; pass < 2; ++pass) {
+    clean->train_pass(batch.input(), batch.target_T, 0.5f, 0.5f, {});
+    dirty->train_pass(batch.input(), batch.target_T, 0.5f, 0.5f, {});
+    for (const Parameter& p : clean->weights().parameters) {
+      const float *a = clean->weights().gradient_data(p), *b = dirty->weights().gradient_data(p);
+      EXPECT_TRUE(std::equal(a, a + p.count, b)) << p.name << ", pass " << pass;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Variants, Gradient, testing::ValuesIn(variants()),
                          [](const auto& info) { return std::string(info.param.name); });
 

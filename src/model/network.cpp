@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "kernels/workspace.h"
 #include "kernels/linear.h"
 #include "kernels/norm.h"
@@ -91,6 +92,7 @@ struct Network::Impl {
   bool recording = false;
   bool describing = false;  // the result's routing is wanted
   float auxiliary_scale = 0;
+  kernels::GradientSum sum = kernels::GradientSum::add;  // of the matrices' gradients
 
   // Views of the plan with this pass's rows.
   Matrix f32(float* data, i64 cols) const { return {data, DType::f32, T, cols, cols}; }
@@ -111,6 +113,7 @@ struct Network::Impl {
   ExpertsOp experts_op(const Matrix& x, const kernels::Routing& routing, const Parameter& up, const Parameter& down,
                        i64 width, const FfnBuffers& saved, const Matrix& residual, const Matrix& y, const Matrix& dx);
   void final_norm();
+  void clear_vectors() const;
   Matrix last_norm(std::span<const i32> chosen);
   void score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax);
   const PassResult& finish(std::span<const i32> target_T, const float* value_T, double sign);
@@ -206,14 +209,16 @@ void Network::Impl::attention_block(i64 l) {
                          .raw_TC = f32(b.raw_TC, columns), .inv_rms_qk = b.inv_rms_qk, .qkv_TC = qkv,
                          .position_T = plan.position_T, .frequency = plan.frequency, .dqkv_TC = dqkv,
                          .draw_TC = f32(plan.draw_TC, columns), .dx_TD = dh, .dw = gradient(p.qkv),
-                         .dbias = gradient(p.bias), .dquery_gain = gradient(p.query_norm), .dkey_gain = gradient(p.key_norm)};
+                         .dbias = gradient(p.bias), .dquery_gain = gradient(p.query_norm), .dkey_gain = gradient(p.key_norm),
+                         .sum = sum};
   tape.run(qkv_op);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim)));
   tape.run(AttentionOp{.shape = {a.heads, a.kv_heads, a.head_dim, scale, a.window}, .layer = l, .qkv_TC = qkv,
                        .segments = input->segments, .scratch = &attention_segments, .out_TH = out, .lse_TH = recording ? b.lse_TH : nullptr,
                        .dout_TH = dout, .dqkv_TC = dqkv});
   tape.run(OutputOp{.mixed_TH = out, .w = packed(*p.output), .x_TD = x, .y_TD = x_mid, .dx_TD = dx,
-                    .dx_compute_TD = mixed(plan.dx_compute_TD, d), .dmixed_TH = dout, .dw = gradient(p.output)});
+                    .dx_compute_TD = mixed(plan.dx_compute_TD, d), .dmixed_TH = dout, .dw = gradient(p.output),
+                    .sum = sum});
 }
 
 // x_next = x_mid + experts(norm(x_mid)) + shared(norm(x_mid)), or one dense FFN
@@ -238,6 +243,8 @@ void Network::Impl::ffn_block(i64 l) {
     (*record)[static_cast<std::size_t>(l - e.dense_layers_first)].assign(b.routing.expert_TK, b.routing.expert_TK + b.routing.rows());
   }
   ExpertsOp experts = experts_op(h, b.routing, *p.up, *p.down, e.width, b.experts, x_mid, y, dh);
+  // Backward meets the last of the layers that share a bank first.
+  if (!last && config.bank_of_layer(l) == config.bank_of_layer(l + 1)) experts.sum = kernels::GradientSum::add;
   tape.run(experts);
   if (e.shared_experts > 0) {
     tape.run(experts_op(h, plan.identity, *p.dense_up, *p.dense_down, e.shared_experts * e.width, b.dense, y, y, dh));
@@ -295,6 +302,7 @@ ExpertsOp Network::Impl::experts_op(const Matrix& x, const kernels::Routing& rou
   op.dgate_TK = plan.dgate_TK;
   op.dup = gradient(&up);
   op.ddown = gradient(&down);
+  op.sum = sum;
   return op;
 }
 
@@ -304,6 +312,16 @@ void Network::Impl::final_norm() {
   tape.run(NormOp{.x_TD = f32(plan.x_last_TD, d), .gain_D = vector(norm), .epsilon = epsilon(), .y_TD = mixed(plan.h_last_TD, d),
                   .inv_rms_T = plan.inv_rms_last_T, .dy_TD = f32(plan.dh_TD, d), .dx_TD = f32(plan.dx_TD, d),
                   .dgain_D = gradient(norm)});
+}
+
+// What operations only ever add to: the gradients of the embedding, vectors and routers, which lie first.
+void Network::Impl::clear_vectors() const {
+  const kernels::ProfileScope scope(kernels::Part::embedding, kernels::Way::backward);
+  constexpr i64 kChunk = 1 << 18;
+  parallel_for(parallel_chunks(weights.f32_elements, kChunk), [&](i64 chunk, int) {
+    const i64 begin = chunk * kChunk;
+    std::fill_n(weights.gradient.f32() + begin, std::min(kChunk, weights.f32_elements - begin), 0.0f);
+  });
 }
 
 // The chosen rows move to the front of the residual stream (rows rise), then only they pass the last norm.
@@ -370,6 +388,8 @@ Weights& Network::weights() { return impl_->weights; }
 const Weights& Network::weights() const { return impl_->weights; }
 void Network::reserve(i64 tokens_max) { impl_->reserve(tokens_max); }
 
+void Network::begin_gradient() { impl_->sum = kernels::GradientSum::overwrite; }
+
 void Network::set_recompute(Recompute recompute) {
   if (recompute == impl_->kind.recompute) return;
   CHECK(impl_->plan.tokens_max == 0, "what is kept is decided before the first pass");
@@ -389,12 +409,14 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   n.begin(input, true, true);
   float* loss = loss_T.empty() ? n.plan.loss_T : loss_T.data();
   clear_rows(n.f32(n.plan.dx_TD, n.config.d_model));
+  if (n.sum == kernels::GradientSum::overwrite) n.clear_vectors();
   n.forward();
   n.final_norm();
   n.tape.run(HeadOp{.x_TD = n.mixed(n.plan.h_last_TD, n.config.d_model), .w = n.packed(*n.head), .target_T = target_T.data(),
                     .scale = loss_scale, .loss_T = loss, .dx_TD = n.f32(n.plan.dh_TD, n.config.d_model),
-                    .dw = n.gradient(n.head)});
+                    .dw = n.gradient(n.head), .sum = n.sum});
   n.tape.backward();
+  n.sum = kernels::GradientSum::add;
   return n.finish(target_T, loss, 1.0);
 }
 

@@ -70,6 +70,9 @@ class Network {
   static i64 activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max,
                               Recompute recompute = Recompute::none);
 
+  // The next train_pass writes the gradient, whatever it is, instead of adding to it: once a step.
+  void begin_gradient();
+
   // Forward and backward of one micro-batch: adds the gradients of
   //   loss_scale * (sum of cross-entropies) + auxiliary_scale * (auxiliary losses)
   // to the weights' gradient. target_T = -1 where there is none. loss_T (may be empty) receives the rows' losses.

@@ -160,7 +160,7 @@ void QueryKeyValueOp::backward() const {
   }
   {
     const kernels::ProfileScope scope(kernels::Way::weight_gradient);
-    kernels::linear_backward_weight(dqkv_TC, x_TD, w.shape, dw);
+    kernels::linear_backward_weight(dqkv_TC, x_TD, w.shape, dw, sum);
   }
   kernels::linear_backward_input(dqkv_TC, w, dx_TD, true);
 }
@@ -227,7 +227,7 @@ void OutputOp::backward() const {
   }
   {
     const kernels::ProfileScope scope(kernels::Way::weight_gradient);
-    kernels::linear_backward_weight(dy, mixed_TH, w.shape, dw);
+    kernels::linear_backward_weight(dy, mixed_TH, w.shape, dw, sum);
   }
   kernels::linear_backward_input(dy, w, dmixed_TH, false);
 }

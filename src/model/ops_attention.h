@@ -47,6 +47,7 @@ struct QueryKeyValueOp {
   Matrix dqkv_TC, draw_TC;
   Matrix dx_TD;
   float *dw, *dbias, *dquery_gain, *dkey_gain;
+  kernels::GradientSum sum;  // of dw
 
   kernels::Part part() const { return kernels::Part::query_key_value; }
   void forward() const;
@@ -96,6 +97,7 @@ struct OutputOp {
   Matrix dx_compute_TD;
   Matrix dmixed_TH;
   float* dw;
+  kernels::GradientSum sum;
 
   kernels::Part part() const { return kernels::Part::output; }
   void forward() const;

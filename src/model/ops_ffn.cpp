@@ -78,7 +78,7 @@ void ExpertsOp::forward() const {
 void ExpertsOp::forward_again() const { kernels::experts_forward(x_TD, routing, bank, saved, out_RD, {}); }
 
 void ExpertsOp::backward() const {
-  kernels::experts_backward(dy_TD, x_TD, routing, bank, saved, scratch, dx_TD, dgate_TK, dup, ddown);
+  kernels::experts_backward(dy_TD, x_TD, routing, bank, saved, scratch, dx_TD, dgate_TK, dup, ddown, sum);
 }
 
 }  // namespace moebius::model

@@ -48,6 +48,7 @@ struct ExpertsOp {
   Matrix dx_TD;
   kernels::ExpertBackwardScratch scratch;
   float *dgate_TK, *dup, *ddown;
+  kernels::GradientSum sum;
 
   kernels::Part part() const { return bank.experts == 1 ? kernels::Part::dense_ffn : kernels::Part::experts; }
   void forward() const;

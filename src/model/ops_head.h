@@ -28,9 +28,10 @@ struct HeadOp {
   float* loss_T;
   Matrix dx_TD;
   float* dw;
+  kernels::GradientSum sum;
 
   kernels::Part part() const { return kernels::Part::head; }
-  void forward() const { kernels::head_loss(x_TD, w, target_T, scale, loss_T, dx_TD, dw); }
+  void forward() const { kernels::head_loss(x_TD, w, target_T, scale, loss_T, dx_TD, dw, sum); }
   void backward() const {}
 };
 

@@ -3,22 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include "model/test_model.h"
+
 namespace moebius::model {
 namespace {
 
 using kernels::Part;
-
-ModelConfig small(i64 experts, i64 layers) {
-  ModelConfig config;
-  config.vocab = 512;
-  config.d_model = 64;
-  config.layers = layers;
-  config.experts.experts = experts;
-  config.experts.top_k = 2;
-  config.experts.width = 32;
-  config.resolve();
-  return config;
-}
 
 const StepOperation& find(const std::vector<StepOperation>& operations, Part part, bool backward) {
   for (const StepOperation& one : operations) {
@@ -30,7 +20,7 @@ const StepOperation& find(const std::vector<StepOperation>& operations, Part par
 
 // d 64, 4 heads of 16, 8 experts of 32 units of which 2 work, vocabulary 512; 128 tokens in documents of 64, bf16.
 TEST(Roofline, CountsByHand) {
-  const auto operations = train_operations(small(8, 1), DType::bf16, {128, 64, 1});
+  const auto operations = train_operations(small_model(8, 1), DType::bf16, {128, 64, 1});
   const struct {
     Part part;
     bool backward;
@@ -64,14 +54,14 @@ TEST(Roofline, CountsByHand) {
 
 // With two micro-batches the weights pass twice; their gradient is written, then read and written.
 TEST(Roofline, MicroBatchesPassTheWeightsAgain) {
-  const auto operations = train_operations(small(8, 1), DType::bf16, {128, 64, 2});
+  const auto operations = train_operations(small_model(8, 1), DType::bf16, {128, 64, 2});
   EXPECT_DOUBLE_EQ(find(operations, Part::experts, true).bytes, 2 * 98304 + 3 * 196608 + 128 * (384 + 128));
   EXPECT_DOUBLE_EQ(find(operations, Part::optimizer, false).bytes, 30 * 131776);
 }
 
 // Two layers that share a bank read it twice; its gradient is written by one and added to by the other.
 TEST(Roofline, LayersShareABank) {
-  ModelConfig config = small(8, 2);
+  ModelConfig config = small_model(8, 2);
   config.experts.bank_layers = 2;
   const auto operations = train_operations(config, DType::bf16, {128, 64, 1});
   EXPECT_DOUBLE_EQ(find(operations, Part::experts, false).bytes, 2 * 98304 + 128 * 2 * 384);
@@ -80,7 +70,7 @@ TEST(Roofline, LayersShareABank) {
 
 // One FFN of 64 units, which writes the stream (f32).
 TEST(Roofline, DenseLayers) {
-  const auto operations = train_operations(small(1, 1), DType::bf16, {128, 64, 1});
+  const auto operations = train_operations(small_model(1, 1), DType::bf16, {128, 64, 1});
   EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, false).flops, 2 * 128 * 12288);
   EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, false).bytes, 24576 + 128 * (384 + 256));
   EXPECT_DOUBLE_EQ(find(operations, Part::dense_ffn, true).bytes, 24576 + 49152 + 128 * (384 + 128));
@@ -88,13 +78,13 @@ TEST(Roofline, DenseLayers) {
 
 // Fewer choices than experts: those without a token are not read.
 TEST(Roofline, ReadsOnlyExpertsWithTokens) {
-  const auto operations = train_operations(small(64, 1), DType::bf16, {4, 4, 1});
+  const auto operations = train_operations(small_model(64, 1), DType::bf16, {4, 4, 1});
   EXPECT_DOUBLE_EQ(find(operations, Part::experts, false).bytes, 8 * 3 * 64 * 32 * 2 + 4 * 384);
 }
 
 TEST(Roofline, CountsTheFlopsOfMfu) {
   for (const i64 experts : {1, 8}) {
-    const ModelConfig config = small(experts, 3);
+    const ModelConfig config = small_model(experts, 3);
     double flops = 0;
     for (const StepOperation& one : train_operations(config, DType::bf16, {4096, 256, 2})) {
       if (one.part != Part::route) flops += one.flops;  // MFU leaves the router out
@@ -127,7 +117,7 @@ TEST(Roofline, TakesMeanDocuments) {
   EXPECT_DOUBLE_EQ(document_mean(10 * 10 + 30 * 30, 40), 25);
   EXPECT_EQ(document_mean(0, 0), 0);
   const auto flops = [](double document) {
-    const auto operations = train_operations(small(8, 1), DType::bf16, {128, document, 1});
+    const auto operations = train_operations(small_model(8, 1), DType::bf16, {128, document, 1});
     return find(operations, Part::attention, false).flops;
   };
   EXPECT_NEAR(flops(24.5), 0.5 * (flops(24) + flops(25)), 1e-6);

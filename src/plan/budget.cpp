@@ -293,6 +293,10 @@ void check_budget(const Budget& budget) {
   if (budget.compute <= 0 && budget.tokens <= 0) {
     refuse("a plan needs a budget of training FLOPs or of tokens", "give --compute 1e21, or --tokens 100B, or both");
   }
+  const double sequence = static_cast<double>(budget.geometry.sequence);
+  if (budget.tokens > 0 && budget.tokens < sequence) {
+    refuse(fmt::format("{:g} training tokens are less than one sequence of {:g}", budget.tokens, sequence), "give more tokens, like --tokens 100B");
+  }
   if (budget.inference_tokens > 0 && budget.tokens > 0) {
     refuse("--tokens fixes what --inference-tokens is to choose: smaller models reach the same loss with more tokens",
            "leave out --tokens");

@@ -81,7 +81,7 @@ std::string warnings_text(const std::vector<LawPlan>& plans) {
 
 void BudgetOptions::describe(OptionList& list) {
   list.add("compute", &compute, "training FLOPs, as each law counts them: plans shapes and tokens",
-           {.unit = "FLOPS", .min = 0, .max = 1e27});
+           {.unit = "FLOPS", .min = 1, .max = 1e27});
   list.add("memory", &memory, "weights and 16k positions of cache in bf16 must fit this", {.unit = "80GiB"});
   list.add("inference-tokens", &inference_tokens,
            "tokens the model will process later: least training + inference FLOPs at the loss that --compute buys",

@@ -195,8 +195,11 @@ std::string study_file(const Launch& launch) {
   const i64 batch = launch.batch_sequences * launch.sequence;
   std::string text = heading(launch, "# ");
   text += "# The text, the facts and the sums are those that ship with moebius: put your own corpora in their place.\n";
-  text += fmt::format("name = \"{}\"\ntitle = \"A planned model and its neighbours in sparsity\"\n", c.config.name);
-  text += "question = \"Does the loss fall with the number of experts at equal active parameters and tokens?\"\n";
+  const bool moe = c.form.experts > 1;
+  text += fmt::format("name = \"{}\"\ntitle = \"{}\"\n", c.config.name,
+                      moe ? "A planned model and its neighbours in sparsity" : "A planned dense model");
+  text += fmt::format("question = \"{}\"\n", moe ? "Does the loss fall with the number of experts at equal active parameters and tokens?"
+                                                  : "Which loss does the planned model reach?");
   text += fmt::format("tokens = {}\nseeds = [1]\n\n[model]\n{}\n{}\n", launch.steps * batch, toml_model(c.config), toml_models(c.form));
   text += fmt::format("[data]\nsequence = {}\nvocab = {}\nseed = 1\n\n", launch.sequence, c.config.vocab);
   text += "[[data.text]]\nname = \"wikipedia\"\ninput = [\"corpora/enwiki2019-00.jsonl.gz\"]\nshare = 0.5\n\n";
@@ -204,7 +207,7 @@ std::string study_file(const Launch& launch) {
   text += fmt::format("[train]\nbatch-tokens = {}\nschedule = \"cosine\"\nwarmup-steps = {}\n\n", batch, launch.warmup_steps);
   text += toml_rate(launch.rate);
   text += "[evaluate]\nat = [1.0]\ntasks = []\n";
-  if (c.form.experts > 1) {
+  if (moe) {
     text += "\n[[hypotheses]]\nid = \"loss-total\"\n";
     text += "text = \"At equal active parameters, held-out loss falls as experts are added.\"\n";
     text += "kind = \"monotone\"\nx = \"parameters_total\"\ny = \"eval.wikipedia.wikipedia.loss\"\ndirection = \"decrease\"\n";

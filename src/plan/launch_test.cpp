@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "plan/budget.h"
 
 namespace moebius::plan {
@@ -96,8 +97,7 @@ TEST(Launch, StudyIsToml) {
 }
 
 TEST(Launch, WritesFiles) {
-  const std::string folder = testing::TempDir() + "/launch_files";
-  folder_remove_all(folder);
+  const std::string folder = test_folder();
   EXPECT_EQ(write_launch(launch_of(fit::Law::joint), folder, Json::object({{"a", 1}})).size(), 4u);
   EXPECT_EQ(write_launch(launch_of(fit::Law::fine_grained), folder, Json::object()).size(), 3u);
   EXPECT_TRUE(file_exists(path_join(folder, "megatron.sh")));

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/units.h"
+#include "fit/optimum.h"
 
 namespace moebius::plan {
 
@@ -182,11 +183,10 @@ void replace_from_file(std::vector<LawFit>& fits, const std::string& path) {
 }
 
 std::vector<std::string> extrapolation_warnings(const LawFit& fit, const fit::LawPoint& point) {
-  constexpr double kSlack = 1.005;  // a built shape is never at the very end of a range
   std::vector<std::string> warnings;
   for (const auto& [column, range] : fit.ranges) {
     const double value = column_value(point, column);
-    if (!std::isfinite(value) || (value >= range.first / kSlack && value <= range.second * kSlack)) continue;
+    if (!std::isfinite(value) || fit::among_runs(value, range.first, range.second)) continue;
     warnings.push_back(fmt::format("{}: {} {:.3g} is outside {:.3g} to {:.3g}, the runs behind {}", fit::law_name(fit.law),
                                    column, value, range.first, range.second, fit.name));
   }

@@ -7,12 +7,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/test_folder.h"
 
 namespace moebius::plan {
 namespace {
 
 std::string write(const std::string& name, const std::string& text) {
-  const std::string path = testing::TempDir() + "/" + name;
+  const std::string path = test_path(name);
   file_write_atomic(path, text);
   return path;
 }
@@ -65,7 +66,7 @@ TEST(LawFit, ReadsAFile) {
 
 TEST(LawFit, RefusesBadFiles) {
   auto fits = published_law_fits();
-  EXPECT_THROW(replace_from_file(fits, testing::TempDir() + "/none.json"), Error);
+  EXPECT_THROW(replace_from_file(fits, test_path("none.json")), Error);
   EXPECT_THROW(replace_from_file(fits, write("fit_other.json", R"({"runs":[]})")), Error);
   EXPECT_THROW(replace_from_file(fits, write("fit_law.json", R"({"law":"chinchila"})")), Error);
   EXPECT_THROW(replace_from_file(fits, write("fit_lacks.json", R"({"law":"chinchilla","coefficients":{"E":{"value":1}}})")), Error);

@@ -37,7 +37,7 @@ void keep(std::vector<Figure>& figures, Figure figure) {
     std::erase_if(panel.views, [](const View& view) { return view.series.empty(); });
     return panel.views.empty();
   });
-  if (!figure.panels.empty() || !figure.strips.empty()) figures.push_back(std::move(figure));
+  if (!figure.panels.empty() || !figure.strips.empty() || !figure.svg.empty()) figures.push_back(std::move(figure));
 }
 
 Figure figure_loss_parameters(const StudyRecords& study, const Styles& styles, const std::vector<Point>& points) {
@@ -318,6 +318,8 @@ std::vector<Figure> figures_build(const StudyRecords& study) {
   if (!study.main_runs().empty()) figures_of_runs(study, figures);
   const std::size_t skipped = study.bench.size() > kBenchDrawn ? study.bench.size() - kBenchDrawn : 0;
   for (std::size_t i = skipped; i < study.bench.size(); ++i) keep(figures, figure_bench(study.bench[i], i));
+  const std::size_t grids_skipped = study.grids.size() > kBenchDrawn ? study.grids.size() - kBenchDrawn : 0;
+  for (std::size_t i = grids_skipped; i < study.grids.size(); ++i) keep(figures, figure_grid(study.grids[i], i));
   for (Figure& figure : figures_fit(study.fit)) keep(figures, std::move(figure));
   return figures;
 }

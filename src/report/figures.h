@@ -74,6 +74,7 @@ struct Figure {
   std::string caption = {};
   std::vector<Panel> panels = {};
   std::vector<HeatStrip> strips = {};
+  std::string svg = {};  // a ready drawing
   std::string csv = {};
   bool of_laws = false;  // stands in the page's part on laws
 };

@@ -126,6 +126,14 @@ Figure figure_isoflop(const FitRecords& fit) {
 
 // ---- sparsity
 
+// Groups of one compute may differ in their tokens alone: then the name says these too.
+std::string sparsity_name(const FitLaw& law, const FitGroup& group) {
+  const auto name_of = [](const FitGroup& g) { return fmt::format("{}, {} FLOPs", g.family, flops_text(g.compute)); };
+  const std::string name = name_of(group);
+  const auto same = std::count_if(law.sparsity.begin(), law.sparsity.end(), [&](const FitGroup& g) { return name_of(g) == name; });
+  return same > 1 ? fmt::format("{}, {} tokens", name, format_count(group.tokens)) : name;
+}
+
 Figure figure_sparsity(const FitRecords& fit) {
   Figure figure{.id = "law_sparsity", .title = "Sparsity against loss at fixed compute"};
   figure.caption =
@@ -144,7 +152,7 @@ Figure figure_sparsity(const FitRecords& fit) {
     View view{.name = view_name(law, ""), .y_label = "loss, nats per token"};
     i64 style = 0;
     for (const FitGroup& group : law.sparsity) {
-      const std::string name = fmt::format("{}, {} FLOPs", group.family, flops_text(group.compute));
+      const std::string name = sparsity_name(law, group);
       Series runs = points_series(group.points, name, style);
       std::set<std::string> shown;  // one label for the seeds of a configuration
       for (std::size_t i = 0; i < runs.points.size() && runs.points.size() == group.points.size(); ++i) {

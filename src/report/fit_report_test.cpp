@@ -1,10 +1,11 @@
 // Figures and tables of laws, task laws and turning points, from a fit.json whose numbers can be checked by hand; the same
-// with parts missing and with values that are wrong. Also the figure of bench records.
+// with parts missing and with values that are wrong. Also the figures of bench records.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "report/figure_bench.h"
 #include "report/figures_fit.h"
 #include "report/fit_fake.h"
@@ -17,7 +18,7 @@ namespace moebius::report {
 namespace {
 
 std::string folder_with(const std::string& name, const std::string& fit) {
-  const std::string folder = testing::TempDir() + "fit_report_" + name;
+  const std::string folder = test_path(name);
   folder_remove_all(folder);
   folder_make(folder);
   AppendFile(path_join(folder, "fit.json")).append(fit);
@@ -58,6 +59,19 @@ TEST(FitReport, IsoflopShowsOnlyDeterminedOptima) {
   EXPECT_EQ(lines_with(figure.csv, ",run,"), 7);  // and the header
   EXPECT_EQ(lines_with(figure.csv, ",law,"), 6);
   EXPECT_NE(figure.csv.find("optimum,,parameters_active,2100000,1700000,2600000,,2.78"), std::string::npos) << figure.csv;
+}
+
+// Two groups of one compute that differ in their tokens must have two names, or the legend holds one entry for both.
+TEST(FitReport, SparsityGroupsOfOneComputeAreNamedApart) {
+  Json law = fake_law(), curves = law.at("curves"), other = fake_sparsity();
+  other.set("tokens", 4e8);
+  curves.set("sparsity", Json(Json::Array{fake_sparsity(), other}));
+  law.set("curves", curves);
+  const std::vector<Figure> figures = figures_fit(fit_parse(Json::object({{"laws", Json(Json::Array{law})}}), "fake"));
+  const View view = figure_named(figures, "law_sparsity").panels.front().views.front();
+  ASSERT_EQ(view.series.size(), 2u);
+  EXPECT_EQ(view.series[0].name, "k = 2, 1.0e15 FLOPs, 100M tokens");
+  EXPECT_EQ(view.series[1].name, "k = 2, 1.0e15 FLOPs, 400M tokens");
 }
 
 TEST(FitReport, SparsityAndPredictions) {
@@ -201,7 +215,7 @@ TEST(FitReport, ManyRunsAreThinnedInTheFigureOnly) {
 
 TEST(FitReport, EqualLossJoinsModelsOfOneLoss) {
   // The models of E = 32 differ in k, and so in FLOPs, but hardly in total parameters: their losses are nearly equal.
-  const FakeStudy fake{.folder = testing::TempDir() + "fit_report_equal", .seeds = 1, .loss_slope = -0.3, .seed_noise = 0};
+  const FakeStudy fake{.folder = test_path("equal"), .seeds = 1, .loss_slope = -0.3, .seed_noise = 0};
   fake_study_write(fake);
   AppendFile(path_join(fake.folder, "fit.json")).append(fake_fit().dump());
   const StudyRecords study = study_load(fake.folder);
@@ -234,9 +248,7 @@ Json bench_record() {
 }
 
 TEST(BenchReport, TimeBesideItsBound) {
-  const std::string folder = testing::TempDir() + "fit_report_bench";
-  folder_remove_all(folder);
-  folder_make(folder);
+  const std::string folder = test_folder();
   AppendFile(path_join(folder, "records.jsonl")).append(bench_record().dump() + "\n");
   const Json result = report_write(folder, {});
   ASSERT_EQ(result.at("figures").count(), 1);
@@ -254,6 +266,40 @@ TEST(BenchReport, TimeBesideItsBound) {
   Json wrong = bench_record();
   wrong.set("operations", 3);
   EXPECT_THROW(bench_parse(wrong), Error);
+}
+
+Json grid_record() {
+  const auto row = [](const char* direction, double ratio) {
+    return Json::object({{"operation", "linear"}, {"shape", "linear T=64 d=32 N=96"}, {"direction", direction}, {"seconds", 1e-5},
+                         {"flops", 4e5}, {"bytes", 2e4}, {"flops_per_s", 4e10}, {"bound_seconds", 1e-5 / ratio}, {"time_over_bound", ratio}});
+  };
+  Json record = Json::object({{"type", "bench_grid"}, {"time", "2026-01-02T00:00:00Z"}, {"isa", "avx2"}, {"precision", "bf16"},
+                              {"threads", 2}, {"shapes", 3}, {"shapes_measured", 2}});
+  record.set("rows", Json(Json::Array{row("forward", 2), row("backward", 4), row("both", 5)}));
+  return record;
+}
+
+TEST(BenchReport, TheGridsMap) {
+  const std::string folder = test_folder(), records = path_join(folder, "records.jsonl");
+  AppendFile(records).append(grid_record().dump() + "\n");
+  const Json result = report_write(folder, {});
+  ASSERT_EQ(result.at("figures").count(), 1);
+  EXPECT_EQ(result.at("figures")[0].at("id").as_string(), "grid_1");
+  const std::string csv = file_read(result.at("figures")[0].at("csv").as_string());
+  EXPECT_EQ(csv.substr(0, csv.find("forward")), "operation,shape,direction,seconds,bound_seconds,time_over_bound,flops,bytes\nlinear,linear T=64 d=32 N=96,");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 4);
+  const std::string page = file_read(path_join(folder, "report.html"));
+  EXPECT_NE(page.find("<svg xmlns"), std::string::npos);
+  EXPECT_NE(page.find("2 of 3 shapes"), std::string::npos);
+  EXPECT_NE(page.find("25.0 % of their roofline bound in the middle"), std::string::npos);
+  // A record that is none of ours is named with its file.
+  AppendFile(records).append("{\"type\":\"bench_grid\",\"rows\":[]}\n");
+  try {
+    study_load(folder);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find(records + ", a record of type 'bench_grid'"), std::string::npos) << e.what();
+  }
 }
 
 }  // namespace

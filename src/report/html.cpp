@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "base/html_text.h"
 #include "report/assets.h"
 #include "report/tables_fit.h"
 
@@ -114,6 +115,7 @@ std::string figure_html(const Figure& figure, i64 number) {
         plot_style(panel), i, html_escape(figure.title + ": " + panel.title));
   }
   out += "</div>\n" + strips_html(figure);
+  if (!figure.svg.empty()) out += "<div class=\"scroll\">\n" + figure.svg + "</div>\n";
   out += fmt::format(
       "<figcaption>{} <a class=\"download\" download=\"{}.csv\" href=\"{}\">data as CSV</a></figcaption>\n</figure>\n",
       html_escape(figure.caption), id, data_uri_csv(figure.csv));
@@ -246,33 +248,6 @@ std::string figures_script(const std::vector<Figure>& figures) {
 }
 
 }  // namespace
-
-std::string html_escape(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 std::string json_for_script(const Json& value) {
   std::string out;

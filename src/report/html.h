@@ -13,7 +13,6 @@
 
 namespace moebius::report {
 
-std::string html_escape(std::string_view text);
 // JSON that may stand inside <script>: no '<', '>' or '&', so no "</script>" and no "<!--".
 std::string json_for_script(const Json& value);
 // A CSV as a link's target.

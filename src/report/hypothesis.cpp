@@ -151,7 +151,7 @@ Sample sample_of(const StudyRecords& study, const Hypothesis& h) {
   const bool two_groups = h.kind == "difference" || h.kind == "equal";
   bool any_off_chance = false;
   for (const RunRecords& run : study.runs) {
-    if (run.sweep || !filter_matches(run, h.where)) continue;
+    if (run.role == RunRole::sweep || !filter_matches(run, h.where)) continue;
     const bool in_a = two_groups && filter_matches(run, h.a), in_b = two_groups && filter_matches(run, h.b);
     if (two_groups && in_a == in_b) continue;
     ++sample.runs_wanted;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "report/study_fake.h"
 
 namespace moebius::report {
@@ -20,7 +21,7 @@ Json monotone(const std::string& y, const std::string& direction) {
 }
 
 HypothesisResult tested(FakeStudy fake, Json hypothesis) {
-  fake.folder = testing::TempDir() + "report_hypothesis_study";
+  fake.folder = test_path("study");
   fake.hypotheses.push_back(std::move(hypothesis));
   fake_study_write(fake);
   const StudyRecords study = study_load(fake.folder);

@@ -119,7 +119,7 @@ void ReportOptions::describe(OptionList& list) {
 Json report_write(const std::string& folder, const ReportOptions& options) {
   const StudyRecords study = study_load(folder);
   for (const RunRecords& run : study.runs) {
-    if (run.status == RunStatus::broken) log_warning("left out: " + run.problem);
+    if (run.status == RunStatus::broken) log_warning("left out: " + error_line(Error(run.problem)));
   }
   const std::vector<HypothesisResult> verdicts = hypotheses_test(study);
   const Summary summary = summary_build(study, verdicts);

@@ -71,7 +71,7 @@ void say_runs(const StudyRecords& study, Summary& out) {
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
       out.done.push_back(
-          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, run.problem));
+          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, error_line(Error(run.problem))));
     }
   }
 }
@@ -359,6 +359,7 @@ Summary summary_build(const StudyRecords& study, const std::vector<HypothesisRes
   if (study.is_study) say_seeds(points, out);
   say_verdicts(verdicts, out);
   if (!study.bench.empty()) out.shows.push_back(bench_summary(study.bench.back()));
+  if (!study.grids.empty()) out.shows.push_back(grid_summary(study.grids.back()));
   if (const std::string laws = fit_summary(study.fit); !laws.empty()) out.shows.push_back(laws);
   say_chance(study, finished.empty() ? runs : finished, out);
   if (study.is_study) say_spreads(study, points, out);

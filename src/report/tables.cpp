@@ -33,7 +33,7 @@ Cell score_cell(const RunRecords& run, const TaskPart& part, const std::string& 
 std::vector<const RunRecords*> runs_in_table(const StudyRecords& study) {
   std::vector<const RunRecords*> runs;
   for (const RunRecords& run : study.runs) {
-    if (!run.sweep) runs.push_back(&run);
+    if (run.role != RunRole::sweep) runs.push_back(&run);
   }
   return runs;
 }
@@ -327,7 +327,7 @@ std::string runs_csv(const StudyRecords& study) {
   CsvTable csv(header);
   for (const RunRecords& run : study.runs) {
     const double seed = run.number("seed");
-    std::vector<std::string> row = {run.name, run.model, run.sweep ? "sweep" : "main", run_status_name(run.status),
+    std::vector<std::string> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main", run_status_name(run.status),
                                     csv_number(std::isfinite(seed) ? seed : run.number("seed_init"))};
     for (const std::string& key : config) row.push_back(csv_number(run.config_number(key)));
     for (const std::string& key : numbers) row.push_back(csv_number(run.number(key)));

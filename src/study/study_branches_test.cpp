@@ -10,8 +10,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/record.h"
+#include "base/test_folder.h"
 #include "kernels/isa.h"
 #include "study/study_runs.h"
+#include "study/test_support.h"
 #include "train/schedule.h"
 
 namespace moebius::study {
@@ -56,25 +58,9 @@ TEST(StudyBranches, DecaysBeginWhereTheyShould) {
 std::string study_text(const std::string& schedule, const std::string& at) {
   return R"(name = "branched"
 tokens = 2048
-seeds = [1]
-[model]
-d-model = 32
-layers = 2
-heads = 2
-expert-width = 32
-top-k = 2
+seeds = [1])" + kTinyModel + R"(
 [grid]
-experts = [2, 4]
-[data]
-vocab = 320
-sequence = 64
-[data.arithmetic]
-share = 1.0
-problems = 400
-arithmetic-items = 4
-grades = [0, 1]
-grade-weights = [1, 1]
-grades-test = [0, 1]
+experts = [2, 4])" + tiny_data("1.0", "4") + R"(
 [train]
 batch-tokens = 256
 tensorboard = false
@@ -91,17 +77,8 @@ items-max = 2
 at = )" + at + "\n";
 }
 
-StudyPlan make_plan(const std::string& folder, const std::string& text) {
-  const std::string path = folder + ".toml";
-  file_write_atomic(path, text);
-  StudyPlan plan = plan_study(study_load(path));
-  plan.roof.bf16_flops_per_s = 1e11;
-  plan.roof.dram_bytes_per_s = 1e10;
-  return plan;
-}
-
 TEST(StudyBranches, PlanCountsTheTrunkOnce) {
-  StudyPlan plan = make_plan(testing::TempDir() + "moebius_branch_plan", study_text("wsd", "[1.0, 0.25, 0.5]"));
+  StudyPlan plan = tiny_plan(test_path("plan.toml"), study_text("wsd", "[1.0, 0.25, 0.5]"));
   ASSERT_EQ(plan.runs.size(), 8u);
   EXPECT_EQ(plan.runs[0].name, "E2-trunk");
   EXPECT_EQ(plan.runs[0].role, "trunk");
@@ -122,10 +99,10 @@ TEST(StudyBranches, PlanCountsTheTrunkOnce) {
 }
 
 TEST(StudyBranches, FaultsAreNamed) {
-  const std::string folder = testing::TempDir() + "moebius_branch_faults";
+  const std::string folder = test_path("faults");
   const auto error_of = [&](const std::string& text) {
     try {
-      make_plan(folder, text);
+      tiny_plan(folder + ".toml", text);
     } catch (const Error& e) {
       return std::string(e.what());
     }
@@ -164,10 +141,9 @@ std::vector<i64> evaluated_at(const std::string& folder, const std::string& run)
 TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
   log_set_level(LogLevel::warning);
   kernels::isa_select("auto");
-  const std::string folder = testing::TempDir() + "moebius_branch_study";
-  folder_remove_all(folder);
+  const std::string folder = test_path("study");
   const std::string text = study_text("wsd", "[0.25, 0.5, 1.0]");
-  StudyPlan plan = make_plan(folder, text);
+  StudyPlan plan = tiny_plan(folder + ".toml", text);
   const StudyResult result = run_study_plan(plan, folder);
   EXPECT_EQ(result.runs_done, 8);
   for (const PlannedRun& run : plan.runs) {
@@ -190,7 +166,7 @@ TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
   }
   // A branch whose folder is lost needs its trunk again, and says so.
   folder_remove_all(path_join(folder, "runs/E2-b50"));
-  StudyPlan again = make_plan(folder, text);
+  StudyPlan again = tiny_plan(folder + ".toml", text);
   try {
     run_study_plan(again, folder);
     FAIL() << "no error";

@@ -200,7 +200,7 @@ StudyFiles prepare_data(const StudySpec& spec, const std::string& folder) {
   const StudyFiles files = make_files(spec, folder);
   Json shards = Json::array(), items = Json::array();
   for (const StudyShard& shard : files.shards) shards.push_back(shard_to_json(shard));
-  for (const std::string& item : files.items) items.push_back(item.substr(item.rfind('/') + 1));
+  for (const std::string& item : files.items) items.push_back(path_name(item));
   file_write_atomic(stamp, Json::object({{"settings", settings},
                                          {"vocab", files.vocab},
                                          {"items", items},

@@ -10,6 +10,7 @@
 #include "base/parallel.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "report/hypothesis.h"
 #include "study/study_power.h"
 
@@ -64,7 +65,7 @@ direction = "maximum"
 )";
 
 StudyPlan make_plan() {
-  const std::string path = testing::TempDir() + "powered.toml";
+  const std::string path = test_path("powered.toml");
   file_write_atomic(path, kStudy);
   return plan_study(study_load(path));
 }
@@ -77,12 +78,12 @@ report::StudyRecords finished(const StudyPlan& plan, const Truth& truth, i64 stu
   records.is_study = true;
   records.study = plan_to_json(plan);
   for (const Json& entry : records.study.at("runs").as_array()) {
-    report::RunRecords run;
+    RunRecords run;
     run.name = entry.at("name").as_string();
     run.model = entry.at("model").as_string();
     run.planned = entry;
     run.run = Json::object();
-    run.status = report::RunStatus::done;
+    run.status = RunStatus::done;
     run.train_end = Json::object({{"score", truth(entry) + kNoise * rng.next_normal()}});
     records.runs.push_back(std::move(run));
   }

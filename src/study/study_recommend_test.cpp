@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "fit/fit_json.h"
 #include "fit/synthetic.h"
 
@@ -27,7 +28,7 @@ StudyPlan small_plan() {
 }
 
 std::string fit_file(const std::string& name, i64 runs, double noise) {
-  const std::string path = testing::TempDir() + "recommend_" + name + ".json";
+  const std::string path = test_path(name + ".json");
   const fit::Runs data = fit::synthetic_runs(fit::published_default(fit::Law::flame), runs, noise, 1);
   std::vector<fit::LawFit> fits = {fit::fit_law(data, fit::Law::flame, {.bootstrap = 40, .starts = 8})};
   file_write_atomic(path, fit::fits_to_json(fits, {}, fit::compare_laws(fits)).dump());

@@ -5,36 +5,22 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/record.h"
+#include "base/test_folder.h"
 #include "kernels/isa.h"
 #include "study/study_runs.h"
+#include "study/test_support.h"
 
 namespace moebius::study {
 namespace {
 
-std::string study_text(const std::string& tokens, const std::string& seeds) {
-  return "name = \"tiny\"\ntokens = " + tokens + "\nseeds = " + seeds + R"(
-[model]
-d-model = 32
-layers = 2
-heads = 2
-expert-width = 32
-top-k = 2
+StudyPlan make_plan(const std::string& folder, const std::string& tokens, const std::string& seeds = "[1]") {
+  return tiny_plan(folder + ".toml", "name = \"tiny\"\ntokens = " + tokens + "\nseeds = " + seeds + kTinyModel + R"(
 [[models]]
 name = "dense"
 experts = 1
 [[models]]
 name = "E4"
-experts = 4
-[data]
-vocab = 320
-sequence = 64
-[data.arithmetic]
-share = 0.6
-problems = 400
-arithmetic-items = 5
-grades = [0, 1]
-grade-weights = [1, 1]
-grades-test = [0, 1]
+experts = 4)" + tiny_data("0.6", "5") + R"(
 [data.facts]
 share = 0.4
 people = 8
@@ -48,23 +34,13 @@ sweep-tokens = 512
 [evaluate]
 at = [0, 1.0]
 items-max = 5
-)";
-}
-
-StudyPlan make_plan(const std::string& folder, const std::string& tokens, const std::string& seeds = "[1]") {
-  const std::string path = folder + ".toml";
-  file_write_atomic(path, study_text(tokens, seeds));
-  StudyPlan plan = plan_study(study_load(path));
-  plan.roof.bf16_flops_per_s = 1e11;  // the tests need no measurement of the machine
-  plan.roof.dram_bytes_per_s = 1e10;
-  return plan;
+)");
 }
 
 TEST(StudyRun, RunsOnceAndRefusesAnother) {
   log_set_level(LogLevel::warning);
   kernels::isa_select("auto");
-  const std::string folder = testing::TempDir() + "moebius_study_run";
-  folder_remove_all(folder);
+  const std::string folder = test_path("study");
   StudyPlan plan = make_plan(folder, "1024");
   const StudyResult first = run_study_plan(plan, folder);
   EXPECT_EQ(first.runs_done, 6);
@@ -96,8 +72,7 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
 
 TEST(StudyRun, FurtherSeedsBeginOnlyWhereThereIsTime) {
   log_set_level(LogLevel::warning);
-  const std::string folder = testing::TempDir() + "moebius_study_seeds";
-  folder_remove_all(folder);
+  const std::string folder = test_path("study");
   StudyPlan plan = make_plan(folder, "512", "[1, 2, 3]\nseeds-minutes = 1e-6");
   EXPECT_EQ(run_study_plan(plan, folder).runs_done, 6);  // four trials, two models with their first seed
   i64 left_out = 0;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/record.h"
+#include "base/test_folder.h"
 #include "study/study_file.h"
 #include "study/study_plan.h"
 #include "study/study_power.h"
@@ -15,7 +16,7 @@ namespace moebius::study {
 namespace {
 
 std::string write_study(const std::string& name, const std::string& text) {
-  const std::string path = testing::TempDir() + name + ".toml";
+  const std::string path = test_path(name + ".toml");
   file_write_atomic(path, text);
   return path;
 }
@@ -164,8 +165,7 @@ TEST(StudyPower, SaysWhatItDoesNotKnowAndWhatSeedsBuy) {
 
 // A pilot with two seeds of two models: deviations 0.01 and 0.03 from their means.
 TEST(StudyPower, PilotShowsTheNoise) {
-  const std::string folder = testing::TempDir() + "moebius_study_pilot";
-  folder_remove_all(folder);
+  const std::string folder = test_folder();
   Json runs = Json::array();
   for (const auto& [model, name, loss] : {std::tuple{"a", "a1", 2.99}, {"a", "a2", 3.01}, {"b", "b1", 2.5}, {"b", "b2", 2.56}}) {
     runs.push_back(Json::object({{"name", name}, {"model", model}}));

@@ -7,11 +7,10 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 
 namespace moebius {
 namespace {
-
-std::string in_temp(const std::string& name) { return path_join(testing::TempDir(), name); }
 
 std::string file_with(const std::string& header, i64 data_bytes) {
   std::string text(8, '\0');
@@ -20,7 +19,7 @@ std::string file_with(const std::string& header, i64 data_bytes) {
 }
 
 std::string write_sample(const std::string& name) {
-  const std::string path = in_temp(name);
+  const std::string path = test_path(name);
   SafetensorsWriter writer(path, {{"format", "pt"}});
   writer.declare("a.weight", DType::f32, {2, 3});
   writer.declare("b", DType::bf16, {5});
@@ -64,7 +63,7 @@ TEST(Safetensors, UncommittedLeavesTheOldFile) {
 }
 
 TEST(Safetensors, RefusesDamage) {
-  const std::string path = in_temp("damaged.safetensors");
+  const std::string path = test_path("damaged.safetensors");
   const auto refused = [&](const std::string& bytes, const char* why) {
     file_write_atomic(path, bytes);
     EXPECT_THROW(SafetensorsReader{path}, Error) << why;
@@ -96,7 +95,7 @@ TEST(Safetensors, RefusesDamage) {
 // Random damage gives an Error or a file whose tensors can all be read; never a crash.
 TEST(Safetensors, SurvivesRandomDamage) {
   const std::string good = file_read(write_sample("fuzz_base.safetensors"));
-  const std::string path = in_temp("fuzz.safetensors");
+  const std::string path = test_path("fuzz.safetensors");
   Rng rng(7, RngStream::test);
   int refused = 0;
   for (int round = 0; round < 600; ++round) {
@@ -123,7 +122,7 @@ TEST(Safetensors, SurvivesRandomDamage) {
 }
 
 TEST(Safetensors, Sharded) {
-  const std::string folder = in_temp("sharded");
+  const std::string folder = test_path("sharded");
   folder_remove_all(folder);
   folder_make(folder);
   for (const int shard : {1, 2}) {

@@ -94,7 +94,7 @@ TEST(TrainBranch, EqualsTheRunThatGoesAlone) {
     EXPECT_GT(part.seconds, part.seconds_shared);
     shared_before = part.seconds_shared;
     EXPECT_EQ(records_read(path_join(branch, "records.jsonl"), "run")[0].get_string("branch_of", ""),
-              trunk.substr(trunk.rfind('/') + 1));
+              path_name(trunk));
     // Done is done, also when the trunk is gone.
     hooks.branch_from = "/no/such/trunk/branch-1";
     EXPECT_TRUE(tiny_run(branch_options(branch, at), hooks, biased_config()).skipped);

@@ -9,12 +9,13 @@
 #include "base/file.h"
 #include "base/record.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "train/train_run.h"
 
 namespace moebius::train::testing {
 
 inline std::string fresh_folder(const std::string& name) {
-  const std::string path = path_join(::testing::TempDir(), "moebius_train_" + name);
+  const std::string path = test_path(name);
   folder_remove_all(path);
   return path;
 }

@@ -132,6 +132,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   const i64 pass_ns = clock_ns();
   const i64 micro_batches = report_.rows / micro_batch_tokens_;
   span_ = 0;
+  network_.begin_gradient();
   for (i64 i = 0; i < micro_batches; ++i) pass(i * micro_batch_tokens_, micro_batch_tokens_, micro_batches);
   report_.loss /= static_cast<double>(report_.targets);
   sum_loads();

@@ -38,45 +38,40 @@ bool has_placeholder(const std::string& path) {
   return std::regex_search(std::regex_replace(path, kKnownCapitals, "x"), kPlaceholder);
 }
 
-}  // namespace
-
-Findings check_markdown_links(const Files& files, const std::string& root) {
-  static const std::regex kLink(R"(\]\(([^)\s]+)\))");
+// Every match of `pattern` in the pages' prose; `finding` says what is wrong with its first group, or nothing.
+template <typename Finding>
+Findings check_matches(const Files& files, const std::regex& pattern, const Finding& finding) {
   Findings findings;
   for (const SourceFile& page : files) {
     if (!page.path.ends_with(".md")) continue;
     std::size_t number = 0;
     for (const std::string& line : prose_of(page)) {
       ++number;
-      for (std::sregex_iterator it(line.begin(), line.end(), kLink), end; it != end; ++it) {
-        std::string target = (*it)[1];
-        if (target.find("://") != std::string::npos || target[0] == '#' || target.rfind("mailto:", 0) == 0) continue;
-        target = target.substr(0, target.find('#'));
-        if (!fs::exists((fs::path(root) / page.path).parent_path() / target)) {
-          findings.push_back(at_line(page, number, "the link leads nowhere: " + target));
-        }
+      for (std::sregex_iterator it(line.begin(), line.end(), pattern), end; it != end; ++it) {
+        const std::string what = finding(page, (*it)[1]);
+        if (!what.empty()) findings.push_back(at_line(page, number, what));
       }
     }
   }
   return findings;
 }
 
+}  // namespace
+
+Findings check_markdown_links(const Files& files, const std::string& root) {
+  static const std::regex kLink(R"(\]\(([^)\s]+)\))");
+  return check_matches(files, kLink, [&](const SourceFile& page, std::string target) -> std::string {
+    if (target.find("://") != std::string::npos || target[0] == '#' || target.rfind("mailto:", 0) == 0) return "";
+    target = target.substr(0, target.find('#'));
+    return fs::exists((fs::path(root) / page.path).parent_path() / target) ? "" : "the link leads nowhere: " + target;
+  });
+}
+
 Findings check_paths_in_pages(const Files& files, const std::string& root) {
   static const std::regex kPath(R"(`((src|tests|docs|cmake|setup|corpora|studies|\.ci)/[^`\s]*)`)");
-  Findings findings;
-  for (const SourceFile& page : files) {
-    if (!page.path.ends_with(".md")) continue;
-    std::size_t number = 0;
-    for (const std::string& line : prose_of(page)) {
-      ++number;
-      for (std::sregex_iterator it(line.begin(), line.end(), kPath), end; it != end; ++it) {
-        const std::string path = (*it)[1];
-        if (has_placeholder(path)) continue;
-        if (!fs::exists(fs::path(root) / path)) findings.push_back(at_line(page, number, "there is no " + path));
-      }
-    }
-  }
-  return findings;
+  return check_matches(files, kPath, [&](const SourceFile&, const std::string& path) -> std::string {
+    return has_placeholder(path) || fs::exists(fs::path(root) / path) ? "" : "there is no " + path;
+  });
 }
 
 namespace {

@@ -217,6 +217,9 @@ Findings check_banned_calls(const Files& files) {
   const std::regex print(R"(\bstd::cout\b|\bfmt::print\((?!stderr)|(^|[^a-z_:.])printf\(|\bputs\(|\bstdout\b)");
   add(check_pattern(files, print, "standard output belongs to stage_print (base/stage.h)", true,
                     {"src/base/stage.cpp", "src/base/log.cpp", "tests/"}));
+  const std::regex temporary(R"(\bTempDir\(\)|\btemp_directory_path\b)");
+  add(check_pattern(files, temporary, "test runs would meet there: use base/test_folder.h", true,
+                    {"src/base/test_folder.", "src/model/oracle_test."}));  // the second writes what a script of tests/peers reads
   const std::regex headers(R"(#include <(random|thread|future)>)");
   add(check_includes(files, headers, "use base/rng.h and base/parallel.h", {"src/base/parallel."}));
   return findings;

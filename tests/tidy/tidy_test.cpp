@@ -103,6 +103,7 @@ TEST(Rules, BannedCalls) {
   expect_clean(check_banned_calls(tree()), "BannedCalls");
   EXPECT_EQ(check_banned_calls({file_of("src/a/a.cpp", "std::mt19937 g;\n")}).size(), 1u);
   EXPECT_EQ(check_banned_calls({file_of("src/a/a.cpp", "std::thread t(f);\n")}).size(), 1u);
+  EXPECT_EQ(check_banned_calls({file_of("src/a/a_test.cpp", "x = testing::TempDir() + name;\n")}).size(), 1u);
   EXPECT_EQ(check_banned_calls({file_of("src/a/a.cpp", "fmt::print(\"x\");\n")}).size(), 1u);
   EXPECT_TRUE(check_banned_calls({file_of("src/a/a.cpp", "fmt::print(stderr, \"x\");  // std::thread\n")}).empty());
 }

@@ -75,6 +75,7 @@ struct HardwareTiles {
       }
       add_dot_rows<8>(p, a, acc);
     }
+    end_stream(p);
   }
 };
 

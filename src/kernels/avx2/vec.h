@@ -92,11 +92,11 @@ struct Avx2 {
   static V add_pairs(V a, V b) {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_hadd_ps(a, b)), 0xd8));
   }
-  // out[2 i] += a[i], out[2 i + 1] += b[i].
-  static void add_interleaved(float* out, V a, V b) {
+  // a[0], b[0], a[1], b[1], ... in two vectors.
+  static void interleave(V a, V b, V* first, V* second) {
     const V low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);
-    store(out, load(out) + _mm256_permute2f128_ps(low, high, 0x20));
-    store(out + 8, load(out + 8) + _mm256_permute2f128_ps(low, high, 0x31));
+    *first = _mm256_permute2f128_ps(low, high, 0x20);
+    *second = _mm256_permute2f128_ps(low, high, 0x31);
   }
   // The first and the second numbers of 8 pairs of bf16, as floats.
   static V even(const bf16* p) {

@@ -98,7 +98,28 @@ inline void rows_dot(const RowsProduct& p) {
   }
 }
 
-// Adds M (even) finished rows a, a + 1, ... of a pairs product.
+// 32 numbers of a packed block. A block that nobody reads soon goes past the caches: memory is not read before it is written.
+inline void put_interleaved(const PairsProduct& p, float* out, __m512 a, __m512 b) {
+  __m512 low, high;
+  Avx512::interleave(a, b, &low, &high);
+  if (!p.overwrite) {
+    _mm512_storeu_ps(out, _mm512_loadu_ps(out) + low);
+    _mm512_storeu_ps(out + 16, _mm512_loadu_ps(out + 16) + high);
+  } else if (p.stream) {
+    _mm512_stream_ps(out, low);
+    _mm512_stream_ps(out + 16, high);
+  } else {
+    _mm512_storeu_ps(out, low);
+    _mm512_storeu_ps(out + 16, high);
+  }
+}
+
+// Stores past the caches are seen by other threads only behind a fence.
+inline void end_stream(const PairsProduct& p) {
+  if (p.stream) _mm_sfence();
+}
+
+// Adds or writes M (even) finished rows a, a + 1, ... of a pairs product.
 template <int M>
 inline void add_dot_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]) {
   if (p.packed) {
@@ -106,7 +127,7 @@ inline void add_dot_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]
     for (int m = 0; m < M; m += 2)
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half)
-        Avx512::add_interleaved(p.out + (a + m) / 2 * 64 + half * 32, acc[m][half], acc[m + 1][half]);
+        put_interleaved(p, p.out + (a + m) / 2 * 64 + half * 32, acc[m][half], acc[m + 1][half]);
     return;
   }
   const __mmask32 mask = p.cols >= 32 ? ~__mmask32{0} : (__mmask32{1} << p.cols) - 1;
@@ -122,7 +143,7 @@ inline void add_dot_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]
 
 // A packed block of sums is 4 KiB that often lies in memory: ask for it before the product, which takes longer.
 inline void prefetch_block(const PairsProduct& p) {
-  if (!p.packed) return;
+  if (!p.packed || p.stream) return;
   for (i64 line = 0; line < 64; ++line) __builtin_prefetch(p.out + line * 16, 1);
 }
 
@@ -149,6 +170,7 @@ inline void pairs_dot(const PairsProduct& p) {
   const i64 rows = p.packed ? 32 : p.rows;
   prefetch_block(p);
   for (i64 a = 0; a < rows; a += 8) pairs_tile_dot<8>(p, a);
+  end_stream(p);
 }
 
 // The same for f32: lanes (column, parity of row), even and odd sums meet at the end.
@@ -177,6 +199,7 @@ inline void pairs_f32_wide(const PairsProduct& p) {
     }
     add_dot_rows<8>(p, a, acc);
   }
+  end_stream(p);
 }
 
 }  // namespace

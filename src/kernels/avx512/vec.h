@@ -63,12 +63,12 @@ struct Avx512 {
     const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     return _mm512_permutex2var_ps(a, even, b) + _mm512_permutex2var_ps(a, odd, b);
   }
-  // out[2 i] += a[i], out[2 i + 1] += b[i].
-  static void add_interleaved(float* out, V a, V b) {
+  // a[0], b[0], a[1], b[1], ... in two vectors.
+  static void interleave(V a, V b, V* low, V* high) {
     const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    store(out, load(out) + _mm512_permutex2var_ps(a, first, b));
-    store(out + 16, load(out + 16) + _mm512_permutex2var_ps(a, second, b));
+    *low = _mm512_permutex2var_ps(a, first, b);
+    *high = _mm512_permutex2var_ps(a, second, b);
   }
   // The first and the second numbers of 16 pairs of bf16, as floats.
   static V even(const bf16* p) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16)); }

@@ -84,7 +84,11 @@ void rows_f32(const RowsProduct& p) {
 template <class S>
 inline void add_pairs_rows(const PairsProduct& p, i64 a, i64 col, typename S::V v0, typename S::V v1) {
   if (p.packed) {
-    S::add_interleaved(p.out + a / 2 * 64 + col * 2, v0, v1);
+    float* out = p.out + a / 2 * 64 + col * 2;
+    typename S::V low, high;
+    S::interleave(v0, v1, &low, &high);
+    S::store(out, p.overwrite ? low : S::load(out) + low);
+    S::store(out + S::kLanes, p.overwrite ? high : S::load(out + S::kLanes) + high);
     return;
   }
   const i64 valid = p.cols - col;

@@ -140,7 +140,8 @@ double sum_of_squares_row(const float* values, i64 count) {
 }
 
 template <class S, class T>
-void adamw_row(const AdamwCoefficients& c, i64 count, float* master, float* m, float* v, float* gradient, void* copy) {
+void adamw_row(const AdamwCoefficients& c, i64 count, float* master, float* m, float* v, const float* gradient,
+               void* copy) {
   using V = typename S::V;
   for_lanes<S>(count, [&](i64 i, i64 n) {
     const V g = load_some<S>(gradient + i, n) * S::set1(c.gradient_scale);
@@ -152,7 +153,6 @@ void adamw_row(const AdamwCoefficients& c, i64 count, float* master, float* m, f
     const V now = old - (S::set1(c.rate) * direction + S::set1(c.decay) * old);
     store_some<S>(m + i, m1, n);
     store_some<S>(v + i, v1, n);
-    store_some<S>(gradient + i, S::zero(), n);
     store_some<S>(master + i, now, n);
     if (copy != nullptr) store_some<S>(static_cast<T*>(copy) + i, now, n);
   });

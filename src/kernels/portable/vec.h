@@ -87,9 +87,9 @@ struct Portable {
   static V add_pairs(V a, V b) {
     return __builtin_shuffle(a, b, I{0, 2, 4, 6}) + __builtin_shuffle(a, b, I{1, 3, 5, 7});
   }
-  static void add_interleaved(float* out, V a, V b) {
-    store(out, load(out) + __builtin_shuffle(a, b, I{0, 4, 1, 5}));
-    store(out + 4, load(out + 4) + __builtin_shuffle(a, b, I{2, 6, 3, 7}));
+  static void interleave(V a, V b, V* low, V* high) {
+    *low = __builtin_shuffle(a, b, I{0, 4, 1, 5});
+    *high = __builtin_shuffle(a, b, I{2, 6, 3, 7});
   }
   static U pairs(const bf16* p) {
     U bits;

@@ -185,7 +185,7 @@ void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T,
   }
 }
 
-void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, float* gradient, void* copy,
+void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient, void* copy,
                   DType copy_dtype) {
   for (i64 i = 0; i < count; ++i) {
     const double g = static_cast<double>(gradient[i]) * step.gradient_scale;
@@ -194,7 +194,6 @@ void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, flo
     const double direction = (m[i] / step.bias1) / (std::sqrt(static_cast<double>(v[i]) / step.bias2) + step.epsilon);
     const double decay = static_cast<double>(step.weight_decay) * master[i];
     master[i] = static_cast<float>(master[i] - step.learning_rate * (direction + decay));
-    gradient[i] = 0;
     if (copy != nullptr) set_element(copy, copy_dtype, i, master[i]);
   }
 }

@@ -1,14 +1,19 @@
-// The grid's map: rows of JSON -> one SVG. A panel for each operation and direction; the shape's text gives row and column.
+// Drawing the grid's map: the shape's text gives row and column.
+#include "base/grid_map.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <utility>
+#include <vector>
 
-#include "bench/bench_operation.h"
+#include "base/error.h"
+#include "base/html_text.h"
+#include "base/statistics.h"
 
-namespace moebius::bench {
+namespace moebius {
 
 namespace {
 
@@ -28,6 +33,7 @@ std::pair<std::string, std::string> axes(const Json& row) {
   if (name == "head") return {"d=" + value["d"], "V=" + value["V"]};
   // attention T=8192 of 512, 8 heads of 64
   const std::size_t of = shape.find(" of "), comma = shape.find(", ");
+  if (of == std::string::npos || comma == std::string::npos || comma < of) return {shape, ""};
   return {shape.substr(comma + 2), "S=" + shape.substr(of + 4, comma - of - 4)};
 }
 
@@ -43,6 +49,11 @@ struct Panel {
 
   static void remember(std::vector<std::string>& labels, const std::string& label) {
     if (std::find(labels.begin(), labels.end(), label) == labels.end()) labels.push_back(label);
+  }
+  void put(const std::pair<std::string, std::string>& place, const Json* row) {
+    remember(rows, place.first);
+    remember(columns, place.second);
+    cells[place] = row;
   }
   // The last number of the label first counts least: sort by the numbers in it.
   static std::vector<double> numbers(const std::string& label) {
@@ -67,14 +78,14 @@ struct Panel {
   i64 width() const { return kLabelWidth + static_cast<i64>(columns.size()) * kCellWidth + 16; }
 
   std::string draw(const std::string& title, i64 top) const {
-    std::string text = fmt::format("<text x=\"8\" y=\"{}\" class=\"t\">{}</text>\n", top + 16, title);
+    std::string text = fmt::format("<text x=\"8\" y=\"{}\" class=\"t\">{}</text>\n", top + 16, html_escape(title));
     for (std::size_t c = 0; c < columns.size(); ++c) {
       text += fmt::format("<text x=\"{}\" y=\"{}\" class=\"c\">{}</text>\n", kLabelWidth + static_cast<i64>(c) * kCellWidth + kCellWidth / 2,
-                          top + kTitleHeight - 6, columns[c]);
+                          top + kTitleHeight - 6, html_escape(columns[c]));
     }
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const i64 y = top + kTitleHeight + static_cast<i64>(r) * kCellHeight;
-      text += fmt::format("<text x=\"{}\" y=\"{}\" class=\"r\">{}</text>\n", kLabelWidth - 6, y + 13, rows[r]);
+      text += fmt::format("<text x=\"{}\" y=\"{}\" class=\"r\">{}</text>\n", kLabelWidth - 6, y + 13, html_escape(rows[r]));
       for (std::size_t c = 0; c < columns.size(); ++c) {
         const auto cell = cells.find({rows[r], columns[c]});
         if (cell == cells.end()) continue;
@@ -83,7 +94,7 @@ struct Panel {
         const i64 x = kLabelWidth + static_cast<i64>(c) * kCellWidth;
         text += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"><title>{}: {:.3f} ms, {:.1f} GFLOP/s, "
                             "{:.2f} times its bound</title></rect><text x=\"{}\" y=\"{}\" class=\"c\">{:.0f}</text>\n",
-                            x, y, kCellWidth - 1, kCellHeight - 1, colour(share), row.at("shape").as_string(),
+                            x, y, kCellWidth - 1, kCellHeight - 1, colour(share), html_escape(row.at("shape").as_string()),
                             row.at("seconds").as_double() * 1e3, row.at("flops_per_s").as_double() * 1e-9,
                             row.at("time_over_bound").as_double(), x + kCellWidth / 2, y + 13, 100 * share);
       }
@@ -94,16 +105,18 @@ struct Panel {
 
 }  // namespace
 
-std::string grid_map(const Json& result) {
+std::string grid_map(const Json& record) {
+  const Json::Array& rows = record.at("rows").as_array();
+  if (static_cast<i64>(rows.size()) > kGridRowsMax) {
+    throw Error({.what = fmt::format("'rows' has {} entries", rows.size()), .wanted = fmt::format("at most {}", kGridRowsMax)});
+  }
   std::vector<std::pair<std::string, Panel>> panels;
-  for (const Json& row : result.at("rows").as_array()) {
+  for (const Json& row : rows) {
+    if (!(row.get_double("time_over_bound", kUnknown) > 0)) continue;
     const std::string title = row.at("operation").as_string() + ", " + row.at("direction").as_string();
     auto panel = std::find_if(panels.begin(), panels.end(), [&](const auto& one) { return one.first == title; });
     if (panel == panels.end()) panel = panels.insert(panels.end(), {title, Panel{}});
-    const auto key = axes(row);
-    Panel::remember(panel->second.rows, key.first);
-    Panel::remember(panel->second.columns, key.second);
-    panel->second.cells[key] = &row;
+    panel->second.put(axes(row), &row);
   }
   i64 height = 40, width = 480;
   std::string body;
@@ -114,12 +127,14 @@ std::string grid_map(const Json& result) {
     width = std::max(width, panel.width());
   }
   return fmt::format(
-             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\">\n"
-             "<style>.t{{font-size:14px;font-weight:bold}}.c{{font-size:10px;text-anchor:middle}}.r{{font-size:11px;text-anchor:end}}"
-             "</style><rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"gridmap\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
+             "font-family=\"sans-serif\">\n<style>.gridmap .t{{font-size:14px;font-weight:bold}}.gridmap .c{{font-size:10px;"
+             "text-anchor:middle}}.gridmap .r{{font-size:11px;text-anchor:end}}</style>"
+             "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
              "<text x=\"8\" y=\"24\" class=\"t\">Share of the bound reached, % ({2}, {3} threads, {4})</text>\n",
-             width, height, result.at("isa").as_string(), result.at("threads").as_int(), result.at("precision").as_string()) +
+             width, height, html_escape(record.at("isa").as_string()), record.at("threads").as_int(),
+             html_escape(record.at("precision").as_string())) +
          body + "</svg>\n";
 }
 
-}  // namespace moebius::bench
+}  // namespace moebius

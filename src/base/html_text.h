@@ -1,0 +1,13 @@
+// Text that stands in a page or in an SVG. In: any text, also out of a file that nobody checked; out: the same with the
+// characters that mean something to a browser replaced. Not for scripts and links: report/html.h has their ways.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace moebius {
+
+// & < > " and ' as entities: safe between tags and in a quoted attribute.
+std::string html_escape(std::string_view text);
+
+}  // namespace moebius

@@ -1,0 +1,225 @@
+// Reading the records of runs; one broken run does not take the others along.
+#include "base/run_records.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "base/file.h"
+#include "base/record.h"
+
+namespace moebius {
+
+namespace {
+
+constexpr const char* kRecordsName = "records.jsonl";
+constexpr const char* kStudyName = "study.json";
+
+// "d64 E32 k2" out of the configuration, for runs that study.json does not label.
+std::string label_of(const RunRecords& run) {
+  const double experts = run.config_number("experts"), top_k = run.config_number("top_k");
+  const double width = run.config_number("d_model");
+  if (std::isnan(experts) && std::isnan(width)) return run.name;
+  std::string label = std::isnan(width) ? "" : fmt::format("d{} ", width);
+  label += run.dense() ? "dense" : fmt::format("E{} k{}", experts, top_k);
+  return label;
+}
+
+StepPoint step_of(const Json& record) {
+  StepPoint point;
+  point.step = record.get_int("step", 0);
+  point.tokens = record.get_double("tokens", kUnknown);
+  point.loss = record.get_double("loss", kUnknown);
+  point.load_max_over_mean = record.get_double("load_max_over_mean", kUnknown);
+  point.dead_experts = record.get_double("dead_experts", kUnknown);
+  return point;
+}
+
+EvalRecord eval_of(const Json& record) {
+  EvalRecord eval;
+  eval.name = record.at("name").as_string();
+  eval.kind = record.at("kind").as_string();
+  eval.tokens = record.get_double("tokens", std::numeric_limits<double>::infinity());
+  if (eval.kind == "loss") {
+    eval.part = record.get_string("source", "all");
+  } else {
+    eval.part = record.get_string("grade", "all");
+    eval.skill = record.get_string("skill", "");
+  }
+  eval.fields = record;
+  return eval;
+}
+
+void record_add(const Json& record, RunRecords& run) {
+  const std::string& type = record.at("type").as_string();
+  run.time_last = std::max(run.time_last, record.get_string("time", ""));
+  if (type == "run") {
+    run.run = record;
+  } else if (type == "step") {
+    run.steps.push_back(step_of(record));
+  } else if (type == "router") {
+    run.router = record;
+  } else if (type == "eval") {
+    run.evals.push_back(eval_of(record));
+  } else if (type == "train_end") {
+    run.train_end = record;
+    run.seconds = record.get_double("seconds", run.seconds);
+  } else {
+    run.others.push_back(record);
+  }
+}
+
+void records_add(RunRecords& run) {
+  if (!file_exists(run.path)) return;
+  i64 line = 0;
+  try {
+    for (const Json& record : records_read(run.path)) {
+      ++line;  // every line is a record
+      record_add(record, run);
+    }
+    run.status = !run.train_end.is_null() ? RunStatus::done : line > 0 ? RunStatus::unfinished : RunStatus::missing;
+  } catch (const Error& e) {
+    run.status = RunStatus::broken;
+    run.problem = e.parts();
+    if (run.problem.where.empty()) run.problem.where = fmt::format("{}, line {}", run.path, line);
+  }
+}
+
+RunRole role_of(const std::string& word) {
+  if (word == "main") return RunRole::main;
+  if (word == "sweep") return RunRole::sweep;
+  if (word == "trunk") return RunRole::trunk;
+  throw Error({.what = fmt::format("role '{}' is not known", word), .wanted = "main, sweep or trunk"});
+}
+
+RunRecords run_planned(const std::string& folder, const Json& entry, std::set<std::string>& names) {
+  RunRecords run;
+  run.name = entry.at("name").as_string();
+  const bool is_folder = !run.name.empty() && run.name != "." && run.name != ".." && run.name.find('/') == std::string::npos;
+  if (!is_folder || !names.insert(run.name).second) {
+    throw Error({.what = fmt::format("'{}' is no name for a run", run.name),
+                 .wanted = "a folder's name that no other run of the study has"});
+  }
+  run.path = path_join(path_join(path_join(folder, "runs"), run.name), kRecordsName);
+  run.role = role_of(entry.get_string("role", "main"));
+  run.left_out = entry.get_bool("left_out", false);
+  run.planned = entry;
+  return run;
+}
+
+[[noreturn]] void study_fault(const std::string& where, const Error& e) {
+  throw Error({.where = where,
+               .what = e.parts().what,
+               .wanted = e.parts().wanted,
+               .got = e.parts().got,
+               .fix = "docs/formats.md says what study.json holds; 'moebius study' writes it"});
+}
+
+std::vector<RunRecords> runs_planned(const std::string& folder, const Json& study, const std::string& path) {
+  std::vector<RunRecords> runs;
+  std::set<std::string> names;
+  std::string where = path;
+  try {
+    study.at("name").as_string();
+    for (const Json& entry : study.at("runs").as_array()) {
+      where = fmt::format("{}, run {}", path, runs.size() + 1);
+      runs.push_back(run_planned(folder, entry, names));
+    }
+  } catch (const Error& e) {
+    study_fault(where, e);
+  }
+  return runs;
+}
+
+void model_set(RunRecords& run) {
+  run.model = run.planned.get_string("model", "");
+  if (run.model.empty()) run.model = label_of(run);
+}
+
+}  // namespace
+
+const char* run_status_name(RunStatus status) {
+  switch (status) {
+    case RunStatus::missing:
+      return "not started";
+    case RunStatus::unfinished:
+      return "unfinished";
+    case RunStatus::done:
+      return "done";
+    case RunStatus::broken:
+      return "unreadable";
+  }
+  return "?";
+}
+
+bool RunRecords::is_final(const EvalRecord& eval) const {
+  // The last step may end a little before the tokens that were asked for.
+  return train_end.is_null() || eval.tokens >= 0.99 * train_end.get_double("tokens", 0);
+}
+
+const EvalRecord* RunRecords::eval_final(const std::string& name_and_part) const {
+  const EvalRecord* best = nullptr;
+  for (const EvalRecord& eval : evals) {
+    if (!is_final(eval) || eval.name + "." + eval.part != name_and_part) continue;
+    if (best == nullptr || eval.tokens >= best->tokens) best = &eval;
+  }
+  return best;
+}
+
+const Json* RunRecords::find(std::string_view key) const {
+  const Json* value = run.find(key);
+  return value != nullptr && !value->is_null() ? value : planned.find(key);
+}
+
+double RunRecords::number(std::string_view key) const {
+  const Json* value = find(key);
+  return value != nullptr && value->is_number() ? value->as_double() : kUnknown;
+}
+
+double RunRecords::config_number(std::string_view key) const {
+  const Json* config = find("config");
+  const Json* value = config == nullptr ? nullptr : config->find(key);
+  return value != nullptr && value->is_number() ? value->as_double() : kUnknown;
+}
+
+std::string RunRecords::text(std::string_view key) const {
+  const Json* value = find(key);
+  if (value == nullptr) return "";
+  return value->is_string() ? value->as_string() : value->is_null() ? "" : value->dump();
+}
+
+bool is_study_folder(const std::string& folder) { return file_exists(path_join(folder, kStudyName)); }
+bool is_run_folder(const std::string& folder) { return file_exists(path_join(folder, kRecordsName)); }
+
+RunRecords run_records_read(const std::string& folder) {
+  RunRecords run;
+  run.name = path_name(folder);
+  run.path = path_join(folder, kRecordsName);
+  records_add(run);
+  model_set(run);
+  return run;
+}
+
+StudyRuns study_runs_read(const std::string& folder, const std::vector<RunRole>& wanted) {
+  const std::string path = path_join(folder, kStudyName);
+  if (!file_exists(path)) {
+    throw Error({.where = folder,
+                 .what = "study.json is not here",
+                 .wanted = "the folder of a study",
+                 .fix = "give the folder that 'moebius study' wrote"});
+  }
+  StudyRuns study;
+  study.study = Json::parse_file(path);
+  study.runs = runs_planned(folder, study.study, path);
+  std::erase_if(study.runs, [&](const RunRecords& run) { return std::find(wanted.begin(), wanted.end(), run.role) == wanted.end(); });
+  for (RunRecords& run : study.runs) {
+    if (!run.left_out) records_add(run);
+    model_set(run);
+  }
+  return study;
+}
+
+}  // namespace moebius

@@ -1,0 +1,86 @@
+// The only reader of what runs left behind: FOLDER/study.json and the runs' records.jsonl, as docs/formats.md says.
+// In: a study's folder or one run's; out: one RunRecords for each run, also for those that are missing, unfinished or
+// broken. No statistics, no laws, no page: those choose from it (fit, report).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/statistics.h"
+#include "base/types.h"
+
+namespace moebius {
+
+enum class RunStatus { missing, unfinished, done, broken };
+const char* run_status_name(RunStatus status);
+
+// main: a run of the study proper; sweep: a trial of the learning rate; trunk: what branches share.
+enum class RunRole { main, sweep, trunk };
+
+// One `step` record; what it did not hold is NaN.
+struct StepPoint {
+  i64 step = 0;
+  double tokens = kUnknown;
+  double loss = kUnknown;
+  double load_max_over_mean = kUnknown;
+  double dead_experts = kUnknown;
+};
+
+// One `eval` record. `part` is the grade of a task or the source of a loss.
+struct EvalRecord {
+  std::string name, part, kind, skill;
+  double tokens = 0;  // infinity when the record does not say: the end of the training
+  Json fields;
+};
+
+struct RunRecords {
+  std::string name;
+  std::string path;   // of its records.jsonl
+  std::string model;  // label shared by the seeds of one configuration: study.json's, else made of the configuration
+  RunRole role = RunRole::main;
+  bool left_out = false;  // the study had no time for its seed; its records are not read
+  RunStatus status = RunStatus::missing;
+  ErrorParts problem;                // why it is broken
+  Json planned = Json::object();     // its object in study.json
+  Json run = Json::object();         // its last `run` record; an object, perhaps empty
+  Json train_end;                    // its last `train_end` record; null when it did not get there
+  std::vector<StepPoint> steps;
+  std::vector<EvalRecord> evals;     // in the order of the file
+  Json router;                       // the last `router` record, or null
+  std::vector<Json> others;          // records of other types (`roof`, `bench_train`, ...), in the order of the file
+  double seconds = kUnknown;         // training's wall time, of `train_end`
+  std::string time_last;             // time of the newest record
+
+  // Whether the evaluation is of the end of the training; of an unfinished run all are.
+  bool is_final(const EvalRecord& eval) const;
+  // The final record of an evaluation (or, of an unfinished run, the latest); nullptr when there is none.
+  const EvalRecord* eval_final(const std::string& name_and_part) const;  // "NAME.PART"
+  // `key` of the run record, else of study.json's entry; nullptr when neither has it.
+  const Json* find(std::string_view key) const;
+  double number(std::string_view key) const;  // NaN when absent or no number
+  double config_number(std::string_view key) const;
+  std::string text(std::string_view key) const;  // empty when absent
+  bool dense() const { return !(config_number("experts") > 1); }
+  bool has_data() const { return status == RunStatus::done || status == RunStatus::unfinished; }
+};
+
+struct StudyRuns {
+  Json study;                    // study.json
+  std::vector<RunRecords> runs;  // all of them, in its order
+};
+
+// Whether `folder` is a study's (it has a study.json), or a run's (it has a records.jsonl).
+bool is_study_folder(const std::string& folder);
+bool is_run_folder(const std::string& folder);
+
+// One run's folder. A line that is no record, or one with a wrong type, makes it broken: `problem` names file and line.
+// A last line without its end, as a killed run leaves it, is no record and no fault.
+RunRecords run_records_read(const std::string& folder);
+
+// A study's folder. Throws Error when study.json is missing or not as docs/formats.md says; a run whose records are
+// broken is marked, the others stand. Only the runs with a role in `wanted` are read and returned.
+StudyRuns study_runs_read(const std::string& folder, const std::vector<RunRole>& wanted = {RunRole::main});
+
+}  // namespace moebius

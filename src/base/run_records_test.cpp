@@ -1,0 +1,140 @@
+// Runs' and studies' folders as a study, a kill or damage leaves them: what is read, and which faults are named where.
+// The files are written here by hand, as docs/formats.md says. What laws and pages make of runs is tested in their folders.
+#include "base/run_records.h"
+
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/test_folder.h"
+
+namespace moebius {
+namespace {
+
+class RunFolders : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = test_folder();
+  }
+  void run_write(const std::string& name, const std::string& lines) {
+    folder_make(path_join(folder_, "runs/" + name));
+    AppendFile(records(name)).append(lines);
+  }
+  std::string records(const std::string& name) const { return path_join(folder_, "runs/" + name + "/records.jsonl"); }
+  void study_write(const std::string& text) { file_write_atomic(path_join(folder_, "study.json"), text); }
+  // The error's text.
+  std::string fault() const {
+    try {
+      study_runs_read(folder_);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "none";
+  }
+  std::string folder_;
+};
+
+const char* kStart = R"({"type":"run","time":"2026-01-01T00:00:00Z","tokens_total":1000,"config":{"d_model":64,"experts":32,"top_k":2}})"
+                     "\n";
+const char* kEnd = R"({"type":"train_end","time":"2026-01-01T00:01:00Z","tokens":990,"loss_final":2.5,"seconds":60})"
+                   "\n";
+
+std::string eval_line(const std::string& rest) { return R"({"type":"eval","name":"facts","kind":"task",)" + rest + "}\n"; }
+
+TEST_F(RunFolders, EveryStatus) {
+  run_write("done", std::string(kStart) + R"({"type":"step","step":5,"loss":3})" + "\n" + kEnd);
+  run_write("killed", std::string(kStart) + R"({"type":"step","step":5,"loss":3})" + "\n" + R"({"type":"train_e)");
+  run_write("broken", std::string(kStart) + "{\"type\": oops}\n" + kEnd);
+  run_write("typed", std::string(kStart) + R"({"type":"step","loss":"low"})" + "\n");
+  run_write("empty", "");
+  run_write("left", kStart);
+  study_write(R"({"name":"s","runs":[{"name":"done","model":"E32 k2","seed":1},{"name":"killed"},{"name":"broken"},{"name":"typed"},)"
+              R"({"name":"empty"},{"name":"absent"},{"name":"left","left_out":true}]})");
+  const std::vector<RunRecords> runs = study_runs_read(folder_).runs;
+  ASSERT_EQ(runs.size(), 7u);
+  EXPECT_EQ(runs[0].status, RunStatus::done);
+  EXPECT_EQ(runs[0].seconds, 60);
+  EXPECT_EQ(runs[0].time_last, "2026-01-01T00:01:00Z");
+  EXPECT_EQ(runs[0].model, "E32 k2");
+  EXPECT_EQ(runs[1].status, RunStatus::unfinished);  // half a line at the end is what a kill leaves
+  ASSERT_EQ(runs[1].steps.size(), 1u);
+  EXPECT_EQ(runs[1].steps[0].loss, 3);
+  EXPECT_EQ(runs[1].model, "d64 E32 k2");
+  EXPECT_EQ(runs[2].status, RunStatus::broken);
+  EXPECT_EQ(runs[2].problem.where, records("broken") + ", line 2");
+  EXPECT_EQ(runs[3].status, RunStatus::broken);
+  EXPECT_EQ(runs[3].problem.where, records("typed") + ", line 2");
+  EXPECT_EQ(runs[3].problem.wanted, "a number");
+  EXPECT_EQ(runs[4].status, RunStatus::missing);
+  EXPECT_EQ(runs[5].status, RunStatus::missing);
+  EXPECT_TRUE(runs[6].left_out);
+  EXPECT_EQ(runs[6].status, RunStatus::missing);
+}
+
+TEST_F(RunFolders, TheRunRecordWinsOverTheStudy) {
+  run_write("a", R"({"type":"run","tpp":20,"learning_rate":null,"isa":"avx2","config":{"experts":0}})"
+                 "\n" R"({"type":"run","tpp":21,"learning_rate":null,"isa":"avx2","config":{"experts":0}})" "\n");
+  study_write(R"({"name":"s","runs":[{"name":"a","tpp":19,"learning_rate":0.003,"seed":4}]})");
+  const RunRecords run = study_runs_read(folder_).runs[0];
+  EXPECT_EQ(run.number("tpp"), 21);  // the last of a resumed run
+  EXPECT_EQ(run.number("learning_rate"), 0.003);
+  EXPECT_EQ(run.number("seed"), 4);
+  EXPECT_EQ(run.text("isa"), "avx2");
+  EXPECT_TRUE(run.dense());
+  EXPECT_NE(run.number("isa"), run.number("isa"));
+  EXPECT_NE(run.number("absent"), run.number("absent"));
+}
+
+TEST_F(RunFolders, FinalEvaluationsAreOfTheEnd) {
+  const std::string curve = eval_line(R"("tokens":500,"acc":0.1)") + eval_line(R"("tokens":990,"acc":0.4)") +
+                            eval_line(R"("tokens":990,"acc":0.5)") + eval_line(R"("grade":"2 steps","tokens":500,"acc":0.2)");
+  run_write("done", kStart + curve + kEnd);
+  run_write("killed", kStart + curve);
+  run_write("by_hand", kStart + eval_line(R"("acc":0.7)") + kEnd);  // `moebius eval` knows no tokens
+  study_write(R"({"name":"s","runs":[{"name":"done"},{"name":"killed"},{"name":"by_hand"}]})");
+  const std::vector<RunRecords> runs = study_runs_read(folder_).runs;
+  EXPECT_EQ(runs[0].eval_final("facts.all")->fields.get_double("acc", 0), 0.5);
+  EXPECT_EQ(runs[0].eval_final("facts.2 steps"), nullptr);  // of mid-training only
+  EXPECT_EQ(runs[0].eval_final("other.all"), nullptr);
+  EXPECT_EQ(runs[1].eval_final("facts.2 steps")->tokens, 500);
+  EXPECT_EQ(runs[2].eval_final("facts.all")->fields.get_double("acc", 0), 0.7);
+}
+
+TEST_F(RunFolders, RolesAreChosen) {
+  study_write(R"({"name":"s","runs":[{"name":"a"},{"name":"b","role":"sweep"},{"name":"c","role":"trunk"},{"name":"d","role":"main"}]})");
+  EXPECT_EQ(study_runs_read(folder_).runs.size(), 2u);
+  EXPECT_EQ(study_runs_read(folder_, {RunRole::main, RunRole::sweep}).runs.size(), 3u);
+  EXPECT_EQ(study_runs_read(folder_, {RunRole::trunk}).runs[0].name, "c");
+}
+
+TEST_F(RunFolders, OneRunAlone) {
+  run_write("alone", std::string(kStart) + R"({"type":"roof","isa":"avx2"})" + "\n" + kEnd);
+  const std::string folder = path_join(folder_, "runs/alone/");
+  EXPECT_FALSE(is_study_folder(folder));
+  EXPECT_TRUE(is_run_folder(folder));
+  const RunRecords run = run_records_read(folder);
+  EXPECT_EQ(run.name, "alone");
+  EXPECT_EQ(run.status, RunStatus::done);
+  ASSERT_EQ(run.others.size(), 1u);
+  EXPECT_EQ(run.others[0].get_string("isa", ""), "avx2");
+}
+
+TEST_F(RunFolders, FaultsOfAStudyNameTheRun) {
+  EXPECT_NE(fault().find("study.json is not here"), std::string::npos) << fault();
+  for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"runs":[]})", "'name' is missing"},
+           {R"({"name":"s"})", "'runs' is missing"},
+           {R"({"name":"s","runs":{}})", "an array"},
+           {R"({"name":"s","runs":[{"name":"a"},{"model":"b"}]})", "study.json, run 2: key 'name' is missing"},
+           {R"({"name":"s","runs":[{"name":"../a"}]})", "run 1: '../a' is no name"},
+           {R"({"name":"s","runs":[{"name":"a"},{"name":"a"}]})", "run 2: 'a' is no name"},
+           {R"({"name":"s","runs":[{"name":"a","role":"pilot"}]})", "role 'pilot' is not known"},
+           {R"({"name":"s","runs":[3]})", "run 1"},
+           {R"({"name":"s",)", "not valid JSON"}}) {
+    study_write(text);
+    EXPECT_NE(fault().find(part), std::string::npos) << text << ": " << fault();
+    EXPECT_NE(fault().find("study.json"), std::string::npos) << text << ": " << fault();
+  }
+}
+
+}  // namespace
+}  // namespace moebius
