@@ -138,9 +138,7 @@ struct QueryBlock {
 
 // Small heads of documents in training are done by the set as a whole (table.h). Inference keeps to the way of the cached keys
 // (attention_cache.h), whose bits it must have.
-bool small_heads(const AttentionShape& shape, const float* lse_TH) {
-  return lse_TH != nullptr && shape.window == 0 && (shape.head_dim == 16 || shape.head_dim == 32);
-}
+bool small_heads(const AttentionShape& shape) { return shape.window == 0 && (shape.head_dim == 16 || shape.head_dim == 32); }
 
 // Of head_backward, which needs more than head_forward: elements as f32.
 i64 small_bytes(i64 keys, i64 dim) {
@@ -211,7 +209,7 @@ void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<
   CHECK(out_TH.rows == q_TH.rows && out_TH.cols >= shape.heads * shape.head_dim, "shapes of attention do not fit");
   check_operand(out_TH.dtype);
   const TypedOps& ops = ops_of(vector_table(), q_TH.dtype);
-  const bool small = small_heads(shape, lse_TH);
+  const bool small = lse_TH != nullptr && small_heads(shape);
   const i64 keys = keys_max(segments);
   const i64 bytes = small ? small_bytes(keys, shape.head_dim) : forward_bytes(ops, keys, shape.head_dim, q_TH.dtype);
   parallel_for(static_cast<i64>(segments.size()) * shape.kv_heads, [&](i64 index, int thread) {
@@ -371,7 +369,7 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
   CHECK(dk_TG.stride == dv_TG.stride, "gradients of keys and values lie in one matrix");
   const TypedOps& ops = ops_of(vector_table(), dtype);
   const BackwardInputs in{q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG};
-  const bool small = small_heads(shape, lse_TH);
+  const bool small = small_heads(shape);
   const i64 keys = keys_max(segments);
   const i64 bytes = small ? small_bytes(keys, shape.head_dim) : backward_bytes(ops, keys, shape.head_dim, dtype);
   parallel_for(static_cast<i64>(segments.size()) * shape.kv_heads, [&](i64 index, int thread) {
@@ -385,7 +383,8 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
 WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype) {
   const TypedOps& ops = ops_of(vector_table(), dtype);
   const i64 padded = round_to_block(keys), dim = shape.head_dim;
-  return {std::max({forward_bytes(ops, padded, dim, dtype), backward_bytes(ops, padded, dim, dtype), small_bytes(padded, dim)}), 0};
+  const i64 backward = small_heads(shape) ? small_bytes(padded, dim) : backward_bytes(ops, padded, dim, dtype);
+  return {std::max(forward_bytes(ops, padded, dim, dtype), backward), 0};
 }
 
 namespace {
