@@ -13,6 +13,7 @@ namespace {
 
 constexpr i64 kQueryRows = 32;
 constexpr i64 kRopeRows = 64;
+constexpr i64 kHeadQueriesRoom = 16;  // rows of a block there
 
 void check_attention(const AttentionShape& shape, const ConstMatrix& q_TH, std::span<const AttentionSegment> segments) {
   check_operand(q_TH.dtype);
@@ -135,6 +136,36 @@ struct QueryBlock {
   }
 };
 
+// Small heads of documents in training are done by the set as a whole (table.h). Inference keeps to the way of the cached keys
+// (attention_cache.h), whose bits it must have.
+bool small_heads(const AttentionShape& shape) { return shape.window == 0 && (shape.head_dim == 16 || shape.head_dim == 32); }
+
+// Of head_backward, which needs more than head_forward: elements as f32.
+i64 small_bytes(i64 keys, i64 dim) {
+  const i64 padded = round_to_block(keys);
+  return Scratch::bytes(4 * (5 * padded * dim + 5 * kHeadQueriesRoom * dim + 5 * kHeadQueriesRoom * padded)) + 16 * 64;
+}
+
+HeadAttention head_attention(const AttentionShape& shape, const AttentionSegment& segment, i64 kv_head, ConstMatrix q_TH,
+                             const float* lse_TH, void* scratch) {
+  const i64 group = shape.heads / shape.kv_heads, head = kv_head * group;
+  HeadAttention a;
+  a.rows = segment.rows;
+  a.keys = segment.kv_rows;
+  a.dim = shape.head_dim;
+  a.heads = group;
+  a.scale = shape.scale;
+  a.q = advance(q_TH.row(segment.row), head * a.dim, q_TH.dtype);
+  a.q_stride = q_TH.stride;
+  a.k = advance(segment.k, kv_head * a.dim, q_TH.dtype);
+  a.v = advance(segment.v, kv_head * a.dim, q_TH.dtype);
+  a.kv_stride = segment.kv_stride;
+  a.lse = const_cast<float*>(lse_TH) + segment.row * shape.heads + head;  // backward reads it
+  a.lse_stride = shape.heads;
+  a.scratch = scratch;
+  return a;
+}
+
 i64 forward_bytes(const TypedOps& ops, i64 keys, i64 dim, DType dtype) {
   return Scratch::bytes(keys * 8) + 2 * HeadTask::panels_bytes(keys, dim, dtype) + Scratch::bytes(kQueryRows * 8) +
          Scratch::bytes(kQueryRows * keys * 4) + Scratch::bytes(kQueryRows * keys * dtype_bytes(dtype)) +
@@ -178,9 +209,17 @@ void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<
   CHECK(out_TH.rows == q_TH.rows && out_TH.cols >= shape.heads * shape.head_dim, "shapes of attention do not fit");
   check_operand(out_TH.dtype);
   const TypedOps& ops = ops_of(vector_table(), q_TH.dtype);
-  const i64 keys = keys_max(segments), bytes = forward_bytes(ops, keys, shape.head_dim, q_TH.dtype);
+  const bool small = lse_TH != nullptr && small_heads(shape);
+  const i64 keys = keys_max(segments);
+  const i64 bytes = small ? small_bytes(keys, shape.head_dim) : forward_bytes(ops, keys, shape.head_dim, q_TH.dtype);
   parallel_for(static_cast<i64>(segments.size()) * shape.kv_heads, [&](i64 index, int thread) {
     const AttentionSegment& segment = segments[static_cast<size_t>(index / shape.kv_heads)];
+    if (small) {
+      HeadAttention a = head_attention(shape, segment, index % shape.kv_heads, q_TH, lse_TH, workspace_of_thread(thread, bytes));
+      a.out = advance(out_TH.row(segment.row), index % shape.kv_heads * a.heads * a.dim, q_TH.dtype);
+      a.out_stride = out_TH.stride;
+      return ops.head_forward(a);
+    }
     const HeadTask task{shape, ops, q_TH.dtype, segment, index % shape.kv_heads, round_to_block(segment.kv_rows)};
     forward_task(task, q_TH, out_TH, lse_TH, Scratch(workspace_of_thread(thread, bytes)));
   });
@@ -299,6 +338,23 @@ void backward_task(HeadTask task, const BackwardInputs& in, Scratch scratch) {
   }
 }
 
+void small_backward(const TypedOps& ops, const AttentionShape& shape, const AttentionSegment& segment, i64 kv_head,
+                    const BackwardInputs& in, void* scratch) {
+  HeadAttention a = head_attention(shape, segment, kv_head, in.q_TH, in.lse_TH, scratch);
+  const DType dtype = in.q_TH.dtype;
+  const i64 head_col = kv_head * a.heads * a.dim, kv_col = kv_head * a.dim;
+  a.out = const_cast<void*>(advance(in.out_TH.row(segment.row), head_col, dtype));  // read alone
+  a.out_stride = in.out_TH.stride;
+  a.dout = advance(in.dout_TH.row(segment.row), head_col, dtype);
+  a.dout_stride = in.dout_TH.stride;
+  a.dq = advance(in.dq_TH.row(segment.row), head_col, dtype);
+  a.dq_stride = in.dq_TH.stride;
+  a.dk = advance(in.dk_TG.row(segment.row), kv_col, dtype);
+  a.dv = advance(in.dv_TG.row(segment.row), kv_col, dtype);
+  a.dkv_stride = in.dk_TG.stride;
+  ops.head_backward(a);
+}
+
 }  // namespace
 
 void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
@@ -310,11 +366,15 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
   const DType dtype = q_TH.dtype;
   CHECK(out_TH.dtype == dtype && dout_TH.dtype == dtype && dq_TH.dtype == dtype && dk_TG.dtype == dtype &&
             dv_TG.dtype == dtype, "attention's operands must be of one type");
+  CHECK(dk_TG.stride == dv_TG.stride, "gradients of keys and values lie in one matrix");
   const TypedOps& ops = ops_of(vector_table(), dtype);
   const BackwardInputs in{q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG};
-  const i64 bytes = backward_bytes(ops, keys_max(segments), shape.head_dim, dtype);
+  const bool small = small_heads(shape);
+  const i64 keys = keys_max(segments);
+  const i64 bytes = small ? small_bytes(keys, shape.head_dim) : backward_bytes(ops, keys, shape.head_dim, dtype);
   parallel_for(static_cast<i64>(segments.size()) * shape.kv_heads, [&](i64 index, int thread) {
     const AttentionSegment& segment = segments[static_cast<size_t>(index / shape.kv_heads)];
+    if (small) return small_backward(ops, shape, segment, index % shape.kv_heads, in, workspace_of_thread(thread, bytes));
     const HeadTask task{shape, ops, dtype, segment, index % shape.kv_heads, round_to_block(segment.kv_rows)};
     backward_task(task, in, Scratch(workspace_of_thread(thread, bytes)));
   });
@@ -323,7 +383,8 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
 WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype) {
   const TypedOps& ops = ops_of(vector_table(), dtype);
   const i64 padded = round_to_block(keys), dim = shape.head_dim;
-  return {std::max(forward_bytes(ops, padded, dim, dtype), backward_bytes(ops, padded, dim, dtype)), 0};
+  const i64 backward = small_heads(shape) ? small_bytes(padded, dim) : backward_bytes(ops, padded, dim, dtype);
+  return {std::max(forward_bytes(ops, padded, dim, dtype), backward), 0};
 }
 
 namespace {

@@ -78,15 +78,15 @@ TEST(Attention, MatchesReference) {
     }
 }
 
-// Prefill in one piece, in two, and token by token give the same bits.
-TEST(Attention, QueriesDoNotDependOnHowTheyWereFed) {
+// In one piece, in two, and token by token give the same bits: for inference, and with the sums that training keeps.
+void feed_in_parts(bool with_sums) {
   for (const AttentionCase& c : kAttentionCases)
     for (DType dtype : kTypes) {
       const TestAttention t(c, dtype);
       for_each_set([&] {
         const AttentionSegment whole = t.segments.back();
         Results all(t);
-        attention_forward(t.shape, t.q.view, std::span(&whole, 1), all.out.view, nullptr);
+        attention_forward(t.shape, t.q.view, std::span(&whole, 1), all.out.view, with_sums ? all.lse.data() : nullptr);
         for (i64 step : {1, 19}) {
           if (step == 1 && whole.rows > 70) continue;  // a step packs all keys: enough with the short ones
           Results parts(t);
@@ -95,14 +95,37 @@ TEST(Attention, QueriesDoNotDependOnHowTheyWereFed) {
             part.rows = std::min(step, whole.rows - done);
             part.row = whole.row + done;
             part.kv_rows = done + part.rows;
-            attention_forward(t.shape, t.q.view, std::span(&part, 1), parts.out.view, nullptr);
+            attention_forward(t.shape, t.q.view, std::span(&part, 1), parts.out.view, with_sums ? parts.lse.data() : nullptr);
           }
           ASSERT_EQ(bytes_of(all.out.view.part(whole.row, whole.rows, 0, t.q.view.cols)),
                     bytes_of(parts.out.view.part(whole.row, whole.rows, 0, t.q.view.cols)))
               << "steps of " << step << ", head_dim " << c.head_dim;
+          if (with_sums) {
+            EXPECT_EQ(all.lse, parts.lse) << "head_dim " << c.head_dim;
+          }
         }
       });
     }
+}
+
+TEST(Attention, QueriesDoNotDependOnHowTheyWereFed) { feed_in_parts(false); }
+TEST(Attention, QueriesOfTrainingDoNotDependOnIt) { feed_in_parts(true); }
+
+// Scores of hundreds, the largest of them at keys that come later: no exponential may overflow, none vanish.
+TEST(Attention, LargeScoresStayFinite) {
+  for (DType dtype : kTypes) {
+    TestAttention t({2, 1, 16, 0, {40, 3, 0, 0}}, dtype);
+    t.q.random(1, 30);
+    t.k.random(2, 30);
+    Results wanted(t);
+    reference::attention_forward(t.shape, t.q.view, t.segments, wanted.out.view, wanted.lse.data());
+    for_each_set([&] {
+      Results got(t);
+      attention_forward(t.shape, t.q.view, t.segments, got.out.view, got.lse.data());
+      EXPECT_LE(error_of(values_of(got.lse), values_of(wanted.lse)), kToleranceF32);
+      EXPECT_LE(error_of(values_of(got.out.view), values_of(wanted.out.view)), dtype == DType::bf16 ? 1e-2 : 1e-3);
+    });
+  }
 }
 
 TEST(Attention, ThreadsDoNotChangeBits) {

@@ -2,6 +2,7 @@
 // In, out: routing.h. All sums over tokens run in fixed chunks.
 #include "kernels/routing.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "base/parallel.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr i64 kRouteRows = 64;
 constexpr i64 kLossRows = 128;
+constexpr i64 kSigmoidEntropyStride = 16;  // its entropy wants a logarithm for each expert: every 16th token is looked at
 
 void check_router(const ConstMatrix& x_TD, const RouterShape& shape, const Routing& routing) {
   check_operand(x_TD.dtype);
@@ -37,6 +39,21 @@ void f32_rows(const OpTable& table, const ConstMatrix& x_TD, i64 begin, i64 coun
 
 bool gates_sum_to_one(const RouterShape& shape) {
   return shape.renormalise || (!shape.sigmoid && !shape.softmax_before_top_k);
+}
+
+RouteRows route_rows(const RouterShape& shape, const Routing& routing, const float* logits_TE, const float* prob_TE, i64 begin,
+                     i64 count) {
+  RouteRows r;
+  r.rows = count;
+  r.experts = shape.experts;
+  r.top_k = shape.top_k;
+  r.logits = logits_TE + begin * shape.experts;
+  r.prob = const_cast<float*>(prob_TE) + begin * shape.experts;  // written by route_choose alone
+  if (routing.expert_TK != nullptr) r.expert = routing.expert_TK + begin * shape.top_k;
+  r.gate = routing.gate_TK + begin * shape.top_k;
+  r.scale = shape.scale;
+  r.sum_to_one = gates_sum_to_one(shape);
+  return r;
 }
 
 // Panels of w_ED with experts as columns: reduction over D.
@@ -82,18 +99,21 @@ struct RouteCall {
     p.out = logits_TE + begin * shape.experts;
     p.out_stride = shape.experts;
     table.typed[0].rows(p);
+    if (!shape.sigmoid) {
+      RouteRows r = route_rows(shape, routing, logits_TE, prob_TE, begin, count);
+      r.bias = selection_bias_E;
+      r.score = score;
+      return table.route_choose(r);
+    }
     for (i64 t = begin; t < begin + count; ++t) choose(t, score);
   }
 
+  // Of a sigmoid router.
   void choose(i64 t, float* score) const {
     const i64 experts = shape.experts;
     const float* logits = logits_TE + t * experts;
     float* prob = prob_TE + t * experts;
-    if (shape.sigmoid) {
-      table.sigmoid(logits, experts, prob);
-    } else {
-      table.softmax(logits, experts, table.log_sum_exp(logits, experts, nullptr), prob);
-    }
+    table.sigmoid(logits, experts, prob);
     if (routing.expert_TK == nullptr) return;
     for (i64 e = 0; e < experts; ++e)
       score[e] = selection_bias_E != nullptr ? prob[e] + selection_bias_E[e] : logits[e];
@@ -163,6 +183,17 @@ void load_factors(const RouterShape& shape, const Routing& routing, const i64* c
     out[e] = static_cast<float>(static_cast<double>(experts) * static_cast<double>(out[e]) / own);
 }
 
+// In nats, of scores over their sum.
+double sigmoid_entropy(const float* score, i64 experts) {
+  double sum = 0, weighted = 0;
+  for (i64 e = 0; e < experts; ++e) {
+    const double s = score[e];
+    sum += s;
+    if (s > 0) weighted += s * std::log(s);
+  }
+  return sum > 0 ? std::log(sum) - weighted / sum : 0;
+}
+
 }  // namespace
 
 RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, const float* prob_TE,
@@ -171,27 +202,30 @@ RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, con
   if (routing.tokens == 0) return losses;
   const OpTable& table = vector_table();
   const i64 experts = shape.experts, chunks = parallel_chunks(routing.tokens, kLossRows);
-  Scratch shared(workspace_shared(Scratch::bytes(experts * 4) + Scratch::bytes(chunks * 16)));
+  Scratch shared(workspace_shared(Scratch::bytes(experts * 4) + Scratch::bytes(chunks * 24)));
   float* factor = shared.take<float>(experts);
-  double* partial = shared.take<double>(chunks * 2);
+  double* partial = shared.take<double>(chunks * 3);
   load_factors(shape, routing, count_E, count_tokens, factor);
   parallel_for(chunks, [&](i64 chunk, int) {
-    double balance = 0, z = 0;
-    const i64 end = std::min(routing.tokens, (chunk + 1) * kLossRows);
-    for (i64 t = chunk * kLossRows; t < end; ++t) {
-      balance += table.typed[0].dot(prob_TE + t * experts, factor, experts);
+    double* sums = partial + 3 * chunk;
+    sums[0] = sums[1] = sums[2] = 0;
+    const i64 begin = chunk * kLossRows, end = std::min(routing.tokens, begin + kLossRows);
+    if (!shape.sigmoid) return table.route_sums(route_rows(shape, routing, logits_TE, prob_TE, begin, end - begin), factor, sums);
+    for (i64 t = begin; t < end; ++t) {
+      sums[0] += table.typed[0].dot(prob_TE + t * experts, factor, experts);
       const double lse = table.log_sum_exp(logits_TE + t * experts, experts, nullptr);
-      z += lse * lse;
+      sums[1] += lse * lse;
+      if (t % kSigmoidEntropyStride == 0) sums[2] += sigmoid_entropy(prob_TE + t * experts, experts);
     }
-    partial[2 * chunk] = balance;
-    partial[2 * chunk + 1] = z;
   });
   for (i64 chunk = 0; chunk < chunks; ++chunk) {
-    losses.balance += partial[2 * chunk];
-    losses.z += partial[2 * chunk + 1];
+    losses.balance += partial[3 * chunk];
+    losses.z += partial[3 * chunk + 1];
+    losses.entropy += partial[3 * chunk + 2];
   }
   losses.balance /= static_cast<double>(routing.tokens);
   losses.z /= static_cast<double>(routing.tokens);
+  losses.entropy /= static_cast<double>(shape.sigmoid ? parallel_chunks(routing.tokens, kSigmoidEntropyStride) : routing.tokens);
   return losses;
 }
 
@@ -214,7 +248,7 @@ struct RouteBackwardCall {
 
   i64 panel_elements() const { return parallel_chunks(shape.experts, kBlock) * kBlockElements; }
 
-  // dlogits of one token. softmax: softmax of the logits (for the z loss of a sigmoid router), E floats of scratch.
+  // dlogits of one token of a sigmoid router. softmax: of the logits, for the z loss; E floats of scratch.
   void token_gradient(i64 t, float* softmax) const {
     const i64 experts = shape.experts;
     const float tokens = static_cast<float>(routing.tokens);
@@ -233,21 +267,27 @@ struct RouteBackwardCall {
       dlogits[chosen[j]] += shape.scale * (normalised ? (dgate[j] - weighted) / sum : dgate[j]);
     const float lse = table.log_sum_exp(logits, experts, nullptr);
     const float z = losses.z_coefficient * 2.0f * lse / tokens;
-    if (shape.sigmoid) {
-      table.softmax(logits, experts, lse, softmax);
-      for (i64 e = 0; e < experts; ++e)
-        dlogits[e] = dlogits[e] * prob[e] * (1.0f - prob[e]) + z * softmax[e];
-      return;
-    }
-    const float mean = table.typed[0].dot(dlogits, prob, experts);
-    for (i64 e = 0; e < experts; ++e) dlogits[e] = prob[e] * (dlogits[e] - mean + z);
+    table.softmax(logits, experts, lse, softmax);
+    for (i64 e = 0; e < experts; ++e) dlogits[e] = dlogits[e] * prob[e] * (1.0f - prob[e]) + z * softmax[e];
+  }
+
+  void rows_gradient(i64 begin, i64 count) const {
+    const float tokens = static_cast<float>(routing.tokens);
+    RouteGradient g;
+    g.dgate = dgate_TK + begin * shape.top_k;
+    g.factor = factor_E;
+    g.balance = losses.balance_coefficient / tokens;
+    g.z = losses.z_coefficient * 2.0f / tokens;
+    g.dlogits = dlogits_TE + begin * shape.experts;
+    table.route_gradient(route_rows(shape, routing, logits_TE, prob_TE, begin, count), g);
   }
 
   void run_rows(i64 begin, i64 count, Scratch scratch) const {
     const void** rows = scratch.take<const void*>(kRouteRows);
     float* softmax = scratch.take<float>(shape.experts);
+    if (!shape.sigmoid) rows_gradient(begin, count);
     for (i64 i = 0; i < count; ++i) {
-      token_gradient(begin + i, softmax);
+      if (shape.sigmoid) token_gradient(begin + i, softmax);
       rows[i] = dlogits_TE + (begin + i) * shape.experts;
     }
     RowsProduct p;

@@ -42,6 +42,7 @@ void dispatch_tokens(Routing& routing);
 //   z       = mean_t (logsumexp_i logit_ti)^2   (ST-MoE)
 struct RouterLosses {
   double balance = 0, z = 0;
+  double entropy = 0;  // nats, mean over tokens, of the probabilities; a sigmoid router's: of its scores over their sum
 };
 // count_E (i64 counts that give f_i; null: this routing's own) allows a scope wider than the micro-batch;
 // count_tokens is the number of tokens they were counted over.

@@ -233,6 +233,20 @@ std::vector<RouterShape> router_shapes() {
   return shapes;
 }
 
+// Over every token, of a sigmoid router over every 16th.
+double mean_entropy(const std::vector<float>& prob, const RouterShape& shape, i64 tokens) {
+  double total = 0, seen = 0;
+  for (i64 t = 0; t < tokens; t += shape.sigmoid ? 16 : 1, ++seen) {
+    double sum = 0;
+    for (i64 e = 0; e < shape.experts; ++e) sum += prob[static_cast<size_t>(t * shape.experts + e)];
+    for (i64 e = 0; e < shape.experts; ++e) {
+      const double p = prob[static_cast<size_t>(t * shape.experts + e)] / sum;
+      if (p > 0) total -= p * std::log(p);
+    }
+  }
+  return total / seen;
+}
+
 TEST(Router, MatchesReference) {
   for (const RouterShape& shape : router_shapes())
     for (DType dtype : kTypes) {
@@ -264,6 +278,7 @@ TEST(Router, MatchesReference) {
         const RouterLosses loss = router_losses(shape, got.logits.data(), got.prob.data(), got.routing, nullptr, 0);
         EXPECT_NEAR(loss.balance, loss_wanted.balance, 1e-5 * loss_wanted.balance);
         EXPECT_NEAR(loss.z, loss_wanted.z, 1e-5 * loss_wanted.z);
+        EXPECT_NEAR(loss.entropy, mean_entropy(wanted.prob, shape, 70), 2e-5);
       });
     }
 }

@@ -58,6 +58,50 @@ struct ActivationBackward {
   float* dgate_sum = nullptr;
 };
 
+// Attention of one key/value head of one segment, with the query heads that share it; pointers to row 0 of the segment and
+// to the first of these heads, strides in elements. dim: 16 or 32; larger heads fill the blocks of the products.
+struct HeadAttention {
+  i64 rows = 0, keys = 0;      // query i stands at position keys - rows + i; backward: keys = rows
+  i64 dim = 0, heads = 1;
+  float scale = 1;
+  const void* q = nullptr;
+  i64 q_stride = 0;
+  const void* k = nullptr;
+  const void* v = nullptr;
+  i64 kv_stride = 0;
+  void* out = nullptr;         // backward reads it
+  i64 out_stride = 0;
+  float* lse = nullptr;        // [rows][lse_stride], one a head
+  i64 lse_stride = 0;
+  const void* dout = nullptr;
+  i64 dout_stride = 0;
+  void* dq = nullptr;
+  i64 dq_stride = 0;
+  void* dk = nullptr;
+  void* dv = nullptr;
+  i64 dkv_stride = 0;
+  void* scratch = nullptr;
+};
+
+// Rows of a softmax router (routing.h), all arrays from the first row on.
+struct RouteRows {
+  i64 rows = 0, experts = 0, top_k = 0;
+  const float* logits = nullptr;
+  float* prob = nullptr;
+  i32* expert = nullptr;        // null: nobody is chosen
+  float* gate = nullptr;
+  const float* bias = nullptr;  // of the choice, or null
+  float scale = 1;
+  bool sum_to_one = true;       // gates, before scale
+  float* score = nullptr;       // scratch, experts padded to 16
+};
+struct RouteGradient {
+  const float* dgate = nullptr;
+  const float* factor = nullptr;  // of the balance loss, E * f_i
+  float balance = 0, z = 0;       // d balance / d prob = balance * factor; z: 2 z_coefficient / tokens
+  float* dlogits = nullptr;
+};
+
 struct AdamwCoefficients {
   float beta1, one_minus_beta1, beta2, one_minus_beta2, gradient_scale;
   float rate, inverse_bias1, inverse_sqrt_bias2, epsilon, decay;  // decay = rate * weight_decay
@@ -93,6 +137,9 @@ struct TypedOps {
   // prob = exp(scale * score - lse), dscore = prob * (dprob - delta) * scale in [first, last), zero elsewhere.
   void (*attention_gradient)(const float* score, const float* dprob, i64 first, i64 last, i64 count, float scale,
                              float lse, float delta, void* prob, void* dscore);
+  // Whole heads at once, for small ones: what attention_forward and attention_backward do (attention.h).
+  void (*head_forward)(const HeadAttention& a);
+  void (*head_backward)(const HeadAttention& a);
   // A part of a softmax: out[v] = exp(logit[v] - top) with the part's largest logit as top, which is returned; their sum.
   float (*softmax_part)(const float* logit, i64 count, float* sum, void* out);
   void (*scale_row)(i64 count, float factor, void* row);  // row *= factor
@@ -116,6 +163,10 @@ struct OpTable {
   void (*sigmoid)(const float* logits, i64 count, float* prob);
   // The k largest of score[0, count), falling, ties to the lowest index; score is overwritten, padded to 16 lanes.
   void (*top_k)(float* score, i64 count, i64 k, i32* index);
+  void (*route_choose)(const RouteRows& r);  // prob, expert and gate from logits
+  // Adds over rows: sum_e factor_e prob_e, the squared log-sum-exp of the logits, the entropy of prob.
+  void (*route_sums)(const RouteRows& r, const float* factor, double* sums);
+  void (*route_gradient)(const RouteRows& r, const RouteGradient& g);
   void (*rope_angles)(i32 position, const float* frequency, i64 half, bool inverse, float* cosine, float* sine);
   // Loops for roof.h: FLOPs done by `repeats` rounds on registers or tiles; bytes read by one pass.
   double (*roof_bf16)(i64 repeats);

@@ -214,7 +214,7 @@ void Network::Impl::attention_block(i64 l) {
   tape.run(qkv_op);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim)));
   tape.run(AttentionOp{.shape = {a.heads, a.kv_heads, a.head_dim, scale, a.window}, .layer = l, .qkv_TC = qkv,
-                       .segments = input->segments, .scratch = &attention_segments, .out_TH = out, .lse_TH = b.lse_TH,
+                       .segments = input->segments, .scratch = &attention_segments, .out_TH = out, .lse_TH = recording ? b.lse_TH : nullptr,
                        .dout_TH = dout, .dqkv_TC = dqkv});
   tape.run(OutputOp{.mixed_TH = out, .w = packed(*p.output), .x_TD = x, .y_TD = x_mid, .dx_TD = dx,
                     .dx_compute_TD = mixed(plan.dx_compute_TD, d), .dmixed_TH = dout, .dw = gradient(p.output),

@@ -86,8 +86,7 @@ void clear_rows(Matrix m) {
 void NormOp::forward() const { kernels::rmsnorm_forward(x_TD, gain_D, epsilon, y_TD, inv_rms_T); }
 
 void NormOp::backward() const {
-  kernels::rmsnorm_backward(dy_TD, x_TD, gain_D, inv_rms_T, dx_TD, dgain_D);
-  clear_rows(dy_TD);
+  kernels::rmsnorm_backward(dy_TD, x_TD, gain_D, inv_rms_T, dx_TD, dgain_D, dy_TD);
 }
 
 // Query heads, then key heads, each normalised alone; or all query heads at once and all key heads at once.
@@ -122,8 +121,8 @@ void QueryKeyValueOp::forward() const {
     }
   }
   const kernels::ProfileScope scope(kernels::Part::rope);
-  kernels::rope_apply(qkv_TC.part(0, rows, 0, q_width), config->heads, hd, position_T, frequency, false);
-  kernels::rope_apply(qkv_TC.part(0, rows, q_width, kv_width), config->kv_heads, hd, position_T, frequency, false);
+  // Queries' heads and keys' lie side by side.
+  kernels::rope_apply(qkv_TC.part(0, rows, 0, q_width + kv_width), config->heads + config->kv_heads, hd, position_T, frequency, false);
 }
 
 // draw = gradient of raw; it starts as zero under queries and keys, because the norm's backward adds.
@@ -147,8 +146,8 @@ void QueryKeyValueOp::backward() const {
   const i64 hd = config->head_dim, q_width = config->heads * hd, kv_width = config->kv_heads * hd, rows = x_TD.rows;
   {
     const kernels::ProfileScope scope(kernels::Part::rope);
-    kernels::rope_apply(dqkv_TC.part(0, rows, 0, q_width), config->heads, hd, position_T, frequency, true);
-    kernels::rope_apply(dqkv_TC.part(0, rows, q_width, kv_width), config->kv_heads, hd, position_T, frequency, true);
+    kernels::rope_apply(dqkv_TC.part(0, rows, 0, q_width + kv_width), config->heads + config->kv_heads, hd, position_T, frequency,
+                        true);
   }
   if (raw_TC.data != nullptr) {
     if (query_gain != nullptr) {

@@ -11,8 +11,6 @@ namespace moebius::model {
 
 namespace {
 
-constexpr i64 kSigmoidEntropyStride = 16;  // a sigmoid router's entropy wants a logarithm each: look at every 16th token
-
 // The gates that route_forward gives to chosen experts (kernels/routing.h: RouterShape).
 void gates_of_choice(const kernels::RouterShape& shape, const float* logits_E, const float* prob_E, const i32* expert_K,
                      float* gate_K) {
@@ -26,35 +24,6 @@ void gates_of_choice(const kernels::RouterShape& shape, const float* logits_E, c
     if (!shape.renormalise) sum = 1;
   }
   for (i64 j = 0; j < shape.top_k; ++j) gate_K[j] = gate_K[j] / sum * shape.scale;
-}
-
-// Mean entropy of the routers' probabilities in nats. For a softmax it is logsumexp - sum p l, and logsumexp is
-// l_j - ln p_j of any expert j: one logarithm a token.
-double mean_entropy(const kernels::RouterShape& shape, const float* logits_TE, const float* prob_TE,
-                    const kernels::Routing& routing) {
-  double total = 0;
-  i64 seen = 0;
-  const i64 step = shape.sigmoid ? kSigmoidEntropyStride : 1;
-  for (i64 t = 0; t < routing.tokens; t += step, ++seen) {
-    const float* logits = logits_TE + t * shape.experts;
-    const float* prob = prob_TE + t * shape.experts;
-    if (shape.sigmoid) {
-      double sum = 0, weighted = 0;
-      for (i64 e = 0; e < shape.experts; ++e) {
-        const double s = prob[e];
-        sum += s;
-        if (s > 0) weighted += s * std::log(s);
-      }
-      if (sum > 0) total += std::log(sum) - weighted / sum;
-      continue;
-    }
-    const float* top = std::max_element(logits, logits + shape.experts);
-    const i64 j = top - logits;
-    float mean = 0;
-    for (i64 e = 0; e < shape.experts; ++e) mean += prob[e] * (logits[e] - *top);
-    total += -std::log(static_cast<double>(prob[j])) - static_cast<double>(mean);
-  }
-  return seen > 0 ? total / static_cast<double>(seen) : 0;
 }
 
 }  // namespace
@@ -93,7 +62,7 @@ void RouteOp::describe() const {
   const kernels::RouterLosses values = kernels::router_losses(shape, logits_TE, prob_TE, routing, nullptr, routing.tokens);
   result->balance = values.balance;
   result->z = values.z;
-  result->entropy = mean_entropy(shape, logits_TE, prob_TE, routing);
+  result->entropy = values.entropy;
   for (i64 e = 0; e < shape.experts; ++e) result->count_E[static_cast<std::size_t>(e)] = routing.expert_rows(e);
 }
 

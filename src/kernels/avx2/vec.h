@@ -76,12 +76,14 @@ struct Avx2 {
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
   }
-  static double sum_of_squares_step(V v, double sum) {
+  using Doubles = __m256d;
+  static Doubles zero_doubles() { return _mm256_setzero_pd(); }
+  static Doubles add_squares(V v, Doubles sum) {
     const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
     const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
-    const __m256d both = low * low + high * high;
-    return sum + ((both[0] + both[1]) + (both[2] + both[3]));
+    return _mm256_fmadd_pd(low, low, _mm256_fmadd_pd(high, high, sum));
   }
+  static double sum_doubles(Doubles v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
   static V broadcast_pair(const float* p) {
     return _mm256_castpd_ps(_mm256_set1_pd(*reinterpret_cast<const FloatPair*>(p)));

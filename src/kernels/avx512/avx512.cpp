@@ -1,6 +1,7 @@
 // The table for AVX-512 with BF16. This file is compiled for that set: it exports the functions of table.h and nothing else.
 #include "kernels/avx512/vec.h"
 
+#include "kernels/avx512/attention_dot.h"
 #include "kernels/avx512/pack.h"
 #include "kernels/avx512/product.h"
 #include "kernels/body/table_body.h"
@@ -55,6 +56,8 @@ OpTable make_table(bool dot) {
   }
   half.rows = rows_dot;
   half.pairs = pairs_dot;
+  half.head_forward = head_forward<Avx512, DotProducts, bf16>;
+  half.head_backward = head_backward<Avx512, DotProducts, bf16>;
   t.roof_bf16 = roof_dot;
   return t;
 }

@@ -43,11 +43,14 @@ struct Avx512 {
   }
   static float sum(V v) { return _mm512_reduce_add_ps(v); }
   static float largest(V v) { return _mm512_reduce_max_ps(v); }
-  static double sum_of_squares_step(V v, double sum) {
+  using Doubles = __m512d;
+  static Doubles zero_doubles() { return _mm512_setzero_pd(); }
+  static Doubles add_squares(V v, Doubles sum) {
     const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
     const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
-    return sum + _mm512_reduce_add_pd(_mm512_fmadd_pd(low, low, _mm512_mul_pd(high, high)));
+    return _mm512_fmadd_pd(low, low, _mm512_fmadd_pd(high, high, sum));
   }
+  static double sum_doubles(Doubles v) { return _mm512_reduce_add_pd(v); }
 
   // (p[0], p[1]) in every pair of lanes; the last of an odd row as (p[0], 0).
   static V broadcast_pair(const float* p) {

@@ -128,9 +128,15 @@ void add_row(const float* src, i64 count, float* dst) {
 
 template <class S>
 double sum_of_squares_row(const float* values, i64 count) {
-  double sum = 0;
-  for_lanes<S>(count, [&](i64 i, i64 n) { sum = S::sum_of_squares_step(load_some<S>(values + i, n), sum); });
-  return sum;
+  constexpr int kSums = 4;
+  typename S::Doubles sum[kSums];
+  for (auto& part : sum) part = S::zero_doubles();
+  i64 i = 0;
+  for (; i + kSums * S::kLanes <= count; i += kSums * S::kLanes)
+#pragma GCC unroll 4
+    for (int s = 0; s < kSums; ++s) sum[s] = S::add_squares(S::load(values + i + s * S::kLanes), sum[s]);
+  for_lanes<S>(count - i, [&](i64 j, i64 n) { sum[0] = S::add_squares(load_some<S>(values + i + j, n), sum[0]); });
+  return S::sum_doubles((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 template <class S, class T>

@@ -1,10 +1,12 @@
 // The whole table of one vector set S, made of the bodies; a set then replaces what it does better.
 #pragma once
 
+#include "kernels/body/attention_body.h"
 #include "kernels/body/exp_body.h"
 #include "kernels/body/pack_body.h"
 #include "kernels/body/product_body.h"
 #include "kernels/body/product_wide_body.h"
+#include "kernels/body/route_body.h"
 #include "kernels/body/row_body.h"
 
 namespace moebius::kernels {
@@ -67,6 +69,8 @@ void fill_typed(TypedOps& ops) {
   ops.gelu_backward = gelu_backward_tile<S, T>;
   ops.attention_softmax = attention_softmax_row<S, T>;
   ops.attention_gradient = attention_gradient_row<S, T>;
+  ops.head_forward = head_forward<S, LaneProducts<S>, T>;
+  ops.head_backward = head_backward<S, LaneProducts<S>, T>;
   ops.softmax_part = softmax_part_row<S, T>;
   ops.scale_row = scale_row<S, T>;
   ops.dot = dot_row<S, T>;
@@ -89,6 +93,9 @@ void fill_table(OpTable& table) {
   table.softmax = softmax_row<S>;
   table.sigmoid = sigmoid_row<S>;
   table.top_k = top_k_row<S>;
+  table.route_choose = route_choose<S>;
+  table.route_sums = route_sums<S>;
+  table.route_gradient = route_gradient<S>;
   table.rope_angles = rope_angles_row<S>;
   table.roof_f32 = table.roof_bf16 = roof_fma<S, 12>;
   table.roof_read = roof_read_pass<S>;

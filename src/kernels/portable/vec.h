@@ -74,10 +74,13 @@ struct Portable {
   static V select_less(V a, V b, V yes, V no) { return a < b ? yes : no; }
   static float sum(V v) { return (v[0] + v[2]) + (v[1] + v[3]); }
   static float largest(V v) { return std::max(std::max(v[0], v[2]), std::max(v[1], v[3])); }
-  static double sum_of_squares_step(V v, double sum) {
-    const double a = v[0], b = v[1], c = v[2], d = v[3];
-    return sum + ((a * a + c * c) + (b * b + d * d));
+  typedef double Doubles __attribute__((vector_size(16)));
+  static Doubles zero_doubles() { return Doubles{0, 0}; }
+  static Doubles add_squares(V v, Doubles sum) {
+    const Doubles low = {v[0], v[1]}, high = {v[2], v[3]};
+    return (sum + low * low) + high * high;
   }
+  static double sum_doubles(Doubles v) { return v[0] + v[1]; }
 
   static V broadcast_pair(const float* p) { return V{p[0], p[1], p[0], p[1]}; }
   static V broadcast_last(const float* p) { return V{p[0], 0, p[0], 0}; }
