@@ -59,6 +59,7 @@ TEST(Report, WholeStudy) {
   EXPECT_EQ(result.at("hypotheses")[0].at("verdict").as_string(), "supported");
   EXPECT_EQ(result.at("runs_missing").count(), 0);
   EXPECT_TRUE(says(result.at("summary").at("shows"), "facts: accuracy: the best run"));
+  EXPECT_TRUE(says(result.at("summary").at("done"), "43.0 % of the roofline of its steps and 22.0 % of the machine's roof"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "gsm8k: accuracy"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "dead experts"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "facts (10.5 times)"));

@@ -61,6 +61,15 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
   EXPECT_EQ(facts, 2);
   EXPECT_EQ(arithmetic, 2);
 
+  double roofline = 0, wall = 0;
+  for (const Json& done : records_read(path_join(folder, "records.jsonl"), "run_done")) {
+    roofline += done.at("roofline_seconds").as_double();
+    wall += done.at("wall_seconds").as_double();
+  }
+  EXPECT_GT(roofline, 0);
+  EXPECT_NEAR(first.roofline_ratio, roofline / wall, 1e-9);
+  EXPECT_LT(first.train_seconds, first.wall_seconds);
+
   StudyPlan again = make_plan(folder, "1024");
   const StudyResult second = run_study_plan(again, folder);
   EXPECT_EQ(second.runs_done, 0);
