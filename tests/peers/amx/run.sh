@@ -26,7 +26,8 @@ mkdir -p "$2"
 work=$(cd "$2" && pwd)
 full=${3:-}
 root=$work/trixie
-mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)}
+mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)}  # where this machine has its packages from
+mirror=${mirror%/}
 
 inside() { chroot "$root" env DEBIAN_FRONTEND=noninteractive LC_ALL=C sh -ec "$1"; }
 
