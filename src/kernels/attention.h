@@ -1,7 +1,7 @@
 // Causal attention inside documents, never T x T in memory (online softmax, Dao et al. 2022), and rotary positions.
-// A batch is T flat rows cut into segments (documents); a segment's queries see that segment's keys only. In training
-// the keys lie in the same batch; in generation they lie in a cache.
-// A query's result depends on its position in the segment alone, not on how the queries before it were fed.
+// A batch is T flat rows cut into segments (documents); a segment's queries see that segment's keys only. A query's result
+// depends on its position in the segment alone, not on how the queries before it were fed.
+// This is attention of training, which keeps what backward needs. Inference: attention_cache.h.
 #pragma once
 
 #include <span>
@@ -25,12 +25,12 @@ struct AttentionSegment {
   i64 kv_rows = 0;          // keys in all; query i of the segment stands at position kv_rows - rows + i
 };
 
-// q_TH: [T, heads * head_dim], out_TH the same; k, v in q's dtype (bf16 or f32); lse_TH [T, heads] keeps the
-// log-sum-exp of the scaled scores for backward (may be null).
+// q_TH: [T, heads * head_dim], out_TH the same, all of one type (bf16 or f32); lse_TH [T, heads] keeps the log-sum-exp of the
+// scaled scores for backward.
 void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
                        Matrix out_TH, float* lse_TH);
 
-// Training only: every segment has kv_rows == rows and its keys are the batch rows [row, row + rows) of dk_TG, dv_TG
+// Every segment has kv_rows == rows and its keys are the batch rows [row, row + rows) of dk_TG, dv_TG
 // ([T, kv_heads * head_dim]). Writes (does not add) dq_TH, dk_TG, dv_TG in q's dtype.
 void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
                         ConstMatrix out_TH, ConstMatrix dout_TH, const float* lse_TH, Matrix dq_TH, Matrix dk_TG,

@@ -18,7 +18,7 @@ constexpr i64 kTasksWanted = 256;  // finer cuts cost more than they balance
 struct Call {
   const AttentionShape& shape;
   const TypedOps& ops;
-  ConstMatrix qkv_TC;
+  ConstMatrix qkv_TC;  // queries first
   Matrix out_TH;
   i64 keys_padded;  // row length of strips
 
@@ -128,13 +128,13 @@ class HeadQueries {
   void* prepared_ = nullptr;
 };
 
-Call make_call(const AttentionShape& shape, const ConstMatrix& qkv_TC, const Matrix& out_TH, i64 keys) {
+// columns: of qkv_TC, in heads.
+Call make_call(const AttentionShape& shape, const ConstMatrix& qkv_TC, i64 columns, const Matrix& out_TH, i64 keys) {
   check_operand(qkv_TC.dtype);
   check_operand(out_TH.dtype);
   CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "kv_heads must divide heads");
   CHECK(shape.head_dim > 0 && shape.head_dim <= 256 && shape.head_dim % 2 == 0, "head_dim is even and at most 256");
-  CHECK(qkv_TC.cols >= (shape.heads + 2 * shape.kv_heads) * shape.head_dim && out_TH.rows == qkv_TC.rows &&
-            out_TH.cols >= shape.heads * shape.head_dim,
+  CHECK(qkv_TC.cols >= columns * shape.head_dim && out_TH.rows == qkv_TC.rows && out_TH.cols >= shape.heads * shape.head_dim,
         "shapes of attention do not fit");
   return {shape, ops_of(vector_table(), qkv_TC.dtype), qkv_TC, out_TH, round_to_block(keys)};
 }
@@ -190,7 +190,7 @@ void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
     CHECK(s.row >= 0 && s.row + s.rows <= qkv_TC.rows && s.position + s.rows <= s.positions_max, "a segment overflows its cache");
     keys = std::max(keys, s.position + s.rows);
   }
-  const Call call = make_call(shape, qkv_TC, out_TH, keys);
+  const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TH, keys);
   // Heads of one value panel belong to one task.
   const i64 together = CacheLayout{shape.kv_heads, shape.head_dim, 1}.heads_together();
   const i64 parts = parallel_chunks(shape.kv_heads, together);
@@ -210,10 +210,9 @@ void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
 
 namespace {
 
-// Keys and values of one beginning and, behind it, of one segment after the other, packed into scratch.
-struct SharedHead {
+// Keys and values of one head, packed into scratch.
+struct PackingHead {
   const Call& call;
-  const SharedBeginning& beginning;
   i64 kv_head;
   const void** key_rows;
   const void** value_rows;
@@ -224,7 +223,7 @@ struct SharedHead {
     return 2 * Scratch::bytes(call.keys_padded * 8) +
            2 * Scratch::bytes(call.keys_padded * round_to_block(call.dim()) * dtype_bytes(call.dtype()));
   }
-  SharedHead(const Call& c, const SharedBeginning& b, i64 head, Scratch& scratch) : call(c), beginning(b), kv_head(head) {
+  PackingHead(const Call& c, i64 head, Scratch& scratch) : call(c), kv_head(head) {
     key_rows = scratch.take<const void*>(c.keys_padded);
     value_rows = scratch.take<const void*>(c.keys_padded);
     keys = scratch.take_bytes(c.keys_padded * round_to_block(c.dim()) * dtype_bytes(c.dtype()));
@@ -232,13 +231,17 @@ struct SharedHead {
   }
   PackedHead packed() const { return {keys, values, kBlock * round_to_block(call.dim()), kBlock * call.keys_padded}; }
 
-  // Rows of the batch become positions [position, position + rows); blocks from the one of `position` on are packed.
+  // Rows of the batch become positions [position, position + rows).
   void place(i64 row, i64 rows, i64 position) const {
     for (i64 r = 0; r < rows; ++r) {
       key_rows[position + r] = call.key_row(row + r, kv_head);
       value_rows[position + r] = call.value_row(row + r, kv_head);
     }
-    const i64 begin = position / kBlock * kBlock, end = position + rows, dim = call.dim();
+    pack(position, position + rows);
+  }
+  // The rows in the lists, blocks from the one of `position` on.
+  void pack(i64 position, i64 end) const {
+    const i64 begin = position / kBlock * kBlock, dim = call.dim();
     for (i64 key = begin; key < end; key += kBlock)
       call.ops.pack_outputs(key_rows + key, std::min(kBlock, end - key), dim,
                             advance(keys, key * round_to_block(dim), call.dtype()));
@@ -249,6 +252,27 @@ struct SharedHead {
 };
 
 }  // namespace
+
+void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments, Matrix out_TH) {
+  i64 keys = 0;
+  for (const AttentionSegment& s : segments) {
+    CHECK(s.row >= 0 && s.row + s.rows <= q_TH.rows && s.kv_rows >= s.rows, "a segment reaches beyond its batch");
+    keys = std::max(keys, s.kv_rows);
+  }
+  const Call call = make_call(shape, q_TH, shape.heads, out_TH, keys);
+  const i64 bytes = call.scratch_bytes() + PackingHead::bytes(call);
+  for_units(static_cast<i64>(segments.size()) * shape.kv_heads, bytes, [&](i64 unit, Scratch scratch) {
+    const AttentionSegment& segment = segments[static_cast<size_t>(unit / shape.kv_heads)];
+    const PackingHead head(call, unit % shape.kv_heads, scratch);
+    for (i64 p = 0; p < segment.kv_rows; ++p) {
+      const i64 at = p * segment.kv_stride + head.kv_head * shape.head_dim;
+      head.key_rows[p] = advance(segment.k, at, call.dtype());
+      head.value_rows[p] = advance(segment.v, at, call.dtype());
+    }
+    head.pack(0, segment.kv_rows);
+    HeadQueries(call, head.kv_head, head.packed(), scratch).run(segment.row, segment.rows, segment.kv_rows - segment.rows);
+  });
+}
 
 void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const SharedBeginning> beginnings,
                       std::span<const SharingSegment> segments, Matrix out_TH) {
@@ -261,11 +285,11 @@ void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
       keys = std::max(keys, b.rows + s.rows);
     }
   }
-  const Call call = make_call(shape, qkv_TC, out_TH, keys);
-  const i64 bytes = call.scratch_bytes() + SharedHead::bytes(call);
+  const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TH, keys);
+  const i64 bytes = call.scratch_bytes() + PackingHead::bytes(call);
   for_units(static_cast<i64>(beginnings.size()) * shape.kv_heads, bytes, [&](i64 unit, Scratch scratch) {
     const SharedBeginning& beginning = beginnings[static_cast<size_t>(unit / shape.kv_heads)];
-    const SharedHead head(call, beginning, unit % shape.kv_heads, scratch);
+    const PackingHead head(call, unit % shape.kv_heads, scratch);
     head.place(beginning.row, beginning.rows, 0);
     HeadQueries queries(call, head.kv_head, head.packed(), scratch);
     for (i64 i = beginning.first; i < beginning.first + beginning.count; ++i) {

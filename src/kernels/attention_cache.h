@@ -1,7 +1,7 @@
 // Attention over keys and values that several passes or several segments use: those of a cache (generation adds a row to
 // a sequence in each pass) and those of a beginning that segments of one batch share (the choices of one question).
 // Both are packed once, in the order that products read, so a new row costs one row and not its whole past.
-// Arithmetic and bits are attention_forward's. Not for training.
+// All three ways give a query the same bits. Not for training (attention.h), whose numbers are these but for rounding.
 #pragma once
 
 #include <algorithm>
@@ -52,6 +52,9 @@ struct SharedBeginning {
 struct SharingSegment {
   i64 row = 0, rows = 0;
 };
+
+// q_TH, out_TH: [T, heads * head_dim]. The segments' keys are packed for this call alone.
+void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments, Matrix out_TH);
 
 // qkv_TC: [T, (heads + 2 kv_heads) * head_dim], queries, keys, values with rotary positions. Appends the segments' keys
 // and values to their caches, then writes their rows of out_TH [T, heads * head_dim].

@@ -1,4 +1,4 @@
-// Attention over packed keys against attention_forward: fed in pieces through a cache, and behind a shared beginning,
+// Attention over packed keys against that over keys packed at once: fed in pieces through a cache, and behind a shared beginning,
 // every query gets the same bits, on all sets, with grouped queries, windows and odd head sizes.
 #include "kernels/attention_cache.h"
 
@@ -31,7 +31,7 @@ TEST(AttentionCache, PiecesGiveTheBitsOfTheWhole) {
       const CacheLayout layout{c.kv_heads, c.head_dim, kRows + 1};
       for_each_set([&] {
         const AttentionSegment all = document(c, qkv, 0, kRows);
-        attention_forward(shape_of(c), qkv.view.part(0, kRows, 0, width), std::span(&all, 1), whole.view, nullptr);
+        attention_uncached(shape_of(c), qkv.view.part(0, kRows, 0, width), std::span(&all, 1), whole.view);
         // What stood in the cache before must not matter, not even if it is not a number.
         TestMatrix cache(dtype, 1, layout.elements(), 0);
         cache.fill(NAN);
@@ -71,8 +71,8 @@ TEST(AttentionCache, SharedBeginningsGiveTheBitsOfWholeDocuments) {
               std::memcpy(document_qkv.view.row(r), from, static_cast<size_t>(row_bytes));
             }
             const AttentionSegment whole = document(c, document_qkv, 0, rows);
-            attention_forward(shape_of(c), document_qkv.view.part(0, rows, 0, width), std::span(&whole, 1),
-                              wanted.view.part(0, rows, 0, width), nullptr);
+            attention_uncached(shape_of(c), document_qkv.view.part(0, rows, 0, width), std::span(&whole, 1),
+                              wanted.view.part(0, rows, 0, width));
             EXPECT_EQ(bytes_of(wanted.view.part(b.rows, s.rows, 0, width)), bytes_of(out.view.part(s.row, s.rows, 0, width)))
                 << "head_dim " << c.head_dim << " " << dtype_name(dtype) << " segment " << i;
           }

@@ -2,6 +2,7 @@
 // head sizes that fit no block; a query's bits do not depend on how the keys before it were fed.
 #include "kernels/attention.h"
 
+#include "kernels/attention_cache.h"
 #include "kernels/cases.h"
 #include "kernels/test_support.h"
 
@@ -68,6 +69,10 @@ TEST(Attention, MatchesReference) {
         attention_backward(t.shape, t.q.view, t.segments, got.out.view, t.dout.view, got.lse.data(), got.dq.view,
                            got.dk.view, got.dv.view);
         const double limit = tolerance(dtype);
+        TestMatrix without_sums(dtype, t.tokens, t.q.view.cols);
+        attention_uncached(t.shape, t.q.view, t.segments, without_sums.view);
+        EXPECT_LE(error_of(values_of(without_sums.view), values_of(wanted.out.view)), limit);
+        EXPECT_TRUE(without_sums.padding_intact());
         EXPECT_LE(error_of(values_of(got.lse), values_of(wanted.lse)), kToleranceF32);
         EXPECT_LE(error_of(values_of(got.out.view), values_of(wanted.out.view)), limit);
         EXPECT_LE(error_of(values_of(got.dq.view), values_of(wanted.dq.view)), limit);
@@ -80,13 +85,17 @@ TEST(Attention, MatchesReference) {
 
 // In one piece, in two, and token by token give the same bits: for inference, and with the sums that training keeps.
 void feed_in_parts(bool with_sums) {
+  const auto forward = [&](const TestAttention& t, const AttentionSegment& segment, Results& r) {
+    with_sums ? attention_forward(t.shape, t.q.view, std::span(&segment, 1), r.out.view, r.lse.data())
+              : attention_uncached(t.shape, t.q.view, std::span(&segment, 1), r.out.view);
+  };
   for (const AttentionCase& c : kAttentionCases)
     for (DType dtype : kTypes) {
       const TestAttention t(c, dtype);
       for_each_set([&] {
         const AttentionSegment whole = t.segments.back();
         Results all(t);
-        attention_forward(t.shape, t.q.view, std::span(&whole, 1), all.out.view, with_sums ? all.lse.data() : nullptr);
+        forward(t, whole, all);
         for (i64 step : {1, 19}) {
           if (step == 1 && whole.rows > 70) continue;  // a step packs all keys: enough with the short ones
           Results parts(t);
@@ -95,7 +104,7 @@ void feed_in_parts(bool with_sums) {
             part.rows = std::min(step, whole.rows - done);
             part.row = whole.row + done;
             part.kv_rows = done + part.rows;
-            attention_forward(t.shape, t.q.view, std::span(&part, 1), parts.out.view, with_sums ? parts.lse.data() : nullptr);
+            forward(t, part, parts);
           }
           ASSERT_EQ(bytes_of(all.out.view.part(whole.row, whole.rows, 0, t.q.view.cols)),
                     bytes_of(parts.out.view.part(whole.row, whole.rows, 0, t.q.view.cols)))

@@ -59,11 +59,12 @@ struct ActivationBackward {
 };
 
 // Attention of one key/value head of one segment, with the query heads that share it; pointers to row 0 of the segment and
-// to the first of these heads, strides in elements. dim: 16 or 32; larger heads fill the blocks of the products.
+// to the first of these heads, strides in elements.
 struct HeadAttention {
   i64 rows = 0, keys = 0;      // query i stands at position keys - rows + i; backward: keys = rows
   i64 dim = 0, heads = 1;
   float scale = 1;
+  i64 window = 0;              // as in AttentionShape
   const void* q = nullptr;
   i64 q_stride = 0;
   const void* k = nullptr;
@@ -134,12 +135,10 @@ struct TypedOps {
   void (*gelu_backward)(const ActivationBackward& a);
   // prob[first, last) = softmax(scale * score); zero elsewhere in [0, count). Returns the log-sum-exp.
   float (*attention_softmax)(const float* score, i64 first, i64 last, i64 count, float scale, void* prob);
-  // prob = exp(scale * score - lse), dscore = prob * (dprob - delta) * scale in [first, last), zero elsewhere.
-  void (*attention_gradient)(const float* score, const float* dprob, i64 first, i64 last, i64 count, float scale,
-                             float lse, float delta, void* prob, void* dscore);
-  // Whole heads at once, for small ones: what attention_forward and attention_backward do (attention.h).
-  void (*head_forward)(const HeadAttention& a);
-  void (*head_backward)(const HeadAttention& a);
+  // Whole heads at once: what attention_forward and attention_backward do (attention.h). Return the bytes of scratch that they
+  // take; without scratch they do nothing else.
+  i64 (*head_forward)(const HeadAttention& a);
+  i64 (*head_backward)(const HeadAttention& a);
   // A part of a softmax: out[v] = exp(logit[v] - top) with the part's largest logit as top, which is returned; their sum.
   float (*softmax_part)(const float* logit, i64 count, float* sum, void* out);
   void (*scale_row)(i64 count, float factor, void* row);  // row *= factor

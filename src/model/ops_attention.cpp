@@ -201,7 +201,10 @@ void AttentionOp::fill_segments() const {
 void AttentionOp::forward() const {
   fill_segments();
   const Matrix q_TH = qkv_TC.part(0, qkv_TC.rows, 0, shape.heads * shape.head_dim);
-  if (!scratch->alone.empty()) kernels::attention_forward(shape, q_TH, scratch->alone, out_TH, lse_TH);
+  if (!scratch->alone.empty()) {
+    lse_TH != nullptr ? kernels::attention_forward(shape, q_TH, scratch->alone, out_TH, lse_TH)
+                      : kernels::attention_uncached(shape, q_TH, scratch->alone, out_TH);
+  }
   if (!scratch->cached.empty()) kernels::attention_cached(shape, qkv_TC, scratch->cached, out_TH);
   if (!scratch->beginnings.empty()) kernels::attention_shared(shape, qkv_TC, scratch->beginnings, scratch->sharing, out_TH);
 }

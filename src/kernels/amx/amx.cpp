@@ -60,7 +60,7 @@ struct HardwareTiles {
     __m512i r[16];
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(pairs + i * 64);
-    transpose_16x16(r);
+    Avx512::transpose(r);
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + i * 32, r[i]);
   }

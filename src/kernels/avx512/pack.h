@@ -25,38 +25,6 @@ inline void interleave_words(const void* const* rows, i64 num_rows, i64 col, i64
   }
 }
 
-// 16 x 16 of 32 bits: row i of out is column i of in.
-inline void transpose_16x16(__m512i (&r)[16]) {
-  __m512i t[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  // r[4 g + c] holds, in its 128-bit part q, column 4 q + c of rows 4 g .. 4 g + 3.
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {
-    t[c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
-    t[4 + c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
-    t[8 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
-    t[12 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
-  }
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {
-    r[c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0x88);
-    r[8 + c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0xdd);
-    r[4 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0x88);
-    r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
-  }
-}
-
 inline void pack_outputs_words(const void* const* rows, i64 num_rows, i64 k, void* panel) {
   for (i64 n0 = 0; n0 < 32; n0 += 16)
     for (i64 k0 = 0; k0 < k; k0 += 32) {
@@ -66,7 +34,7 @@ inline void pack_outputs_words(const void* const* rows, i64 num_rows, i64 k, voi
       for (int i = 0; i < 16; ++i)
         r[i] = n0 + i < num_rows ? _mm512_maskz_loadu_epi16(mask, static_cast<const bf16*>(rows[n0 + i]) + k0)
                                  : _mm512_setzero_si512();
-      transpose_16x16(r);
+      Avx512::transpose(r);
       bf16* out = static_cast<bf16*>(panel) + k0 * 32 + n0 * 2;
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + i * 64, r[i]);

@@ -76,6 +76,48 @@ struct Avx512 {
     const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p), high));
   }
+
+  // 16 x 16 of 32 bits: row i of out is column i of in.
+  static void transpose(__m512i (&r)[16]) {
+    __m512i t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+      t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+      t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+      r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+      r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+      r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+      r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    // r[4 g + c] holds, in its 128-bit part q, column 4 q + c of rows 4 g .. 4 g + 3.
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      t[c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
+      t[4 + c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
+      t[8 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+      t[12 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      r[c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0x88);
+      r[8 + c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0xdd);
+      r[4 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0x88);
+      r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
+    }
+  }
+  // dst[i * dst_words + r] = src[r * src_words + i] for r < 16 and i < count <= 16, in words of 32 bits; reads 16 of each row.
+  static void turn_words(const void* src, i64 src_words, i64 count, void* dst, i64 dst_words) {
+    __m512i r[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(static_cast<const u32*>(src) + i * src_words);
+    transpose(r);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i)
+      if (i < count) _mm512_storeu_si512(static_cast<u32*>(dst) + i * dst_words, r[i]);
+  }
 };
 
 }  // namespace

@@ -1,8 +1,7 @@
-// Attention of one key/value head and its queries for any vector set S: small heads and short documents, where packing into
-// blocks of 32 columns and a call for each row cost more than the arithmetic. 16 queries at a time are the lanes, so that
-// nothing is summed across lanes; all products are one micro-kernel. A says how it runs: A::kStep elements of the reduction
-// at a time (1: f32 multiply-add, 2: the dot product of bf16 pairs), and right operands lie in
-// [reduction / kStep][columns][kStep], called stepped here. Not with a window, nor over caches.
+// Attention of whole heads in training for any vector set S, forward and backward. 16 or 32 queries are the lanes, so nothing is
+// summed across lanes; keys pass in blocks whose scores stay in L1 (online softmax, Dao et al. 2022). Every product is one
+// micro-kernel on rows that are packed once. In, out: table.h. A is how products run: LaneProducts here, or a set's own
+// (avx512/attention_dot.h); T is the type in memory; D is the head's size, padded with zeros. Not for cached keys.
 #pragma once
 
 #include "kernels/body/exp_body.h"
@@ -30,7 +29,7 @@ struct LaneProduct {
   template <class S, class A, int M, int N>
   static inline void tile(const typename A::Element* left, const typename A::Element* right, i64 steps, float* out) {
     typename S::V sum[M][N];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sum[m][n] = kAdd ? S::load(out + m * kOut + n * S::kLanes) : S::zero();
@@ -39,55 +38,85 @@ struct LaneProduct {
       typename A::Right r[N];
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) r[n] = A::load(right + n * S::kLanes * A::kStep);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
         for (int n = 0; n < N; ++n) sum[m][n] = A::mac(sum[m][n], left + m * kRow, r[n]);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) S::store(out + m * kOut + n * S::kLanes, sum[m][n]);
   }
 
-  // rows: a multiple of 8; kCols: of 16.
+  // rows: a multiple of 16; kCols: of 16.
   template <class S, class A, int kCols>
   static inline void run(const typename A::Element* left, const typename A::Element* right, i64 rows, i64 steps, float* out) {
-    constexpr int M = S::kLanes >= 16 ? 8 : 4, N = kCols >= 2 * S::kLanes ? 2 : 1;
+    constexpr int N = kCols >= 2 * S::kLanes ? 2 : 1, M = (S::kLanes >= 16 ? 16 : 8) / N;
     for (i64 row = 0; row < rows; row += M)
       for (i64 col = 0; col < kCols; col += N * S::kLanes)
         tile<S, A, M, N>(left + row * kRow, right + col * A::kStep, steps, out + row * kOut + col);
   }
 };
 
-inline constexpr i64 kHeadQueries = 16;
+inline constexpr i64 kHeadPadding = 16;       // of keys
+inline constexpr i64 kHeadKeysForward = 128;  // keys of a block
+inline constexpr i64 kHeadKeysBackward = 64;
 
-// x, but `other` in the first `hidden` of the 16 queries, which do not see a key; lane: that of x's first.
-template <class S>
-inline typename S::V seen_lanes(typename S::V x, typename S::V other, i64 lane, i64 hidden) {
-  static constexpr float kLane[kHeadQueries] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return S::select_less(S::load(kLane + lane), S::set1(static_cast<float>(hidden)), other, x);
-}
+// Which of a block's keys its queries see: query i those in (first + i - window, first + i], counted from the block's first.
+struct HeadSeen {
+  i64 first, window, queries;
+
+  // step(key, all) for the block's keys, kStep at a time: whether all queries see them.
+  template <i64 kStep, class Step>
+  inline void walk(i64 count, Step step) const {
+    const i64 from = first + queries - window, all_begin = from > 0 ? (from + kStep - 1) / kStep * kStep : 0;
+    const i64 all_end = first + 1 < count ? first + 1 : count;
+    i64 key = 0;
+    for (; key < all_begin && key < count; key += kStep) step(key, false);
+    for (; key + kStep <= all_end; key += kStep) step(key, true);
+    for (; key < count; key += kStep) step(key, false);
+  }
+  // x, but `other` for those of the queries [lane, lane + kLanes) that do not see the key.
+  template <class S>
+  inline typename S::V choose(typename S::V x, typename S::V other, i64 key, i64 lane) const {
+    static constexpr float kLane[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                        16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+    const typename S::V query = S::load(kLane + lane), least = S::set1(static_cast<float>(key - first));
+    const typename S::V end = S::set1(static_cast<float>(key - first + window));
+    return S::select_less(query, least, other, S::select_less(query, end, x, other));
+  }
+};
 
 // What both ways share: sizes, packing, the scratch.
 template <class S, class A, class T, int D>
 struct HeadRun {
   using Element = typename A::Element;
   using V = typename S::V;
-  static constexpr i64 dim = D, kStep = A::kStep;
+  static constexpr i64 dim = D, kStep = A::kStep, kQueries = D <= 32 ? 16 : 32;
   const HeadAttention& a;
-  i64 keys = (a.keys + kHeadQueries - 1) / kHeadQueries * kHeadQueries;  // padded
-  char* next = static_cast<char*>(a.scratch);
+  i64 keys = (a.keys + kHeadPadding - 1) / kHeadPadding * kHeadPadding;  // padded
+  i64 used = 0;  // bytes of scratch
 
   template <class X>
   X* take(i64 count) {
-    X* p = reinterpret_cast<X*>(next);
-    next += (count * static_cast<i64>(sizeof(X)) + 63) / 64 * 64;
+    X* p = reinterpret_cast<X*>(static_cast<char*>(a.scratch) + used);
+    used += (count * static_cast<i64>(sizeof(X)) + 63) / 64 * 64;
     return p;
   }
+  HeadSeen seen(i64 first) const { return {first, a.window > 0 ? a.window : i64{1} << 23, kQueries}; }
+  // The first key that any of the queries sees, the first of which stands at `position`.
+  i64 first_key(i64 position) const { return a.window > 0 && position >= a.window ? position - a.window + 1 : 0; }
+
   // kLanes columns of a row; zero for rows at and beyond `end`.
-  static V lanes(const void* base, i64 stride, i64 row, i64 end, i64 col) {
-    return row < end ? S::load(static_cast<const T*>(base) + row * stride + col) : S::zero();
+  V lanes(const void* base, i64 stride, i64 row, i64 end, i64 col) const {
+    const T* p = static_cast<const T*>(base) + row * stride + col;
+    if (row >= end || col >= a.dim) return S::zero();
+    return col + S::kLanes <= a.dim ? S::load(p) : S::load_n(p, a.dim - col);
+  }
+  // A row of results.
+  void put(const float* row, V factor, T* out) const {
+    for_lanes<S>(a.dim, [&](i64 d, i64 n) { store_some<S>(out + d, S::load(row + d) * factor, n); });
   }
   // Rows [begin, begin + count) as they are.
   void plain(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
@@ -96,217 +125,248 @@ struct HeadRun {
   }
   // [rows / kStep][dim][kStep]: for reductions over rows.
   void stepped(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
-    for (i64 row = 0; row < count; row += A::kStep)
+    for (i64 row = 0; row < count; row += kStep)
       for (i64 d = 0; d < dim; d += S::kLanes) {
-        V part[A::kStep];
-        for (int s = 0; s < A::kStep; ++s) part[s] = lanes(base, stride, begin + row + s, end, d);
-        A::store_step(dst + row * dim + d * A::kStep, part);
+        V part[kStep];
+        for (int s = 0; s < kStep; ++s) part[s] = lanes(base, stride, begin + row + s, end, d);
+        A::store_step(dst + row * dim + d * kStep, part);
       }
   }
-  // [dim / kStep][16 queries][kStep]: for reductions over dim.
+  // [dim / kStep][queries][kStep]: for reductions over dim. An element's steps are one word of 32 bits.
   void turned(const void* base, i64 stride, i64 begin, i64 end, Element* rows, Element* dst) const {
-    plain(base, stride, begin, end, kHeadQueries, rows);
-    for (i64 d = 0; d < dim; d += A::kStep)
-      for (i64 i = 0; i < kHeadQueries; ++i)
-        __builtin_memcpy(dst + d * kHeadQueries + i * A::kStep, rows + i * dim + d, A::kStep * sizeof(Element));
+    static_assert(kStep * sizeof(Element) == 4);
+    plain(base, stride, begin, end, kQueries, rows);
+    constexpr i64 words = dim / kStep;
+    if constexpr (requires { S::turn_words(rows, i64{}, i64{}, dst, i64{}); }) {
+      for (i64 i = 0; i < kQueries; i += 16)
+        for (i64 w = 0; w < words; w += 16)
+          S::turn_words(rows + i * dim + w * kStep, words, words, dst + (w * kQueries + i) * kStep, kQueries);
+    } else {
+      for (i64 w = 0; w < words; ++w)
+        for (i64 i = 0; i < kQueries; ++i)
+          __builtin_memcpy(dst + (w * kQueries + i) * kStep, rows + i * dim + w * kStep, 4);
+    }
   }
   // out[key][query] of the first `count` keys.
   void scores(const Element* key_rows, const Element* turned_queries, i64 count, float* out) const {
-    LaneProduct<D, kStep, kHeadQueries * kStep, kHeadQueries, false>::template run<S, A, kHeadQueries>(
-        key_rows, turned_queries, count, D / kStep, out);
+    LaneProduct<D, kStep, kQueries * kStep, kQueries, false>::template run<S, A, kQueries>(key_rows, turned_queries, count,
+                                                                                         D / kStep, out);
   }
-  // out[query][d] = sum over the first `count` keys of weight[key / kStep][query][kStep] * rows (stepped).
-  void weigh(const Element* weight, const Element* rows, i64 count, float* out) const {
-    LaneProduct<kStep, kHeadQueries * kStep, D * kStep, D, false>::template run<S, A, D>(weight, rows, kHeadQueries,
-                                                                                       count / kStep, out);
+  // sum[query][d] += sum over the first `count` keys of weight[key / kStep][query][kStep] * rows (stepped).
+  void weigh(const Element* weight, const Element* rows, i64 count, float* sum) const {
+    LaneProduct<kStep, kQueries * kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, kQueries, count / kStep, sum);
   }
   // sum[key][d] += sum over queries of weight[key][query] * rows (stepped).
   void add_outer(const Element* weight, const Element* rows, i64 count, float* sum) const {
-    LaneProduct<kHeadQueries, kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, count, kHeadQueries / kStep, sum);
+    LaneProduct<kQueries, kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, count, kQueries / kStep, sum);
   }
 };
 
-// Softmax over keys of 16 queries, the first of which sees `first` keys and itself: exponentials without their common factor
-// to `weight` (stepped), their sums and the largest scaled scores.
+// The queries of a block while keys pass: the largest score so far, in powers of two, and the sum of exponentials below it.
+struct HeadSums {
+  float top[32], total[32], rescale[32];
+};
+
+// One block of keys: exponentials to `weight` (stepped); what came before is to be multiplied by `rescale`.
 template <class S, class A>
-inline void head_softmax(const float* score, i64 first, i64 count, float scale, typename A::Element* weight, float* top,
-                         float* total) {
+inline void head_softmax(const float* score, const HeadSeen& seen, i64 count, float factor, typename A::Element* weight,
+                         HeadSums& sums) {
   using V = typename S::V;
-  const V factor = S::set1(scale);
-  for (i64 lane = 0; lane < kHeadQueries; lane += S::kLanes) {
-    V most = S::load(score + lane), most_odd = most;
-    i64 seen = 1;
-    for (; seen + 1 <= first; seen += 2) {
-      most = S::max(most, S::load(score + seen * kHeadQueries + lane));
-      most_odd = S::max(most_odd, S::load(score + (seen + 1) * kHeadQueries + lane));
-    }
-    for (; seen < count; ++seen) {
-      const V value = S::load(score + seen * kHeadQueries + lane);
-      most = S::max(most, seen > first ? seen_lanes<S>(value, most, lane, seen - first) : value);
-    }
-    const V shift = S::max(most, most_odd) * factor;
+  const V by = S::set1(factor);
+  for (i64 lane = 0; lane < seen.queries; lane += S::kLanes) {
+    const float* from = score + lane;
+    V most[2] = {S::set1(-1e30f), S::set1(-1e30f)};
+    seen.walk<2>(count, [&](i64 key, bool all) {
+#pragma GCC unroll 2
+      for (i64 s = 0; s < 2; ++s) {
+        const V value = S::load(from + (key + s) * seen.queries);
+        most[s] = S::max(most[s], all ? value : seen.choose<S>(value, most[s], key + s, lane));
+      }
+    });
+    const V old = S::load(sums.top + lane), top = S::max(old, S::max(most[0], most[1]) * by);
     V sum = S::zero();
-    const auto step = [&](i64 key, bool all) {
+    seen.walk<A::kStep>(count, [&](i64 key, bool all) {
       V e[A::kStep];
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
-        e[s] = exp_of<S>(S::fma(S::load(score + (key + s) * kHeadQueries + lane), factor, S::zero() - shift));
-        if (!all) e[s] = seen_lanes<S>(e[s], S::zero(), lane, key + s - first);
+        e[s] = exp2_of<S>(S::fma(S::load(from + (key + s) * seen.queries), by, S::zero() - top));
+        if (!all) e[s] = seen.choose<S>(e[s], S::zero(), key + s, lane);
         sum = sum + e[s];
       }
-      A::store_step(weight + key * kHeadQueries + lane * A::kStep, e);
-    };
-    i64 key = 0;
-    for (; key + A::kStep <= first; key += A::kStep) step(key, true);
-    for (; key < count; key += A::kStep) step(key, false);
-    S::store(top + lane, shift);
-    S::store(total + lane, sum);
+      A::store_step(weight + key * seen.queries + lane * A::kStep, e);
+    });
+    const V rescale = exp2_of<S>(old - top);
+    S::store(sums.top + lane, top);
+    S::store(sums.total + lane, S::fma(S::load(sums.total + lane), rescale, sum));
+    S::store(sums.rescale + lane, rescale);
   }
 }
 
 template <class S, class A, class T, int D>
-void head_forward_of(const HeadAttention& a) {
+i64 head_forward_of(const HeadAttention& a) {
   using Element = typename A::Element;
-  using V = typename S::V;
   HeadRun<S, A, T, D> run{a};
-  constexpr i64 dim = D;
-  const i64 block = kHeadQueries * dim;
+  constexpr i64 dim = D, queries = run.kQueries, block = queries * dim;
   Element* keys = run.template take<Element>(run.keys * dim);
   Element* values = run.template take<Element>(run.keys * dim);
-  run.plain(a.k, a.kv_stride, 0, a.keys, run.keys, keys);
-  run.stepped(a.v, a.kv_stride, 0, a.keys, run.keys, values);
   Element* q_rows = run.template take<Element>(block);
   Element* q = run.template take<Element>(block);
-  float* score = run.template take<float>(kHeadQueries * run.keys);
-  Element* weight = run.template take<Element>(kHeadQueries * run.keys);
+  float* score = run.template take<float>(queries * kHeadKeysForward);
+  Element* weight = run.template take<Element>(queries * kHeadKeysForward);
   float* mixed = run.template take<float>(block);
+  if (a.scratch == nullptr) return run.used;
+  run.plain(a.k, a.kv_stride, 0, a.keys, run.keys, keys);
+  run.stepped(a.v, a.kv_stride, 0, a.keys, run.keys, values);
   for (i64 head = 0; head < a.heads; ++head)
-    for (i64 begin = 0; begin < a.rows; begin += kHeadQueries) {
-      const i64 n = a.rows - begin < kHeadQueries ? a.rows - begin : kHeadQueries;
-      const i64 first = a.keys - a.rows + begin, count = (first + n + kHeadQueries - 1) / kHeadQueries * kHeadQueries;
-      run.turned(static_cast<const T*>(a.q) + head * dim, a.q_stride, begin, a.rows, q_rows, q);
-      run.scores(keys, q, count, score);
-      float top[kHeadQueries], total[kHeadQueries], log_total[kHeadQueries];
-      head_softmax<S, A>(score, first, count, a.scale, weight, top, total);
-      run.weigh(weight, values, count, mixed);
-      log_of_16<S>(total, log_total);
+    for (i64 begin = 0; begin < a.rows; begin += queries) {
+      const i64 n = a.rows - begin < queries ? a.rows - begin : queries, first = a.keys - a.rows + begin;
+      run.turned(static_cast<const T*>(a.q) + head * a.dim, a.q_stride, begin, a.rows, q_rows, q);
+      HeadSums sums;
+      for (i64 i = 0; i < queries; ++i) sums.top[i] = -1e30f, sums.total[i] = 0;
+      __builtin_memset(mixed, 0, static_cast<size_t>(block) * 4);
+      const i64 start = run.first_key(first) / kHeadKeysForward * kHeadKeysForward;
+      for (i64 key = start; key < first + n; key += kHeadKeysForward) {
+        const i64 left = (first + n - key + kHeadPadding - 1) / kHeadPadding * kHeadPadding;
+        const i64 count = left < kHeadKeysForward ? left : kHeadKeysForward;
+        run.scores(keys + key * dim, q, count, score);
+        head_softmax<S, A>(score, run.seen(first - key), count, a.scale * 1.44269504f, weight, sums);
+        for (i64 i = 0; i < n && key > start; ++i) {
+          if (sums.rescale[i] == 1.0f) continue;
+          for (i64 d = 0; d < dim; d += S::kLanes)
+            S::store(mixed + i * dim + d, S::load(mixed + i * dim + d) * S::set1(sums.rescale[i]));
+        }
+        run.weigh(weight, values + key * dim, count, mixed);
+      }
+      float log_total[32];
+      for (i64 i = 0; i < queries; i += 16) log_of_16<S>(sums.total + i, log_total + i);
       for (i64 i = 0; i < n; ++i) {
-        a.lse[(begin + i) * a.lse_stride + head] = top[i] + log_total[i];
-        T* out = static_cast<T*>(a.out) + (begin + i) * a.out_stride + head * dim;
-        const V factor = S::set1(1.0f / total[i]);
-        for (i64 d = 0; d < dim; d += S::kLanes) S::store(out + d, S::load(mixed + i * dim + d) * factor);
+        a.lse[(begin + i) * a.lse_stride + head] = sums.top[i] * 0.69314718f + log_total[i];
+        run.put(mixed + i * dim, S::set1(1.0f / sums.total[i]),
+                static_cast<T*>(a.out) + (begin + i) * a.out_stride + head * a.dim);
       }
     }
+  return run.used;
 }
 
-// The working memory of a block of queries in backward, by [key][query] what names no other order.
+// Backward's working memory: a block of queries meets a block of keys. What names no other order lies by [key][query].
 template <class Element>
 struct HeadBlock {
-  Element *rows, *q, *dout;           // rows: while they are turned
-  Element *q_stepped, *dout_stepped;  // [queries / kStep][dim][kStep]
   float *score, *dprob;
   Element *prob, *dscore;
-  Element* dscore_stepped;            // [keys / kStep][query][kStep]
+  Element* dscore_stepped;  // [keys / kStep][query][kStep]
 };
 
-// Probabilities and gradients of the scores of a block whose first query stands at `first`.
+// Probabilities and gradients of the scores; lse: in powers of two.
 template <class S, class A>
-inline void head_gradient(const HeadBlock<typename A::Element>& b, i64 first, i64 count, float scale, const float* lse,
+inline void head_gradient(const HeadBlock<typename A::Element>& b, const HeadSeen& seen, i64 count, float scale, const float* lse,
                           const float* delta) {
   using V = typename S::V;
-  const V factor = S::set1(scale);
-  for (i64 lane = 0; lane < kHeadQueries; lane += S::kLanes) {
+  const V by = S::set1(scale * 1.44269504f), factor = S::set1(scale);
+  for (i64 lane = 0; lane < seen.queries; lane += S::kLanes) {
     const V shift = S::zero() - S::load(lse + lane), middle = S::load(delta + lane);
-    const auto step = [&](i64 key, bool all) {
+    seen.walk<A::kStep>(count, [&](i64 key, bool all) {
       V dscore[A::kStep];
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
-        const i64 at = (key + s) * kHeadQueries + lane;
-        V prob = exp_of<S>(S::fma(S::load(b.score + at), factor, shift));
-        if (!all) prob = seen_lanes<S>(prob, S::zero(), lane, key + s - first);
+        const i64 at = (key + s) * seen.queries + lane;
+        V prob = exp2_of<S>(S::fma(S::load(b.score + at), by, shift));
+        if (!all) prob = seen.choose<S>(prob, S::zero(), key + s, lane);
         dscore[s] = prob * (S::load(b.dprob + at) - middle) * factor;
         S::store(b.prob + at, prob);
         S::store(b.dscore + at, dscore[s]);
       }
-      if (A::kStep > 1) A::store_step(b.dscore_stepped + key * kHeadQueries + lane * A::kStep, dscore);
-    };
-    i64 key = 0;
-    for (; key + A::kStep <= first; key += A::kStep) step(key, true);
-    for (; key < count; key += A::kStep) step(key, false);
+      if (A::kStep > 1) A::store_step(b.dscore_stepped + key * seen.queries + lane * A::kStep, dscore);
+    });
   }
 }
 
-template <class S, class T>
-inline float head_delta(const T* out, const T* dout, i64 dim) {
-  typename S::V sum = S::zero();
-  for (i64 d = 0; d < dim; d += S::kLanes) sum = S::fma(S::load(out + d), S::load(dout + d), sum);
-  return S::sum(sum);
-}
-
 template <class S, class A, class T, int D>
-void head_backward_of(const HeadAttention& a) {
+i64 head_backward_of(const HeadAttention& a) {
   using Element = typename A::Element;
   HeadRun<S, A, T, D> run{a};
-  constexpr i64 dim = D;
-  const i64 keys = run.keys, strip = kHeadQueries * keys, block = kHeadQueries * dim;
-  Element* key_rows = run.template take<Element>(keys * dim);
-  Element* value_rows = run.template take<Element>(keys * dim);
-  Element* key_steps = run.template take<Element>(keys * dim);
-  run.plain(a.k, a.kv_stride, 0, a.keys, keys, key_rows);
-  run.plain(a.v, a.kv_stride, 0, a.keys, keys, value_rows);
-  run.stepped(a.k, a.kv_stride, 0, a.keys, keys, key_steps);
-  float* dk = run.template take<float>(keys * dim);
-  float* dv = run.template take<float>(keys * dim);
-  __builtin_memset(dk, 0, static_cast<size_t>(keys * dim) * 4);
-  __builtin_memset(dv, 0, static_cast<size_t>(keys * dim) * 4);
-  float* dq = run.template take<float>(block);
+  constexpr i64 dim = D, queries = run.kQueries, strip = queries * kHeadKeysBackward;
+  const i64 keys = run.keys * dim, rows = (a.rows + queries - 1) / queries * queries;
+  Element* key_rows = run.template take<Element>(keys);
+  Element* value_rows = run.template take<Element>(keys);
+  Element* key_steps = run.template take<Element>(keys);
+  float* dk = run.template take<float>(keys);
+  float* dv = run.template take<float>(keys);
+  Element* unturned = run.template take<Element>(queries * dim);
+  Element *q, *dout, *q_stepped, *dout_stepped;  // of all rows
+  for (Element** side : {&q, &dout, &q_stepped, &dout_stepped}) *side = run.template take<Element>(rows * dim);
+  float* dq = run.template take<float>(rows * dim);
+  float* lse = run.template take<float>(rows);
+  float* delta = run.template take<float>(rows);
   HeadBlock<Element> b{};
-  for (Element** rows : {&b.rows, &b.q, &b.dout, &b.q_stepped, &b.dout_stepped}) *rows = run.template take<Element>(block);
   for (float** scores : {&b.score, &b.dprob}) *scores = run.template take<float>(strip);
   for (Element** scores : {&b.prob, &b.dscore, &b.dscore_stepped}) *scores = run.template take<Element>(strip);
   if (A::kStep == 1) b.dscore_stepped = b.dscore;  // rows are their own steps
-  for (i64 head = 0; head < a.heads; ++head)
-    for (i64 begin = 0; begin < a.rows; begin += kHeadQueries) {
-      const i64 n = a.rows - begin < kHeadQueries ? a.rows - begin : kHeadQueries;
-      const i64 count = begin + kHeadQueries;  // keys, padded
-      const T* q = static_cast<const T*>(a.q) + head * dim;
-      const T* out = static_cast<const T*>(a.out) + begin * a.out_stride + head * dim;
-      const T* dout = static_cast<const T*>(a.dout) + head * dim;
-      run.turned(q, a.q_stride, begin, a.rows, b.rows, b.q);
-      run.turned(dout, a.dout_stride, begin, a.rows, b.rows, b.dout);
-      run.stepped(q, a.q_stride, begin, a.rows, kHeadQueries, b.q_stepped);
-      run.stepped(dout, a.dout_stride, begin, a.rows, kHeadQueries, b.dout_stepped);
-      // Queries beyond the segment: their rows are zero, and so are their gradients.
-      float lse[kHeadQueries] = {}, delta[kHeadQueries] = {};
-      for (i64 i = 0; i < n; ++i) {
-        lse[i] = a.lse[(begin + i) * a.lse_stride + head];
-        delta[i] = head_delta<S>(out + i * a.out_stride, dout + (begin + i) * a.dout_stride, dim);
+  if (a.scratch == nullptr) return run.used;
+  run.plain(a.k, a.kv_stride, 0, a.keys, run.keys, key_rows);
+  run.plain(a.v, a.kv_stride, 0, a.keys, run.keys, value_rows);
+  run.stepped(a.k, a.kv_stride, 0, a.keys, run.keys, key_steps);
+  __builtin_memset(dk, 0, static_cast<size_t>(keys) * 4);
+  __builtin_memset(dv, 0, static_cast<size_t>(keys) * 4);
+  for (i64 head = 0; head < a.heads; ++head) {
+    const T* q_head = static_cast<const T*>(a.q) + head * a.dim;
+    const T* out_head = static_cast<const T*>(a.out) + head * a.dim;
+    const T* dout_head = static_cast<const T*>(a.dout) + head * a.dim;
+    // Queries beyond the segment: their rows are zero, and so are their gradients.
+    for (i64 i = 0; i < rows; ++i) {
+      lse[i] = i < a.rows ? a.lse[i * a.lse_stride + head] * 1.44269504f : 0;
+      delta[i] = i < a.rows ? dot_row<S, T>(out_head + i * a.out_stride, dout_head + i * a.dout_stride, a.dim) : 0;
+    }
+    for (i64 row = 0; row < rows; row += queries) {
+      run.turned(q_head, a.q_stride, row, a.rows, unturned, q + row * dim);
+      run.turned(dout_head, a.dout_stride, row, a.rows, unturned, dout + row * dim);
+    }
+    run.stepped(q_head, a.q_stride, 0, a.rows, rows, q_stepped);
+    run.stepped(dout_head, a.dout_stride, 0, a.rows, rows, dout_stepped);
+    __builtin_memset(dq, 0, static_cast<size_t>(rows * dim) * 4);
+    for (i64 key = 0; key < run.keys; key += kHeadKeysBackward)
+      for (i64 row = key / queries * queries; row < rows && run.first_key(row) < key + kHeadKeysBackward; row += queries) {
+        const i64 left = (row + queries < run.keys ? row + queries : run.keys) - key;
+        const i64 count = left < kHeadKeysBackward ? left : kHeadKeysBackward, at = row * dim;
+        run.scores(key_rows + key * dim, q + at, count, b.score);
+        run.scores(value_rows + key * dim, dout + at, count, b.dprob);
+        head_gradient<S, A>(b, run.seen(row - key), count, a.scale, lse + row, delta + row);
+        run.add_outer(b.prob, dout_stepped + at, count, dv + key * dim);
+        run.add_outer(b.dscore, q_stepped + at, count, dk + key * dim);
+        run.weigh(b.dscore_stepped, key_steps + key * dim, count, dq + at);
       }
-      run.scores(key_rows, b.q, count, b.score);
-      run.scores(value_rows, b.dout, count, b.dprob);
-      head_gradient<S, A>(b, begin, count, a.scale, lse, delta);
-      run.add_outer(b.prob, b.dout_stepped, count, dv);
-      run.add_outer(b.dscore, b.q_stepped, count, dk);
-      run.weigh(b.dscore_stepped, key_steps, count, dq);
-      for (i64 i = 0; i < n; ++i)
-        for (i64 d = 0; d < dim; d += S::kLanes)
-          S::store(static_cast<T*>(a.dq) + (begin + i) * a.dq_stride + head * dim + d, S::load(dq + i * dim + d));
-    }
-  for (i64 key = 0; key < a.rows; ++key)
-    for (i64 d = 0; d < dim; d += S::kLanes) {
-      S::store(static_cast<T*>(a.dk) + key * a.dkv_stride + d, S::load(dk + key * dim + d));
-      S::store(static_cast<T*>(a.dv) + key * a.dkv_stride + d, S::load(dv + key * dim + d));
-    }
+    for (i64 i = 0; i < a.rows; ++i)
+      run.put(dq + i * dim, S::set1(1.0f), static_cast<T*>(a.dq) + i * a.dq_stride + head * a.dim);
+  }
+  for (i64 key = 0; key < a.rows; ++key) {
+    run.put(dk + key * dim, S::set1(1.0f), static_cast<T*>(a.dk) + key * a.dkv_stride);
+    run.put(dv + key * dim, S::set1(1.0f), static_cast<T*>(a.dv) + key * a.dkv_stride);
+  }
+  return run.used;
+}
+
+template <int D>
+struct HeadSize {
+  static constexpr int value = D;
+};
+// run(HeadSize) with the smallest size that a head fits into.
+template <class Run>
+inline i64 with_head_size(i64 dim, Run run) {
+  return dim <= 16   ? run(HeadSize<16>{})
+         : dim <= 32 ? run(HeadSize<32>{})
+         : dim <= 64 ? run(HeadSize<64>{})
+         : dim <= 96 ? run(HeadSize<96>{})
+         : dim <= 128 ? run(HeadSize<128>{})
+                      : run(HeadSize<256>{});
 }
 
 template <class S, class A, class T>
-void head_forward(const HeadAttention& a) {
-  a.dim == 16 ? head_forward_of<S, A, T, 16>(a) : head_forward_of<S, A, T, 32>(a);
+i64 head_forward(const HeadAttention& a) {
+  return with_head_size(a.dim, [&](auto size) { return head_forward_of<S, A, T, decltype(size)::value>(a); });
 }
 
 template <class S, class A, class T>
-void head_backward(const HeadAttention& a) {
-  a.dim == 16 ? head_backward_of<S, A, T, 16>(a) : head_backward_of<S, A, T, 32>(a);
+i64 head_backward(const HeadAttention& a) {
+  return with_head_size(a.dim, [&](auto size) { return head_backward_of<S, A, T, decltype(size)::value>(a); });
 }
 
 }  // namespace moebius::kernels

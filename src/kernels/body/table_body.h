@@ -68,7 +68,6 @@ void fill_typed(TypedOps& ops) {
   ops.gelu_forward = gelu_forward_tile<S, T>;
   ops.gelu_backward = gelu_backward_tile<S, T>;
   ops.attention_softmax = attention_softmax_row<S, T>;
-  ops.attention_gradient = attention_gradient_row<S, T>;
   ops.head_forward = head_forward<S, LaneProducts<S>, T>;
   ops.head_backward = head_backward<S, LaneProducts<S>, T>;
   ops.softmax_part = softmax_part_row<S, T>;
