@@ -1,5 +1,5 @@
 // Drivers of attention in training and of rotary positions. A task is one key/value head of one segment with the query heads that
-// share it, done by the set as a whole (body/attention_body.h). In, out: attention.h.
+// share it, or several of them where there are many, done by the set as a whole (body/attention_body.h). In, out: attention.h.
 #include "kernels/attention.h"
 
 #include "base/parallel.h"
@@ -9,6 +9,7 @@ namespace moebius::kernels {
 
 namespace {
 
+constexpr i64 kTasksWanted = 64;
 constexpr i64 kRopeRows = 64;
 
 // What a call gives to its tasks.
@@ -18,7 +19,8 @@ struct HeadCall {
   const float* lse_TH;
   ConstMatrix dq_TH, dk_TG, dv_TG;
 
-  HeadAttention task(const AttentionSegment& segment, i64 kv_head, void* scratch) const {
+  // Key/value heads [kv_head, kv_end).
+  HeadAttention task(const AttentionSegment& segment, i64 kv_head, i64 kv_end, void* scratch) const {
     const DType dtype = q_TH.dtype;
     const i64 group = shape.heads / shape.kv_heads, head = kv_head * group, kv_col = kv_head * shape.head_dim;
     // The set knows which of these it writes.
@@ -27,7 +29,8 @@ struct HeadCall {
     a.rows = segment.rows;
     a.keys = segment.kv_rows;
     a.dim = shape.head_dim;
-    a.heads = group;
+    a.heads = (kv_end - kv_head) * group;
+    a.group = group;
     a.scale = shape.scale;
     a.window = shape.window;
     a.q = at(q_TH, head * a.dim);
@@ -76,9 +79,13 @@ void run_heads(Head head, const HeadCall& call, std::span<const AttentionSegment
     keys = std::max(keys, segment.kv_rows);
   }
   const i64 bytes = head_bytes(head, shape, keys);
-  parallel_for(static_cast<i64>(segments.size()) * shape.kv_heads, [&](i64 index, int thread) {
-    const AttentionSegment& segment = segments[static_cast<size_t>(index / shape.kv_heads)];
-    head(call.task(segment, index % shape.kv_heads, workspace_of_thread(thread, bytes)));
+  // While one head is done, the next one of the same task is asked for.
+  const i64 count = static_cast<i64>(segments.size());
+  const i64 parts = std::clamp<i64>(kTasksWanted / std::max<i64>(count, 1), 1, shape.kv_heads);
+  parallel_for(count * parts, [&](i64 index, int thread) {
+    const i64 part = index % parts;
+    head(call.task(segments[static_cast<size_t>(index / parts)], part_begin(shape.kv_heads, parts, part),
+                   part_begin(shape.kv_heads, parts, part + 1), workspace_of_thread(thread, bytes)));
   });
 }
 

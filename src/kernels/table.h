@@ -58,11 +58,11 @@ struct ActivationBackward {
   float* dgate_sum = nullptr;
 };
 
-// Attention of one key/value head of one segment, with the query heads that share it; pointers to row 0 of the segment and
+// Attention of neighbouring heads of one segment, `group` query heads to a key/value head; pointers to row 0 of the segment and
 // to the first of these heads, strides in elements.
 struct HeadAttention {
   i64 rows = 0, keys = 0;      // query i stands at position keys - rows + i; backward: keys = rows
-  i64 dim = 0, heads = 1;
+  i64 dim = 0, heads = 1, group = 1;  // heads: of queries, whole groups
   float scale = 1;
   i64 window = 0;              // as in AttentionShape
   const void* q = nullptr;

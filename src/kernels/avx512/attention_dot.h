@@ -17,9 +17,10 @@ struct DotProducts {
   static V mac(V sum, const bf16* left, Right right) { return _mm512_dpbf16_ps(sum, right, broadcast_pair_of(left)); }
   // 16 columns of two rows as pairs.
   static void store_step(bf16* dst, const V* rows) {
-    const __m512i low = _mm512_cvtepu16_epi32(Avx512::narrow(rows[0]));
-    const __m512i high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(Avx512::narrow(rows[1])), 16);
-    _mm512_storeu_si512(dst, _mm512_or_si512(low, high));
+    alignas(64) static const u16 kOrder[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                               8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(rows[1], rows[0]);
+    _mm512_storeu_si512(dst, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), both));
   }
 };
 

@@ -108,15 +108,18 @@ struct Avx512 {
       r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
     }
   }
-  // dst[i * dst_words + r] = src[r * src_words + i] for r < 16 and i < count <= 16, in words of 32 bits; reads 16 of each row.
-  static void turn_words(const void* src, i64 src_words, i64 count, void* dst, i64 dst_words) {
-    __m512i r[16];
+  // to[word][row] = word of the 16 rows.
+  static void turn_words(const char* from, i64 row_bytes, i64 words, void* to) {
+    for (i64 word = 0; word < words; word += 16) {
+      const i64 count = words - word < 16 ? words - word : 16;
+      __m512i r[16];
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(static_cast<const u32*>(src) + i * src_words);
-    transpose(r);
+      for (int i = 0; i < 16; ++i) r[i] = _mm512_maskz_loadu_epi32(mask(count), from + i * row_bytes + word * 4);
+      transpose(r);
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i)
-      if (i < count) _mm512_storeu_si512(static_cast<u32*>(dst) + i * dst_words, r[i]);
+      for (int i = 0; i < 16; ++i)
+        if (i < count) _mm512_storeu_si512(static_cast<u32*>(to) + (word + i) * 16, r[i]);
+    }
   }
 };
 

@@ -1,4 +1,4 @@
-// Attention of whole heads in training for any vector set S, forward and backward. 16 or 32 queries are the lanes, so nothing is
+// Attention of whole heads in training for any vector set S, forward and backward. 16 queries are the lanes, so nothing is
 // summed across lanes; keys pass in blocks whose scores stay in L1 (online softmax, Dao et al. 2022). Every product is one
 // micro-kernel on rows that are packed once. In, out: table.h. A is how products run: LaneProducts here, or a set's own
 // (avx512/attention_dot.h); T is the type in memory; D is the head's size, padded with zeros. Not for cached keys.
@@ -59,18 +59,18 @@ struct LaneProduct {
   }
 };
 
-inline constexpr i64 kHeadPadding = 16;       // of keys
+inline constexpr i64 kHeadQueries = 16;       // of a block; keys are padded to as many
 inline constexpr i64 kHeadKeysForward = 128;  // keys of a block
 inline constexpr i64 kHeadKeysBackward = 64;
 
 // Which of a block's keys its queries see: query i those in (first + i - window, first + i], counted from the block's first.
 struct HeadSeen {
-  i64 first, window, queries;
+  i64 first, window;
 
   // step(key, all) for the block's keys, kStep at a time: whether all queries see them.
   template <i64 kStep, class Step>
   inline void walk(i64 count, Step step) const {
-    const i64 from = first + queries - window, all_begin = from > 0 ? (from + kStep - 1) / kStep * kStep : 0;
+    const i64 from = first + kHeadQueries - window, all_begin = from > 0 ? (from + kStep - 1) / kStep * kStep : 0;
     const i64 all_end = first + 1 < count ? first + 1 : count;
     i64 key = 0;
     for (; key < all_begin && key < count; key += kStep) step(key, false);
@@ -80,22 +80,34 @@ struct HeadSeen {
   // x, but `other` for those of the queries [lane, lane + kLanes) that do not see the key.
   template <class S>
   inline typename S::V choose(typename S::V x, typename S::V other, i64 key, i64 lane) const {
-    static constexpr float kLane[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                        16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+    static constexpr float kLane[kHeadQueries] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const typename S::V query = S::load(kLane + lane), least = S::set1(static_cast<float>(key - first));
     const typename S::V end = S::set1(static_cast<float>(key - first + window));
     return S::select_less(query, least, other, S::select_less(query, end, x, other));
   }
 };
 
+// to[word][row] = word of the 16 rows, of 32 bits each.
+template <class S>
+inline void turn_words(const char* from, i64 row_bytes, i64 words, void* to) {
+  if constexpr (requires { S::turn_words(from, row_bytes, words, to); }) {
+    S::turn_words(from, row_bytes, words, to);
+  } else {
+    for (i64 w = 0; w < words; ++w)
+      for (i64 row = 0; row < kHeadQueries; ++row)
+        __builtin_memcpy(static_cast<char*>(to) + (w * kHeadQueries + row) * 4, from + row * row_bytes + w * 4, 4);
+  }
+}
+
 // What both ways share: sizes, packing, the scratch.
 template <class S, class A, class T, int D>
 struct HeadRun {
   using Element = typename A::Element;
   using V = typename S::V;
-  static constexpr i64 dim = D, kStep = A::kStep, kQueries = D <= 32 ? 16 : 32;
+  static constexpr i64 dim = D, kStep = A::kStep;
+  static constexpr bool kAsIs = __is_same(T, Element);
   const HeadAttention& a;
-  i64 keys = (a.keys + kHeadPadding - 1) / kHeadPadding * kHeadPadding;  // padded
+  i64 keys = (a.keys + kHeadQueries - 1) / kHeadQueries * kHeadQueries;  // padded
   i64 used = 0;  // bytes of scratch
 
   template <class X>
@@ -104,7 +116,7 @@ struct HeadRun {
     used += (count * static_cast<i64>(sizeof(X)) + 63) / 64 * 64;
     return p;
   }
-  HeadSeen seen(i64 first) const { return {first, a.window > 0 ? a.window : i64{1} << 23, kQueries}; }
+  HeadSeen seen(i64 first) const { return {first, a.window > 0 ? a.window : i64{1} << 23}; }
   // The first key that any of the queries sees, the first of which stands at `position`.
   i64 first_key(i64 position) const { return a.window > 0 && position >= a.window ? position - a.window + 1 : 0; }
 
@@ -114,14 +126,27 @@ struct HeadRun {
     if (row >= end || col >= a.dim) return S::zero();
     return col + S::kLanes <= a.dim ? S::load(p) : S::load_n(p, a.dim - col);
   }
+  // Asks for rows [begin, begin + count) before `end` of one head, `a.dim` columns. Lines of a head lie far apart, where no
+  // prefetching follows.
+  template <bool kWrite>
+  void ask(const void* base, i64 stride, i64 begin, i64 count, i64 end) const {
+    const char* p = static_cast<const char*>(base);
+    for (i64 row = begin; row < begin + count && row < end; ++row)
+      for (i64 at = 0; at < a.dim * static_cast<i64>(sizeof(T)); at += 64)
+        __builtin_prefetch(p + row * stride * static_cast<i64>(sizeof(T)) + at, kWrite, 2);
+  }
   // A row of results.
   void put(const float* row, V factor, T* out) const {
     for_lanes<S>(a.dim, [&](i64 d, i64 n) { store_some<S>(out + d, S::load(row + d) * factor, n); });
   }
   // Rows [begin, begin + count) as they are.
   void plain(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
-    for (i64 i = 0; i < count; ++i)
-      for (i64 d = 0; d < dim; d += S::kLanes) S::store(dst + i * dim + d, lanes(base, stride, begin + i, end, d));
+    for (i64 i = 0; i < count; ++i, dst += dim)
+      if (kAsIs && a.dim == dim && begin + i < end) {
+        __builtin_memcpy(dst, static_cast<const T*>(base) + (begin + i) * stride, sizeof(T) * dim);
+      } else {
+        for (i64 d = 0; d < dim; d += S::kLanes) S::store(dst + d, lanes(base, stride, begin + i, end, d));
+      }
   }
   // [rows / kStep][dim][kStep]: for reductions over rows.
   void stepped(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
@@ -135,36 +160,35 @@ struct HeadRun {
   // [dim / kStep][queries][kStep]: for reductions over dim. An element's steps are one word of 32 bits.
   void turned(const void* base, i64 stride, i64 begin, i64 end, Element* rows, Element* dst) const {
     static_assert(kStep * sizeof(Element) == 4);
-    plain(base, stride, begin, end, kQueries, rows);
     constexpr i64 words = dim / kStep;
-    if constexpr (requires { S::turn_words(rows, i64{}, i64{}, dst, i64{}); }) {
-      for (i64 i = 0; i < kQueries; i += 16)
-        for (i64 w = 0; w < words; w += 16)
-          S::turn_words(rows + i * dim + w * kStep, words, words, dst + (w * kQueries + i) * kStep, kQueries);
+    const void* from = rows;
+    i64 bytes = dim * static_cast<i64>(sizeof(Element));
+    if (kAsIs && a.dim == dim && begin + kHeadQueries <= end) {
+      from = static_cast<const T*>(base) + begin * stride;
+      bytes = stride * static_cast<i64>(sizeof(T));
     } else {
-      for (i64 w = 0; w < words; ++w)
-        for (i64 i = 0; i < kQueries; ++i)
-          __builtin_memcpy(dst + (w * kQueries + i) * kStep, rows + i * dim + w * kStep, 4);
+      plain(base, stride, begin, end, kHeadQueries, rows);
     }
+    turn_words<S>(static_cast<const char*>(from), bytes, words, dst);
   }
   // out[key][query] of the first `count` keys.
   void scores(const Element* key_rows, const Element* turned_queries, i64 count, float* out) const {
-    LaneProduct<D, kStep, kQueries * kStep, kQueries, false>::template run<S, A, kQueries>(key_rows, turned_queries, count,
+    LaneProduct<D, kStep, kHeadQueries * kStep, kHeadQueries, false>::template run<S, A, kHeadQueries>(key_rows, turned_queries, count,
                                                                                          D / kStep, out);
   }
   // sum[query][d] += sum over the first `count` keys of weight[key / kStep][query][kStep] * rows (stepped).
   void weigh(const Element* weight, const Element* rows, i64 count, float* sum) const {
-    LaneProduct<kStep, kQueries * kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, kQueries, count / kStep, sum);
+    LaneProduct<kStep, kHeadQueries * kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, kHeadQueries, count / kStep, sum);
   }
   // sum[key][d] += sum over queries of weight[key][query] * rows (stepped).
   void add_outer(const Element* weight, const Element* rows, i64 count, float* sum) const {
-    LaneProduct<kQueries, kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, count, kQueries / kStep, sum);
+    LaneProduct<kHeadQueries, kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, count, kHeadQueries / kStep, sum);
   }
 };
 
 // The queries of a block while keys pass: the largest score so far, in powers of two, and the sum of exponentials below it.
 struct HeadSums {
-  float top[32], total[32], rescale[32];
+  float top[kHeadQueries], total[kHeadQueries], rescale[kHeadQueries];
 };
 
 // One block of keys: exponentials to `weight` (stepped); what came before is to be multiplied by `rescale`.
@@ -173,13 +197,13 @@ inline void head_softmax(const float* score, const HeadSeen& seen, i64 count, fl
                          HeadSums& sums) {
   using V = typename S::V;
   const V by = S::set1(factor);
-  for (i64 lane = 0; lane < seen.queries; lane += S::kLanes) {
+  for (i64 lane = 0; lane < kHeadQueries; lane += S::kLanes) {
     const float* from = score + lane;
     V most[2] = {S::set1(-1e30f), S::set1(-1e30f)};
     seen.walk<2>(count, [&](i64 key, bool all) {
 #pragma GCC unroll 2
       for (i64 s = 0; s < 2; ++s) {
-        const V value = S::load(from + (key + s) * seen.queries);
+        const V value = S::load(from + (key + s) * kHeadQueries);
         most[s] = S::max(most[s], all ? value : seen.choose<S>(value, most[s], key + s, lane));
       }
     });
@@ -189,11 +213,11 @@ inline void head_softmax(const float* score, const HeadSeen& seen, i64 count, fl
       V e[A::kStep];
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
-        e[s] = exp2_of<S>(S::fma(S::load(from + (key + s) * seen.queries), by, S::zero() - top));
+        e[s] = exp2_of<S>(S::fma(S::load(from + (key + s) * kHeadQueries), by, S::zero() - top));
         if (!all) e[s] = seen.choose<S>(e[s], S::zero(), key + s, lane);
         sum = sum + e[s];
       }
-      A::store_step(weight + key * seen.queries + lane * A::kStep, e);
+      A::store_step(weight + key * kHeadQueries + lane * A::kStep, e);
     });
     const V rescale = exp2_of<S>(old - top);
     S::store(sums.top + lane, top);
@@ -206,7 +230,7 @@ template <class S, class A, class T, int D>
 i64 head_forward_of(const HeadAttention& a) {
   using Element = typename A::Element;
   HeadRun<S, A, T, D> run{a};
-  constexpr i64 dim = D, queries = run.kQueries, block = queries * dim;
+  constexpr i64 dim = D, queries = kHeadQueries, block = queries * dim;
   Element* keys = run.template take<Element>(run.keys * dim);
   Element* values = run.template take<Element>(run.keys * dim);
   Element* q_rows = run.template take<Element>(block);
@@ -215,18 +239,33 @@ i64 head_forward_of(const HeadAttention& a) {
   Element* weight = run.template take<Element>(queries * kHeadKeysForward);
   float* mixed = run.template take<float>(block);
   if (a.scratch == nullptr) return run.used;
-  run.plain(a.k, a.kv_stride, 0, a.keys, run.keys, keys);
-  run.stepped(a.v, a.kv_stride, 0, a.keys, run.keys, values);
-  for (i64 head = 0; head < a.heads; ++head)
+  const T* k = static_cast<const T*>(a.k);
+  const T* v = static_cast<const T*>(a.v);
+  for (i64 head = 0; head < a.heads; ++head) {
+    const T* q_head = static_cast<const T*>(a.q) + head * a.dim;
+    T* out = static_cast<T*>(a.out) + head * a.dim;
+    if (head % a.group == 0) {
+      if (head > 0) k += a.dim, v += a.dim;
+      run.plain(k, a.kv_stride, 0, a.keys, run.keys, keys);
+      run.stepped(v, a.kv_stride, 0, a.keys, run.keys, values);
+    }
     for (i64 begin = 0; begin < a.rows; begin += queries) {
       const i64 n = a.rows - begin < queries ? a.rows - begin : queries, first = a.keys - a.rows + begin;
-      run.turned(static_cast<const T*>(a.q) + head * a.dim, a.q_stride, begin, a.rows, q_rows, q);
+      run.template ask<true>(out, a.out_stride, begin, queries, a.rows);
+      if (head + 1 < a.heads) {
+        run.template ask<false>(q_head + a.dim, a.q_stride, begin, queries, a.rows);
+        if ((head + 1) % a.group == 0) {
+          run.template ask<false>(k + a.dim, a.kv_stride, begin, queries, a.keys);
+          run.template ask<false>(v + a.dim, a.kv_stride, begin, queries, a.keys);
+        }
+      }
+      run.turned(q_head, a.q_stride, begin, a.rows, q_rows, q);
       HeadSums sums;
       for (i64 i = 0; i < queries; ++i) sums.top[i] = -1e30f, sums.total[i] = 0;
       __builtin_memset(mixed, 0, static_cast<size_t>(block) * 4);
       const i64 start = run.first_key(first) / kHeadKeysForward * kHeadKeysForward;
       for (i64 key = start; key < first + n; key += kHeadKeysForward) {
-        const i64 left = (first + n - key + kHeadPadding - 1) / kHeadPadding * kHeadPadding;
+        const i64 left = (first + n - key + kHeadQueries - 1) / kHeadQueries * kHeadQueries;
         const i64 count = left < kHeadKeysForward ? left : kHeadKeysForward;
         run.scores(keys + key * dim, q, count, score);
         head_softmax<S, A>(score, run.seen(first - key), count, a.scale * 1.44269504f, weight, sums);
@@ -237,14 +276,14 @@ i64 head_forward_of(const HeadAttention& a) {
         }
         run.weigh(weight, values + key * dim, count, mixed);
       }
-      float log_total[32];
-      for (i64 i = 0; i < queries; i += 16) log_of_16<S>(sums.total + i, log_total + i);
+      float log_total[queries];
+      log_of_16<S>(sums.total, log_total);
       for (i64 i = 0; i < n; ++i) {
         a.lse[(begin + i) * a.lse_stride + head] = sums.top[i] * 0.69314718f + log_total[i];
-        run.put(mixed + i * dim, S::set1(1.0f / sums.total[i]),
-                static_cast<T*>(a.out) + (begin + i) * a.out_stride + head * a.dim);
+        run.put(mixed + i * dim, S::set1(1.0f / sums.total[i]), out + (begin + i) * a.out_stride);
       }
     }
+  }
   return run.used;
 }
 
@@ -262,20 +301,20 @@ inline void head_gradient(const HeadBlock<typename A::Element>& b, const HeadSee
                           const float* delta) {
   using V = typename S::V;
   const V by = S::set1(scale * 1.44269504f), factor = S::set1(scale);
-  for (i64 lane = 0; lane < seen.queries; lane += S::kLanes) {
+  for (i64 lane = 0; lane < kHeadQueries; lane += S::kLanes) {
     const V shift = S::zero() - S::load(lse + lane), middle = S::load(delta + lane);
     seen.walk<A::kStep>(count, [&](i64 key, bool all) {
       V dscore[A::kStep];
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
-        const i64 at = (key + s) * seen.queries + lane;
+        const i64 at = (key + s) * kHeadQueries + lane;
         V prob = exp2_of<S>(S::fma(S::load(b.score + at), by, shift));
         if (!all) prob = seen.choose<S>(prob, S::zero(), key + s, lane);
         dscore[s] = prob * (S::load(b.dprob + at) - middle) * factor;
         S::store(b.prob + at, prob);
         S::store(b.dscore + at, dscore[s]);
       }
-      if (A::kStep > 1) A::store_step(b.dscore_stepped + key * seen.queries + lane * A::kStep, dscore);
+      if (A::kStep > 1) A::store_step(b.dscore_stepped + key * kHeadQueries + lane * A::kStep, dscore);
     });
   }
 }
@@ -284,7 +323,7 @@ template <class S, class A, class T, int D>
 i64 head_backward_of(const HeadAttention& a) {
   using Element = typename A::Element;
   HeadRun<S, A, T, D> run{a};
-  constexpr i64 dim = D, queries = run.kQueries, strip = queries * kHeadKeysBackward;
+  constexpr i64 dim = D, queries = kHeadQueries, strip = queries * kHeadKeysBackward;
   const i64 keys = run.keys * dim, rows = (a.rows + queries - 1) / queries * queries;
   Element* key_rows = run.template take<Element>(keys);
   Element* value_rows = run.template take<Element>(keys);
@@ -302,29 +341,53 @@ i64 head_backward_of(const HeadAttention& a) {
   for (Element** scores : {&b.prob, &b.dscore, &b.dscore_stepped}) *scores = run.template take<Element>(strip);
   if (A::kStep == 1) b.dscore_stepped = b.dscore;  // rows are their own steps
   if (a.scratch == nullptr) return run.used;
-  run.plain(a.k, a.kv_stride, 0, a.keys, run.keys, key_rows);
-  run.plain(a.v, a.kv_stride, 0, a.keys, run.keys, value_rows);
-  run.stepped(a.k, a.kv_stride, 0, a.keys, run.keys, key_steps);
-  __builtin_memset(dk, 0, static_cast<size_t>(keys) * 4);
-  __builtin_memset(dv, 0, static_cast<size_t>(keys) * 4);
   for (i64 head = 0; head < a.heads; ++head) {
     const T* q_head = static_cast<const T*>(a.q) + head * a.dim;
     const T* out_head = static_cast<const T*>(a.out) + head * a.dim;
     const T* dout_head = static_cast<const T*>(a.dout) + head * a.dim;
+    T* dq_head = static_cast<T*>(a.dq) + head * a.dim;
+    const i64 kv_at = head / a.group * a.dim;
+    const T* k = static_cast<const T*>(a.k) + kv_at;
+    const T* v = static_cast<const T*>(a.v) + kv_at;
+    const bool last = (head + 1) % a.group == 0;  // of its keys
+    if (head % a.group == 0) {
+      run.plain(k, a.kv_stride, 0, a.keys, run.keys, key_rows);
+      run.plain(v, a.kv_stride, 0, a.keys, run.keys, value_rows);
+      run.stepped(k, a.kv_stride, 0, a.keys, run.keys, key_steps);
+      __builtin_memset(dk, 0, static_cast<size_t>(keys) * 4);
+      __builtin_memset(dv, 0, static_cast<size_t>(keys) * 4);
+    }
     // Queries beyond the segment: their rows are zero, and so are their gradients.
-    for (i64 i = 0; i < rows; ++i) {
-      lse[i] = i < a.rows ? a.lse[i * a.lse_stride + head] * 1.44269504f : 0;
-      delta[i] = i < a.rows ? dot_row<S, T>(out_head + i * a.out_stride, dout_head + i * a.dout_stride, a.dim) : 0;
-    }
     for (i64 row = 0; row < rows; row += queries) {
+      for (i64 i = row; i < row + queries; ++i) {
+        lse[i] = i < a.rows ? a.lse[i * a.lse_stride + head] * 1.44269504f : 0;
+        delta[i] = i < a.rows ? dot_row<S, T>(out_head + i * a.out_stride, dout_head + i * a.dout_stride, a.dim) : 0;
+      }
       run.turned(q_head, a.q_stride, row, a.rows, unturned, q + row * dim);
+      run.stepped(q_head, a.q_stride, row, a.rows, queries, q_stepped + row * dim);
       run.turned(dout_head, a.dout_stride, row, a.rows, unturned, dout + row * dim);
+      run.stepped(dout_head, a.dout_stride, row, a.rows, queries, dout_stepped + row * dim);
     }
-    run.stepped(q_head, a.q_stride, 0, a.rows, rows, q_stepped);
-    run.stepped(dout_head, a.dout_stride, 0, a.rows, rows, dout_stepped);
+    const auto ask_ahead = [&](i64 row) {
+      run.template ask<true>(dq_head, a.dq_stride, row, queries, a.rows);
+      if (last) {
+        run.template ask<true>(static_cast<T*>(a.dk) + kv_at, a.dkv_stride, row, queries, a.rows);
+        run.template ask<true>(static_cast<T*>(a.dv) + kv_at, a.dkv_stride, row, queries, a.rows);
+      }
+      if (head + 1 < a.heads) {
+        run.template ask<false>(q_head + a.dim, a.q_stride, row, queries, a.rows);
+        run.template ask<false>(out_head + a.dim, a.out_stride, row, queries, a.rows);
+        run.template ask<false>(dout_head + a.dim, a.dout_stride, row, queries, a.rows);
+        if (last) {
+          run.template ask<false>(k + a.dim, a.kv_stride, row, queries, a.rows);
+          run.template ask<false>(v + a.dim, a.kv_stride, row, queries, a.rows);
+        }
+      }
+    };
     __builtin_memset(dq, 0, static_cast<size_t>(rows * dim) * 4);
-    for (i64 key = 0; key < run.keys; key += kHeadKeysBackward)
+    for (i64 key = 0; key < run.keys; key += kHeadKeysBackward) {
       for (i64 row = key / queries * queries; row < rows && run.first_key(row) < key + kHeadKeysBackward; row += queries) {
+        if (row < key + kHeadKeysBackward) ask_ahead(row);
         const i64 left = (row + queries < run.keys ? row + queries : run.keys) - key;
         const i64 count = left < kHeadKeysBackward ? left : kHeadKeysBackward, at = row * dim;
         run.scores(key_rows + key * dim, q + at, count, b.score);
@@ -334,12 +397,12 @@ i64 head_backward_of(const HeadAttention& a) {
         run.add_outer(b.dscore, q_stepped + at, count, dk + key * dim);
         run.weigh(b.dscore_stepped, key_steps + key * dim, count, dq + at);
       }
-    for (i64 i = 0; i < a.rows; ++i)
-      run.put(dq + i * dim, S::set1(1.0f), static_cast<T*>(a.dq) + i * a.dq_stride + head * a.dim);
-  }
-  for (i64 key = 0; key < a.rows; ++key) {
-    run.put(dk + key * dim, S::set1(1.0f), static_cast<T*>(a.dk) + key * a.dkv_stride);
-    run.put(dv + key * dim, S::set1(1.0f), static_cast<T*>(a.dv) + key * a.dkv_stride);
+    }
+    for (i64 i = 0; i < a.rows; ++i) run.put(dq + i * dim, S::set1(1.0f), dq_head + i * a.dq_stride);
+    for (i64 key = 0; last && key < a.rows; ++key) {
+      run.put(dk + key * dim, S::set1(1.0f), static_cast<T*>(a.dk) + key * a.dkv_stride + kv_at);
+      run.put(dv + key * dim, S::set1(1.0f), static_cast<T*>(a.dv) + key * a.dkv_stride + kv_at);
+    }
   }
   return run.used;
 }
