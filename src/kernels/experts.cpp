@@ -1,5 +1,5 @@
-// Drivers of the grouped experts: tasks are (expert, chunk of its rows); a task does up, activation and down while its
-// rows are in cache; sums over a token's slots follow in slot order. In, out: experts.h.
+// Drivers of the grouped experts: tasks are (expert, chunk of its rows); sums over a token's slots follow in slot order, for a
+// part of the columns at a time where all of them would leave the caches in between. In, out: experts.h.
 #include "kernels/experts.h"
 
 #include "base/parallel.h"
@@ -18,6 +18,8 @@ struct ExpertTask {
 };
 
 constexpr i64 kCombineRows = 64;
+constexpr i64 kRowsAhead = 4;  // rows that lie anywhere are asked for before they are summed
+constexpr i64 kPartBytes = 16 << 20;  // of the experts' rows that are kept until they are summed
 
 i64 chunk_tasks_max(const OpTable& table, const Routing& routing) {
   return routing.experts + routing.rows() / table.rows_per_task + 1;
@@ -49,15 +51,24 @@ void check_bank(const ExpertBank& bank, const Routing& routing, const ConstMatri
 i64 unit_columns(const ExpertBank& bank) { return bank.activation == Activation::swiglu ? 2 * kBlock : kBlock; }
 i64 width_blocks(const ExpertBank& bank) { return (bank.width + kBlock - 1) / kBlock; }
 
-void combine(const OpTable& table, const Routing& routing, ConstMatrix rows_RD, i64 cols, Matrix out_TD) {
+// Columns of the experts' rows that are made and then summed: all, or so many that the rows stay in a cache. Each part reads the
+// inner rows again (of `inner` columns), so it has to be as wide as they are.
+i64 part_columns(const Routing& routing, i64 cols, i64 inner) {
+  const i64 fit = std::max(kBlock, kPartBytes / (4 * routing.rows()) / kBlock * kBlock);
+  return fit < inner ? cols : std::min(fit, cols);
+}
+
+// Columns [col, col + cols) of out_TD += the rows' columns from 0.
+void combine(const OpTable& table, const Routing& routing, const float* rows_RC, i64 stride, i64 col, i64 cols, Matrix out_TD) {
   const ProfileScope scope(Part::combine);
   parallel_for(parallel_chunks(routing.tokens, kCombineRows), [&](i64 task, int) {
     const i64 end = std::min(routing.tokens, (task + 1) * kCombineRows);
-    for (i64 t = task * kCombineRows; t < end; ++t)
-      for (i64 j = 0; j < routing.top_k; ++j) {
-        const float* row = rows_RD.f32() + routing.row_TK[t * routing.top_k + j] * rows_RD.stride;
-        table.add(row, cols, out_TD.f32() + t * out_TD.stride);
-      }
+    const auto row = [&](i64 slot) { return rows_RC + routing.row_TK[slot] * stride; };
+    const i64 slots = end * routing.top_k;
+    for (i64 slot = task * kCombineRows * routing.top_k; slot < slots; ++slot) {
+      if (slot + kRowsAhead < slots) prefetch_bytes(row(slot + kRowsAhead), cols * 4);
+      table.add(row(slot), cols, out_TD.f32() + slot / routing.top_k * out_TD.stride + col);
+    }
   });
 }
 
@@ -71,23 +82,21 @@ struct ForwardCall {
   const Routing& routing;
   const ExpertBank& bank;
   const ExpertSaved& saved;
-  const Matrix& out;
-  Store store;
 
   i64 scratch_bytes() const {
     const i64 rows = table.rows_per_task;
-    return rows_scratch_bytes(ops, rows, bank.d_model) + rows_scratch_bytes(ops, rows, bank.width) +
-           Scratch::bytes(rows * 4) + Scratch::bytes(rows * 2 * kBlock * 4);
+    return std::max(rows_scratch_bytes(ops, rows, bank.d_model) + Scratch::bytes(rows * 4) + Scratch::bytes(rows * 2 * kBlock * 4),
+                    rows_scratch_bytes(ops, rows, bank.width));
   }
 
-  void run(const ExpertTask& task, Scratch scratch) const {
+  void run_up(const ExpertTask& task, Scratch scratch) const {
     const i64 rows = task.end - task.begin, columns = unit_columns(bank);
     float* gate = scratch.take<float>(rows);
     float* tile = scratch.take<float>(rows * 2 * kBlock);
     for (i64 i = 0; i < rows; ++i) gate[i] = routing.gate_TK[routing.slot_R[task.begin + i]];
     const RowsOperand x(ops, scratch, rows, bank.d_model,
                         [&](i64 i) { return x_TD.row(routing.token_R[task.begin + i]); });
-    const PackedShape up_shape = bank.up_shape(), down_shape = bank.down_shape();
+    const PackedShape up_shape = bank.up_shape();
     const i64 up_panel = up_shape.k_blocks() * kBlockElements;
     const void* up = advance(bank.up, task.expert * up_shape.elements(), bank.dtype);
     for (i64 block = 0; block < width_blocks(bank); ++block) {
@@ -108,17 +117,42 @@ struct ForwardCall {
       a.hidden_stride = saved.hidden_RF.stride;
       bank.activation == Activation::swiglu ? ops.swiglu_forward(a) : ops.gelu_forward(a);
     }
-    if (out.data == nullptr) return;  // recomputation: only what backward reads
+  }
+
+  // Columns [col, col + cols) of the task's rows; row r at out + r * stride.
+  void run_down(const ExpertTask& task, Scratch scratch, i64 col, i64 cols, float* out, i64 stride, Store store) const {
+    const PackedShape shape = bank.down_shape();
+    const i64 panel = shape.k_blocks() * kBlockElements;
     const ConstMatrix hidden_RF = saved.hidden_RF;
-    const RowsOperand hidden(ops, scratch, rows, bank.width, [&](i64 i) { return hidden_RF.row(task.begin + i); });
-    RowsProduct product = hidden.product(advance(bank.down, task.expert * down_shape.elements(), bank.dtype),
-                                         down_shape.k_blocks() * kBlockElements, bank.d_model);
-    product.out = static_cast<float*>(out.data) + task.begin * out.stride;
-    product.out_stride = out.stride;
+    const RowsOperand hidden(ops, scratch, task.end - task.begin, bank.width,
+                             [&](i64 i) { return hidden_RF.row(task.begin + i); });
+    RowsProduct product = hidden.product(
+        advance(bank.down, task.expert * shape.elements() + col / kBlock * panel, bank.dtype), panel, cols);
+    product.out = out + task.begin * stride;
+    product.out_stride = stride;
     product.store = store;
     ops.rows(product);
   }
 };
+
+// step(task, scratch, col, cols, out, stride, store) makes columns of a task's rows, which are then summed into out_TD; before(task,
+// scratch) comes once. rows_RD: scratch. When dense, row r is token r and products add to it.
+template <class Before, class Step>
+void run_and_combine(const OpTable& table, const Routing& routing, const ExpertTask* tasks, i64 count, i64 bytes, i64 inner,
+                     const Matrix& rows_RD, i64 cols, const Matrix& out_TD, Before before, Step step) {
+  const bool dense = is_dense(routing), all = out_TD.data != nullptr;
+  const i64 width = dense || !all ? cols : part_columns(routing, cols, inner), stride = dense ? out_TD.stride : width;
+  float* out = dense ? out_TD.f32() : rows_RD.f32();
+  for (i64 col = 0; col < cols; col += width) {
+    const i64 part = std::min(width, cols - col);
+    parallel_for(count, [&](i64 task, int thread) {
+      const Scratch scratch(workspace_of_thread(thread, bytes));
+      if (col == 0) before(tasks[task], scratch);
+      if (all) step(tasks[task], scratch, col, part, out, stride, dense ? Store::f32_add : Store::f32);
+    });
+    if (!dense && all) combine(table, routing, out, stride, col, part, out_TD);
+  }
+}
 
 }  // namespace
 
@@ -131,14 +165,14 @@ void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank&
             out_RD.rows >= routing.rows()), "shapes of the experts' outputs do not fit");
   if (routing.tokens == 0) return;
   const OpTable& table = current_table();
-  const bool dense = is_dense(routing);
-  const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved, dense || saved_only ? y_TD : out_RD,
-                         dense ? Store::f32_add : Store::f32};
+  const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved};
   auto* tasks = static_cast<ExpertTask*>(
       workspace_shared(chunk_tasks_max(table, routing) * static_cast<i64>(sizeof(ExpertTask))));
   const i64 count = list_chunks(table, routing, tasks), bytes = call.scratch_bytes();
-  parallel_for(count, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
-  if (!dense && !saved_only) combine(table, routing, out_RD, bank.d_model, y_TD);
+  run_and_combine(
+      table, routing, tasks, count, bytes, bank.width, out_RD, bank.d_model, y_TD,
+      [&](const ExpertTask& task, Scratch memory) { call.run_up(task, memory); },
+      [&](auto&&... part) { call.run_down(part...); });
 }
 
 namespace {
@@ -152,21 +186,19 @@ struct BackwardCall {
   const ExpertBank& bank;
   const ExpertSaved& saved;
   const ExpertBackwardScratch& scratch_RX;
-  const Matrix& dx;  // rows of dx_RD, or of dx_TD when dense
-  Store store;
   float* dgate_TK;
   GradientOut dup, ddown;
 
   i64 scratch_bytes() const {
     const i64 rows = table.rows_per_task, size = dtype_bytes(bank.dtype);
-    return rows_scratch_bytes(ops, rows, bank.d_model) + rows_scratch_bytes(ops, rows, bank.up_shape().n) +
-           2 * Scratch::bytes(rows * 4) + Scratch::bytes(rows * kBlock * 4) +
-           Scratch::bytes(reinterleaved_elements(bank.down_shape()) * size) +
-           Scratch::bytes(reinterleaved_elements(bank.up_shape()) * size);
+    return std::max(rows_scratch_bytes(ops, rows, bank.d_model) + 2 * Scratch::bytes(rows * 4) + Scratch::bytes(rows * kBlock * 4) +
+                        Scratch::bytes(reinterleaved_elements(bank.down_shape()) * size),
+                    rows_scratch_bytes(ops, rows, bank.up_shape().n) +
+                        Scratch::bytes(reinterleaved_elements(bank.up_shape()) * size));
   }
 
   // dhidden and through the activation to dpre and dgate.
-  void run_activation(const ExpertTask& task, Scratch& scratch) const {
+  void run_activation(const ExpertTask& task, Scratch scratch) const {
     const i64 rows = task.end - task.begin, columns = unit_columns(bank);
     float* gate = scratch.take<float>(rows);
     float* dgate_sum = scratch.take<float>(rows);
@@ -203,19 +235,19 @@ struct BackwardCall {
     for (i64 i = 0; i < rows; ++i) dgate_TK[routing.slot_R[task.begin + i]] = dgate_sum[i];
   }
 
-  void run(const ExpertTask& task, Scratch scratch) const {
-    run_activation(task, scratch);
+  // Columns [col, col + cols) of the task's rows of dx; row r at out + r * stride.
+  void run_input(const ExpertTask& task, Scratch scratch, i64 col, i64 cols, float* out, i64 stride, Store store) const {
     const PackedShape shape = bank.up_shape();
-    const i64 rows = task.end - task.begin, panel = reinterleaved_elements(shape);
+    const i64 panel = reinterleaved_elements(shape);
     void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
     const ConstMatrix dpre_RU = scratch_RX.dpre_RU;
-    const RowsOperand dpre(ops, scratch, rows, shape.n, [&](i64 i) { return dpre_RU.row(task.begin + i); });
+    const RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n, [&](i64 i) { return dpre_RU.row(task.begin + i); });
     const void* up = advance(bank.up, task.expert * shape.elements(), bank.dtype);
-    for (i64 block = 0; block < shape.k_blocks(); ++block) {
-      reinterleave_panel(ops, up, bank.dtype, shape, block, turned);
-      RowsProduct product = dpre.product(turned, panel, std::min(kBlock, shape.k - block * kBlock));
-      product.out = static_cast<float*>(dx.data) + task.begin * dx.stride + block * kBlock;
-      product.out_stride = dx.stride;
+    for (i64 at = 0; at < cols; at += kBlock) {
+      reinterleave_panel(ops, up, bank.dtype, shape, (col + at) / kBlock, turned);
+      RowsProduct product = dpre.product(turned, panel, std::min(kBlock, cols - at));
+      product.out = out + task.begin * stride + at;
+      product.out_stride = stride;
       product.store = store;
       ops.rows(product);
     }
@@ -307,12 +339,12 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   Scratch shared(workspace_shared(backward_shared_bytes(table, routing, bank)));
   ExpertTask* tasks = shared.take<ExpertTask>(tasks_max);
   const ConstMatrix dy = dy_in_type(ops, dy_TD, bank, shared.take_bytes(routing.tokens * bank.d_model * 4));
-  const bool dense = is_dense(routing);
-  const BackwardCall call{table, ops, dy, x_TD, routing, bank, saved, scratch, dense ? dx_TD : scratch.dx_RD,
-                          dense ? Store::f32_add : Store::f32, dgate_TK, up_out, down_out};
+  const BackwardCall call{table, ops, dy, x_TD, routing, bank, saved, scratch, dgate_TK, up_out, down_out};
   const i64 bytes = call.scratch_bytes(), chunks = list_chunks(table, routing, tasks);
-  parallel_for(chunks, [&](i64 task, int thread) { call.run(tasks[task], Scratch(workspace_of_thread(thread, bytes))); });
-  if (!dense) combine(table, routing, scratch.dx_RD, bank.d_model, dx_TD);
+  run_and_combine(
+      table, routing, tasks, chunks, bytes, bank.up_shape().n, scratch.dx_RD, bank.d_model, dx_TD,
+      [&](const ExpertTask& task, Scratch memory) { call.run_activation(task, memory); },
+      [&](auto&&... part) { call.run_input(part...); });
   const ProfileScope scope(Way::weight_gradient);
   const i64 gradients = call.list_gradients(tasks);
   parallel_for(gradients, [&](i64 task, int thread) {
@@ -328,11 +360,10 @@ WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank) 
   routing.top_k = top_k;
   routing.experts = bank.experts;
   const ConstMatrix in;
-  const Matrix out;
   const ExpertSaved saved;
   const ExpertBackwardScratch scratch;
-  const ForwardCall forward{table, ops, in, routing, bank, saved, out, Store::f32};
-  const BackwardCall backward{table, ops, in, in, routing, bank, saved, scratch, out, Store::f32, nullptr, {}, {}};
+  const ForwardCall forward{table, ops, in, routing, bank, saved};
+  const BackwardCall backward{table, ops, in, in, routing, bank, saved, scratch, nullptr, {}, {}};
   return {std::max({forward.scratch_bytes(), backward.scratch_bytes(), gradient_scratch_bytes(bank.dtype)}),
           backward_shared_bytes(table, routing, bank)};
 }

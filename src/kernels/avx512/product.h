@@ -83,6 +83,12 @@ inline void tile_dot_of(int rows, const RowsProduct& p, i64 m0, const bf16* pane
   }
 }
 
+// Rows that were gathered lie anywhere: those of the next tile are asked for.
+inline void prefetch_rows(const RowsProduct& p, i64 begin, i64 end) {
+  for (i64 m = begin; m < end; ++m)
+    for (i64 k = 0; k < p.k; k += 32) __builtin_prefetch(static_cast<const bf16*>(p.rows[m]) + k);
+}
+
 // A panel (32 columns) stays in L1 while all rows pass; tiles of at most 12 rows, as even as can be.
 inline void rows_dot(const RowsProduct& p) {
   if (p.num_rows <= 0) return;
@@ -92,6 +98,7 @@ inline void rows_dot(const RowsProduct& p) {
     i64 m = 0;
     for (i64 tile = 0; tile < tiles; ++tile) {
       const i64 next = p.num_rows * (tile + 1) / tiles;
+      if (col == 0 && tile + 1 < tiles) prefetch_rows(p, next, p.num_rows * (tile + 2) / tiles);
       tile_dot_of(static_cast<int>(next - m), p, m, panel, col);
       m = next;
     }
