@@ -1,5 +1,6 @@
-// Drivers of the grouped experts: tasks are (expert, chunk of its rows); sums over a token's slots follow in slot order, for a
-// part of the columns at a time where all of them would leave the caches in between. In, out: experts.h.
+// Drivers of the grouped experts: tasks are (expert, chunk of its rows); a task does up, activation and down while its
+// rows are in cache; sums over a token's slots follow in slot order. Narrow experts' outputs are made and summed for some tokens
+// and columns at a time, because all of them would go to memory and back. In, out: experts.h.
 #include "kernels/experts.h"
 
 #include "base/parallel.h"
@@ -19,7 +20,9 @@ struct ExpertTask {
 
 constexpr i64 kCombineRows = 64;
 constexpr i64 kRowsAhead = 4;  // rows that lie anywhere are asked for before they are summed
-constexpr i64 kPartBytes = 16 << 20;  // of the experts' rows that are kept until they are summed
+// Products with at most kInnerMost inner columns take less time than writing all their rows to memory and summing them from there.
+// Where these are more than kRowsBytes, a task makes the rows of some tokens and some columns, which stay in its cache.
+constexpr i64 kInnerMost = 128, kRowsBytes = 16 << 20, kPartBytes = 2 << 20, kPartColumns = 4 * kBlock;
 
 i64 chunk_tasks_max(const OpTable& table, const Routing& routing) {
   return routing.experts + routing.rows() / table.rows_per_task + 1;
@@ -51,25 +54,14 @@ void check_bank(const ExpertBank& bank, const Routing& routing, const ConstMatri
 i64 unit_columns(const ExpertBank& bank) { return bank.activation == Activation::swiglu ? 2 * kBlock : kBlock; }
 i64 width_blocks(const ExpertBank& bank) { return (bank.width + kBlock - 1) / kBlock; }
 
-// Columns of the experts' rows that are made and then summed: all, or so many that the rows stay in a cache. Each part reads the
-// inner rows again (of `inner` columns), so it has to be as wide as they are.
-i64 part_columns(const Routing& routing, i64 cols, i64 inner) {
-  const i64 fit = std::max(kBlock, kPartBytes / (4 * routing.rows()) / kBlock * kBlock);
-  return fit < inner ? cols : std::min(fit, cols);
-}
-
-// Columns [col, col + cols) of out_TD += the rows' columns from 0.
-void combine(const OpTable& table, const Routing& routing, const float* rows_RC, i64 stride, i64 col, i64 cols, Matrix out_TD) {
-  const ProfileScope scope(Part::combine);
-  parallel_for(parallel_chunks(routing.tokens, kCombineRows), [&](i64 task, int) {
-    const i64 end = std::min(routing.tokens, (task + 1) * kCombineRows);
-    const auto row = [&](i64 slot) { return rows_RC + routing.row_TK[slot] * stride; };
-    const i64 slots = end * routing.top_k;
-    for (i64 slot = task * kCombineRows * routing.top_k; slot < slots; ++slot) {
-      if (slot + kRowsAhead < slots) prefetch_bytes(row(slot + kRowsAhead), cols * 4);
-      table.add(row(slot), cols, out_TD.f32() + slot / routing.top_k * out_TD.stride + col);
-    }
-  });
+// Tokens [begin, end): columns [col, col + cols) of out_TD += those of their slots' rows; row(slot) is a row's first column.
+template <class RowOf>
+void add_slots(const OpTable& table, const Routing& routing, i64 begin, i64 end, i64 col, i64 cols, const Matrix& out_TD, RowOf row) {
+  const i64 slots = end * routing.top_k;
+  for (i64 slot = begin * routing.top_k; slot < slots; ++slot) {
+    if (slot + kRowsAhead < slots) prefetch_bytes(row(slot + kRowsAhead), cols * 4);
+    table.add(row(slot), cols, out_TD.f32() + slot / routing.top_k * out_TD.stride + col);
+  }
 }
 
 // True if row r is token r: then products may add straight into the tokens' rows.
@@ -119,7 +111,7 @@ struct ForwardCall {
     }
   }
 
-  // Columns [col, col + cols) of the task's rows; row r at out + r * stride.
+  // Columns [col, col + cols) of the task's rows, the first at out.
   void run_down(const ExpertTask& task, Scratch scratch, i64 col, i64 cols, float* out, i64 stride, Store store) const {
     const PackedShape shape = bank.down_shape();
     const i64 panel = shape.k_blocks() * kBlockElements;
@@ -128,30 +120,79 @@ struct ForwardCall {
                              [&](i64 i) { return hidden_RF.row(task.begin + i); });
     RowsProduct product = hidden.product(
         advance(bank.down, task.expert * shape.elements() + col / kBlock * panel, bank.dtype), panel, cols);
-    product.out = out + task.begin * stride;
+    product.out = out;
     product.out_stride = stride;
     product.store = store;
     ops.rows(product);
   }
 };
 
-// step(task, scratch, col, cols, out, stride, store) makes columns of a task's rows, which are then summed into out_TD; before(task,
-// scratch) comes once. rows_RD: scratch. When dense, row r is token r and products add to it.
-template <class Before, class Step>
-void run_and_combine(const OpTable& table, const Routing& routing, const ExpertTask* tasks, i64 count, i64 bytes, i64 inner,
-                     const Matrix& rows_RD, i64 cols, const Matrix& out_TD, Before before, Step step) {
-  const bool dense = is_dense(routing), all = out_TD.data != nullptr;
-  const i64 width = dense || !all ? cols : part_columns(routing, cols, inner), stride = dense ? out_TD.stride : width;
-  float* out = dense ? out_TD.f32() : rows_RD.f32();
-  for (i64 col = 0; col < cols; col += width) {
-    const i64 part = std::min(width, cols - col);
-    parallel_for(count, [&](i64 task, int thread) {
-      const Scratch scratch(workspace_of_thread(thread, bytes));
-      if (col == 0) before(tasks[task], scratch);
-      if (all) step(tasks[task], scratch, col, part, out, stride, dense ? Store::f32_add : Store::f32);
-    });
-    if (!dense && all) combine(table, routing, out, stride, col, part, out_TD);
+// What run_and_combine does: step(task, scratch, col, cols, out, stride, store) makes columns [col, col + cols) of a task's rows, which
+// are then summed into out_TD; before(task, scratch) comes once. Scratch is what these need in bytes.
+struct CombineCall {
+  const OpTable& table;
+  const Routing& routing;
+  const ExpertTask* tasks;
+  i64 count, scratch_bytes;
+  i64 cols, inner;        // of products
+  const Matrix& rows_RD;  // scratch
+  const Matrix& out_TD;   // without data: before() alone
+
+  i64 part_tokens() const { return std::max<i64>(1, kPartBytes / (4 * kPartColumns * routing.top_k)); }
+  i64 part_bytes() const {
+    return Scratch::bytes(part_tokens() * routing.top_k * kPartColumns * 4) + Scratch::bytes(routing.experts * 8);
   }
+  bool in_parts() const { return inner <= kInnerMost && routing.rows() * cols * 4 > kRowsBytes; }
+  i64 thread_bytes() const { return scratch_bytes + (in_parts() ? part_bytes() : 0); }
+
+  // Tokens [begin, end), columns [col, col + part).
+  template <class Step>
+  void run_part(i64 begin, i64 end, i64 col, i64 part, Scratch scratch, Step step) const {
+    float* rows = scratch.take<float>(part_tokens() * routing.top_k * kPartColumns);
+    i64* moved = scratch.take<i64>(routing.experts);  // a row r of expert e is r + moved[e] here
+    i64 used = 0;
+    for (i64 e = 0; e < routing.experts; ++e) {
+      // An expert's rows are in the order of their tokens.
+      const i32 *first = routing.token_R + routing.offset_E1[e], *last = routing.token_R + routing.offset_E1[e + 1];
+      const i64 from = std::lower_bound(first, last, begin) - routing.token_R, to = std::lower_bound(first, last, end) - routing.token_R;
+      moved[e] = used - from;
+      for (i64 row = from; row < to; row += table.rows_per_task) {
+        const ExpertTask task{e, row, std::min(to, row + table.rows_per_task), {}, false};
+        step(task, scratch, col, part, rows + (row + moved[e]) * part, part, Store::f32);
+      }
+      used += to - from;
+    }
+    add_slots(table, routing, begin, end, col, part, out_TD,
+              [&](i64 slot) { return rows + (routing.row_TK[slot] + moved[routing.expert_TK[slot]]) * part; });
+  }
+};
+
+template <class Before, class Step>
+void run_and_combine(const CombineCall& call, Before before, Step step) {
+  const Routing& routing = call.routing;
+  const bool dense = is_dense(routing), all = call.out_TD.data != nullptr, parts = !dense && all && call.in_parts();
+  const Matrix& out = dense ? call.out_TD : call.rows_RD;
+  parallel_for(call.count, [&](i64 index, int thread) {
+    const Scratch scratch(workspace_of_thread(thread, call.scratch_bytes));
+    const ExpertTask& task = call.tasks[index];
+    before(task, scratch);
+    if (!all || parts) return;
+    step(task, scratch, 0, call.cols, out.f32() + task.begin * out.stride, out.stride, dense ? Store::f32_add : Store::f32);
+  });
+  if (dense || !all) return;
+  const ProfileScope scope(parts ? Part::experts : Part::combine);
+  const i64 tokens = parts ? call.part_tokens() : kCombineRows, columns = parts ? kPartColumns : call.cols;
+  const i64 blocks = parallel_chunks(routing.tokens, tokens);
+  parallel_for(blocks * parallel_chunks(call.cols, columns), [&](i64 index, int thread) {
+    const i64 begin = index % blocks * tokens, end = std::min(routing.tokens, begin + tokens), col = index / blocks * columns;
+    const i64 part = std::min(columns, call.cols - col);
+    if (parts) {
+      call.run_part(begin, end, col, part, Scratch(workspace_of_thread(thread, call.thread_bytes())), step);
+    } else {
+      add_slots(call.table, routing, begin, end, col, part, call.out_TD,
+                [&](i64 slot) { return call.rows_RD.f32() + routing.row_TK[slot] * call.rows_RD.stride; });
+    }
+  });
 }
 
 }  // namespace
@@ -170,7 +211,7 @@ void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank&
       workspace_shared(chunk_tasks_max(table, routing) * static_cast<i64>(sizeof(ExpertTask))));
   const i64 count = list_chunks(table, routing, tasks), bytes = call.scratch_bytes();
   run_and_combine(
-      table, routing, tasks, count, bytes, bank.width, out_RD, bank.d_model, y_TD,
+      {table, routing, tasks, count, bytes, bank.d_model, bank.width, out_RD, y_TD},
       [&](const ExpertTask& task, Scratch memory) { call.run_up(task, memory); },
       [&](auto&&... part) { call.run_down(part...); });
 }
@@ -235,7 +276,7 @@ struct BackwardCall {
     for (i64 i = 0; i < rows; ++i) dgate_TK[routing.slot_R[task.begin + i]] = dgate_sum[i];
   }
 
-  // Columns [col, col + cols) of the task's rows of dx; row r at out + r * stride.
+  // Columns [col, col + cols) of the task's rows of dx, the first at out.
   void run_input(const ExpertTask& task, Scratch scratch, i64 col, i64 cols, float* out, i64 stride, Store store) const {
     const PackedShape shape = bank.up_shape();
     const i64 panel = reinterleaved_elements(shape);
@@ -246,7 +287,7 @@ struct BackwardCall {
     for (i64 at = 0; at < cols; at += kBlock) {
       reinterleave_panel(ops, up, bank.dtype, shape, (col + at) / kBlock, turned);
       RowsProduct product = dpre.product(turned, panel, std::min(kBlock, cols - at));
-      product.out = out + task.begin * stride + at;
+      product.out = out + at;
       product.out_stride = stride;
       product.store = store;
       ops.rows(product);
@@ -342,7 +383,7 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   const BackwardCall call{table, ops, dy, x_TD, routing, bank, saved, scratch, dgate_TK, up_out, down_out};
   const i64 bytes = call.scratch_bytes(), chunks = list_chunks(table, routing, tasks);
   run_and_combine(
-      table, routing, tasks, chunks, bytes, bank.up_shape().n, scratch.dx_RD, bank.d_model, dx_TD,
+      {table, routing, tasks, chunks, bytes, bank.d_model, bank.up_shape().n, scratch.dx_RD, dx_TD},
       [&](const ExpertTask& task, Scratch memory) { call.run_activation(task, memory); },
       [&](auto&&... part) { call.run_input(part...); });
   const ProfileScope scope(Way::weight_gradient);
@@ -364,7 +405,12 @@ WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank) 
   const ExpertBackwardScratch scratch;
   const ForwardCall forward{table, ops, in, routing, bank, saved};
   const BackwardCall backward{table, ops, in, in, routing, bank, saved, scratch, nullptr, {}, {}};
-  return {std::max({forward.scratch_bytes(), backward.scratch_bytes(), gradient_scratch_bytes(bank.dtype)}),
+  const Matrix none;
+  const auto combined = [&](i64 bytes, i64 inner) {
+    return CombineCall{table, routing, nullptr, 0, bytes, bank.d_model, inner, none, none}.thread_bytes();
+  };
+  return {std::max({combined(forward.scratch_bytes(), bank.width), combined(backward.scratch_bytes(), bank.up_shape().n),
+                    gradient_scratch_bytes(bank.dtype)}),
           backward_shared_bytes(table, routing, bank)};
 }
 

@@ -228,6 +228,30 @@ TEST(Experts, TokenDoesNotDependOnItsBatch) {
   });
 }
 
+// More rows than are written whole: the columns' and tokens' parts give the bits that a small batch has.
+TEST(Experts, LargeBatchGivesTheBitsOfASmallOne) {
+  const TestExperts t({5300, 200, 9, 6, 4, false}, DType::bf16);
+  constexpr i64 kBegin = 900, kTokens = 300;  // across the end of a part
+  TestExperts small({kTokens, 200, 9, 6, 4, false}, DType::bf16);
+  std::copy_n(t.routed.expert.begin() + kBegin * 4, kTokens * 4, small.routed.expert.begin());
+  std::copy_n(t.routed.gate.begin() + kBegin * 4, kTokens * 4, small.routed.gate.begin());
+  dispatch_tokens(small.routed.routing);
+  for (i64 row = 0; row < kTokens; ++row) {
+    std::memcpy(small.x.view.row(row), ConstMatrix(t.x.view).row(kBegin + row), 200 * 2);
+    std::memcpy(small.dy.view.row(row), ConstMatrix(t.dy.view).row(kBegin + row), 200 * 2);
+  }
+  Results all(t), few(small);
+  for_each_set([&] {
+    for (TestMatrix* sum : {&all.y, &all.dx, &few.y, &few.dx})
+      for (i64 row = 0; row < sum->view.rows; ++row) std::fill_n(sum->view.f32() + row * sum->view.stride, sum->view.cols, 0.0f);
+    run(t, all);
+    run(small, few);
+    EXPECT_EQ(bytes_of(all.y.view.part(kBegin, kTokens, 0, 200)), bytes_of(few.y.view));
+    EXPECT_EQ(bytes_of(all.dx.view.part(kBegin, kTokens, 0, 200)), bytes_of(few.dx.view));
+    EXPECT_TRUE(all.y.padding_intact() && all.dx.padding_intact());
+  }, false);
+}
+
 // <dy, y> by central differences against the reference's backward: input, gates and both weights.
 TEST(Experts, ReferenceGradientsAreFiniteDifferences) {
   for (bool gelu : {false, true}) {
