@@ -24,7 +24,9 @@ struct HeadCall {
     const DType dtype = q_TH.dtype;
     const i64 group = shape.heads / shape.kv_heads, head = kv_head * group, kv_col = kv_head * shape.head_dim;
     // The set knows which of these it writes.
-    const auto at = [&](const ConstMatrix& m, i64 col) { return m.data == nullptr ? nullptr : const_cast<void*>(advance(m.row(segment.row), col, dtype)); };
+    const auto at = [&](const ConstMatrix& m, i64 col) {
+      return m.data == nullptr ? nullptr : const_cast<void*>(advance(m.row(segment.row), col, dtype));
+    };
     HeadAttention a;
     a.rows = segment.rows;
     a.keys = segment.kv_rows;

@@ -112,7 +112,7 @@ struct HeadRun {
 
   template <class X>
   X* take(i64 count) {
-    X* p = reinterpret_cast<X*>(static_cast<char*>(a.scratch) + used);
+    X* p = a.scratch == nullptr ? nullptr : reinterpret_cast<X*>(static_cast<char*>(a.scratch) + used);
     used += (count * static_cast<i64>(sizeof(X)) + 63) / 64 * 64;
     return p;
   }
@@ -319,45 +319,50 @@ inline void head_gradient(const HeadBlock<typename A::Element>& b, const HeadSee
   }
 }
 
+// Of one key/value head after the other: all rows packed, then blocks of keys, each met by the blocks of queries that see it.
 template <class S, class A, class T, int D>
-i64 head_backward_of(const HeadAttention& a) {
+struct HeadBackward {
   using Element = typename A::Element;
+  static constexpr i64 dim = D, queries = kHeadQueries, block = kHeadKeysBackward;
+  const HeadAttention& a;
   HeadRun<S, A, T, D> run{a};
-  constexpr i64 dim = D, queries = kHeadQueries, strip = queries * kHeadKeysBackward;
-  const i64 keys = run.keys * dim, rows = (a.rows + queries - 1) / queries * queries;
+  i64 keys = run.keys * dim, rows = (a.rows + queries - 1) / queries * queries;
   Element* key_rows = run.template take<Element>(keys);
   Element* value_rows = run.template take<Element>(keys);
   Element* key_steps = run.template take<Element>(keys);
   float* dk = run.template take<float>(keys);
   float* dv = run.template take<float>(keys);
   Element* unturned = run.template take<Element>(queries * dim);
-  Element *q, *dout, *q_stepped, *dout_stepped;  // of all rows
-  for (Element** side : {&q, &dout, &q_stepped, &dout_stepped}) *side = run.template take<Element>(rows * dim);
+  Element* q = run.template take<Element>(rows * dim);
+  Element* dout = run.template take<Element>(rows * dim);
+  Element* q_stepped = run.template take<Element>(rows * dim);
+  Element* dout_stepped = run.template take<Element>(rows * dim);
   float* dq = run.template take<float>(rows * dim);
   float* lse = run.template take<float>(rows);
   float* delta = run.template take<float>(rows);
-  HeadBlock<Element> b{};
-  for (float** scores : {&b.score, &b.dprob}) *scores = run.template take<float>(strip);
-  for (Element** scores : {&b.prob, &b.dscore, &b.dscore_stepped}) *scores = run.template take<Element>(strip);
-  if (A::kStep == 1) b.dscore_stepped = b.dscore;  // rows are their own steps
-  if (a.scratch == nullptr) return run.used;
-  for (i64 head = 0; head < a.heads; ++head) {
-    const T* q_head = static_cast<const T*>(a.q) + head * a.dim;
-    const T* out_head = static_cast<const T*>(a.out) + head * a.dim;
-    const T* dout_head = static_cast<const T*>(a.dout) + head * a.dim;
-    T* dq_head = static_cast<T*>(a.dq) + head * a.dim;
-    const i64 kv_at = head / a.group * a.dim;
-    const T* k = static_cast<const T*>(a.k) + kv_at;
-    const T* v = static_cast<const T*>(a.v) + kv_at;
-    const bool last = (head + 1) % a.group == 0;  // of its keys
-    if (head % a.group == 0) {
-      run.plain(k, a.kv_stride, 0, a.keys, run.keys, key_rows);
-      run.plain(v, a.kv_stride, 0, a.keys, run.keys, value_rows);
-      run.stepped(k, a.kv_stride, 0, a.keys, run.keys, key_steps);
-      __builtin_memset(dk, 0, static_cast<size_t>(keys) * 4);
-      __builtin_memset(dv, 0, static_cast<size_t>(keys) * 4);
-    }
-    // Queries beyond the segment: their rows are zero, and so are their gradients.
+  HeadBlock<Element> b = take_block();
+
+  HeadBlock<Element> take_block() {
+    HeadBlock<Element> result;
+    for (float** scores : {&result.score, &result.dprob}) *scores = run.template take<float>(queries * block);
+    for (Element** scores : {&result.prob, &result.dscore, &result.dscore_stepped})
+      *scores = run.template take<Element>(queries * block);
+    if (A::kStep == 1) result.dscore_stepped = result.dscore;  // rows are their own steps
+    return result;
+  }
+  static const T* column(const void* base, i64 col) { return static_cast<const T*>(base) + col; }
+  static T* column(void* base, i64 col) { return static_cast<T*>(base) + col; }
+
+  void pack_keys(i64 col) const {
+    run.plain(column(a.k, col), a.kv_stride, 0, a.keys, run.keys, key_rows);
+    run.plain(column(a.v, col), a.kv_stride, 0, a.keys, run.keys, value_rows);
+    run.stepped(column(a.k, col), a.kv_stride, 0, a.keys, run.keys, key_steps);
+    __builtin_memset(dk, 0, static_cast<size_t>(keys) * 4);
+    __builtin_memset(dv, 0, static_cast<size_t>(keys) * 4);
+  }
+  // Queries beyond the segment: their rows are zero, and so are their gradients.
+  void pack_queries(i64 head) const {
+    const T *q_head = column(a.q, head * a.dim), *out_head = column(a.out, head * a.dim), *dout_head = column(a.dout, head * a.dim);
     for (i64 row = 0; row < rows; row += queries) {
       for (i64 i = row; i < row + queries; ++i) {
         lse[i] = i < a.rows ? a.lse[i * a.lse_stride + head] * 1.44269504f : 0;
@@ -368,28 +373,27 @@ i64 head_backward_of(const HeadAttention& a) {
       run.turned(dout_head, a.dout_stride, row, a.rows, unturned, dout + row * dim);
       run.stepped(dout_head, a.dout_stride, row, a.rows, queries, dout_stepped + row * dim);
     }
-    const auto ask_ahead = [&](i64 row) {
-      run.template ask<true>(dq_head, a.dq_stride, row, queries, a.rows);
-      if (last) {
-        run.template ask<true>(static_cast<T*>(a.dk) + kv_at, a.dkv_stride, row, queries, a.rows);
-        run.template ask<true>(static_cast<T*>(a.dv) + kv_at, a.dkv_stride, row, queries, a.rows);
-      }
-      if (head + 1 < a.heads) {
-        run.template ask<false>(q_head + a.dim, a.q_stride, row, queries, a.rows);
-        run.template ask<false>(out_head + a.dim, a.out_stride, row, queries, a.rows);
-        run.template ask<false>(dout_head + a.dim, a.dout_stride, row, queries, a.rows);
-        if (last) {
-          run.template ask<false>(k + a.dim, a.kv_stride, row, queries, a.rows);
-          run.template ask<false>(v + a.dim, a.kv_stride, row, queries, a.rows);
-        }
-      }
-    };
     __builtin_memset(dq, 0, static_cast<size_t>(rows * dim) * 4);
-    for (i64 key = 0; key < run.keys; key += kHeadKeysBackward) {
-      for (i64 row = key / queries * queries; row < rows && run.first_key(row) < key + kHeadKeysBackward; row += queries) {
-        if (row < key + kHeadKeysBackward) ask_ahead(row);
-        const i64 left = (row + queries < run.keys ? row + queries : run.keys) - key;
-        const i64 count = left < kHeadKeysBackward ? left : kHeadKeysBackward, at = row * dim;
+  }
+  // What is written after this head, and read by the next.
+  void ask_ahead(i64 head, i64 row) const {
+    const i64 col = head * a.dim, next = col + a.dim, kv = head / a.group * a.dim;
+    const bool last = (head + 1) % a.group == 0;  // of its keys
+    run.template ask<true>(column(a.dq, col), a.dq_stride, row, queries, a.rows);
+    if (last)
+      for (void* gradient : {a.dk, a.dv}) run.template ask<true>(column(gradient, kv), a.dkv_stride, row, queries, a.rows);
+    if (head + 1 == a.heads) return;
+    run.template ask<false>(column(a.q, next), a.q_stride, row, queries, a.rows);
+    run.template ask<false>(column(a.out, next), a.out_stride, row, queries, a.rows);
+    run.template ask<false>(column(a.dout, next), a.dout_stride, row, queries, a.rows);
+    if (last)
+      for (const void* side : {a.k, a.v}) run.template ask<false>(column(side, kv + a.dim), a.kv_stride, row, queries, a.rows);
+  }
+  void run_head(i64 head) const {
+    for (i64 key = 0; key < run.keys; key += block)
+      for (i64 row = key; row < rows && run.first_key(row) < key + block; row += queries) {
+        if (row < key + block) ask_ahead(head, row);
+        const i64 left = row + queries - key, count = left < block ? left : block, at = row * dim;
         run.scores(key_rows + key * dim, q + at, count, b.score);
         run.scores(value_rows + key * dim, dout + at, count, b.dprob);
         head_gradient<S, A>(b, run.seen(row - key), count, a.scale, lse + row, delta + row);
@@ -397,14 +401,26 @@ i64 head_backward_of(const HeadAttention& a) {
         run.add_outer(b.dscore, q_stepped + at, count, dk + key * dim);
         run.weigh(b.dscore_stepped, key_steps + key * dim, count, dq + at);
       }
-    }
-    for (i64 i = 0; i < a.rows; ++i) run.put(dq + i * dim, S::set1(1.0f), dq_head + i * a.dq_stride);
-    for (i64 key = 0; last && key < a.rows; ++key) {
-      run.put(dk + key * dim, S::set1(1.0f), static_cast<T*>(a.dk) + key * a.dkv_stride + kv_at);
-      run.put(dv + key * dim, S::set1(1.0f), static_cast<T*>(a.dv) + key * a.dkv_stride + kv_at);
-    }
   }
-  return run.used;
+  void put_rows(const float* from, T* to, i64 stride) const {
+    for (i64 i = 0; i < a.rows; ++i) run.put(from + i * dim, S::set1(1.0f), to + i * stride);
+  }
+};
+
+template <class S, class A, class T, int D>
+i64 head_backward_of(const HeadAttention& a) {
+  const HeadBackward<S, A, T, D> way{a};
+  for (i64 head = 0; a.scratch != nullptr && head < a.heads; ++head) {
+    const i64 kv = head / a.group * a.dim;
+    if (head % a.group == 0) way.pack_keys(kv);
+    way.pack_queries(head);
+    way.run_head(head);
+    way.put_rows(way.dq, way.column(a.dq, head * a.dim), a.dq_stride);
+    if ((head + 1) % a.group != 0) continue;
+    way.put_rows(way.dk, way.column(a.dk, kv), a.dkv_stride);
+    way.put_rows(way.dv, way.column(a.dv, kv), a.dkv_stride);
+  }
+  return way.run.used;
 }
 
 template <int D>
