@@ -142,7 +142,11 @@ struct CombineCall {
   i64 part_bytes() const {
     return Scratch::bytes(part_tokens() * routing.top_k * kPartColumns * 4) + Scratch::bytes(routing.experts * 8);
   }
-  bool in_parts() const { return inner <= kInnerMost && routing.rows() * cols * 4 > kRowsBytes; }
+  // Experts with fewer than a block of rows in a part would read their weights too often.
+  bool in_parts() const {
+    return inner <= kInnerMost && routing.rows() * cols * 4 > kRowsBytes &&
+           routing.experts * kBlock <= part_tokens() * routing.top_k;
+  }
   i64 thread_bytes() const { return scratch_bytes + (in_parts() ? part_bytes() : 0); }
 
   // Tokens [begin, end), columns [col, col + part).
