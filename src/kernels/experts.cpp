@@ -20,8 +20,8 @@ struct ExpertTask {
 
 constexpr i64 kCombineRows = 64;
 constexpr i64 kRowsAhead = 4;  // rows that lie anywhere are asked for before they are summed
-// Products with at most kInnerMost inner columns take less time than writing all their rows to memory and summing them from there.
-// Where these are more than kRowsBytes, a task makes the rows of some tokens and some columns, which stay in its cache.
+// Products with at most kInnerMost inner columns take less time than moving their rows to memory and back for their sum. Where
+// these rows are more than kRowsBytes, a task makes those of some tokens and some columns, which stay in its cache.
 constexpr i64 kInnerMost = 128, kRowsBytes = 16 << 20, kPartBytes = 2 << 20, kPartColumns = 4 * kBlock;
 
 i64 chunk_tasks_max(const OpTable& table, const Routing& routing) {
@@ -142,10 +142,10 @@ struct CombineCall {
   i64 part_bytes() const {
     return Scratch::bytes(part_tokens() * routing.top_k * kPartColumns * 4) + Scratch::bytes(routing.experts * 8);
   }
-  // Experts with fewer than a block of rows in a part would read their weights too often.
+  // Each part reads the weights again, so experts need some rows in it.
   bool in_parts() const {
     return inner <= kInnerMost && routing.rows() * cols * 4 > kRowsBytes &&
-           routing.experts * kBlock <= part_tokens() * routing.top_k;
+           routing.experts * inner <= 2 * part_tokens() * routing.top_k;
   }
   i64 thread_bytes() const { return scratch_bytes + (in_parts() ? part_bytes() : 0); }
 
