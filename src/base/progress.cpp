@@ -14,7 +14,10 @@ namespace moebius {
 namespace {
 constexpr i64 kTerminalPeriod = 200'000'000;
 constexpr i64 kPlainPeriod = 15'000'000'000;
+bool terminal_shared = false;
 }  // namespace
+
+void progress_share_terminal() { terminal_shared = true; }
 
 i64 clock_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -22,7 +25,7 @@ i64 clock_ns() {
 }
 
 Progress::Progress(std::string what, i64 total)
-    : what_(std::move(what)), total_(total), start_ns_(clock_ns()), terminal_(::isatty(2) == 1) {
+    : what_(std::move(what)), total_(total), start_ns_(clock_ns()), terminal_(!terminal_shared && ::isatty(2) == 1) {
   printed_ns_ = terminal_ ? 0 : start_ns_;
 }
 

@@ -28,6 +28,9 @@ class Progress {
   bool terminal_, finished_ = false, line_open_ = false;
 };
 
+// From here on this process prints lines now and then even on a terminal: others write there too.
+void progress_share_terminal();
+
 // Nanoseconds of a monotonic clock.
 i64 clock_ns();
 
