@@ -1,9 +1,12 @@
 // A whole tiny study: run, taken up again, refused when its file was changed.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/record.h"
 #include "base/test_folder.h"
 #include "kernels/isa.h"
@@ -67,7 +70,7 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
     wall += done.at("wall_seconds").as_double();
   }
   EXPECT_GT(roofline, 0);
-  EXPECT_NEAR(first.roofline_ratio, roofline / wall, 1e-9);
+  EXPECT_NEAR(first.roofline_ratio(), roofline / (wall + first.idle_seconds), 1e-9);
   EXPECT_LT(first.train_seconds, first.wall_seconds);
 
   StudyPlan again = make_plan(folder, "1024");
@@ -77,6 +80,28 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
 
   StudyPlan other = make_plan(folder, "2048");
   EXPECT_THROW(run_study_plan(other, folder), Error);
+}
+
+TEST(StudyRun, SideBySideTheSameBits) {
+  log_set_level(LogLevel::warning);
+  parallel_set_threads(2);
+  std::vector<std::map<std::string, std::string>> weights(2);
+  for (i64 jobs : {1, 2}) {
+    const std::string folder = test_path("jobs" + std::to_string(jobs));
+    StudyPlan plan = make_plan(folder, "1024");
+    plan.jobs = jobs;
+    const StudyResult result = run_study_plan(plan, folder);
+    EXPECT_EQ(result.runs_done, 6);
+    EXPECT_EQ(parallel_threads(), 2);
+    for (const PlannedRun& run : plan.runs) {
+      const Json end = records_read(path_join(folder, "runs/" + run.name + "/records.jsonl"), "train_end").at(0);
+      weights[static_cast<std::size_t>(jobs - 1)][run.name] =
+          file_read(path_join(end.at("checkpoint").as_string(), "model.safetensors")) + end.at("loss_final").dump();
+    }
+  }
+  parallel_set_threads(0);
+  EXPECT_EQ(weights[0].size(), 6u);
+  EXPECT_EQ(weights[0], weights[1]);
 }
 
 TEST(StudyRun, FurtherSeedsBeginOnlyWhereThereIsTime) {
