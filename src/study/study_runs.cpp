@@ -274,7 +274,7 @@ class Runs {
     log_info(fmt::format("run {} of {}: {}", ++begun_, plan_.runs.size(), run.name));
     budget_.begin(run);
     children_.start(index, run.name, [this, &run] {
-      if (plan_.jobs > 1) progress_share_terminal();
+      if (plan_.jobs > 1) progress_share_terminal(run.name);
       parallel_set_threads(static_cast<int>(std::max(i64{1}, threads_ / plan_.jobs)));
       return RunOutcome(run_one(plan_, run, files_, folder_, tokenizer_)).to_json();
     });
