@@ -211,10 +211,13 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
   }
   std::vector<std::string> rates;
   for (const double rate : rule.sweep) rates.push_back(fmt::format("{:g}", rate));
+  const auto [least, most] = std::minmax_element(rule.sweep.begin(), rule.sweep.end());
+  const bool at_end = low == *least || low == *most || high == *least || high == *most;
   return fmt::format(
       "swept over {} at E = {} (best {:g}) and E = {} (best {:g}) by the train loss at the end of each trial; the other "
-      "runs take the value between them, linear in log E",
-      fmt::join(rates, ", "), plan.fewest_experts, low, plan.most_experts, high);
+      "runs take the value between them, linear in log E{}",
+      fmt::join(rates, ", "), plan.fewest_experts, low, plan.most_experts, high,
+      at_end && rule.sweep.size() > 1 ? "; a best rate at an end of those tried may lie beyond them" : "");
 }
 
 Json plan_to_json(const StudyPlan& plan) {
