@@ -156,6 +156,32 @@ TEST(Attention, ThreadsDoNotChangeBits) {
   }, false);
 }
 
+// Of many segments a task takes several heads.
+TEST(Attention, ManySegmentsGiveTheBitsOfEach) {
+  for (DType dtype : kTypes) {
+    TestAttention t({6, 3, 48, 0, {300, 0, 0, 0}}, dtype);
+    t.segments.clear();
+    for (i64 row = 0; row < 300; row += 6) t.segments.push_back(t.segment(row, row % 4 == 0 ? 6 : 5));
+    for_each_set([&] {
+      Results all(t), each(t);
+      const auto run = [&](std::span<const AttentionSegment> segments, Results& r) {
+        attention_forward(t.shape, t.q.view, segments, r.out.view, r.lse.data());
+        attention_backward(t.shape, t.q.view, segments, r.out.view, t.dout.view, r.lse.data(), r.dq.view, r.dk.view, r.dv.view);
+      };
+      for (Results* r : {&all, &each})
+        for (TestMatrix* m : {&r->out, &r->dq, &r->dk, &r->dv}) m->fill(0);
+      run(t.segments, all);
+      for (const AttentionSegment& segment : t.segments) run(std::span(&segment, 1), each);
+      EXPECT_EQ(all.lse, each.lse);
+      EXPECT_EQ(bytes_of(all.out.view), bytes_of(each.out.view));
+      EXPECT_EQ(bytes_of(all.dq.view), bytes_of(each.dq.view));
+      EXPECT_EQ(bytes_of(all.dk.view), bytes_of(each.dk.view));
+      EXPECT_EQ(bytes_of(all.dv.view), bytes_of(each.dv.view));
+      EXPECT_TRUE(all.dq.padding_intact() && all.dk.padding_intact() && all.out.padding_intact());
+    });
+  }
+}
+
 TEST(Attention, ReferenceGradientsAreFiniteDifferences) {
   const TestAttention t({2, 1, 6, 4, {7, 3, 0, 0}}, DType::f32);
   Results r(t);
