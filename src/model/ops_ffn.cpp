@@ -28,6 +28,17 @@ void gates_of_choice(const kernels::RouterShape& shape, const float* logits_E, c
 
 }  // namespace
 
+kernels::RouterShape router_shape(const ModelConfig& config) {
+  kernels::RouterShape shape;
+  shape.experts = config.experts.experts;
+  shape.top_k = config.experts.top_k;
+  shape.sigmoid = config.router.score == "sigmoid";
+  shape.softmax_before_top_k = config.router.softmax_before_top_k;
+  shape.renormalise = config.router.renormalise;
+  shape.scale = static_cast<float>(config.router.scale);
+  return shape;
+}
+
 void RouteOp::forward() {
   kernels::route_forward(x_TD, w_ED, shape, bias_E, logits_TE, prob_TE, routing);
   if (replay_TK != nullptr) replay();

@@ -11,6 +11,9 @@
 
 namespace moebius::model {
 
+// The router that a configuration asks for.
+kernels::RouterShape router_shape(const ModelConfig& config);
+
 // From the router's input to a Routing.
 struct RouteOp {
   kernels::RouterShape shape;
