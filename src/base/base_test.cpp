@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <set>
+#include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -54,6 +55,31 @@ TEST(Parallel, EveryTaskOnceForAnyNumberOfThreads) {
       parallel_for(997, [&](i64 task, int) { hits[static_cast<std::size_t>(task)].fetch_add(1); });
     }
     for (auto& hit : hits) EXPECT_EQ(hit.load(), 50);
+  }
+}
+
+TEST(Parallel, FewerTasksThanThreadsAndUnevenShares) {
+  parallel_set_threads(4);
+  for (i64 num_tasks = 0; num_tasks <= 9; ++num_tasks) {
+    std::vector<std::atomic<int>> hits(10);
+    parallel_for(num_tasks, [&](i64 task, int) { hits[static_cast<std::size_t>(task)].fetch_add(1); });
+    for (i64 task = 0; task < 10; ++task) EXPECT_EQ(hits[static_cast<std::size_t>(task)].load(), task < num_tasks ? 1 : 0);
+  }
+}
+
+// The first task ends when all others are done: so the other thread has to take over the rest of its thread's share.
+TEST(Parallel, AThreadThatIsHeldUpIsHelped) {
+  parallel_set_threads(2);
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> others{0};
+    parallel_for(40, [&](i64 task, int) {
+      if (task == 0) {
+        while (others.load() < 39) std::this_thread::yield();
+      } else {
+        ++others;
+      }
+    });
+    EXPECT_EQ(others.load(), 39);
   }
 }
 

@@ -1,14 +1,19 @@
 // The pool: workers spin for a short while (a training step has thousands of small regions), then sleep.
+// Each thread begins with its own contiguous share of a region's tasks and then takes from the ends of the others'. The rows that
+// it wrote in one region are so, mostly, the rows that it reads in the next, out of its own caches: cores that share no cache pay
+// for every line that changes hands.
 #include "base/parallel.h"
 
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -19,6 +24,7 @@ namespace {
 
 constexpr int kSpinsBeforeSleep = 20000;  // about a millisecond
 constexpr int kSpinsBeforeYield = 2000;
+constexpr i64 kTasksMax = i64{1} << 32;
 
 thread_local bool inside_task = false;
 
@@ -28,6 +34,36 @@ inline void cpu_relax() {
 #endif
 }
 
+// The tasks [begin, end) that are left of a thread's share. Both ends in one word: the owner takes at the begin, others at the end.
+class alignas(128) Share {
+ public:
+  void set(i64 begin, i64 end) { word_.store(pack(begin, end), std::memory_order_relaxed); }
+
+  // The next task, -1 where none is left.
+  i64 take_first() {
+    return take([](i64 begin, i64 end) { return std::pair(begin, pack(begin + 1, end)); });
+  }
+  i64 take_last() {
+    return take([](i64 begin, i64 end) { return std::pair(end - 1, pack(begin, end - 1)); });
+  }
+
+ private:
+  static u64 pack(i64 begin, i64 end) { return static_cast<u64>(begin) << 32 | static_cast<u64>(end); }
+
+  template <typename Choose>
+  i64 take(Choose choose) {
+    u64 word = word_.load(std::memory_order_relaxed);
+    for (;;) {
+      const i64 begin = static_cast<i64>(word >> 32), end = static_cast<i64>(word & 0xffffffffu);
+      if (begin >= end) return -1;
+      const auto [task, rest] = choose(begin, end);
+      if (word_.compare_exchange_weak(word, rest, std::memory_order_relaxed)) return task;
+    }
+  }
+
+  std::atomic<u64> word_{0};
+};
+
 class Pool {
  public:
   ~Pool() { stop(); }
@@ -36,6 +72,7 @@ class Pool {
     stop();
     stopping_.store(false);
     const u64 epoch = epoch_.load();
+    shares_ = std::make_unique<Share[]>(static_cast<std::size_t>(num_threads));
     for (int i = 1; i < num_threads; ++i) workers_.emplace_back([this, i, epoch] { worker(i, epoch); });
     num_threads_ = num_threads;
   }
@@ -48,9 +85,9 @@ class Pool {
       run_in_place(num_tasks, task);
       return;
     }
+    CHECK(num_tasks < kTasksMax, "so many tasks are not counted");
     task_ = &task;
-    num_tasks_ = num_tasks;
-    next_.store(0, std::memory_order_relaxed);
+    share_out(num_tasks);
     open_.store(true);
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -93,19 +130,28 @@ class Pool {
   void work(int thread) {
     inside_task = true;
     current_thread_ = thread;
-    for (;;) {
-      const i64 i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= num_tasks_) break;
-      try {
-        (*task_)(i, thread);
-      } catch (...) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (!error_) error_ = std::current_exception();
-        next_.store(num_tasks_, std::memory_order_relaxed);
-      }
+    for (i64 i; (i = shares_[thread].take_first()) >= 0;) run_task(i, thread);
+    for (int next = 1; next < num_threads_; ++next) {
+      Share& other = shares_[(thread + next) % num_threads_];
+      for (i64 i; (i = other.take_last()) >= 0;) run_task(i, thread);
     }
     current_thread_ = 0;
     inside_task = false;
+  }
+
+  void run_task(i64 i, int thread) {
+    try {
+      (*task_)(i, thread);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+      share_out(0);
+    }
+  }
+
+  void share_out(i64 num_tasks) {
+    const i64 each = (num_tasks + num_threads_ - 1) / num_threads_;
+    for (int t = 0; t < num_threads_; ++t) shares_[t].set(std::min(num_tasks, t * each), std::min(num_tasks, (t + 1) * each));
   }
 
   void worker(int thread, u64 seen) {
@@ -150,12 +196,11 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<u64> epoch_{0};
-  std::atomic<i64> next_{0};
+  std::unique_ptr<Share[]> shares_;  // one a thread
   std::atomic<int> entered_{0};  // workers inside work()
   std::atomic<bool> open_{false};
   std::atomic<bool> stopping_{false};
   const TaskRef* task_ = nullptr;
-  i64 num_tasks_ = 0;
   std::exception_ptr error_;
 };
 
