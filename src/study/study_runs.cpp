@@ -241,11 +241,7 @@ class RoofOfRuns {
  private:
   void record() {
     measured_ns_ = clock_ns();
-    records_.write("roof", Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
-                                         {"threads", parallel_threads()},
-                                         {"bf16_flops_per_s", roof_.bf16_flops_per_s},
-                                         {"f32_flops_per_s", roof_.f32_flops_per_s},
-                                         {"dram_bytes_per_s", roof_.dram_bytes_per_s}}));
+    records_.write("roof", kernels::roof_json(roof_));
   }
 
   kernels::Roof& roof_;
