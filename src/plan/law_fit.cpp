@@ -105,7 +105,6 @@ bool read_law(const Json& json, const std::string& path, LawFit& fit) {
 }
 
 double column_value(const fit::LawPoint& p, const std::string& column) {
-  const double density = p.experts > 1 ? p.top_k / p.experts : 1;
   if (column == "parameters_total") return p.parameters_total;
   if (column == "parameters_active") return p.parameters_active;
   if (column == "tokens") return p.tokens;
@@ -113,8 +112,8 @@ double column_value(const fit::LawPoint& p, const std::string& column) {
   if (column == "experts") return p.experts;
   if (column == "top_k") return p.top_k;
   if (column == "granularity") return p.granularity;
-  if (column == "sparsity") return 1 - density;
-  return column == "activation" ? density : fit::kMissing;
+  if (column == "sparsity") return 1 - fit::point_density(p);
+  return column == "activation" ? fit::point_density(p) : fit::kMissing;
 }
 
 }  // namespace
