@@ -18,14 +18,25 @@ void on_signal(int) {
   if (requests.fetch_add(1) >= 1) ::_exit(130);
 }
 
+void on_signal_in_child(int) { requests.fetch_add(1); }
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
 
 void interrupt_install() {
-  struct sigaction action = {};
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+  handle(SIGINT, on_signal);
+  handle(SIGTERM, on_signal);
+}
+
+void interrupt_install_in_child() {
+  handle(SIGINT, SIG_IGN);
+  handle(SIGTERM, on_signal_in_child);
 }
 
 bool interrupt_requested() { return requests.load(std::memory_order_relaxed) > 0; }

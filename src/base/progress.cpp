@@ -14,7 +14,10 @@ namespace moebius {
 namespace {
 constexpr i64 kTerminalPeriod = 200'000'000;
 constexpr i64 kPlainPeriod = 15'000'000'000;
+std::string name_among_others;  // empty: this process has the terminal for itself
 }  // namespace
+
+void progress_share_terminal(const std::string& name) { name_among_others = name + ": "; }
 
 i64 clock_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -22,7 +25,7 @@ i64 clock_ns() {
 }
 
 Progress::Progress(std::string what, i64 total)
-    : what_(std::move(what)), total_(total), start_ns_(clock_ns()), terminal_(::isatty(2) == 1) {
+    : what_(std::move(what)), total_(total), start_ns_(clock_ns()), terminal_(name_among_others.empty() && ::isatty(2) == 1) {
   printed_ns_ = terminal_ ? 0 : start_ns_;
 }
 
@@ -63,7 +66,7 @@ void Progress::print(const std::string& line, bool last) {
     std::fprintf(stderr, "\r\033[K%s%s", line.c_str(), last ? "\n" : "");
     line_open_ = !last;
   } else {
-    std::fprintf(stderr, "%s\n", line.c_str());
+    std::fprintf(stderr, "%s%s\n", name_among_others.c_str(), line.c_str());
   }
   std::fflush(stderr);
 }

@@ -28,6 +28,9 @@ class Progress {
   bool terminal_, finished_ = false, line_open_ = false;
 };
 
+// From here on this process prints lines now and then even on a terminal, since others write there too, each after `name`.
+void progress_share_terminal(const std::string& name);
+
 // Nanoseconds of a monotonic clock.
 i64 clock_ns();
 

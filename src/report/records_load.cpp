@@ -37,6 +37,7 @@ void study_records_read(StudyRecords& study) {
   for (const Json& record : records_read(path)) {
     study.time_last = std::max(study.time_last, record.get_string("time", ""));
     measurement_add(record, path, study);
+    if (record.get_string("type", "") == "runs_end") study.idle_seconds += record.get_double("idle_seconds", 0);
     if (record.get_string("type", "") != "run_done") continue;
     study.wall_seconds += record.get_double("wall_seconds", 0);
     study.roofline_seconds += record.get_double("roofline_seconds", 0);

@@ -45,6 +45,7 @@ struct StudyRecords {
   std::vector<RunRecords> runs;  // without trunks and without those for which the study had no time
   i64 runs_left_out = 0;  // of seeds for which the study had no time
   Json roof;              // the last `roof` record, or null
+  double idle_seconds = 0;  // of jobs that waited for others, the sum over `runs_end`
   double wall_seconds = 0, roofline_seconds = 0, roof_seconds = 0;  // sums over `run_done`
   Json machine;           // object, perhaps empty
   std::string time_last;  // time of the newest record

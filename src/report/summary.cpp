@@ -99,12 +99,12 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
   const std::string cpu = study.machine.get_string("cpu", "");
   if (seconds > 0) {
-    out.done.push_back(fmt::format("{} of training{}.", format_seconds(seconds), cpu.empty() ? "" : " on " + cpu));
+    out.done.push_back(fmt::format("{} of training, summed over its runs{}.", format_seconds(seconds), cpu.empty() ? "" : " on " + cpu));
   }
   if (study.wall_seconds > 0) {
     out.done.push_back(fmt::format("Over its whole time, training reached {:.1f} % of the roofline of its steps and {:.1f} % of the "
-                                   "machine's roof.", 100 * study.roofline_seconds / study.wall_seconds,
-                                   100 * study.roof_seconds / study.wall_seconds));
+                                   "machine's roof.", 100 * study.roofline_seconds / (study.wall_seconds + study.idle_seconds),
+                                   100 * study.roof_seconds / (study.wall_seconds + study.idle_seconds)));
   }
 }
 

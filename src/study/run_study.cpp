@@ -6,11 +6,13 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/stage.h"
 #include "base/units.h"
 #include "kernels/isa.h"
 #include "study/study_plan.h"
 #include "study/study_power.h"
+#include "study/study_queue.h"
 #include "study/study_runs.h"
 
 namespace moebius::study {
@@ -23,8 +25,8 @@ const StageHelp kHelp = {
     .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run [--pilot FOLDER] [--noise X]]",
     .reads = "studies/NAME.toml or FILE.toml, the corpora it names",
     .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
-    .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, wall_seconds, roofline_seconds, roof_share, "
-                 "roofline_ratio (roofline_seconds / wall_seconds); with --dry-run: runs (name, "
+    .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, wall_seconds, idle_seconds, roofline_seconds, "
+                 "roof_share, roofline_ratio (roofline_seconds / (wall_seconds + idle_seconds)); with --dry-run: runs (name, "
                  "parameters_total, parameters_active, flops_per_token_megatron, flops_per_token_6n, tpp, seconds_estimated, "
                  "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
     .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run --noise 0.03"};
@@ -40,6 +42,8 @@ int run_study(const std::vector<std::string>& words) {
   options.add("pilot", &pilots, "dry run: finished studies whose seeds show the noise, separated by commas; the study's own folder counts too",
               {.unit = "FOLDERS"});
   options.add("noise", &noise, "dry run: standard deviation between seeds to assume where no runs show it", {.unit = "X", .min = 0, .max = 1e6});
+  i64 jobs = 0;
+  options.add("jobs", &jobs, "runs that train side by side, each with its share of the threads; 0: one a thread where steps are short", {.unit = "N", .min = 0});
   std::vector<std::string> names;
   const StageCommon common = stage_parse(kHelp, options, words, &names, 1);
   if (names.empty()) {
@@ -52,6 +56,7 @@ int run_study(const std::vector<std::string>& words) {
   if (out.empty()) out = path_join("runs", plan.spec.name);
 
   try {
+    plan.jobs = choose_jobs(plan, jobs, parallel_threads());
     estimate_seconds(plan, time_configurations(plan));
   } catch (const Error& e) {
     if (!common.dry_run) throw;
@@ -75,7 +80,7 @@ int run_study(const std::vector<std::string>& words) {
               fmt::format("{} runs in {} ({} were done before)\ntraining: {:.1f} % of its steps' roofline over its whole time, "
                           "{:.1f} % of the machine's roof\nreport: {}\n",
                           result.runs_done, format_seconds(result.seconds), result.runs_skipped,
-                          100 * result.roofline_ratio, 100 * result.roof_share, result.report));
+                          100 * result.roofline_ratio(), 100 * result.roof_share(), result.report));
   return 0;
 }
 

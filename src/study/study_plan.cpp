@@ -192,7 +192,7 @@ void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& meas
     const auto known = measured.find(run.config.name);
     const double per_token = known != measured.end() ? known->second : nearest->seconds * cost / nearest->cost;
     run.seconds_estimated = per_token * static_cast<double>(run.tokens_own());
-    plan.seconds_estimated += run.seconds_estimated;
+    plan.seconds_estimated += run.seconds_estimated / static_cast<double>(plan.jobs);
   }
 }
 
@@ -211,10 +211,13 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
   }
   std::vector<std::string> rates;
   for (const double rate : rule.sweep) rates.push_back(fmt::format("{:g}", rate));
+  const auto [least, most] = std::minmax_element(rule.sweep.begin(), rule.sweep.end());
+  const bool at_end = low == *least || low == *most || high == *least || high == *most;
   return fmt::format(
       "swept over {} at E = {} (best {:g}) and E = {} (best {:g}) by the train loss at the end of each trial; the other "
-      "runs take the value between them, linear in log E",
-      fmt::join(rates, ", "), plan.fewest_experts, low, plan.most_experts, high);
+      "runs take the value between them, linear in log E{}",
+      fmt::join(rates, ", "), plan.fewest_experts, low, plan.most_experts, high,
+      at_end && rule.sweep.size() > 1 ? "; a best rate at an end of those tried may lie beyond them" : "");
 }
 
 Json plan_to_json(const StudyPlan& plan) {
@@ -269,8 +272,9 @@ std::string plan_table(const StudyPlan& plan) {
                         run.seconds_estimated > 0 ? format_seconds(run.seconds_estimated) : "?");
   }
   if (plan.seconds_estimated > 0) {
-    text += fmt::format("{} runs, about {} of training on this machine (roof {}/s in bf16){}\n", plan.runs.size(),
+    text += fmt::format("{} runs, about {} of training on this machine (roof {}/s in bf16){}{}\n", plan.runs.size(),
                         format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s),
+                        plan.jobs > 1 ? fmt::format(", {} side by side", plan.jobs) : "",
                         plan.spec.branches.at.empty() ? "" : "; a branch's time is that of its own steps, the trunk counts once");
   }
   if (plan.spec.seeds.size() > 1 && plan.spec.seeds_minutes > 0) {

@@ -39,7 +39,8 @@ struct StudyPlan {
   StudySpec spec;
   std::vector<PlannedRun> runs;  // trials of the sweep first
   kernels::Roof roof;
-  double seconds_estimated = 0;  // runs, with evaluations
+  double seconds_estimated = 0;  // of the runs' training, `jobs` at a time
+  i64 jobs = 1;                  // runs that train side by side
   i64 fewest_experts = 0, most_experts = 0;
 };
 

@@ -121,7 +121,7 @@ double seconds_of_seed(const StudyPlan& plan, const std::vector<std::string>& mo
   for (const PlannedRun& run : plan.runs) {
     if (std::find(trunks.begin(), trunks.end(), run.name) != trunks.end()) seconds += run.seconds_estimated;
   }
-  return seconds / static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
+  return seconds / static_cast<double>(plan.jobs) / static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
 }
 
 void set_noise(const std::vector<report::StudyRecords>& studies, double assumed, PowerRow& row) {

@@ -1,9 +1,12 @@
 // A whole tiny study: run, taken up again, refused when its file was changed.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/record.h"
 #include "base/test_folder.h"
 #include "kernels/isa.h"
@@ -13,7 +16,10 @@
 namespace moebius::study {
 namespace {
 
-StudyPlan make_plan(const std::string& folder, const std::string& tokens, const std::string& seeds = "[1]") {
+const std::string kTrials = "sweep = [1e-3, 4e-3]\nsweep-tokens = 512";
+
+StudyPlan make_plan(const std::string& folder, const std::string& tokens, const std::string& seeds = "[1]",
+                    const std::string& rates = kTrials) {
   return tiny_plan(folder + ".toml", "name = \"tiny\"\ntokens = " + tokens + "\nseeds = " + seeds + kTinyModel + R"(
 [[models]]
 name = "dense"
@@ -29,8 +35,7 @@ exposures = [4]
 batch-tokens = 256
 tensorboard = false
 [learning-rate]
-sweep = [1e-3, 4e-3]
-sweep-tokens = 512
+)" + rates + R"(
 [evaluate]
 at = [0, 1.0]
 items-max = 5
@@ -67,7 +72,7 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
     wall += done.at("wall_seconds").as_double();
   }
   EXPECT_GT(roofline, 0);
-  EXPECT_NEAR(first.roofline_ratio, roofline / wall, 1e-9);
+  EXPECT_NEAR(first.roofline_ratio(), roofline / (wall + first.idle_seconds), 1e-9);
   EXPECT_LT(first.train_seconds, first.wall_seconds);
 
   StudyPlan again = make_plan(folder, "1024");
@@ -77,6 +82,28 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
 
   StudyPlan other = make_plan(folder, "2048");
   EXPECT_THROW(run_study_plan(other, folder), Error);
+}
+
+TEST(StudyRun, SideBySideTheSameBits) {
+  log_set_level(LogLevel::warning);
+  parallel_set_threads(2);
+  std::vector<std::map<std::string, std::string>> weights(2);
+  for (i64 jobs : {1, 2}) {
+    const std::string folder = test_path("jobs" + std::to_string(jobs));
+    StudyPlan plan = make_plan(folder, "512", "[1]", "value = 2e-3\nsource = \"a guess\"");
+    plan.jobs = jobs;
+    const StudyResult result = run_study_plan(plan, folder);
+    EXPECT_EQ(result.runs_done, 2);
+    EXPECT_EQ(parallel_threads(), 2);
+    for (const PlannedRun& run : plan.runs) {
+      const Json end = records_read(path_join(folder, "runs/" + run.name + "/records.jsonl"), "train_end").at(0);
+      weights[static_cast<std::size_t>(jobs - 1)][run.name] =
+          file_read(path_join(end.at("checkpoint").as_string(), "model.safetensors")) + end.at("loss_final").dump();
+    }
+  }
+  parallel_set_threads(0);
+  EXPECT_EQ(weights[0].size(), 2u);
+  EXPECT_EQ(weights[0], weights[1]);
 }
 
 TEST(StudyRun, FurtherSeedsBeginOnlyWhereThereIsTime) {

@@ -1,4 +1,4 @@
-// The study's loop over its runs, one train_run each, evaluations by hook.
+// The study's runs, one train_run each in a process of its own, evaluations by hook.
 #include "study/study_runs.h"
 
 #include <fmt/format.h>
@@ -8,8 +8,10 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/children.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
@@ -19,6 +21,7 @@
 #include "eval/evaluate.h"
 #include "fit/study_fit.h"
 #include "report/run_report.h"
+#include "study/study_queue.h"
 #include "study/study_recommend.h"
 #include "train/train_run.h"
 #include "train/trainer.h"
@@ -28,12 +31,9 @@ namespace moebius::study {
 namespace {
 
 constexpr i64 kTimedSteps = 3;
-constexpr i64 kRoofNs = 120'000'000'000;  // the machine is shared and its speed moves: so long a roof holds
 // A pass reads the keys and values of all live sequences: more of them than fit the last cache are slower, fewer leave
 // the starts of a pass's parts to few rows.
 constexpr i64 kSequencesGenerated = 64;
-
-kernels::Roof measure_roof() { return kernels::roof_measure(kernels::isa_current(), 60, kernels::RoofMemory::dram); }
 
 // One long document of random tokens: the cost of a step does not depend on what the tokens say.
 data::MemorySource random_source(const StudySpec& spec, i64 batch_tokens) {
@@ -112,7 +112,6 @@ train::TrainHooks make_hooks(const StudyPlan& plan, const PlannedRun& run,
   hooks.run = run.name;
   hooks.branch_steps = run.branch_steps;
   if (!run.branch_of.empty()) hooks.branch_from = branch_folder(folder, run);
-  hooks.roof = plan.roof;
   if (evaluator == nullptr) return hooks;
   hooks.evaluates = [wanted = evaluation_steps(plan, run)](i64 step, i64) {
     return std::find(wanted.begin(), wanted.end(), step) != wanted.end();
@@ -185,68 +184,144 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
   file_write_atomic(path, study.dump(2) + "\n");
 }
 
-// The time of runs with their evaluations, and whether another seed has room in the study's minutes.
-class SeedBudget {
- public:
-  // `records`: of the study; runs that are done count as they took then.
-  SeedBudget(const StudyPlan& plan, const std::string& records) : plan_(plan) {
-    if (!file_exists(records)) return;
-    for (const Json& done : records_read(records, "run_done"))
-      known_[done.get_string("run", "")] = done.get_double("seconds_all", 0);
-  }
+// What the study keeps of a run: its own part, of a branch without the trunk's.
+struct RunOutcome {
+  bool skipped = false;  // had been done before
+  double loss_final = 0;
+  double seconds = 0, wall_seconds = 0, roofline_seconds = 0, roof_seconds = 0;
 
-  // To be asked before each run, in their order.
-  bool has_room(const PlannedRun& run) {
-    const std::vector<i64>& seeds = plan_.spec.seeds;
-    if (plan_.spec.seeds_minutes <= 0 || run.role == "sweep" || run.seed == seeds.front()) return true;
-    if (run.seed != seed_) {
-      seed_ = run.seed;
-      open_ = open_ && spent_ + first_seed_ <= plan_.spec.seeds_minutes * 60;
-      if (!open_) {
-        log_info(fmt::format("seed {} is left out: {} are spent, a seed takes {}, and the study has {:g} minutes", run.seed,
-                             format_seconds(spent_), format_seconds(first_seed_), plan_.spec.seeds_minutes));
-      }
-    }
-    return open_;
-  }
+  explicit RunOutcome(const train::TrainResult& trained)
+      : skipped(trained.skipped),
+        loss_final(trained.loss_final),
+        seconds(trained.seconds - trained.seconds_shared),
+        wall_seconds(trained.wall_seconds - trained.wall_seconds_shared),
+        roofline_seconds(trained.roofline_seconds - trained.roofline_seconds_shared),
+        roof_seconds(trained.mfu * seconds) {}
 
-  // After a run that took `seconds` here, or had been done before. Returns what counts.
-  double add(const PlannedRun& run, bool skipped, double seconds) {
-    if (skipped && known_.count(run.name) > 0) seconds = known_[run.name];
-    spent_ += seconds;
-    if (run.role != "sweep" && run.seed == plan_.spec.seeds.front()) first_seed_ += seconds;
-    return seconds;
-  }
+  explicit RunOutcome(const Json& json)
+      : skipped(json.at("skipped").as_bool()),
+        loss_final(json.get_double("loss_final", std::nan(""))),
+        seconds(json.at("seconds").as_double()),
+        wall_seconds(json.at("wall_seconds").as_double()),
+        roofline_seconds(json.at("roofline_seconds").as_double()),
+        roof_seconds(json.at("roof_seconds").as_double()) {}
 
- private:
-  const StudyPlan& plan_;
-  std::map<std::string, double> known_;
-  double spent_ = 0, first_seed_ = 0;
-  i64 seed_ = -1;
-  bool open_ = true;
+  Json to_json() const {
+    return Json::object({{"skipped", skipped},
+                         {"loss_final", loss_final},
+                         {"seconds", seconds},
+                         {"wall_seconds", wall_seconds},
+                         {"roofline_seconds", roofline_seconds},
+                         {"roof_seconds", roof_seconds}});
+  }
 };
 
-// The roof that the runs are held against, measured again between two of them when it has grown old.
-class RoofOfRuns {
+// All runs, `plan.jobs` at a time, each in a process of its own with its share of the threads.
+class Runs {
  public:
-  // `roof`: measured just now.
-  RoofOfRuns(kernels::Roof& roof, RecordWriter& records) : roof_(roof), records_(records) { record(); }
+  Runs(StudyPlan& plan, const StudyFiles& files, const std::string& folder)
+      : plan_(plan),
+        files_(files),
+        folder_(folder),
+        tokenizer_(std::make_shared<const data::Tokenizer>(data::Tokenizer::load(files.tokenizer))),
+        budget_(plan, path_join(folder, "records.jsonl")),
+        records_(path_join(folder, "records.jsonl")),
+        queue_(plan),
+        threads_(parallel_threads()) {
+    records_.write("roof", kernels::roof_json(plan.roof));
+    parallel_set_threads(1);
+  }
+  ~Runs() { parallel_set_threads(threads_); }
+  Runs(const Runs&) = delete;
+  Runs& operator=(const Runs&) = delete;
 
-  void before_run() {
-    if (clock_ns() - measured_ns_ < kRoofNs) return;
-    roof_ = measure_roof();
-    record();
+  void run_all(StudyResult& result) {
+    const i64 start = clock_ns();
+    double busy_seconds = 0;
+    rule_ = queue_.trials_ended() ? choose_learning_rates(plan_, trial_losses_) : "sweep under way";
+    write_study_json(plan_, files_, rule_, path_join(folder_, "study.json"));
+    while (!queue_.finished()) {
+      interrupt_check("the runs that had begun have saved their state; the same command goes on");
+      while (children_.running() < plan_.jobs && begin_next()) {
+      }
+      if (children_.running() > 0) busy_seconds += end_one(result);
+    }
+    write_study_json(plan_, files_, rule_, path_join(folder_, "study.json"));
+    const double room = static_cast<double>(plan_.jobs) * static_cast<double>(clock_ns() - start) * 1e-9;
+    result.idle_seconds = std::max(0.0, room - busy_seconds);
+    if (result.runs_done > 0) {
+      records_.write("runs_end", Json::object({{"jobs", plan_.jobs}, {"idle_seconds", result.idle_seconds}}));
+    }
   }
 
  private:
-  void record() {
-    measured_ns_ = clock_ns();
-    records_.write("roof", kernels::roof_json(roof_));
+  PlannedRun& run_at(i64 index) { return plan_.runs[static_cast<std::size_t>(index)]; }
+
+  // False: none can begin now.
+  bool begin_next() {
+    const i64 index = queue_.next();
+    if (index < 0) return false;
+    PlannedRun& run = run_at(index);
+    run.left_out = !budget_.has_room(run);
+    if (run.left_out) {
+      queue_.ended(index);
+      return true;
+    }
+    log_info(fmt::format("run {} of {}: {}", ++begun_, plan_.runs.size(), run.name));
+    budget_.begin(run);
+    children_.start(index, run.name, [this, &run] {
+      if (plan_.jobs > 1) progress_share_terminal(run.name);
+      parallel_set_threads(static_cast<int>(std::max(i64{1}, threads_ / plan_.jobs)));
+      return RunOutcome(run_one(plan_, run, files_, folder_, tokenizer_)).to_json();
+    });
+    return true;
   }
 
-  kernels::Roof& roof_;
-  RecordWriter& records_;
-  i64 measured_ns_ = 0;
+  // Returns the seconds that the run took of its job's time here.
+  double end_one(StudyResult& result) {
+    const Children::Ended ended = children_.wait();
+    const PlannedRun& run = run_at(ended.id);
+    const RunOutcome outcome(ended.value);
+    const bool known = budget_.known(run.name);
+    const double here = budget_.end(run, outcome.skipped);
+    queue_.ended(ended.id);
+    add(run, outcome, result);
+    if (!outcome.skipped) file_remove(path_join(folder_, "fit.json"));  // it knew nothing of this run
+    if (!outcome.skipped || !known) {  // it may have been done by a study that was killed before it could say so
+      Json done = outcome.to_json();
+      done.set("run", run.name);
+      done.set("seconds_all", outcome.skipped ? outcome.wall_seconds : here);
+      records_.write("run_done", done);
+    }
+    if (run.role == "sweep" && queue_.trials_ended()) {
+      rule_ = choose_learning_rates(plan_, trial_losses_);
+      write_study_json(plan_, files_, rule_, path_join(folder_, "study.json"));
+      log_info("learning rate: " + rule_);
+    }
+    return outcome.skipped ? 0 : here;
+  }
+
+  void add(const PlannedRun& run, const RunOutcome& outcome, StudyResult& result) {
+    if (run.role == "sweep") trial_losses_[run.name] = outcome.loss_final;
+    (outcome.skipped ? result.runs_skipped : result.runs_done) += 1;
+    result.train_seconds += outcome.seconds;
+    result.wall_seconds += outcome.wall_seconds;
+    result.roofline_seconds += outcome.roofline_seconds;
+    result.roof_seconds += outcome.roof_seconds;
+  }
+
+  StudyPlan& plan_;
+  const StudyFiles& files_;
+  const std::string& folder_;
+  std::shared_ptr<const data::Tokenizer> tokenizer_;
+  SeedBudget budget_;
+  RecordWriter records_;
+  RunQueue queue_;
+  Children children_;
+  const int threads_;
+  i64 begun_ = 0;
+  std::map<std::string, double> trial_losses_;
+  std::string rule_;
 };
 
 // What the finished runs can tell, for the report and for plan.
@@ -263,15 +338,18 @@ void write_fit(const StudyPlan& plan, const std::string& folder, const std::stri
 }  // namespace
 
 std::map<std::string, double> time_configurations(StudyPlan& plan) {
-  plan.roof = measure_roof();
+  plan.roof = kernels::roof_measure(kernels::isa_current(), 60, kernels::RoofMemory::dram);
   // The trials and seeds of one model cost the same per token: only the extremes among models are timed.
   const auto cost = [&](const PlannedRun& run) { return cost_seconds_per_token(plan, run); };
   const auto [cheapest, dearest] = std::minmax_element(
       plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& a, const PlannedRun& b) { return cost(a) < cost(b); });
+  const int threads = parallel_threads();
+  parallel_set_threads(static_cast<int>(std::max(i64{1}, threads / plan.jobs)));
   std::map<std::string, double> seconds;
   for (const PlannedRun* run : {&*cheapest, &*dearest}) {
     if (seconds.count(run->config.name) == 0) seconds[run->config.name] = time_configuration(plan, *run);
   }
+  parallel_set_threads(threads);
   return seconds;
 }
 
@@ -283,64 +361,19 @@ Json StudyResult::to_json() const {
                        {"seconds", seconds},
                        {"train_seconds", train_seconds},
                        {"wall_seconds", wall_seconds},
+                       {"idle_seconds", idle_seconds},
                        {"roofline_seconds", roofline_seconds},
-                       {"roof_share", roof_share},
-                       {"roofline_ratio", roofline_ratio}});
+                       {"roof_share", roof_share()},
+                       {"roofline_ratio", roofline_ratio()}});
 }
 
 StudyResult run_study_plan(StudyPlan& plan, const std::string& folder) {
   const i64 start = clock_ns();
   StudyResult result;
   folder_make(folder);
-  const std::string study_path = path_join(folder, "study.json");
-  check_same_study(study_path, plan_to_json(plan));
+  check_same_study(path_join(folder, "study.json"), plan_to_json(plan));
   const StudyFiles files = prepare_data(plan.spec, path_join(folder, "data"));
-  const auto tokenizer = std::make_shared<const data::Tokenizer>(data::Tokenizer::load(files.tokenizer));
-  SeedBudget budget(plan, path_join(folder, "records.jsonl"));
-  RecordWriter records(path_join(folder, "records.jsonl"));
-  RoofOfRuns roof(plan.roof, records);
-  const bool sweeps = std::any_of(plan.runs.begin(), plan.runs.end(), [](const PlannedRun& r) { return r.role == "sweep"; });
-  std::map<std::string, double> trial_losses;
-  std::string rule = sweeps ? "sweep under way" : choose_learning_rates(plan, trial_losses);
-  write_study_json(plan, files, rule, study_path);
-  bool chosen = !sweeps;
-  double roof_seconds = 0;
-  for (std::size_t i = 0; i < plan.runs.size(); ++i) {
-    if (!chosen && plan.runs[i].role != "sweep") {
-      rule = choose_learning_rates(plan, trial_losses);
-      write_study_json(plan, files, rule, study_path);
-      log_info("learning rate: " + rule);
-      chosen = true;
-    }
-    PlannedRun& run = plan.runs[i];
-    run.left_out = !budget.has_room(run);
-    if (run.left_out) continue;
-    log_info(fmt::format("run {} of {}: {}", i + 1, plan.runs.size(), run.name));
-    roof.before_run();
-    const i64 run_start = clock_ns();
-    const train::TrainResult trained = run_one(plan, run, files, folder, tokenizer);
-    if (run.role == "sweep") trial_losses[run.name] = trained.loss_final;
-    (trained.skipped ? result.runs_skipped : result.runs_done) += 1;
-    const double own_seconds = trained.seconds - trained.seconds_shared;
-    const double wall = trained.wall_seconds - trained.wall_seconds_shared;
-    const double roofline = trained.roofline_seconds - trained.roofline_seconds_shared;
-    result.train_seconds += own_seconds;
-    result.wall_seconds += wall;
-    result.roofline_seconds += roofline;
-    roof_seconds += trained.mfu * own_seconds;
-    const double all = budget.add(run, trained.skipped, static_cast<double>(clock_ns() - run_start) * 1e-9);
-    if (trained.skipped) continue;
-    file_remove(path_join(folder, "fit.json"));  // it knew nothing of this run
-    records.write("run_done", Json::object({{"run", run.name},
-                                            {"seconds", own_seconds},
-                                            {"seconds_all", all},
-                                            {"wall_seconds", wall},
-                                            {"roofline_seconds", roofline},
-                                            {"roof_seconds", trained.mfu * own_seconds}}));
-  }
-  write_study_json(plan, files, rule, study_path);
-  result.roof_share = roof_seconds / std::max(result.train_seconds, 1e-9);
-  result.roofline_ratio = result.roofline_seconds / std::max(result.wall_seconds, 1e-9);
+  Runs(plan, files, folder).run_all(result);
   result.fit = path_join(folder, "fit.json");
   if (result.runs_done > 0 || !file_exists(result.fit)) {
     try {

@@ -19,15 +19,18 @@ struct StudyResult {
   double seconds = 0;         // of this process
   double train_seconds = 0;   // of all runs, over all processes
   double wall_seconds = 0;    // the same with all that training does between its first and last step, but for evaluations
+  double idle_seconds = 0;    // of jobs that waited for the last of the others, in this process
   double roofline_seconds = 0;  // that the steps of all runs ask for
-  double roof_share = 0;      // of the training time of all runs: model FLOPs / (train_seconds * roof)
-  double roofline_ratio = 0;  // roofline_seconds / wall_seconds
+  double roof_seconds = 0;    // model FLOPs of all runs / roof
   std::string fit;            // path of fit.json
   std::string report;         // path of the page
+  double roof_share() const { return train_seconds > 0 ? roof_seconds / train_seconds : 0; }
+  // What training reached over its whole time; a job's idle time is lost too.
+  double roofline_ratio() const { return wall_seconds > 0 ? roofline_seconds / (wall_seconds + idle_seconds) : 0; }
   Json to_json() const;
 };
 
-// Throws Error; what was done before stays.
+// Threads: those of this process (base/parallel.h) are shared out to plan.jobs runs at a time. Throws Error; what was done before stays.
 StudyResult run_study_plan(StudyPlan& plan, const std::string& folder);
 
 }  // namespace moebius::study

@@ -17,8 +17,10 @@ and then positions differ). The peer's router runs in f32 as ours does; --router
 grouped_mm, so the peer's experts multiply in f32; --peer-experts bf16 makes them as ours. --precision f32 puts both sides in f32.
 
 Chance. Routing makes training chaotic: after some 17 steps of this shape any rounding changes which experts are chosen. --nudges N trains
-ours N times more, from starts in which one weight moved by one step of bf16, and prints how far that alone moves the means; --seed
-gives another start and another order of the data. Until then the losses of single steps must agree, and these are printed first.
+ours N times more, from starts in which one weight moved by one step of bf16, and prints how far that alone moves the means; --peer-nudges N
+does so with the peer, and then the means over the starts are compared too; --seed gives another start and another order of the data. Until
+then the losses of single steps must agree, and these are printed first. The learning rate, 3e-4, is one at which chance moves the means of
+20 steps by 0.004; at 1e-3 it moves them by 0.02, as much as is asked. Runs of the work folder that are whole are not made again.
 """
 import argparse
 import json
@@ -35,7 +37,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 EARLY = 16  # steps before the choice of experts parts
-HYPER = dict(learning_rate=1e-3, beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, clip=1.0,
+HYPER = dict(learning_rate=3e-4, beta1=0.9, beta2=0.95, epsilon=1e-8, weight_decay=0.1, clip=1.0,
              warmup_fraction=0.1, final_fraction=0.1, balance=0.01, z=0.001)
 
 
@@ -53,7 +55,12 @@ def words(args):
     parser.add_argument("--router", choices=["bf16", "f32"], help="the peer's router; default: f32 for loss, bf16 for speed")
     parser.add_argument("--peer-experts", choices=["bf16", "f32"], default="f32", help="the peer's expert products")
     parser.add_argument("--nudges", type=int, default=0, help="loss: ours again from so many starts with one weight moved")
-    return parser.parse_args(args)
+    parser.add_argument("--peer-nudges", type=int, default=0, help="loss: the peer again from the first so many of these starts")
+    for name in ("learning_rate", "warmup_fraction"):
+        parser.add_argument("--" + name.replace("_", "-"), type=float, default=HYPER[name])
+    a = parser.parse_args(args)
+    HYPER.update(learning_rate=a.learning_rate, warmup_fraction=a.warmup_fraction)
+    return a
 
 
 def make_model(a):
@@ -69,6 +76,14 @@ def make_model(a):
     if (a.router or ("f32" if a.what == "loss" else "bf16")) == "f32":
         for layer in model.model.layers:
             layer.mlp.gate.forward = outside_autocast(layer.mlp.gate.forward)
+    return model
+
+
+def load_model(a, folder):
+    """The model of a saved start, its weights in f32; the rotary frequencies are made anew in f32."""
+    model = make_model(a)
+    saved = MixtralForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+    model.load_state_dict(saved)
     return model
 
 
@@ -152,7 +167,20 @@ class Peer:
         return loss.item()
 
 
+def keep_to_one_training(a):
+    """A work folder's runs are of one recipe: what is found there may then be read and not made again."""
+    recipe = dict(HYPER, **{k: v for k, v in vars(a).items() if k not in ("moebius", "work", "nudges", "peer_nudges", "threads")})
+    path = os.path.join(a.work, "recipe.json")
+    if os.path.exists(path):
+        with open(path) as file:
+            if json.load(file) != recipe:
+                raise SystemExit("%s: this folder holds another training; give another --work" % path)
+    with open(path, "w") as file:
+        json.dump(recipe, file, indent=1)
+
+
 def compare_loss(a):
+    keep_to_one_training(a)
     start, shard = os.path.join(a.work, "start"), os.path.join(a.work, "wiki")
     text = os.path.join(SOURCE, "corpora", "enwiki2019-00.jsonl.gz")
     tokenizer = os.path.join(a.work, "tokenizer.json")
@@ -172,23 +200,43 @@ def compare_loss(a):
     ours = train_ours(a, [*given, "--init-from", start], run)
     nudged = [train_ours(a, [*given, "--init-from", save_nudged(model, start, n)], "%s-nudged-%d" % (run, n))
               for n in range(a.nudges)]
-    theirs = train_peer(a, model, batches)
-    before = max(abs(x - y) for x, y in zip(ours[:EARLY], theirs))
+    theirs = train_peer(a, start, batches, "peer")
+    theirs_nudged = [train_peer(a, save_nudged(model, start, n), batches, "peer-nudged-%d" % n) for n in range(a.peer_nudges)]
+    return print_losses(a, [ours, *nudged], [theirs, *theirs_nudged])
+
+
+def print_losses(a, ours, theirs):
+    """Each a list of runs, the first from the start itself, the others from nudged ones."""
+    before = max(abs(x - y) for x, y in zip(ours[0][:EARLY], theirs[0]))
     print("steps 1-%d, one by one: largest difference %.5f" % (EARLY, before), end="")
-    print("   nudged %s" % " ".join("%.5f" % max(abs(x - y) for x, y in zip(ours[:EARLY], again)) for again in nudged) if nudged else "")
+    print("".join("   nudged %.5f" % max(abs(x - y) for x, y in zip(ours[0][:EARLY], again)) for again in ours[1:]))
     rows = []
     for begin in range(0, a.steps, 20):
-        mine, other = mean(ours, begin), mean(theirs, begin)
-        row = dict(steps=[begin + 1, min(begin + 20, a.steps)], moebius=mine, pytorch=other, difference=mine - other)
-        text = "steps %3d-%3d  moebius %.4f  PyTorch %.4f  difference %+.4f" % (*row["steps"], mine, other, mine - other)
-        if nudged:
-            row["nudged"] = [mean(losses, begin) - mine for losses in nudged]
-            text += "   nudged" + "".join(" %+.4f" % x for x in row["nudged"])
+        mine, other = [mean(run, begin) for run in ours], [mean(run, begin) for run in theirs]
+        row = dict(steps=[begin + 1, min(begin + 20, a.steps)], moebius=mine, pytorch=other, difference=mine[0] - other[0],
+                   difference_of_means=sum(mine) / len(mine) - sum(other) / len(other), error=standard_error(mine, other))
+        text = "steps %3d-%3d  moebius %.4f  PyTorch %.4f  difference %+.4f" % (*row["steps"], mine[0], other[0], row["difference"])
+        for name, values in (("moebius", mine), ("PyTorch", other)):
+            if len(values) > 1:
+                text += "   %s nudged" % name + "".join(" %+.4f" % (x - values[0]) for x in values[1:])
+        if len(mine) > 1 or len(other) > 1:
+            text += "   means differ by %+.4f +- %.4f" % (row["difference_of_means"], row["error"])
         rows.append(row)
         print(text)
-    worst = max(abs(row["difference"]) for row in rows)
-    print("%s: largest difference of means of 20 steps: %.4f (wanted: at most 0.02)" % ("PASS" if worst <= 0.02 else "FAIL", worst))
-    return dict(rows=rows, worst=worst, agree=worst <= 0.02, early=before)
+    worst = {}
+    for key, name in (("difference", "means of 20 steps"), ("difference_of_means", "means of 20 steps over the starts")):
+        worst[key] = max(abs(row[key]) for row in rows)
+        print("%s: largest difference of %s: %.4f (wanted: at most 0.02)" % ("PASS" if worst[key] <= 0.02 else "FAIL", name, worst[key]))
+    return dict(rows=rows, worst=worst, agree=worst["difference"] <= 0.02, early=before)
+
+
+def standard_error(mine, other):
+    """Of the difference of two means, one variance for both: they train the same model; nan where no start was nudged."""
+    free = len(mine) + len(other) - 2
+    if free == 0:
+        return math.nan
+    squares = sum((x - sum(run) / len(run)) ** 2 for run in (mine, other) for x in run)
+    return math.sqrt(squares / free * (1 / len(mine) + 1 / len(other)))
 
 
 def mean(values, begin):
@@ -214,10 +262,16 @@ def train_ours(a, given, run):
     return [r["loss"] for r in records if r.get("type") == "step"]
 
 
-def train_peer(a, model, batches):
-    """The peer's loss of every step; peer.jsonl in the work folder grows as it goes."""
-    peer, losses = Peer(model, a), []
-    with open(batches) as file, open(os.path.join(a.work, "peer.jsonl"), "w") as log:
+def train_peer(a, start, batches, name):
+    """The peer's loss of every step; NAME.jsonl in the work folder grows as it goes. One that is whole is read."""
+    path, losses = os.path.join(a.work, name + ".jsonl"), []
+    if os.path.exists(path):
+        with open(path) as file:
+            losses = [json.loads(line)["loss"] for line in file]
+        if len(losses) == a.steps:
+            return losses
+    peer, losses = Peer(load_model(a, start), a), []
+    with open(batches) as file, open(path, "w") as log:
         for line in file:
             batch = json.loads(line)
             shape = (batch["sequences"], batch["length"])
