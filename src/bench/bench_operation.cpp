@@ -85,16 +85,10 @@ Json measure_case(const OperationShape& shape, const std::vector<i32>* expert_TK
 }
 
 Json result_json(const BenchTrainOptions& common, const RoofAround& around, Json rows) {
-  const kernels::Roof roof = median_roof(around.means());
-  return Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
-                       {"threads", parallel_threads()},
-                       {"precision", common.precision},
-                       {"bf16_flops_per_s", roof.bf16_flops_per_s},
-                       {"f32_flops_per_s", roof.f32_flops_per_s},
-                       {"dram_bytes_per_s", roof.dram_bytes_per_s},
-                       {"l2_bytes_per_s", roof.l2_bytes_per_s},
-                       {"l3_bytes_per_s", roof.l3_bytes_per_s},
-                       {"rows", std::move(rows)}});
+  Json result = kernels::roof_json(median_roof(around.means()));
+  result.set("precision", common.precision);
+  result.set("rows", std::move(rows));
+  return result;
 }
 
 std::string table(const Json& result) {

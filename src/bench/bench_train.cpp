@@ -285,32 +285,27 @@ Json result_json(const BenchTrainOptions& options, const model::ModelConfig& con
     roofs.push_back(repeat.roof);
   }
   const kernels::Roof roof = median_roof(roofs);
-  Json result = Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
-                       {"threads", parallel_threads()},
-                       {"precision", options.precision},
-                       {"recompute", options.recompute},
-                       {"model", config.to_json()},
-                       {"sequence", options.sequence},
-                       {"document", document(options)},
-                       {"parameters_total", counts.parameters_total},
-                       {"parameters_active", counts.parameters_active},
-                       {"tokens_per_step", options.tokens_per_step},
-                       {"micro_batch_tokens", micro_batch(options)},
-                       {"repeats", options.repeats},
-                       {"steps", measured.steps},
-                       {"tokens_per_s", static_cast<double>(options.tokens_per_step) / seconds},
-                       {"step_seconds", seconds},
-                       {"step_seconds_all", step_seconds},
-                       {"data_seconds", share(Part::data)},
-                       {"optimizer_seconds", share(Part::optimizer) + share(Part::gradient_norm)},
-                       {"flops_per_step", measured.flops},
-                       {"roof_flops_per_s", peak_of(roof, compute)},
-                       {"bf16_flops_per_s", roof.bf16_flops_per_s},
-                       {"bf16_flops_per_s_all", roof_bf16},
-                       {"f32_flops_per_s", roof.f32_flops_per_s},
-                       {"dram_bytes_per_s", roof.dram_bytes_per_s},
-                       {"l2_bytes_per_s", roof.l2_bytes_per_s},
-                       {"l3_bytes_per_s", roof.l3_bytes_per_s}});
+  Json result = kernels::roof_json(roof);
+  Json::Object& keys = result.as_object();
+  keys.insert(keys.end(), {{"precision", options.precision},
+                           {"recompute", options.recompute},
+                           {"model", config.to_json()},
+                           {"sequence", options.sequence},
+                           {"document", document(options)},
+                           {"parameters_total", counts.parameters_total},
+                           {"parameters_active", counts.parameters_active},
+                           {"tokens_per_step", options.tokens_per_step},
+                           {"micro_batch_tokens", micro_batch(options)},
+                           {"repeats", options.repeats},
+                           {"steps", measured.steps},
+                           {"tokens_per_s", static_cast<double>(options.tokens_per_step) / seconds},
+                           {"step_seconds", seconds},
+                           {"step_seconds_all", step_seconds},
+                           {"data_seconds", share(Part::data)},
+                           {"optimizer_seconds", share(Part::optimizer) + share(Part::gradient_norm)},
+                           {"flops_per_step", measured.flops},
+                           {"roof_flops_per_s", peak_of(roof, compute)},
+                           {"bf16_flops_per_s_all", roof_bf16}});
   result.set("mfu", median_over(measured.repeats, [&](const Repeat& repeat) {
                return measured.flops / repeat.step_seconds / peak_of(repeat.roof, compute);
              }));

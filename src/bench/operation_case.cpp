@@ -16,6 +16,7 @@
 #include "kernels/linear.h"
 #include "kernels/norm.h"
 #include "kernels/routing.h"
+#include "model/ops_ffn.h"
 
 namespace moebius::bench {
 
@@ -176,7 +177,7 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
 
 void Maker::route() {
   kernels::Routing r = routing(nullptr);
-  const kernels::RouterShape s{r.experts, r.top_k};
+  const kernels::RouterShape s = model::router_shape(shape.config);
   const Matrix x = operand(tokens, d), dx = f32(tokens, d);
   float *w = vector(r.experts * d, 0.05), *dw = vector(r.experts * d);
   float *logits = vector(tokens * r.experts), *prob = vector(tokens * r.experts), *dlogits = vector(tokens * r.experts);
@@ -238,7 +239,9 @@ std::string OperationShape::text() const {
   const std::string rows = fmt::format("{} T={}", name, tokens);
   if (name == "linear") return fmt::format("{} d={} N={}", rows, config.d_model, outputs);
   if (name == "attention") return fmt::format("{} of {}, {} heads of {}", rows, std::min(sequence, tokens), a.heads, a.head_dim);
-  if (name == "route") return fmt::format("{} d={} E={} k={}", rows, config.d_model, e.experts, e.top_k);
+  if (name == "route") {
+    return fmt::format("{} d={} E={} k={} {}", rows, config.d_model, e.experts, e.top_k, config.router.score);
+  }
   if (name == "experts") return fmt::format("{} d={} E={} k={} F={}", rows, config.d_model, e.experts, e.top_k, e.width);
   if (name == "head") return fmt::format("{} d={} V={}", rows, config.d_model, config.vocab);
   if (name == "norm") return fmt::format("{} d={}", rows, config.d_model);

@@ -80,14 +80,7 @@ Words read_words(const std::vector<std::string>& words) {
 
 int bench_roof(const StageCommon& common) {
   const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 300, kernels::RoofMemory::all);
-  const Json result = Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
-                                    {"threads", parallel_threads()},
-                                    {"bf16_flops_per_s", roof.bf16_flops_per_s},
-                                    {"f32_flops_per_s", roof.f32_flops_per_s},
-                                    {"dram_bytes_per_s", roof.dram_bytes_per_s},
-                                    {"l2_bytes_per_s", roof.l2_bytes_per_s},
-                                    {"l3_bytes_per_s", roof.l3_bytes_per_s}});
-  stage_print(common, result,
+  stage_print(common, kernels::roof_json(roof),
               fmt::format("{}, {} threads\n  bf16 products {:>9.1f} GFLOP/s\n  f32 products  {:>9.1f} GFLOP/s\n"
                           "  memory reads  {:>9.1f} GB/s\n  L2 reads      {:>9.1f} GB/s\n  L3 reads      {:>9.1f} GB/s\n",
                           kernels::isa_name(kernels::isa_current()), parallel_threads(), roof.bf16_flops_per_s * 1e-9,

@@ -41,6 +41,7 @@ struct Holdout {
 };
 
 inline constexpr double kIntervalLevel = 0.95;
+inline constexpr double kDecayMuch = 0.1;  // a weight decay that is a larger part of the objective is spoken of
 
 struct LawFit {
   Law law = Law::chinchilla;

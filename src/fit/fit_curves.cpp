@@ -117,12 +117,13 @@ struct Family {
 std::string family_name(const LawPoint& p, bool grains) {
   std::string name = !(p.experts > 1) ? (p.experts == p.experts ? "dense" : "all runs")
                                       : fmt::format("E = {:g}, k = {:g}", p.experts, p.top_k);
+  if (p.experts_shared > 0) name += fmt::format(", s = {:g}", p.experts_shared);
   if (grains) name += fmt::format(", G = {:.3g}", p.granularity);
   return name;
 }
 
 std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
-  std::map<std::array<double, 3>, Family> by_key;
+  std::map<std::array<double, 4>, Family> by_key;
   const auto known = [](double value) { return std::isfinite(value) ? value : -1; };
   for (std::size_t i = 0; i < fit.points.size(); ++i) {
     const LawPoint& p = fit.points[i];
@@ -130,7 +131,7 @@ std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
     if (!(x > 0) || !(p.tokens > 0) || !(compute > 0)) continue;
     const bool grains = fit.law == Law::fine_grained && std::isfinite(p.granularity);
     const double granularity = grains ? std::round(p.granularity * 100) : -1;
-    Family& family = by_key[{known(point_number(p, "experts")), known(point_number(p, "top_k")), granularity}];
+    Family& family = by_key[{known(point_number(p, "experts")), known(point_number(p, "top_k")), point_number(p, "experts_shared"), granularity}];
     if (family.runs.empty()) family.like = p, family.name = family_name(p, grains);
     family.runs.push_back(i);
     family.ln_flops_per_size.add(std::log(x), std::log(compute / (x * p.tokens)));
@@ -315,7 +316,7 @@ bool knows_sparsity(Law law) { return law == Law::abnar || law == Law::joint || 
 
 bool is_dense(const LawPoint& p) { return !(p.experts > 1); }
 
-// Experts for each active one, 1 / (1 - sparsity).
+// Experts for each active one, 1 / (1 - sparsity); shared ones count in both.
 double spread_of(const LawPoint& p) { return 1 / point_density(p); }
 
 Json sparsity_point(const LawFit& fit, std::size_t i) {
@@ -341,9 +342,10 @@ Json sparsity_curve(const LawFit& fit, const Vectors& vectors, const std::vector
     low = std::fmin(low, spread);
     high = std::fmax(high, spread);
   }
+  const double shared = point_number(fit.points[moe.front()], "experts_shared");
   for (const double spread : log_grid(low, high, kCurvePoints)) {
     LawPoint p = fit.points[moe.front()];
-    p.experts = spread * p.top_k;
+    p.experts = spread * (p.top_k + shared) - shared;
     p.parameters_total = total(spread);
     p.parameters_active = active(spread);
     p.granularity = granularity(spread);
@@ -363,15 +365,15 @@ struct SparsityGroup {
   std::vector<std::size_t> moe, dense;
 };
 
-// Mixtures of experts of one k at equal compute and equal tokens, with the dense runs that belong to them.
+// Mixtures of experts of one k and one number of shared experts at equal compute and equal tokens, with the dense runs that belong to them.
 std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
-  std::map<double, std::vector<std::size_t>> by_k;
+  std::map<std::pair<double, double>, std::vector<std::size_t>> by_k;
   std::vector<double> computes, tokens;
   for (std::size_t i = 0; i < fit.points.size(); ++i) {
     const LawPoint& p = fit.points[i];
     computes.push_back(run_compute(p));
     tokens.push_back(p.tokens);
-    if (!is_dense(p) && p.top_k > 0 && computes[i] > 0 && tokens[i] > 0) by_k[p.top_k].push_back(i);
+    if (!is_dense(p) && p.top_k > 0 && computes[i] > 0 && tokens[i] > 0) by_k[{p.top_k, point_number(p, "experts_shared")}].push_back(i);
   }
   const auto windows = [](const std::vector<double>& values, const std::vector<std::size_t>& chosen, double ratio) {
     std::vector<double> few;
@@ -383,13 +385,13 @@ std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
     return result;
   };
   std::vector<SparsityGroup> groups;
-  for (const auto& [top_k, runs] : by_k) {
+  for (const auto& [used, runs] : by_k) {
     for (const auto& equal : windows(computes, runs, (1 + kEqualCompute) * (1 + kEqualCompute))) {
       for (const auto& window : windows(tokens, equal, 1.05)) {
         std::set<double> spreads;
         for (const std::size_t i : window) spreads.insert(spread_of(fit.points[i]));
         if (std::ssize(spreads) < kSizes) continue;
-        SparsityGroup group{geometric_mean(computes, window), geometric_mean(tokens, window), top_k, window, {}};
+        SparsityGroup group{geometric_mean(computes, window), geometric_mean(tokens, window), used.first, window, {}};
         for (std::size_t i = 0; i < fit.points.size(); ++i) {
           const bool equal_to = std::fabs(std::log(computes[i] / group.compute)) <= std::log(1 + kEqualCompute) &&
                                 std::fabs(std::log(tokens[i] / group.tokens)) <= std::log(1.05);

@@ -33,7 +33,7 @@ const std::vector<LawText>& texts() {
        "N: all parameters without embedding and router (parameters_total); G = d_ff/d_expert; the expansion rate E is fixed",
        {"parameters_total", "tokens", "granularity"}, {"c", "g", "gamma", "a", "alpha", "b", "beta"}},
       {Law::abnar, "abnar", "L = a/N^alpha + b/D^beta + c/(1-S)^lambda + d/((1-S)^delta N^gamma) + e, S = (E-K)/E",
-       "Abnar et al. 2025, arXiv 2501.12370, equation 6", "N: all parameters (parameters_total); S: share of idle experts",
+       "Abnar et al. 2025, arXiv 2501.12370, equation 6", "N: all parameters (parameters_total); S: share of idle experts, shared ones are never idle",
        {"parameters_total", "tokens", "experts", "top_k"},
        {"a", "alpha", "b", "beta", "c", "lambda", "d", "delta", "gamma", "e"}},
       {Law::joint, "joint",
@@ -51,7 +51,7 @@ const std::vector<LawText>& texts() {
       {Law::leverage, "leverage",
        "EL = Ah^(a + d log10 C + gamma (log2 G)^2 + beta log2 G), 1/Ah = 1/(A + 1/(1/As - 1/Am)) + 1/Am",
        "Ling team 2025, arXiv 2507.17702",
-       "EL = C_dense/C_moe at equal loss; A: share of experts that a token uses, shared ones counted (top_k/experts); "
+       "EL = C_dense/C_moe at equal loss; A: share of experts that a token uses, shared ones counted ((top_k + s)/(experts + s)); "
        "G = 2 d_model/d_expert; C: training FLOPs without embedding (flops)",
        {"flops", "experts", "top_k", "granularity"}, {"a", "d", "gamma", "beta", "As", "Am"}},
       {Law::flame, "flame", "L = E + A/N^alpha + B/D^beta", "Kang et al. 2025 (FLAME-MoE), arXiv 2505.20225",
@@ -73,7 +73,10 @@ double experts_of(const LawPoint& p) { return p.experts < 1 ? 1.0 : p.experts; }
 
 }  // namespace
 
-double point_density(const LawPoint& p) { return p.experts <= 1 ? 1.0 : p.top_k / p.experts; }
+double point_density(const LawPoint& p) {
+  const double shared = point_number(p, "experts_shared");
+  return p.experts <= 1 ? 1.0 : (p.top_k + shared) / (p.experts + shared);
+}
 
 double point_number(const LawPoint& p, std::string_view column) {
   if (column == "parameters_total") return p.parameters_total;
@@ -82,6 +85,7 @@ double point_number(const LawPoint& p, std::string_view column) {
   if (column == "flops") return p.flops;
   if (column == "experts") return experts_of(p);
   if (column == "top_k") return p.experts <= 1 ? 1.0 : p.top_k;
+  if (column == "experts_shared") return p.experts_shared > 0 ? p.experts_shared : 0.0;
   if (column == "granularity") return p.granularity;
   if (column == "parameters_embedding") return p.parameters_embedding;
   CHECK(column == "loss", "no such column");

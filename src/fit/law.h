@@ -28,6 +28,7 @@ struct LawPoint {
   double granularity = kMissing;  // d_ff / d_expert (2402.07871); Ling's own definition is 2 d / d_expert (2507.17702)
   double loss = kMissing;         // nats a token; for `leverage`: C_dense / C_moe at equal loss
   double parameters_embedding = kMissing;  // of embedding and head together; a part of the other two counts
+  double experts_shared = kMissing;  // s: that every token uses; in neither experts nor top_k; not known: none
 };
 
 // "chinchilla", "fine-grained", "abnar", "joint", "routed", "leverage", "flame": the words of --law.
@@ -45,7 +46,7 @@ const std::vector<Law>& all_laws();
 
 // The point's number for a column's name, as the laws see it: a model with no or one expert has experts = top_k = 1.
 double point_number(const LawPoint& point, std::string_view column);
-// K/E, the share of the experts that a token uses; 1 for a dense model.
+// (K + s)/(E + s), the share of the experts that a token uses, s shared ones counted (2507.17702, A); 1 for a dense model.
 double point_density(const LawPoint& point);
 
 // Names of the coefficients as the paper prints them, in the order of every coefficient vector.

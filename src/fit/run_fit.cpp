@@ -22,7 +22,7 @@ const StageHelp kHelp = {
     .summary = "coefficients of loss laws from runs, with intervals and verdicts",
     .usage = "moebius fit DATA... --law LAW|all [--task-laws] [--holdout KIND] [--out FILE]",
     .reads = "study folders (study.json, runs/NAME/records.jsonl), run folders, CSV files with the columns\n"
-             "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage),\n  parameters_embedding",
+             "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage),\n  parameters_embedding, experts_shared",
     .writes = "the file of --out (fit.json), the file of --write-runs (CSV)",
     .json_keys = "law, formula, source, meaning, quantity, objective, penalty, residual, huber_delta, weight_decay, coefficients\n"
                  "  {NAME {value, low, high, determined, note}}, determined, verdict, notes, holdout_error (relative), holdout, rmse,\n"

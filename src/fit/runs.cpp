@@ -18,7 +18,7 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr std::size_t kColumns = 9;
+constexpr std::size_t kColumns = 10;
 
 struct Column {
   const char* name;
@@ -37,6 +37,7 @@ const std::vector<Column>& columns_known() {
       {"flops", &LawPoint::flops, false, {"Training FLOP"}},
       {"experts", &LawPoint::experts, true, {}},
       {"top_k", &LawPoint::top_k, true, {}},
+      {"experts_shared", &LawPoint::experts_shared, true, {}},
       {"granularity", &LawPoint::granularity, false, {}},
       {"parameters_embedding", &LawPoint::parameters_embedding, true, {}},
       {"loss", &LawPoint::loss, false, {"leverage"}},

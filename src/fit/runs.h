@@ -32,9 +32,9 @@ struct Runs {
   bool has(std::string_view column) const;
 };
 
-// A CSV with the columns parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, parameters_embedding,
-// loss (or `leverage`); any may be missing. `tokens` = flops/(6 N) when the file has flops, N and no tokens (N: active
-// parameters, or all). Throws Error with file and line.
+// A CSV with the columns parameters_total, parameters_active, tokens, flops, experts, top_k, experts_shared, granularity,
+// parameters_embedding, loss (or `leverage`); any may be missing. `tokens` = flops/(6 N) when the file has flops, N and no
+// tokens (N: active parameters, or all). Throws Error with file and line.
 void runs_add_csv(Runs& runs, const std::string& path, const ColumnMap& columns);
 // The same of a text already read; `where` names it in messages.
 void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& where, const ColumnMap& columns);

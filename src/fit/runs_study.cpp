@@ -37,9 +37,7 @@ void run_add(Runs& runs, const RunRecords& run, const std::string& eval_wanted) 
     p.experts = config->get_double("experts", 1);
     p.top_k = config->get_double("top_k", kMissing);
     p.granularity = 4 * config->get_double("d_model", kMissing) / config->get_double("expert_width", kMissing);
-    if (p.experts > 1 && config->get_double("shared_experts", 0) > 0) {
-      runs.notes.push_back(fmt::format("run '{}': its shared experts are counted neither in experts nor in top_k", run.name));
-    }
+    p.experts_shared = config->get_double("shared_experts", 0);
     if (p.experts <= 1) p.granularity = kMissing;
     p.parameters_embedding = 2 * config->get_double("vocab", kMissing) * config->get_double("d_model", kMissing);  // the head is never tied
   }

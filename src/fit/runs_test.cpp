@@ -150,7 +150,7 @@ class StudyFolder : public ::testing::Test {
     folder_ = test_folder();
     folder_make(path_join(folder_, "runs"));
   }
-  void write_run(const std::string& name, bool finished, double loss) {
+  void write_run(const std::string& name, bool finished, double loss, i64 shared = 0) {
     const std::string folder = path_join(path_join(folder_, "runs"), name);
     folder_make(folder);
     RecordWriter writer(path_join(folder, "records.jsonl"));
@@ -158,7 +158,8 @@ class StudyFolder : public ::testing::Test {
                                       {"parameters_active", 1000000},
                                       {"tokens_total", 20000000},
                                       {"flops_per_token_megatron", 7e6},
-                                      {"config", Json::object({{"experts", 8}, {"top_k", 2}, {"d_model", 64}, {"expert_width", 128}, {"vocab", 100}})}}));
+                                      {"config", Json::object({{"experts", 8}, {"top_k", 2}, {"d_model", 64}, {"expert_width", 128}, {"vocab", 100},
+                                                                {"shared_experts", shared}})}}));
     writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10000000}, {"loss", 9.0}}));
     writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20000000}, {"loss", loss + 1}}));
     if (finished) writer.write("train_end", Json::object({{"tokens", 20000000}, {"loss_final", loss}}));
@@ -172,6 +173,30 @@ class StudyFolder : public ::testing::Test {
   }
   std::string folder_;
 };
+
+// 2507.17702: A = (Ea + Es)/(E + Es).
+TEST_F(StudyFolder, SharedExpertsCountInTheActivationRatio) {
+  write_run("a", true, 3.5, 0);
+  write_run("b", true, 3.4, 2);
+  write_study({"a", "b"});
+  Runs runs;
+  runs_add(runs, folder_, {});
+  ASSERT_EQ(runs.count(), 2);
+  EXPECT_DOUBLE_EQ(point_density(runs.points[0]), 2.0 / 8);
+  EXPECT_DOUBLE_EQ(point_density(runs.points[1]), 4.0 / 10);
+  EXPECT_EQ(runs.points[1].experts, 8);  // routed
+  EXPECT_EQ(runs.points[1].top_k, 2);
+  // The law sees the ratio: a point that counts them in both columns, as papers print them, has the same leverage.
+  const std::vector<double>& ling = published_default(Law::leverage).values;
+  LawPoint counted = runs.points[1];
+  counted.experts = 10, counted.top_k = 4, counted.experts_shared = kMissing;
+  EXPECT_DOUBLE_EQ(law_value(Law::leverage, ling, runs.points[1]), law_value(Law::leverage, ling, counted));
+  EXPECT_NE(law_value(Law::leverage, ling, runs.points[1]), law_value(Law::leverage, ling, runs.points[0]));
+  // Written and read back.
+  Runs again;
+  runs_add_csv_text(again, runs_to_csv(runs), "again", {});
+  EXPECT_EQ(point_density(again.points[1]), point_density(runs.points[1]));
+}
 
 TEST_F(StudyFolder, FinishedMainRunsAreRead) {
   write_run("a", true, 3.5);

@@ -161,7 +161,7 @@ void notes_add(const Objective& objective, LawFit& fit) {
   }
   if (fit.samples.empty()) fit.notes.push_back("no bootstrap: intervals are missing, and the verdict rests on errors linearised at the optimum");
   const double cost = fit.optima.front().cost;
-  if (objective.weight_decay() > 0 && fit.penalty > 0.1 * cost) {
+  if (objective.weight_decay() > 0 && fit.penalty > kDecayMuch * cost) {
     fit.notes.push_back(fmt::format("the published weight decay is {:.0f} % of the objective and pulls the coefficients towards zero; "
                                     "--weight-decay 0 fits without it", 100 * fit.penalty / cost));
   }

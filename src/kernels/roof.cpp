@@ -103,4 +103,17 @@ Roof roof_mean(const Roof& a, const Roof& b) {
           0.5 * (a.l3_bytes_per_s + b.l3_bytes_per_s)};
 }
 
+Json roof_json(const Roof& roof) {
+  Json json = Json::object({{"isa", isa_name(isa_current())}, {"threads", parallel_threads()}});
+  const auto figure = [&](const char* key, double value) {
+    if (value > 0) json.set(key, value);
+  };
+  figure("bf16_flops_per_s", roof.bf16_flops_per_s);
+  figure("f32_flops_per_s", roof.f32_flops_per_s);
+  figure("dram_bytes_per_s", roof.dram_bytes_per_s);
+  figure("l2_bytes_per_s", roof.l2_bytes_per_s);
+  figure("l3_bytes_per_s", roof.l3_bytes_per_s);
+  return json;
+}
+
 }  // namespace moebius::kernels

@@ -2,6 +2,7 @@
 // memory larger than every cache; all threads. Shared by train, plan and bench.
 #pragma once
 
+#include "base/json.h"
 #include "kernels/isa.h"
 
 namespace moebius::kernels {
@@ -21,5 +22,9 @@ Roof roof_measure(Isa isa, int milliseconds, RoofMemory memory);
 
 // Figure by figure.
 Roof roof_mean(const Roof& a, const Roof& b);
+
+// isa and threads (the program's now), and the figures that were measured, as they stand in results and records: the keys are
+// the fields' names.
+Json roof_json(const Roof& roof);
 
 }  // namespace moebius::kernels

@@ -40,5 +40,19 @@ TEST(Roof, MeanIsFigureByFigure) {
   EXPECT_DOUBLE_EQ(mean.l3_bytes_per_s, 10);
 }
 
+TEST(Roof, JsonHasWhatWasMeasured) {
+  const Json all = roof_json({1, 2, 3, 4, 5});
+  EXPECT_EQ(all.at("isa").as_string(), isa_name(isa_current()));
+  EXPECT_EQ(all.at("threads").as_int(), parallel_threads());
+  EXPECT_DOUBLE_EQ(all.at("bf16_flops_per_s").as_double(), 1);
+  EXPECT_DOUBLE_EQ(all.at("f32_flops_per_s").as_double(), 2);
+  EXPECT_DOUBLE_EQ(all.at("dram_bytes_per_s").as_double(), 3);
+  EXPECT_DOUBLE_EQ(all.at("l2_bytes_per_s").as_double(), 4);
+  EXPECT_DOUBLE_EQ(all.at("l3_bytes_per_s").as_double(), 5);
+  const Json dram = roof_json({1, 2, 3, 0, 0});
+  EXPECT_TRUE(dram.contains("dram_bytes_per_s"));
+  EXPECT_FALSE(dram.contains("l2_bytes_per_s") || dram.contains("l3_bytes_per_s"));
+}
+
 }  // namespace
 }  // namespace moebius::kernels

@@ -2,7 +2,6 @@
 // In, out: routing.h. All sums over tokens run in fixed chunks.
 #include "kernels/routing.h"
 
-#include <cmath>
 #include <cstring>
 
 #include "base/parallel.h"
@@ -14,7 +13,6 @@ namespace {
 
 constexpr i64 kRouteRows = 64;
 constexpr i64 kLossRows = 128;
-constexpr i64 kSigmoidEntropyStride = 16;  // its entropy wants a logarithm for each expert: every 16th token is looked at
 
 void check_router(const ConstMatrix& x_TD, const RouterShape& shape, const Routing& routing) {
   check_operand(x_TD.dtype);
@@ -37,6 +35,8 @@ void f32_rows(const OpTable& table, const ConstMatrix& x_TD, i64 begin, i64 coun
   }
 }
 
+const RouteOps& route_ops(const OpTable& table, const RouterShape& shape) { return table.route[shape.sigmoid ? 1 : 0]; }
+
 bool gates_sum_to_one(const RouterShape& shape) {
   return shape.renormalise || (!shape.sigmoid && !shape.softmax_before_top_k);
 }
@@ -50,10 +50,21 @@ RouteRows route_rows(const RouterShape& shape, const Routing& routing, const flo
   r.logits = logits_TE + begin * shape.experts;
   r.prob = const_cast<float*>(prob_TE) + begin * shape.experts;  // written by route_choose alone
   if (routing.expert_TK != nullptr) r.expert = routing.expert_TK + begin * shape.top_k;
-  r.gate = routing.gate_TK + begin * shape.top_k;
   r.scale = shape.scale;
   r.sum_to_one = gates_sum_to_one(shape);
   return r;
+}
+
+// Whose gradient is in route_gradient (body/route_body.h).
+void gates_of_rows(const RouterShape& shape, const float* prob_TE, const Routing& routing, i64 begin, i64 count) {
+  for (i64 t = begin; t < begin + count; ++t) {
+    const float* prob = prob_TE + t * shape.experts;
+    const i32* chosen = routing.expert_TK + t * shape.top_k;
+    float sum = 0;
+    for (i64 j = 0; j < shape.top_k; ++j) sum += prob[chosen[j]];
+    const float factor = gates_sum_to_one(shape) ? shape.scale / sum : shape.scale;
+    for (i64 j = 0; j < shape.top_k; ++j) routing.gate_TK[t * shape.top_k + j] = prob[chosen[j]] * factor;
+  }
 }
 
 // Panels of w_ED with experts as columns: reduction over D.
@@ -99,31 +110,11 @@ struct RouteCall {
     p.out = logits_TE + begin * shape.experts;
     p.out_stride = shape.experts;
     table.typed[0].rows(p);
-    if (!shape.sigmoid) {
-      RouteRows r = route_rows(shape, routing, logits_TE, prob_TE, begin, count);
-      r.bias = selection_bias_E;
-      r.score = score;
-      return table.route_choose(r);
-    }
-    for (i64 t = begin; t < begin + count; ++t) choose(t, score);
-  }
-
-  // Of a sigmoid router.
-  void choose(i64 t, float* score) const {
-    const i64 experts = shape.experts;
-    const float* logits = logits_TE + t * experts;
-    float* prob = prob_TE + t * experts;
-    table.sigmoid(logits, experts, prob);
-    if (routing.expert_TK == nullptr) return;
-    for (i64 e = 0; e < experts; ++e)
-      score[e] = selection_bias_E != nullptr ? prob[e] + selection_bias_E[e] : logits[e];
-    i32* chosen = routing.expert_TK + t * shape.top_k;
-    float* gate = routing.gate_TK + t * shape.top_k;
-    table.top_k(score, experts, shape.top_k, chosen);
-    float sum = 0;
-    for (i64 j = 0; j < shape.top_k; ++j) sum += prob[chosen[j]];
-    const float factor = gates_sum_to_one(shape) ? shape.scale / sum : shape.scale;
-    for (i64 j = 0; j < shape.top_k; ++j) gate[j] = prob[chosen[j]] * factor;
+    RouteRows r = route_rows(shape, routing, logits_TE, prob_TE, begin, count);
+    r.bias = selection_bias_E;
+    r.score = score;
+    route_ops(table, shape).choose(r);
+    if (routing.expert_TK != nullptr) gates_of_rows(shape, prob_TE, routing, begin, count);
   }
 };
 
@@ -141,6 +132,13 @@ void route_forward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shape
   parallel_for(parallel_chunks(x_TD.rows, kRouteRows), [&](i64 task, int thread) {
     const i64 begin = task * kRouteRows;
     call.run(begin, std::min(kRouteRows, x_TD.rows - begin), Scratch(workspace_of_thread(thread, bytes)));
+  });
+}
+
+void route_gates(const RouterShape& shape, const float* prob_TE, const Routing& routing) {
+  parallel_for(parallel_chunks(routing.tokens, kRouteRows), [&](i64 task, int) {
+    const i64 begin = task * kRouteRows;
+    gates_of_rows(shape, prob_TE, routing, begin, std::min(kRouteRows, routing.tokens - begin));
   });
 }
 
@@ -183,17 +181,6 @@ void load_factors(const RouterShape& shape, const Routing& routing, const i64* c
     out[e] = static_cast<float>(static_cast<double>(experts) * static_cast<double>(out[e]) / own);
 }
 
-// In nats, of scores over their sum.
-double sigmoid_entropy(const float* score, i64 experts) {
-  double sum = 0, weighted = 0;
-  for (i64 e = 0; e < experts; ++e) {
-    const double s = score[e];
-    sum += s;
-    if (s > 0) weighted += s * std::log(s);
-  }
-  return sum > 0 ? std::log(sum) - weighted / sum : 0;
-}
-
 }  // namespace
 
 RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, const float* prob_TE,
@@ -210,13 +197,7 @@ RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, con
     double* sums = partial + 3 * chunk;
     sums[0] = sums[1] = sums[2] = 0;
     const i64 begin = chunk * kLossRows, end = std::min(routing.tokens, begin + kLossRows);
-    if (!shape.sigmoid) return table.route_sums(route_rows(shape, routing, logits_TE, prob_TE, begin, end - begin), factor, sums);
-    for (i64 t = begin; t < end; ++t) {
-      sums[0] += table.typed[0].dot(prob_TE + t * experts, factor, experts);
-      const double lse = table.log_sum_exp(logits_TE + t * experts, experts, nullptr);
-      sums[1] += lse * lse;
-      if (t % kSigmoidEntropyStride == 0) sums[2] += sigmoid_entropy(prob_TE + t * experts, experts);
-    }
+    route_ops(table, shape).sums(route_rows(shape, routing, logits_TE, prob_TE, begin, end - begin), factor, sums);
   });
   for (i64 chunk = 0; chunk < chunks; ++chunk) {
     losses.balance += partial[3 * chunk];
@@ -225,7 +206,7 @@ RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, con
   }
   losses.balance /= static_cast<double>(routing.tokens);
   losses.z /= static_cast<double>(routing.tokens);
-  losses.entropy /= static_cast<double>(shape.sigmoid ? parallel_chunks(routing.tokens, kSigmoidEntropyStride) : routing.tokens);
+  losses.entropy /= static_cast<double>(routing.tokens);
   return losses;
 }
 
@@ -248,29 +229,6 @@ struct RouteBackwardCall {
 
   i64 panel_elements() const { return parallel_chunks(shape.experts, kBlock) * kBlockElements; }
 
-  // dlogits of one token of a sigmoid router. softmax: of the logits, for the z loss; E floats of scratch.
-  void token_gradient(i64 t, float* softmax) const {
-    const i64 experts = shape.experts;
-    const float tokens = static_cast<float>(routing.tokens);
-    const float* prob = prob_TE + t * experts;
-    const float* logits = logits_TE + t * experts;
-    const float* dgate = dgate_TK + t * shape.top_k;
-    const i32* chosen = routing.expert_TK + t * shape.top_k;
-    float* dlogits = dlogits_TE + t * experts;
-    const float balance = losses.balance_coefficient / tokens;
-    for (i64 e = 0; e < experts; ++e) dlogits[e] = balance * factor_E[e];  // dprob so far
-    float sum = 0, weighted = 0;
-    const bool normalised = gates_sum_to_one(shape);
-    for (i64 j = 0; j < shape.top_k; ++j) sum += prob[chosen[j]];
-    for (i64 j = 0; j < shape.top_k; ++j) weighted += dgate[j] * prob[chosen[j]] / sum;
-    for (i64 j = 0; j < shape.top_k; ++j)
-      dlogits[chosen[j]] += shape.scale * (normalised ? (dgate[j] - weighted) / sum : dgate[j]);
-    const float lse = table.log_sum_exp(logits, experts, nullptr);
-    const float z = losses.z_coefficient * 2.0f * lse / tokens;
-    table.softmax(logits, experts, lse, softmax);
-    for (i64 e = 0; e < experts; ++e) dlogits[e] = dlogits[e] * prob[e] * (1.0f - prob[e]) + z * softmax[e];
-  }
-
   void rows_gradient(i64 begin, i64 count) const {
     const float tokens = static_cast<float>(routing.tokens);
     RouteGradient g;
@@ -279,17 +237,13 @@ struct RouteBackwardCall {
     g.balance = losses.balance_coefficient / tokens;
     g.z = losses.z_coefficient * 2.0f / tokens;
     g.dlogits = dlogits_TE + begin * shape.experts;
-    table.route_gradient(route_rows(shape, routing, logits_TE, prob_TE, begin, count), g);
+    route_ops(table, shape).gradient(route_rows(shape, routing, logits_TE, prob_TE, begin, count), g);
   }
 
   void run_rows(i64 begin, i64 count, Scratch scratch) const {
     const void** rows = scratch.take<const void*>(kRouteRows);
-    float* softmax = scratch.take<float>(shape.experts);
-    if (!shape.sigmoid) rows_gradient(begin, count);
-    for (i64 i = 0; i < count; ++i) {
-      if (shape.sigmoid) token_gradient(begin + i, softmax);
-      rows[i] = dlogits_TE + (begin + i) * shape.experts;
-    }
+    rows_gradient(begin, count);
+    for (i64 i = 0; i < count; ++i) rows[i] = dlogits_TE + (begin + i) * shape.experts;
     RowsProduct p;
     p.rows = rows;
     p.num_rows = count;
@@ -359,8 +313,7 @@ void route_backward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shap
   load_factors(shape, routing, losses.count_E, losses.count_tokens, factor);
   const RouteBackwardCall call{table,    x_TD,   shape,  logits_TE,  prob_TE, routing, dgate_TK,
                                losses,   factor, panels, dlogits_TE, dw_ED,   dx_TD};
-  const i64 bytes = Scratch::bytes(kGradientRows * 8) + 3 * Scratch::bytes(kGradientRows * kBlock * 4) +
-                    Scratch::bytes(experts * 4);
+  const i64 bytes = Scratch::bytes(kGradientRows * 8) + 3 * Scratch::bytes(kGradientRows * kBlock * 4);
   parallel_for(parallel_chunks(x_TD.rows, kRouteRows), [&](i64 task, int thread) {
     const i64 begin = task * kRouteRows;
     call.run_rows(begin, std::min(kRouteRows, x_TD.rows - begin), Scratch(workspace_of_thread(thread, bytes)));

@@ -34,6 +34,10 @@ struct Routing {
 void route_forward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shape, const float* selection_bias_E,
                    float* logits_TE, float* prob_TE, Routing& routing);
 
+// gate_TK of the experts in expert_TK, whoever chose them: their scores, divided by their sum where the router
+// renormalises, times the scale. route_forward ends with it.
+void route_gates(const RouterShape& shape, const float* prob_TE, const Routing& routing);
+
 // Counting sort by expert: fills offset, token, slot and row from expert_TK.
 void dispatch_tokens(Routing& routing);
 

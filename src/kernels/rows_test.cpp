@@ -233,10 +233,10 @@ std::vector<RouterShape> router_shapes() {
   return shapes;
 }
 
-// Over every token, of a sigmoid router over every 16th.
+// Of the probabilities, or of a sigmoid's scores over their sum.
 double mean_entropy(const std::vector<float>& prob, const RouterShape& shape, i64 tokens) {
-  double total = 0, seen = 0;
-  for (i64 t = 0; t < tokens; t += shape.sigmoid ? 16 : 1, ++seen) {
+  double total = 0;
+  for (i64 t = 0; t < tokens; ++t) {
     double sum = 0;
     for (i64 e = 0; e < shape.experts; ++e) sum += prob[static_cast<size_t>(t * shape.experts + e)];
     for (i64 e = 0; e < shape.experts; ++e) {
@@ -244,7 +244,7 @@ double mean_entropy(const std::vector<float>& prob, const RouterShape& shape, i6
       if (p > 0) total -= p * std::log(p);
     }
   }
-  return total / seen;
+  return total / static_cast<double>(tokens);
 }
 
 TEST(Router, MatchesReference) {
@@ -293,6 +293,30 @@ TEST(Router, TiesGoToTheLowestIndex) {
     for (size_t i = 0; i < r.expert.size(); ++i) EXPECT_EQ(r.expert[i], static_cast<i32>(i % 3));
     EXPECT_NEAR(router_losses(shape, r.logits.data(), r.prob.data(), r.routing, nullptr, 0).balance, 1.0, 1e-6);
   });
+}
+
+TEST(Router, GatesOfAChoiceMadeElsewhere) {
+  for (const RouterShape& shape : router_shapes()) {
+    TestRouter t(shape, 70, 8, DType::f32);
+    RouterResults r(t);
+    route_forward(t.x.view, t.w.data(), shape, nullptr, r.logits.data(), r.prob.data(), r.routing);
+    const std::vector<float> own = r.gate;
+    std::fill(r.gate.begin(), r.gate.end(), 0.0f);
+    route_gates(shape, r.prob.data(), r.routing);
+    EXPECT_EQ(r.gate, own);
+    // The k experts that come first, liked or not.
+    const bool to_one = shape.renormalise || !shape.softmax_before_top_k;
+    for (size_t i = 0; i < r.expert.size(); ++i) r.expert[i] = static_cast<i32>(i) % static_cast<i32>(shape.top_k);
+    route_gates(shape, r.prob.data(), r.routing);
+    for (i64 token = 0; token < 70; ++token) {
+      double sum = 0;
+      for (i64 j = 0; j < shape.top_k; ++j) sum += r.prob[static_cast<size_t>(token * shape.experts + j)];
+      for (i64 j = 0; j < shape.top_k; ++j) {
+        const double wanted = shape.scale * r.prob[static_cast<size_t>(token * shape.experts + j)] / (to_one ? sum : 1.0);
+        EXPECT_NEAR(r.gate[static_cast<size_t>(token * shape.top_k + j)], wanted, 1e-6 * wanted);
+      }
+    }
+  }
 }
 
 TEST(Router, CountsMayCoverMoreThanTheMicroBatch) {

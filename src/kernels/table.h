@@ -84,16 +84,15 @@ struct HeadAttention {
   void* scratch = nullptr;
 };
 
-// Rows of a softmax router (routing.h), all arrays from the first row on.
+// Rows of a router (routing.h), all arrays from the first row on.
 struct RouteRows {
   i64 rows = 0, experts = 0, top_k = 0;
   const float* logits = nullptr;
   float* prob = nullptr;
   i32* expert = nullptr;        // null: nobody is chosen
-  float* gate = nullptr;
   const float* bias = nullptr;  // of the choice, or null
-  float scale = 1;
-  bool sum_to_one = true;       // gates, before scale
+  float scale = 1;              // of the gates: gradient alone, as the next
+  bool sum_to_one = true;       // before scale
   float* score = nullptr;       // scratch, experts padded to 16
 };
 struct RouteGradient {
@@ -101,6 +100,14 @@ struct RouteGradient {
   const float* factor = nullptr;  // of the balance loss, E * f_i
   float balance = 0, z = 0;       // d balance / d prob = balance * factor; z: 2 z_coefficient / tokens
   float* dlogits = nullptr;
+};
+
+// Of routers with one score function.
+struct RouteOps {
+  void (*choose)(const RouteRows& r);  // prob and expert from logits: falling scores, ties to the lowest index
+  // Adds over rows: sum_e factor_e prob_e, the squared log-sum-exp of the logits, the entropy of prob over its sum.
+  void (*sums)(const RouteRows& r, const float* factor, double* sums);
+  void (*gradient)(const RouteRows& r, const RouteGradient& g);
 };
 
 struct AdamwCoefficients {
@@ -158,14 +165,7 @@ struct OpTable {
   double (*sum_of_squares)(const float* values, i64 count);
   // Largest value (lowest index) and log-sum-exp of a row.
   float (*log_sum_exp)(const float* values, i64 count, i32* argmax);
-  void (*softmax)(const float* logits, i64 count, float lse, float* prob);
-  void (*sigmoid)(const float* logits, i64 count, float* prob);
-  // The k largest of score[0, count), falling, ties to the lowest index; score is overwritten, padded to 16 lanes.
-  void (*top_k)(float* score, i64 count, i64 k, i32* index);
-  void (*route_choose)(const RouteRows& r);  // prob, expert and gate from logits
-  // Adds over rows: sum_e factor_e prob_e, the squared log-sum-exp of the logits, the entropy of prob.
-  void (*route_sums)(const RouteRows& r, const float* factor, double* sums);
-  void (*route_gradient)(const RouteRows& r, const RouteGradient& g);
+  RouteOps route[2];  // of softmax routers, of sigmoid routers
   void (*rope_angles)(i32 position, const float* frequency, i64 half, bool inverse, float* cosine, float* sine);
   // Loops for roof.h: FLOPs done by `repeats` rounds on registers or tiles; bytes read by one pass.
   double (*roof_bf16)(i64 repeats);

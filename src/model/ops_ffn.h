@@ -11,6 +11,9 @@
 
 namespace moebius::model {
 
+// The router that a configuration asks for.
+kernels::RouterShape router_shape(const ModelConfig& config);
+
 // From the router's input to a Routing.
 struct RouteOp {
   kernels::RouterShape shape;
@@ -20,7 +23,7 @@ struct RouteOp {
   float *logits_TE, *prob_TE;
   kernels::Routing routing;
   kernels::RouterLossGradients losses;
-  const std::vector<i32>* replay_TK;  // null: choose
+  const std::vector<i32>* replay_TK;  // a choice to take instead of its own; null: none
   LayerRouting* result;  // null: nobody asks
   float *dgate_TK, *dlogits_TE, *dw_ED;
   Matrix dx_TD;
@@ -32,7 +35,6 @@ struct RouteOp {
   void backward() const;
 
  private:
-  void replay();
   void describe() const;
 };
 

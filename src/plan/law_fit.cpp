@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/units.h"
+#include "fit/fit.h"
 #include "fit/optimum.h"
 
 namespace moebius::plan {
@@ -68,6 +69,19 @@ std::vector<double> numbers_or_throw(const Json& array, std::size_t count, const
   return values;
 }
 
+// Each sample was fitted as the coefficients were, weight decay included: the law's estimator, whose spread an interval is to
+// show. Without the decay the samples would lie about another optimum than the one planned by. What the decay pulls all of
+// them by they cannot show, so that is said where it matters.
+void decay_note(const Json& json, LawFit& fit) {
+  const double decay = json.get_double("weight_decay", 0), penalty = json.get_double("penalty", 0), cost = json.get_double("objective", 0);
+  if (!(decay > 0)) return;
+  if (!fit.interval_source.empty()) fit.interval_source += fmt::format(", fitted with weight decay {:g} as its coefficients were", decay);
+  if (!(penalty > fit::kDecayMuch * cost)) return;
+  fit.warnings.push_back(fmt::format("{}: the weight decay is {:.0f} % of the fit's objective: it pulls the optimum, and the intervals do not show "
+                                     "by how much (compare a fit with --weight-decay 0)",
+                                     fit::law_name(fit.law), 100 * penalty / cost));
+}
+
 // Nothing when the fit says of a coefficient that the data do not hold it.
 bool read_law(const Json& json, const std::string& path, LawFit& fit) {
   fit.law = fit::law_from_name(json.at("law").as_string());
@@ -90,6 +104,7 @@ bool read_law(const Json& json, const std::string& path, LawFit& fit) {
     }
     fit.interval_source = fmt::format("{} bootstrap samples of {}", fit.samples.size(), path);
   }
+  decay_note(json, fit);
   if (const Json* range = json.find("range"); range != nullptr && range->is_object()) {
     for (const auto& [column, ends] : range->as_object()) {
       if (ends.is_array() && ends.count() == 2 && !ends[0].is_null() && !ends[1].is_null()) {
@@ -105,7 +120,6 @@ bool read_law(const Json& json, const std::string& path, LawFit& fit) {
 }
 
 double column_value(const fit::LawPoint& p, const std::string& column) {
-  const double density = p.experts > 1 ? p.top_k / p.experts : 1;
   if (column == "parameters_total") return p.parameters_total;
   if (column == "parameters_active") return p.parameters_active;
   if (column == "tokens") return p.tokens;
@@ -113,8 +127,8 @@ double column_value(const fit::LawPoint& p, const std::string& column) {
   if (column == "experts") return p.experts;
   if (column == "top_k") return p.top_k;
   if (column == "granularity") return p.granularity;
-  if (column == "sparsity") return 1 - density;
-  return column == "activation" ? density : fit::kMissing;
+  if (column == "sparsity") return 1 - fit::point_density(p);
+  return column == "activation" ? fit::point_density(p) : fit::kMissing;
 }
 
 }  // namespace

@@ -64,6 +64,22 @@ TEST(LawFit, ReadsAFile) {
   replace_from_file(fits, write("fit_all.json", std::string(R"({"laws":[)") + kFit + "],\"skipped\":[]}"));
 }
 
+TEST(LawFit, SaysWhatTheWeightDecayDoes) {
+  const auto read = [](const std::string& decay) {
+    auto fits = published_law_fits();
+    replace_from_file(fits, write("fit_decay.json", decay + std::string(kFit).substr(1)));
+    return fits.front();
+  };
+  EXPECT_EQ(read("{").interval_source.find("weight decay"), std::string::npos);
+  EXPECT_EQ(read(R"({"weight_decay":0,"penalty":0,)").interval_source.find("weight decay"), std::string::npos);
+  const LawFit little = read(R"({"weight_decay":1e-05,"penalty":5e-05,)");  // 5 % of the objective
+  EXPECT_NE(little.interval_source.find("fitted with weight decay 1e-05 as its coefficients were"), std::string::npos);
+  EXPECT_TRUE(little.warnings.empty());
+  const LawFit much = read(R"({"weight_decay":0.001,"penalty":0.0005,)");
+  ASSERT_EQ(much.warnings.size(), 1u);
+  EXPECT_NE(much.warnings.front().find("the weight decay is 50 % of the fit's objective"), std::string::npos);
+}
+
 TEST(LawFit, RefusesBadFiles) {
   auto fits = published_law_fits();
   EXPECT_THROW(replace_from_file(fits, test_path("none.json")), Error);

@@ -224,9 +224,10 @@ fit::LawPoint law_point(const Form& form, const Numbers& n, double tokens) {
   point.parameters_active = n.active;
   point.tokens = tokens;
   point.flops = law_flops_per_token(form, n) * tokens;
-  point.experts = static_cast<double>(form.experts + form.shared);
-  point.top_k = static_cast<double>(form.top_k + form.shared);
+  point.experts = static_cast<double>(form.experts);
+  point.top_k = static_cast<double>(form.top_k);
   point.granularity = form.granularity;
+  point.experts_shared = static_cast<double>(form.shared);
   return point;
 }
 

@@ -16,10 +16,11 @@ namespace moebius::report {
 namespace {
 
 constexpr i64 kOperationsMax = 1000;
+constexpr std::size_t kOperationRecordsDrawn = 24;  // of operations alone, up to three bars each
 
 std::string share_text(double share) { return std::isfinite(share) ? fmt::format("{:.1f} %", 100 * share) : "unknown"; }
 
-std::string caption_of(const BenchRecord& record) {
+std::string caption_of(const StepRecord& record) {
   return fmt::format(
       "One training step of {} tokens, {} parameters ({} active), {}, {}, {} threads: {:.1f} ms, {} tokens per second, MFU {}. "
       "Filled: measured time of an operation, all layers together; hatched: its roofline bound, max(FLOPs / peak, "
@@ -30,70 +31,117 @@ std::string caption_of(const BenchRecord& record) {
       share_text(record.mfu), 1e3 * record.roofline_seconds, share_text(record.roofline_ratio));
 }
 
-BenchOperation operation_of(const Json& row, const char* name_key) {
-  return {.name = row.at(name_key).as_string(),
-          .shape = row.get_string("shape", ""),
-          .direction = row.get_string("direction", ""),
-          .seconds = row.at("seconds").as_double(),
-          .bound_seconds = row.get_double("bound_seconds", kUnknown),
-          .flops = row.get_double("flops", kUnknown),
-          .bytes = row.get_double("bytes", kUnknown),
-          .time_over_bound = row.get_double("time_over_bound", kUnknown)};
-}
-
-}  // namespace
-
-BenchRecord bench_parse(const Json& record) {
-  BenchRecord bench;
+// The fields of every record; `rows` is the key of its operations, `name` that of their names.
+void bench_parse(const Json& record, const char* rows, const char* name, i64 rows_max, BenchRecord& bench) {
   bench.isa = record.get_string("isa", "?");
   bench.precision = record.get_string("precision", "?");
   bench.threads = record.get_int("threads", 0);
   bench.time = record.get_string("time", "");
-  bench.parameters_total = record.get_double("parameters_total", kUnknown);
-  bench.parameters_active = record.get_double("parameters_active", kUnknown);
-  bench.tokens_per_step = record.get_double("tokens_per_step", kUnknown);
-  bench.tokens_per_s = record.get_double("tokens_per_s", kUnknown);
-  bench.step_seconds = record.get_double("step_seconds", kUnknown);
-  bench.roofline_seconds = record.get_double("roofline_seconds", kUnknown);
-  bench.roofline_ratio = record.get_double("roofline_ratio", kUnknown);
-  bench.mfu = record.get_double("mfu", kUnknown);
-  const Json::Array& rows = record.at("operations").as_array();
-  if (static_cast<i64>(rows.size()) > kOperationsMax) {
-    throw Error({.what = fmt::format("'operations' has {} entries", rows.size()), .wanted = fmt::format("at most {}", kOperationsMax)});
+  const Json::Array& operations = record.at(rows).as_array();
+  if (static_cast<i64>(operations.size()) > rows_max) {
+    throw Error({.what = fmt::format("'{}' has {} entries", rows, operations.size()), .wanted = fmt::format("at most {}", rows_max)});
   }
-  for (const Json& row : rows) bench.operations.push_back(operation_of(row, "name"));
-  return bench;
+  for (const Json& row : operations) {
+    bench.operations.push_back({.name = row.at(name).as_string(),
+                                .shape = row.get_string("shape", ""),
+                                .direction = row.get_string("direction", ""),
+                                .seconds = row.at("seconds").as_double(),
+                                .bound_seconds = row.get_double("bound_seconds", kUnknown),
+                                .flops = row.get_double("flops", kUnknown),
+                                .bytes = row.get_double("bytes", kUnknown),
+                                .time_over_bound = row.get_double("time_over_bound", kUnknown)});
+  }
+}
+
+// "reach 50.0 % of their roofline bound in the median, ..."; empty when no operation has a bound.
+std::string shares_text(const std::vector<BenchRecord>& records) {
+  std::vector<double> shares;
+  for (const BenchRecord& record : records) {
+    for (const BenchOperation& row : record.operations) {
+      if (row.time_over_bound > 0) shares.push_back(1 / row.time_over_bound);
+    }
+  }
+  if (shares.empty()) return "";
+  std::sort(shares.begin(), shares.end());
+  return fmt::format("reach {} of their roofline bound in the median, {} at the least and {} at the most", share_text(shares[shares.size() / 2]),
+                     share_text(shares.front()), share_text(shares.back()));
+}
+
+// Two bars for each operation: its time and its bound.
+struct TimeBars {
+  Series time{.name = "measured", .style = 0, .line = false}, bound{.name = "roofline bound", .style = 1, .line = false};
+
+  void add(const BenchOperation& one, std::string label) {
+    if (!std::isfinite(one.seconds)) return;
+    if (one.direction != "forward" && one.direction != "both" && !one.direction.empty()) label += ", " + one.direction;
+    if (std::isfinite(one.time_over_bound)) label += fmt::format(" ({:.1f}x)", one.time_over_bound);
+    const double x = static_cast<double>(time.points.size());
+    time.points.push_back({.x = x, .y = 1e3 * one.seconds, .label = label});
+    bound.points.push_back({.x = x, .y = 1e3 * one.bound_seconds, .label = label});
+  }
+  Panel panel(const std::string& title) {
+    View view{.y_label = "milliseconds"};
+    if (!time.points.empty()) view.series = {std::move(time), std::move(bound)};
+    return {.title = title, .bars = true, .views = {std::move(view)}};
+  }
+};
+
+// The columns that every table of operations ends with.
+std::vector<std::string> with_time_columns(std::vector<std::string> columns) {
+  for (const char* name : {"seconds", "bound_seconds", "time_over_bound", "flops", "bytes"}) columns.emplace_back(name);
+  return columns;
+}
+std::vector<std::string> with_times(std::vector<std::string> fields, const BenchOperation& one) {
+  for (const double value : {one.seconds, one.bound_seconds, one.time_over_bound, one.flops, one.bytes}) fields.push_back(csv_number(value));
+  return fields;
+}
+
+}  // namespace
+
+StepRecord step_parse(const Json& record) {
+  StepRecord step;
+  bench_parse(record, "operations", "name", kOperationsMax, step);
+  step.parameters_total = record.get_double("parameters_total", kUnknown);
+  step.parameters_active = record.get_double("parameters_active", kUnknown);
+  step.tokens_per_step = record.get_double("tokens_per_step", kUnknown);
+  step.tokens_per_s = record.get_double("tokens_per_s", kUnknown);
+  step.step_seconds = record.get_double("step_seconds", kUnknown);
+  step.roofline_seconds = record.get_double("roofline_seconds", kUnknown);
+  step.roofline_ratio = record.get_double("roofline_ratio", kUnknown);
+  step.mfu = record.get_double("mfu", kUnknown);
+  return step;
 }
 
 GridRecord grid_parse(const Json& record) {
   GridRecord grid;
+  bench_parse(record, "rows", "operation", kGridRowsMax, grid);
   grid.map = grid_map(record);
-  grid.isa = record.get_string("isa", "?");
-  grid.precision = record.get_string("precision", "?");
-  grid.threads = record.get_int("threads", 0);
-  grid.time = record.get_string("time", "");
   grid.shapes = record.get_double("shapes", kUnknown);
   grid.shapes_measured = record.get_double("shapes_measured", kUnknown);
-  for (const Json& row : record.at("rows").as_array()) grid.operations.push_back(operation_of(row, "operation"));
   return grid;
 }
 
-std::string bench_summary(const BenchRecord& record) {
+BenchRecord operation_parse(const Json& record) {
+  BenchRecord bench;
+  bench_parse(record, "rows", "operation", kOperationsMax, bench);
+  return bench;
+}
+
+std::string step_summary(const StepRecord& record) {
   return fmt::format("A training step of {} tokens takes {:.1f} ms ({} tokens per second): MFU {}, {} of its roofline bound is reached.",
                      format_count(record.tokens_per_step), 1e3 * record.step_seconds, format_count(record.tokens_per_s),
                      share_text(record.mfu), share_text(record.roofline_ratio));
 }
 
 std::string grid_summary(const GridRecord& record) {
-  std::vector<double> shares;
-  for (const BenchOperation& row : record.operations) {
-    if (row.time_over_bound > 0) shares.push_back(1 / row.time_over_bound);
-  }
+  const std::string shares = shares_text({record});
   if (shares.empty()) return "A grid of operations was begun; no shape of it was measured.";
-  std::sort(shares.begin(), shares.end());
-  return fmt::format("Operations alone ({} of {} shapes) reach {} of their roofline bound in the median, {} at the least and {} at the most.",
-                     record.shapes_measured, record.shapes, share_text(shares[shares.size() / 2]), share_text(shares.front()),
-                     share_text(shares.back()));
+  return fmt::format("Operations alone ({} of {} shapes) {}.", record.shapes_measured, record.shapes, shares);
+}
+
+std::string operations_summary(const std::vector<BenchRecord>& records) {
+  const std::string shares = shares_text(records);
+  return shares.empty() ? "Operations alone were measured, none of them with a bound." : fmt::format("Operations measured alone {}.", shares);
 }
 
 Figure figure_grid(const GridRecord& record, std::size_t number) {
@@ -104,11 +152,10 @@ Figure figure_grid(const GridRecord& record, std::size_t number) {
       "Red is nothing, yellow half, green the bound; above 100 the operands stayed in a cache that the bound does not count. "
       "Under the pointer: time, FLOPs per second, time over bound.",
       record.shapes_measured, record.shapes, record.precision, record.isa, record.threads);
-  CsvTable csv({"operation", "shape", "direction", "seconds", "bound_seconds", "time_over_bound", "flops", "bytes"});
+  CsvTable csv(with_time_columns({"operation", "shape", "direction"}));
   bool drawn = false;
   for (const BenchOperation& row : record.operations) {
-    csv.row({row.name, row.shape, row.direction, csv_number(row.seconds), csv_number(row.bound_seconds),
-             csv_number(row.time_over_bound), csv_number(row.flops), csv_number(row.bytes)});
+    csv.row(with_times({row.name, row.shape, row.direction}, row));
     drawn = drawn || row.time_over_bound > 0;
   }
   if (drawn) figure.svg = record.map;
@@ -116,26 +163,43 @@ Figure figure_grid(const GridRecord& record, std::size_t number) {
   return figure;
 }
 
-Figure figure_bench(const BenchRecord& record, std::size_t number) {
+Figure figure_step(const StepRecord& record, std::size_t number) {
   Figure figure{.id = fmt::format("bench_{}", number + 1), .title = "Time of a training step by operation"};
   figure.caption = caption_of(record);
-  CsvTable csv({"operation", "direction", "seconds", "bound_seconds", "time_over_bound", "flops", "bytes"});
-  Panel panel{.title = "milliseconds of a step", .bars = true};
-  View view{.y_label = "milliseconds"};
-  Series time{.name = "measured", .style = 0, .line = false}, bound{.name = "roofline bound", .style = 1, .line = false};
+  CsvTable csv(with_time_columns({"operation", "direction"}));
+  TimeBars bars;
   for (const BenchOperation& one : record.operations) {
-    csv.row({one.name, one.direction, csv_number(one.seconds), csv_number(one.bound_seconds), csv_number(one.time_over_bound),
-             csv_number(one.flops), csv_number(one.bytes)});
-    if (!std::isfinite(one.seconds)) continue;
-    std::string label = one.name + (one.direction == "backward" ? ", backward" : "");
-    if (std::isfinite(one.time_over_bound)) label += fmt::format(" ({:.1f}x)", one.time_over_bound);
-    const double x = static_cast<double>(time.points.size());
-    time.points.push_back({.x = x, .y = 1e3 * one.seconds, .label = label});
-    bound.points.push_back({.x = x, .y = 1e3 * one.bound_seconds, .label = label});
+    csv.row(with_times({one.name, one.direction}, one));
+    bars.add(one, one.name);
   }
-  if (!time.points.empty()) view.series = {std::move(time), std::move(bound)};
-  panel.views.push_back(std::move(view));
-  figure.panels.push_back(std::move(panel));
+  figure.panels.push_back(bars.panel("milliseconds of a step"));
+  figure.csv = csv.text();
+  return figure;
+}
+
+Figure figure_operations(const std::vector<BenchRecord>& records) {
+  Figure figure{.id = "operations", .title = "Operations alone: time beside the roofline bound"};
+  const auto setting = [](const BenchRecord& record) {
+    return fmt::format("{}, {}, {} threads", record.precision, record.isa, record.threads);
+  };
+  const std::size_t first = records.size() - std::min(records.size(), kOperationRecordsDrawn);
+  const bool same = std::all_of(records.begin() + static_cast<std::ptrdiff_t>(first), records.end(),
+                                [&](const BenchRecord& one) { return setting(one) == setting(records.back()); });
+  CsvTable csv(with_time_columns({"time", "isa", "precision", "threads", "operation", "shape", "direction"}));
+  TimeBars bars;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const BenchRecord& record = records[i];
+    for (const BenchOperation& one : record.operations) {
+      csv.row(with_times({record.time, record.isa, record.precision, std::to_string(record.threads), one.name, one.shape, one.direction}, one));
+      if (i >= first) bars.add(one, same ? one.shape : fmt::format("{}, {}", one.shape, setting(record)));
+    }
+  }
+  figure.caption = fmt::format(
+      "{}The records in their order{}. Filled: measured time of one call; hatched: its roofline bound, max(FLOPs / peak, operands and "
+      "results moved once / bandwidth), on the machine's roof measured around each repeat. In brackets: time over bound; below 1 the "
+      "operands stayed in a cache that the bound does not count.",
+      same ? setting(records.back()) + ". " : "", first > 0 ? fmt::format(", the last {} of {}", kOperationRecordsDrawn, records.size()) : "");
+  figure.panels.push_back(bars.panel("milliseconds of a call"));
   figure.csv = csv.text();
   return figure;
 }

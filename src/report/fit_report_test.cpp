@@ -256,7 +256,7 @@ TEST(BenchReport, TimeBesideItsBound) {
   EXPECT_EQ(file_read(result.at("figures")[0].at("csv").as_string()),
             "operation,direction,seconds,bound_seconds,time_over_bound,flops,bytes\nexperts,backward,0.1,0.04,2.5,1000000000,1000000\n"
             "other,both,0.02,,,,\n");
-  const Figure figure = figure_bench(bench_parse(bench_record()), 0);
+  const Figure figure = figure_step(step_parse(bench_record()), 0);
   const View& view = figure.panels.front().views.front();
   ASSERT_EQ(view.series.size(), 2u);
   EXPECT_EQ(view.series[0].points[0].label, "experts, backward (2.5x)");
@@ -265,7 +265,7 @@ TEST(BenchReport, TimeBesideItsBound) {
   EXPECT_NE(figure.caption.find("25.0 % of it is reached"), std::string::npos) << figure.caption;
   Json wrong = bench_record();
   wrong.set("operations", 3);
-  EXPECT_THROW(bench_parse(wrong), Error);
+  EXPECT_THROW(step_parse(wrong), Error);
 }
 
 Json grid_record() {
@@ -300,6 +300,38 @@ TEST(BenchReport, TheGridsMap) {
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find(records + ", a record of type 'bench_grid'"), std::string::npos) << e.what();
   }
+}
+
+TEST(BenchReport, OperationsAloneStandInOneFigure) {
+  const std::string folder = test_folder(), records = path_join(folder, "records.jsonl");
+  Json record = grid_record();
+  record.set("type", "bench_operation");
+  for (int i = 0; i < 2; ++i) AppendFile(records).append(record.dump() + "\n");
+  Json result = report_write(folder, {});
+  ASSERT_EQ(result.at("figures").count(), 1);
+  EXPECT_EQ(result.at("figures")[0].at("id").as_string(), "operations");
+  const std::string csv = file_read(result.at("figures")[0].at("csv").as_string());
+  EXPECT_EQ(csv.substr(0, csv.find('\n')),
+            "time,isa,precision,threads,operation,shape,direction,seconds,bound_seconds,time_over_bound,flops,bytes");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7);
+  EXPECT_NE(file_read(path_join(folder, "report.html")).find("Operations measured alone reach 25.0 % of their roofline bound"), std::string::npos);
+  Figure figure = figure_operations(study_load(folder).operations);
+  const Series& time = figure.panels.front().views.front().series.front();
+  ASSERT_EQ(time.points.size(), 6u);
+  EXPECT_EQ(time.points[1].label, "linear T=64 d=32 N=96, backward (4.0x)");
+  EXPECT_DOUBLE_EQ(time.points[1].y, 0.01);
+  EXPECT_NE(figure.caption.find("bf16, avx2, 2 threads"), std::string::npos);
+  // Where settings differ, the labels say which; of many records the last are drawn.
+  record.set("threads", 1);
+  AppendFile(records).append(record.dump() + "\n");
+  figure = figure_operations(study_load(folder).operations);
+  EXPECT_EQ(figure.panels.front().views.front().series.front().points.back().label, "linear T=64 d=32 N=96, bf16, avx2, 1 threads (5.0x)");
+  for (int i = 0; i < 30; ++i) AppendFile(records).append(record.dump() + "\n");
+  figure = figure_operations(study_load(folder).operations);
+  EXPECT_EQ(figure.panels.front().views.front().series.front().points.size(), 24u * 3);
+  EXPECT_NE(figure.caption.find("the last 24 of 33"), std::string::npos) << figure.caption;
+  record.set("rows", 3);
+  EXPECT_THROW(operation_parse(record), Error);
 }
 
 }  // namespace

@@ -19,8 +19,9 @@ namespace {
 void measurement_add(const Json& record, const std::string& path, StudyRecords& study) {
   const std::string type = record.get_string("type", "");
   try {
-    if (type == "bench_train") study.bench.push_back(bench_parse(record));
+    if (type == "bench_train") study.steps.push_back(step_parse(record));
     if (type == "bench_grid") study.grids.push_back(grid_parse(record));
+    if (type == "bench_operation") study.operations.push_back(operation_parse(record));
   } catch (const Error& e) {
     ErrorParts parts = e.parts();
     if (parts.where.empty()) parts.where = fmt::format("{}, a record of type '{}'", path, type);
@@ -104,7 +105,7 @@ void single_run_read(StudyRecords& study) {
   if (run.status == RunStatus::broken) throw Error(run.problem);
   for (const Json& record : run.others) measurement_add(record, run.path, study);
   study.time_last = run.time_last;
-  const bool measured = run.run.count() == 0 && run.steps.empty() && run.train_end.is_null() && !(study.bench.empty() && study.grids.empty());
+  const bool measured = run.run.count() == 0 && run.steps.empty() && run.train_end.is_null() && study.has_bench();
   name_set(study, (measured ? "Measurements " : "Run ") + run.name);
   if (!measured) study.runs.push_back(std::move(run));
 }

@@ -19,22 +19,23 @@ struct BenchOperation {
   std::string name, shape, direction;  // shape: of those alone
   double seconds = kUnknown, bound_seconds = kUnknown, flops = kUnknown, bytes = kUnknown, time_over_bound = kUnknown;
 };
-// A `bench_train` record: one training step, operation by operation.
+// What every record of `bench` has; a `bench_operation` record has nothing else.
 struct BenchRecord {
   std::string isa, precision, time;
   i64 threads = 0;
-  double parameters_total = kUnknown, parameters_active = kUnknown, tokens_per_step = kUnknown, tokens_per_s = kUnknown;
-  double step_seconds = kUnknown, roofline_seconds = kUnknown, roofline_ratio = kUnknown, mfu = kUnknown;
   std::vector<BenchOperation> operations;
 };
 
+// A `bench_train` record: one training step, operation by operation.
+struct StepRecord : BenchRecord {
+  double parameters_total = kUnknown, parameters_active = kUnknown, tokens_per_step = kUnknown, tokens_per_s = kUnknown;
+  double step_seconds = kUnknown, roofline_seconds = kUnknown, roofline_ratio = kUnknown, mfu = kUnknown;
+};
+
 // A `bench_grid` record: operations alone over many shapes.
-struct GridRecord {
+struct GridRecord : BenchRecord {
   std::string map;  // as SVG
-  std::string isa, precision, time;
-  i64 threads = 0;
   double shapes = kUnknown, shapes_measured = kUnknown;
-  std::vector<BenchOperation> operations;
 };
 
 struct StudyRecords {
@@ -48,10 +49,12 @@ struct StudyRecords {
   double wall_seconds = 0, roofline_seconds = 0, roof_seconds = 0;  // sums over `run_done`
   Json machine;           // object, perhaps empty
   std::string time_last;  // time of the newest record
-  std::vector<BenchRecord> bench;  // of the folder, in their order
+  std::vector<StepRecord> steps;  // bench's, in the order of the folder
   std::vector<GridRecord> grids;
+  std::vector<BenchRecord> operations;  // alone
   FitRecords fit;           // the folder's fit.json; `present` is false without one
 
+  bool has_bench() const { return !(steps.empty() && grids.empty() && operations.empty()); }
   std::vector<const RunRecords*> main_runs() const;   // with data, no sweep
   std::vector<const RunRecords*> done_runs() const;   // the same, trained to the end
   std::vector<const RunRecords*> sweep_runs() const;  // all of them, with data or not

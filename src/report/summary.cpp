@@ -358,8 +358,9 @@ Summary summary_build(const StudyRecords& study, const std::vector<HypothesisRes
   say_sizes(study, runs, out);
   if (study.is_study) say_seeds(points, out);
   say_verdicts(verdicts, out);
-  if (!study.bench.empty()) out.shows.push_back(bench_summary(study.bench.back()));
+  if (!study.steps.empty()) out.shows.push_back(step_summary(study.steps.back()));
   if (!study.grids.empty()) out.shows.push_back(grid_summary(study.grids.back()));
+  if (!study.operations.empty()) out.shows.push_back(operations_summary(study.operations));
   if (const std::string laws = fit_summary(study.fit); !laws.empty()) out.shows.push_back(laws);
   say_chance(study, finished.empty() ? runs : finished, out);
   if (study.is_study) say_spreads(study, points, out);

@@ -228,11 +228,7 @@ class Runs {
         records_(path_join(folder, "records.jsonl")),
         queue_(plan),
         threads_(parallel_threads()) {
-    records_.write("roof", Json::object({{"isa", kernels::isa_name(kernels::isa_current())},
-                                         {"threads", threads_},
-                                         {"bf16_flops_per_s", plan.roof.bf16_flops_per_s},
-                                         {"f32_flops_per_s", plan.roof.f32_flops_per_s},
-                                         {"dram_bytes_per_s", plan.roof.dram_bytes_per_s}}));
+    records_.write("roof", kernels::roof_json(plan.roof));
     parallel_set_threads(1);
   }
   ~Runs() { parallel_set_threads(threads_); }

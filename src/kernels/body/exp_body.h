@@ -1,5 +1,5 @@
-// Everything with an exponential in it, for any vector set S: softmax rows, activations of experts and their gradients,
-// router scores and the choice of k. T is the type of activations in memory; arithmetic is f32.
+// Everything with an exponential in it, for any vector set S: softmax rows, activations of experts and their gradients.
+// Routers: route_body.h. T is the type of activations in memory; arithmetic is f32.
 #pragma once
 
 #include "kernels/body/row_body.h"
@@ -76,7 +76,7 @@ inline float log_of(float x) {
 }
 
 // y = ln x for 16 normal numbers: the exponent and a series in (m - 1) / (m + 1) for m in [0.7, 1.41], error below 1e-7.
-// Plain code that the compiler turns into vectors.
+// Of zero it is -88. Plain code that the compiler turns into vectors.
 template <class S>
 inline void log_of_16(const float* x, float* y) {
   for (i64 i = 0; i < 16; ++i) {
@@ -160,18 +160,6 @@ float log_sum_exp_row(const float* values, i64 count, i32* argmax) {
   return top + log_of<S>(S::sum(sum));
 }
 
-template <class S>
-void softmax_row(const float* logits, i64 count, float lse, float* prob) {
-  for_lanes<S>(count, [&](i64 i, i64 n) {
-    store_some<S>(prob + i, exp_of<S>(load_some<S>(logits + i, n) - S::set1(lse)), n);
-  });
-}
-
-template <class S>
-void sigmoid_row(const float* logits, i64 count, float* prob) {
-  for_lanes<S>(count, [&](i64 i, i64 n) { store_some<S>(prob + i, sigmoid_of<S>(load_some<S>(logits + i, n)), n); });
-}
-
 template <class S, class T>
 float softmax_part_row(const float* logit, i64 count, float* sum, void* out) {
   using V = typename S::V;
@@ -192,19 +180,6 @@ template <class S, class T>
 void scale_row(i64 count, float factor, void* row) {
   T* values = static_cast<T*>(row);
   for_lanes<S>(count, [&](i64 i, i64 n) { store_some<S>(values + i, load_some<S>(values + i, n) * S::set1(factor), n); });
-}
-
-template <class S>
-void top_k_row(float* score, i64 count, i64 k, i32* index) {
-  const i64 padded = (count + S::kLanes - 1) / S::kLanes * S::kLanes;
-  for (i64 i = count; i < padded; ++i) score[i] = -3.0e38f;
-  for (i64 j = 0; j < k; ++j) {
-    const float top = largest_of<S>(score, padded);
-    i64 best = 0;
-    while (best < count - 1 && !(score[best] >= top)) ++best;
-    index[j] = static_cast<i32>(best);
-    score[best] = -3.0e38f;
-  }
 }
 
 template <class S, class T>

@@ -1,5 +1,6 @@
-// The router's element-wise work for any vector set S, rows of one block in one call: softmax, choice of k and gates; what
-// the auxiliary losses sum; the gradient of the logits. Softmax routers only. All f32; a row's bits depend on it alone.
+// The router's element-wise work for any vector set S, rows of one block in one call: scores and choice of k; what the
+// auxiliary losses sum; the gradient of the logits. kSigmoid: the score function, else a softmax over all experts.
+// All f32; a row's bits depend on it alone.
 #pragma once
 
 #include "kernels/body/exp_body.h"
@@ -36,93 +37,175 @@ inline i64 index_of_largest(const float* score, i64 padded, i64 count) {
   return lowest < static_cast<float>(count) ? static_cast<i64>(lowest) : count - 1;
 }
 
+// e^(x - shift) of n lanes, zero in the rest.
 template <class S>
+inline typename S::V exp_some(const float* x, typename S::V shift, i64 n) {
+  const typename S::V e = exp_of<S>(load_some<S>(x, n) - shift);
+  return n == S::kLanes ? e : S::select_less(lane_numbers<S>(), S::set1(static_cast<float>(n)), e, S::zero());
+}
+
+template <class S>
+inline float exp_sum(const float* x, i64 count, float shift) {
+  typename S::V sum = S::zero();
+  for_lanes<S>(count, [&](i64 i, i64 n) { sum = sum + exp_some<S>(x + i, S::set1(shift), n); });
+  return S::sum(sum);
+}
+
+// One row's scores: the softmax over all experts, or each expert's sigmoid.
+template <class S, bool kSigmoid>
+inline void route_scores(const RouteRows& r, const float* logits, float* prob) {
+  using V = typename S::V;
+  if constexpr (kSigmoid) {
+    for_lanes<S>(r.experts, [&](i64 i, i64 n) { store_some<S>(prob + i, sigmoid_of<S>(load_some<S>(logits + i, n)), n); });
+    return;
+  }
+  V most = S::set1(-3.0e38f);
+  for_lanes<S>(r.experts, [&](i64 i, i64 n) { most = S::max(most, load_or<S>(logits + i, n, -3.0e38f)); });
+  const V shift = S::set1(S::largest(most));
+  V sum = S::zero();
+  for_lanes<S>(r.experts, [&](i64 i, i64 n) {
+    const V e = exp_some<S>(logits + i, shift, n);
+    sum = sum + e;
+    store_some<S>(prob + i, e, n);
+  });
+  const V inverse = S::set1(1.0f / S::sum(sum));
+  for_lanes<S>(r.experts, [&](i64 i, i64 n) { store_some<S>(prob + i, load_some<S>(prob + i, n) * inverse, n); });
+}
+
+template <class S, bool kSigmoid>
 void route_choose(const RouteRows& r) {
   using V = typename S::V;
   const i64 padded = (r.experts + S::kLanes - 1) / S::kLanes * S::kLanes;
   for (i64 t = 0; t < r.rows; ++t) {
     const float* logits = r.logits + t * r.experts;
     float* prob = r.prob + t * r.experts;
-    V most = S::set1(-3.0e38f);
-    for_lanes<S>(r.experts, [&](i64 i, i64 n) { most = S::max(most, load_or<S>(logits + i, n, -3.0e38f)); });
-    const V shift = S::set1(S::largest(most));
-    V sum = S::zero();
-    for_lanes<S>(r.experts, [&](i64 i, i64 n) {
-      const V e = exp_of<S>(load_some<S>(logits + i, n) - shift);
-      sum = sum + (n == S::kLanes ? e : S::select_less(lane_numbers<S>(), S::set1(static_cast<float>(n)), e, S::zero()));
-      store_some<S>(prob + i, e, n);
-    });
-    const V inverse = S::set1(1.0f / S::sum(sum));
-    for_lanes<S>(r.experts, [&](i64 i, i64 n) { store_some<S>(prob + i, load_some<S>(prob + i, n) * inverse, n); });
+    route_scores<S, kSigmoid>(r, logits, prob);
     if (r.expert == nullptr) continue;
     for_lanes<S>(r.experts, [&](i64 i, i64 n) {
       V score = load_or<S>(logits + i, n, -3.0e38f);
       if (r.bias != nullptr) score = load_or<S>(prob + i, n, -3.0e38f) + load_some<S>(r.bias + i, n);
       S::store(r.score + i, score);
     });
-    float chosen = 0;
     for (i64 j = 0; j < r.top_k; ++j) {
       const i64 e = index_of_largest<S>(r.score, padded, r.experts);
       r.expert[t * r.top_k + j] = static_cast<i32>(e);
       if (j + 1 < r.top_k) r.score[e] = -3.0e38f;
-      chosen += prob[e];
     }
-    const float factor = r.sum_to_one ? r.scale / chosen : r.scale;
-    for (i64 j = 0; j < r.top_k; ++j) r.gate[t * r.top_k + j] = prob[r.expert[t * r.top_k + j]] * factor;
   }
 }
 
-// Of at most 16 rows: the largest logits, and the logarithms of the largest probabilities. Their difference is the
-// log-sum-exp of a row, without an exponential.
-template <class S>
-inline void route_tops(const float* logits, const float* prob, i64 rows, i64 experts, float* top, float* log_prob) {
+// Of rows [begin, begin + count), at most 16: the largest logits, and what their log-sum-exps exceed them by. With a softmax
+// that is minus the logarithm of the largest probability, without an exponential.
+template <class S, bool kSigmoid>
+inline void route_log_sums(const RouteRows& r, i64 begin, i64 count, float* top, float* log_sum) {
   using V = typename S::V;
-  float most_prob[16];
-  for (i64 t = 0; t < 16; ++t) most_prob[t] = 1;
-  for (i64 t = 0; t < rows; ++t) {
+  const float *logits = r.logits + begin * r.experts, *prob = r.prob + begin * r.experts;
+  const i64 experts = r.experts;
+  float value[16];
+  for (i64 t = 0; t < 16; ++t) value[t] = 1;
+  for (i64 t = 0; t < count; ++t) {
     V x = S::set1(-3.0e38f), p = S::zero();
     for_lanes<S>(experts, [&](i64 i, i64 n) {
       x = S::max(x, load_or<S>(logits + t * experts + i, n, -3.0e38f));
       p = S::max(p, load_some<S>(prob + t * experts + i, n));
     });
     top[t] = S::largest(x);
-    most_prob[t] = S::largest(p);
+    value[t] = S::largest(p);
   }
-  log_of_16<S>(most_prob, log_prob);
+  if constexpr (kSigmoid) {
+    for (i64 t = 0; t < count; ++t) value[t] = exp_sum<S>(logits + t * experts, experts, top[t]);
+  }
+  log_of_16<S>(value, log_sum);
+  for (i64 t = 0; t < 16 && !kSigmoid; ++t) log_sum[t] = -log_sum[t];
 }
 
+// sum s and sum s ln s over a row of scores; the logarithm of a score of zero is finite here.
 template <class S>
+inline void score_sums(const float* score, i64 count, float* sum, float* weighted) {
+  using V = typename S::V;
+  V all = S::zero(), with_log = S::zero();
+  for (i64 begin = 0; begin < count; begin += 16) {
+    const float* s = score + begin;
+    float padded[16], log_s[16];
+    if (begin + 16 > count) {
+      for (i64 i = 0; i < 16; ++i) padded[i] = begin + i < count ? s[i] : 0;
+      s = padded;
+    }
+    log_of_16<S>(s, log_s);
+    for (i64 i = 0; i < 16; i += S::kLanes) {
+      all = all + S::load(s + i);
+      with_log = S::fma(S::load(s + i), S::load(log_s + i), with_log);
+    }
+  }
+  *sum = S::sum(all);
+  *weighted = S::sum(with_log);
+}
+
+// Entropies of the shares that at most 16 rows of scores have in their sums.
+template <class S>
+inline void sigmoid_entropies(const RouteRows& r, i64 begin, i64 count, double* entropy) {
+  float sum[16], log_of_sum[16], weighted[16];
+  for (i64 t = 0; t < 16; ++t) sum[t] = 1;
+  for (i64 t = 0; t < count; ++t) score_sums<S>(r.prob + (begin + t) * r.experts, r.experts, sum + t, weighted + t);
+  log_of_16<S>(sum, log_of_sum);
+  for (i64 t = 0; t < count; ++t) entropy[t] = static_cast<double>(log_of_sum[t]) - static_cast<double>(weighted[t] / sum[t]);
+}
+
+template <class S, bool kSigmoid>
 void route_sums(const RouteRows& r, const float* factor, double* sums) {
   using V = typename S::V;
   for (i64 begin = 0; begin < r.rows; begin += 16) {
-    const i64 rows = r.rows - begin < 16 ? r.rows - begin : 16;
+    const i64 count = r.rows - begin < 16 ? r.rows - begin : 16;
     const float *logits = r.logits + begin * r.experts, *prob = r.prob + begin * r.experts;
-    float top[16], log_prob[16];
-    route_tops<S>(logits, prob, rows, r.experts, top, log_prob);
-    for (i64 t = 0; t < rows; ++t) {
+    float top[16], log_sum[16];
+    double entropy[16];
+    route_log_sums<S, kSigmoid>(r, begin, count, top, log_sum);
+    if constexpr (kSigmoid) sigmoid_entropies<S>(r, begin, count, entropy);
+    for (i64 t = 0; t < count; ++t) {
       V balance = S::zero(), below = S::zero();
       for_lanes<S>(r.experts, [&](i64 i, i64 n) {
         const V p = load_some<S>(prob + t * r.experts + i, n);
         balance = S::fma(p, load_some<S>(factor + i, n), balance);
         below = S::fma(p, load_some<S>(logits + t * r.experts + i, n) - S::set1(top[t]), below);
       });
-      const double lse = static_cast<double>(top[t]) - static_cast<double>(log_prob[t]);
+      const double lse = static_cast<double>(top[t]) + static_cast<double>(log_sum[t]);
       sums[0] += static_cast<double>(S::sum(balance));
       sums[1] += lse * lse;
-      sums[2] -= static_cast<double>(log_prob[t]) + static_cast<double>(S::sum(below));
+      // Of a softmax the entropy is the log-sum-exp less the mean of the logits.
+      sums[2] += kSigmoid ? entropy[t] : static_cast<double>(log_sum[t]) - static_cast<double>(S::sum(below));
     }
   }
 }
 
-template <class S>
-void route_gradient(const RouteRows& r, const RouteGradient& g) {
+// The gradient of a row's logits but for what the gates add at the chosen experts. mean: of the scores' gradients under a
+// softmax, which its sum to one takes from each of them.
+template <class S, bool kSigmoid>
+inline void route_row_gradient(const RouteRows& r, const RouteGradient& g, i64 row, float lse, float mean) {
   using V = typename S::V;
+  const float *logits = r.logits + row * r.experts, *prob = r.prob + row * r.experts;
+  float* dlogits = g.dlogits + row * r.experts;
   const V balance = S::set1(g.balance);
+  if constexpr (kSigmoid) {
+    const V z = S::set1(g.z * lse), shift = S::set1(lse), one = S::set1(1.0f);
+    for_lanes<S>(r.experts, [&](i64 i, i64 n) {
+      const V p = load_some<S>(prob + i, n), through = balance * load_some<S>(g.factor + i, n) * p * (one - p);
+      store_some<S>(dlogits + i, S::fma(z, exp_of<S>(load_some<S>(logits + i, n) - shift), through), n);
+    });
+    return;
+  }
+  const V rest = S::set1(g.z * lse - mean);
+  for_lanes<S>(r.experts, [&](i64 i, i64 n) {
+    store_some<S>(dlogits + i, load_some<S>(prob + i, n) * S::fma(balance, load_some<S>(g.factor + i, n), rest), n);
+  });
+}
+
+template <class S, bool kSigmoid>
+void route_gradient(const RouteRows& r, const RouteGradient& g) {
   for (i64 begin = 0; begin < r.rows; begin += 16) {
-    const i64 rows = r.rows - begin < 16 ? r.rows - begin : 16;
-    float top[16], log_prob[16];
-    route_tops<S>(r.logits + begin * r.experts, r.prob + begin * r.experts, rows, r.experts, top, log_prob);
-    for (i64 t = 0; t < rows; ++t) {
+    const i64 count = r.rows - begin < 16 ? r.rows - begin : 16;
+    float top[16], log_sum[16];
+    route_log_sums<S, kSigmoid>(r, begin, count, top, log_sum);
+    for (i64 t = 0; t < count; ++t) {
       const float* prob = r.prob + (begin + t) * r.experts;
       float* dlogits = g.dlogits + (begin + t) * r.experts;
       const i32* chosen = r.expert + (begin + t) * r.top_k;
@@ -130,17 +213,14 @@ void route_gradient(const RouteRows& r, const RouteGradient& g) {
       float sum = 0, weighted = 0;
       for (i64 j = 0; j < r.top_k; ++j) sum += prob[chosen[j]];
       for (i64 j = 0; j < r.top_k; ++j) weighted += dgate[j] * prob[chosen[j]] / sum;
-      const auto dweight = [&](i64 j) { return r.scale * (r.sum_to_one ? (dgate[j] - weighted) / sum : dgate[j]); };
-      V dot = S::zero();
-      for_lanes<S>(r.experts, [&](i64 i, i64 n) { dot = S::fma(load_some<S>(prob + i, n), load_some<S>(g.factor + i, n), dot); });
-      float mean = g.balance * S::sum(dot);
-      for (i64 j = 0; j < r.top_k; ++j) mean += dweight(j) * prob[chosen[j]];
-      const V rest = S::set1(g.z * (top[t] - log_prob[t]) - mean);
-      for_lanes<S>(r.experts, [&](i64 i, i64 n) {
-        const V slope = S::fma(balance, load_some<S>(g.factor + i, n), rest);
-        store_some<S>(dlogits + i, load_some<S>(prob + i, n) * slope, n);
-      });
-      for (i64 j = 0; j < r.top_k; ++j) dlogits[chosen[j]] += prob[chosen[j]] * dweight(j);
+      const auto dprob = [&](i64 j) { return r.scale * (r.sum_to_one ? (dgate[j] - weighted) / sum : dgate[j]); };
+      float mean = kSigmoid ? 0 : g.balance * dot_row<S, float>(prob, g.factor, r.experts);
+      for (i64 j = 0; j < r.top_k; ++j) mean += dprob(j) * prob[chosen[j]];
+      route_row_gradient<S, kSigmoid>(r, g, begin + t, top[t] + log_sum[t], mean);
+      for (i64 j = 0; j < r.top_k; ++j) {
+        const float p = prob[chosen[j]];
+        dlogits[chosen[j]] += (kSigmoid ? p * (1.0f - p) : p) * dprob(j);
+      }
     }
   }
 }

@@ -89,12 +89,8 @@ void fill_table(OpTable& table) {
   table.add = add_row<S>;
   table.sum_of_squares = sum_of_squares_row<S>;
   table.log_sum_exp = log_sum_exp_row<S>;
-  table.softmax = softmax_row<S>;
-  table.sigmoid = sigmoid_row<S>;
-  table.top_k = top_k_row<S>;
-  table.route_choose = route_choose<S>;
-  table.route_sums = route_sums<S>;
-  table.route_gradient = route_gradient<S>;
+  table.route[0] = {route_choose<S, false>, route_sums<S, false>, route_gradient<S, false>};
+  table.route[1] = {route_choose<S, true>, route_sums<S, true>, route_gradient<S, true>};
   table.rope_angles = rope_angles_row<S>;
   table.roof_f32 = table.roof_bf16 = roof_fma<S, 12>;
   table.roof_read = roof_read_pass<S>;
