@@ -71,7 +71,7 @@ TEST(TrainKill, KilledAtAnyInstantEqualsUninterrupted) {
       gone = ::waitpid(child, &status, WNOHANG);
     }
     if (gone == 0) {
-      ::usleep(static_cast<useconds_t>(rng.next_below(120'000)));
+      ::usleep(static_cast<useconds_t>(rng.next_below(40'000)));
       if (round < 8) ::kill(child, SIGKILL);
       gone = ::waitpid(child, &status, 0);
     }

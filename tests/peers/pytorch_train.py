@@ -27,6 +27,7 @@ import json
 import math
 import os
 import resource
+import statistics
 import subprocess
 import time
 
@@ -303,11 +304,11 @@ def compare_speed(a):
                          moebius_memory=mine["peak_memory_bytes"]))
         print("PyTorch %7.0f tokens/s   moebius %7.0f   ratio %.2f   (roof %.0f GFLOP/s)"
               % (theirs, rows[-1]["moebius"], rows[-1]["ratio"], mine["roof_flops_per_s"] / 1e9), flush=True)
-    ratios = sorted(row["ratio"] for row in rows)
+    ratio = statistics.median(row["ratio"] for row in rows)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print("median ratio %.2f; peak memory: PyTorch %.2f GB, moebius %.2f GB"
-          % (ratios[len(ratios) // 2], memory / 1e9, rows[-1]["moebius_memory"] / 1e9))
-    return dict(rows=rows, ratio=ratios[len(ratios) // 2], pytorch_memory=memory)
+          % (ratio, memory / 1e9, rows[-1]["moebius_memory"] / 1e9))
+    return dict(rows=rows, ratio=ratio, pytorch_memory=memory)
 
 
 def main():
