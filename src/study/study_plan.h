@@ -2,6 +2,7 @@
 // In: StudySpec, the machine's roof. Out: StudyPlan, its table, study.json. Runs nothing.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -41,6 +42,9 @@ struct StudyPlan {
   kernels::Roof roof;
   double seconds_estimated = 0;  // of the runs' training, `jobs` at a time
   i64 jobs = 1;                  // runs that train side by side
+
+  // Of each of them, of `threads` in all.
+  int threads_of_run(int threads) const { return std::max(1, threads / static_cast<int>(jobs)); }
   i64 fewest_experts = 0, most_experts = 0;
 };
 

@@ -120,7 +120,7 @@ i64 RunQueue::next() {
 
 void RunQueue::ended(i64 index) {
   const PlannedRun& run = plan_.runs[static_cast<std::size_t>(index)];
-  ended_[run.name] = true;
+  ended_.insert(run.name);
   --open_;
   trials_open_ -= run.role == "sweep";
 }

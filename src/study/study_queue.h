@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,7 +58,7 @@ class RunQueue {
 
   const StudyPlan& plan_;
   std::vector<i64> waiting_;           // in their order
-  std::map<std::string, bool> ended_;  // by name
+  std::set<std::string> ended_;        // names
   i64 trials_open_ = 0, open_ = 0;     // not ended
 };
 

@@ -271,7 +271,7 @@ class Runs {
     budget_.begin(run);
     children_.start(index, run.name, [this, &run] {
       if (plan_.jobs > 1) progress_share_terminal(run.name);
-      parallel_set_threads(static_cast<int>(std::max(i64{1}, threads_ / plan_.jobs)));
+      parallel_set_threads(plan_.threads_of_run(threads_));
       return RunOutcome(run_one(plan_, run, files_, folder_, tokenizer_)).to_json();
     });
     return true;
@@ -344,7 +344,7 @@ std::map<std::string, double> time_configurations(StudyPlan& plan) {
   const auto [cheapest, dearest] = std::minmax_element(
       plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& a, const PlannedRun& b) { return cost(a) < cost(b); });
   const int threads = parallel_threads();
-  parallel_set_threads(static_cast<int>(std::max(i64{1}, threads / plan.jobs)));
+  parallel_set_threads(plan.threads_of_run(threads));
   std::map<std::string, double> seconds;
   for (const PlannedRun* run : {&*cheapest, &*dearest}) {
     if (seconds.count(run->config.name) == 0) seconds[run->config.name] = time_configuration(plan, *run);

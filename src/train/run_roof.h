@@ -1,5 +1,5 @@
 // How near a training run comes to its machine's limit. In: the steps' tokens and documents, the machine's roof, measured
-// around the run or given by whoever measured it minutes ago. Out: the roof, and the seconds that the steps' roofline
+// around the run or given. Out: the roof, and the seconds that the steps' roofline
 // (model/roofline.h) asks for. Not for single operations (bench).
 #pragma once
 

@@ -92,13 +92,17 @@ inline void log_of_16(const float* x, float* y) {
   }
 }
 
+// The numbers 0, 1, ... of the lanes.
+template <class S>
+inline typename S::V lane_numbers() {
+  static constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return S::load(kLane);
+}
+
 // Values beyond `n` lanes become zero.
 template <class S>
 inline typename S::V keep_lanes(typename S::V v, i64 n) {
-  if (n == S::kLanes) return v;
-  float lanes[S::kLanes];
-  S::store(lanes, v);
-  return S::load_n(lanes, n);
+  return n == S::kLanes ? v : S::select_less(lane_numbers<S>(), S::set1(static_cast<float>(n)), v, S::zero());
 }
 
 template <class S>

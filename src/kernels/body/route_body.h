@@ -8,13 +8,6 @@
 
 namespace moebius::kernels {
 
-// The numbers 0, 1, ... of the lanes.
-template <class S>
-inline typename S::V lane_numbers() {
-  static constexpr float kLane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return S::load(kLane);
-}
-
 // n lanes of p, `other` in the rest.
 template <class S>
 inline typename S::V load_or(const float* p, i64 n, float other) {
@@ -37,17 +30,10 @@ inline i64 index_of_largest(const float* score, i64 padded, i64 count) {
   return lowest < static_cast<float>(count) ? static_cast<i64>(lowest) : count - 1;
 }
 
-// e^(x - shift) of n lanes, zero in the rest.
-template <class S>
-inline typename S::V exp_some(const float* x, typename S::V shift, i64 n) {
-  const typename S::V e = exp_of<S>(load_some<S>(x, n) - shift);
-  return n == S::kLanes ? e : S::select_less(lane_numbers<S>(), S::set1(static_cast<float>(n)), e, S::zero());
-}
-
 template <class S>
 inline float exp_sum(const float* x, i64 count, float shift) {
   typename S::V sum = S::zero();
-  for_lanes<S>(count, [&](i64 i, i64 n) { sum = sum + exp_some<S>(x + i, S::set1(shift), n); });
+  for_lanes<S>(count, [&](i64 i, i64 n) { sum = sum + keep_lanes<S>(exp_of<S>(load_some<S>(x + i, n) - S::set1(shift)), n); });
   return S::sum(sum);
 }
 
@@ -64,7 +50,7 @@ inline void route_scores(const RouteRows& r, const float* logits, float* prob) {
   const V shift = S::set1(S::largest(most));
   V sum = S::zero();
   for_lanes<S>(r.experts, [&](i64 i, i64 n) {
-    const V e = exp_some<S>(logits + i, shift, n);
+    const V e = keep_lanes<S>(exp_of<S>(load_some<S>(logits + i, n) - shift), n);
     sum = sum + e;
     store_some<S>(prob + i, e, n);
   });
