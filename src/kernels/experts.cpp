@@ -84,6 +84,11 @@ struct ExpertOut {
   }
 };
 
+// True if the weights of a call come from memory.
+bool bank_far(const ExpertBank& bank) {
+  return bank.experts * (bank.up_shape().elements() + bank.down_shape().elements()) * dtype_bytes(bank.dtype) > kFarBytes;
+}
+
 // True if row r is token r: then products may add straight into the tokens' rows.
 bool is_dense(const Routing& routing) { return routing.experts == 1 && routing.top_k == 1; }
 
@@ -94,6 +99,7 @@ struct ForwardCall {
   const Routing& routing;
   const ExpertBank& bank;
   const ExpertSaved& saved;
+  bool far = bank_far(bank);
 
   i64 scratch_bytes() const {
     const i64 rows = table.rows_per_task;
@@ -117,6 +123,8 @@ struct ForwardCall {
                                       bank.activation == Activation::swiglu ? columns : units);
       product.out = tile;
       product.out_stride = columns;
+      product.far = far;
+      if (block + 1 < width_blocks(bank)) product.ahead = advance(up, (block + 1) * (columns / kBlock) * up_panel, bank.dtype);
       ops.rows(product);
       ActivationForward a;
       a.tile = tile;
@@ -140,6 +148,7 @@ struct ForwardCall {
     RowsProduct product = hidden.product(
         advance(bank.down, task.expert * shape.elements() + out.col / kBlock * panel, bank.dtype), panel, out.cols);
     out.give_to(product, 0);
+    product.far = far;
     ops.rows(product);
   }
 };
@@ -243,6 +252,7 @@ struct BackwardCall {
   const ExpertBackwardScratch& scratch_RX;
   float* dgate_TK;
   GradientOut dup, ddown;
+  bool far = bank_far(bank);
 
   i64 scratch_bytes() const {
     const i64 rows = table.rows_per_task, size = dtype_bytes(bank.dtype);
@@ -250,6 +260,13 @@ struct BackwardCall {
                         Scratch::bytes(reinterleaved_elements(bank.down_shape()) * size),
                     rows_scratch_bytes(ops, rows, bank.up_shape().n) +
                         Scratch::bytes(reinterleaved_elements(bank.up_shape()) * size));
+  }
+
+  // While a turned column of blocks is multiplied, column k_block is asked for.
+  void ask_column(RowsProduct& product, const void* w, PackedShape shape, i64 k_block) const {
+    product.far = far;
+    product.ahead = advance(w, k_block * kBlockElements, bank.dtype);
+    product.ahead_stride = shape.k_blocks() * kBlockElements * 2;
   }
 
   // dhidden and through the activation to dpre and dgate.
@@ -272,6 +289,7 @@ struct BackwardCall {
       reinterleave_panel(ops, down, bank.dtype, shape, block, turned);
       const i64 units = std::min(kBlock, bank.width - block * kBlock);
       RowsProduct product = dy.product(turned, panel, units);
+      if (block + 1 < shape.k_blocks()) ask_column(product, down, shape, block + 1);
       product.out = tile;
       product.out_stride = kBlock;
       ops.rows(product);
@@ -301,6 +319,7 @@ struct BackwardCall {
     for (i64 at = 0; at < out.cols; at += kBlock) {
       reinterleave_panel(ops, up, bank.dtype, shape, (out.col + at) / kBlock, turned);
       RowsProduct product = dpre.product(turned, panel, std::min(kBlock, out.cols - at));
+      if (at + kBlock < out.cols) ask_column(product, up, shape, (out.col + at) / kBlock + 1);
       out.give_to(product, at);
       ops.rows(product);
     }

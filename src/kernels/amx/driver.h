@@ -4,6 +4,7 @@
 // In, out: table.h. P brings the tile instructions and the element-wise ends (stores, transposes).
 #pragma once
 
+#include "kernels/body/ahead_body.h"
 #include "kernels/table.h"
 
 namespace moebius::kernels {
@@ -30,7 +31,7 @@ void tiles_prepare(const void* const* rows, i64 num_rows, i64 k, void* dst) {
 
 // One or two row tiles (kTwo) times a panel of 32 columns.
 template <class P, bool kTwo>
-inline void multiply_tiles(P& tiles, const bf16* a0, const bf16* a1, const bf16* panel, i64 k_blocks, float* out) {
+inline void multiply_tiles(P& tiles, const bf16* a0, const bf16* a1, const bf16* panel, i64 k_blocks, float* out, const LinesAhead& ahead) {
   tiles.template zero<0>();
   tiles.template zero<1>();
   if constexpr (kTwo) {
@@ -39,6 +40,8 @@ inline void multiply_tiles(P& tiles, const bf16* a0, const bf16* a1, const bf16*
   }
   for (i64 block = 0; block < k_blocks; ++block) {
     const bf16* b = panel + block * 1024;
+    if (ahead.at != nullptr)
+      for (i64 pair = block * 16; pair < block * 16 + 16; ++pair) ahead.ask(pair);
     tiles.template load<4>(a0 + block * kTileElements, 64);
     tiles.template load<6>(b, 128);
     tiles.template load<7>(b + 32, 128);
@@ -69,10 +72,11 @@ void tiles_rows(const RowsProduct& p) {
     for (i64 tile = 0; tile < row_tiles; tile += 2) {
       const bf16* a0 = prepared + tile * k_blocks * kTileElements;
       const bf16* a1 = a0 + k_blocks * kTileElements;
+      const LinesAhead ahead = LinesAhead::of(p, col, tile / 2);
       if (tile + 1 < row_tiles) {
-        multiply_tiles<P, true>(tiles, a0, a1, panel, k_blocks, out);
+        multiply_tiles<P, true>(tiles, a0, a1, panel, k_blocks, out, ahead);
       } else {
-        multiply_tiles<P, false>(tiles, a0, nullptr, panel, k_blocks, out);
+        multiply_tiles<P, false>(tiles, a0, nullptr, panel, k_blocks, out, ahead);
       }
       const i64 end = p.num_rows < tile * 16 + 32 ? p.num_rows : tile * 16 + 32;
       for (i64 m = tile * 16; m < end; ++m) P::store_row(p, m, col, out + (m - tile * 16) * 32);

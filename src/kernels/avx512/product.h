@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/avx512/vec.h"
+#include "kernels/body/ahead_body.h"
 #include "kernels/table.h"
 
 namespace moebius::kernels {
@@ -38,8 +39,8 @@ inline void store_dot_row(const RowsProduct& p, i64 m, i64 col, i64 valid, __m51
   if (mask1 != 0) _mm512_mask_storeu_ps(out + 16, mask1, high);
 }
 
-template <int M>
-inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
+template <int M, bool kAhead>
+inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, LinesAhead ahead) {
   __m512 acc[M][2];
   const bf16* row[M];
   if (p.out_rows != nullptr) {  // they lie anywhere, and are read after the product
@@ -55,6 +56,7 @@ inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
   }
   const i64 pairs = p.k / 2;
   for (i64 pair = 0; pair < pairs; ++pair) {
+    if constexpr (kAhead) ahead.ask(pair);
     const __m512bh b0 = load_pairs(panel + pair * 64), b1 = load_pairs(panel + pair * 64 + 32);
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m) {
@@ -76,20 +78,21 @@ inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
   for (int m = 0; m < M; ++m) store_dot_row(p, m0 + m, col, p.cols - col, acc[m][0], acc[m][1]);
 }
 
-inline void tile_dot_of(int rows, const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
+template <bool kAhead>
+inline void tile_dot_of(int rows, const RowsProduct& p, i64 m0, const bf16* panel, i64 col, LinesAhead ahead) {
   switch (rows) {
-    case 1: return tile_dot<1>(p, m0, panel, col);
-    case 2: return tile_dot<2>(p, m0, panel, col);
-    case 3: return tile_dot<3>(p, m0, panel, col);
-    case 4: return tile_dot<4>(p, m0, panel, col);
-    case 5: return tile_dot<5>(p, m0, panel, col);
-    case 6: return tile_dot<6>(p, m0, panel, col);
-    case 7: return tile_dot<7>(p, m0, panel, col);
-    case 8: return tile_dot<8>(p, m0, panel, col);
-    case 9: return tile_dot<9>(p, m0, panel, col);
-    case 10: return tile_dot<10>(p, m0, panel, col);
-    case 11: return tile_dot<11>(p, m0, panel, col);
-    default: return tile_dot<12>(p, m0, panel, col);
+    case 1: return tile_dot<1, kAhead>(p, m0, panel, col, ahead);
+    case 2: return tile_dot<2, kAhead>(p, m0, panel, col, ahead);
+    case 3: return tile_dot<3, kAhead>(p, m0, panel, col, ahead);
+    case 4: return tile_dot<4, kAhead>(p, m0, panel, col, ahead);
+    case 5: return tile_dot<5, kAhead>(p, m0, panel, col, ahead);
+    case 6: return tile_dot<6, kAhead>(p, m0, panel, col, ahead);
+    case 7: return tile_dot<7, kAhead>(p, m0, panel, col, ahead);
+    case 8: return tile_dot<8, kAhead>(p, m0, panel, col, ahead);
+    case 9: return tile_dot<9, kAhead>(p, m0, panel, col, ahead);
+    case 10: return tile_dot<10, kAhead>(p, m0, panel, col, ahead);
+    case 11: return tile_dot<11, kAhead>(p, m0, panel, col, ahead);
+    default: return tile_dot<12, kAhead>(p, m0, panel, col, ahead);
   }
 }
 
@@ -109,7 +112,9 @@ inline void rows_dot(const RowsProduct& p) {
     for (i64 tile = 0; tile < tiles; ++tile) {
       const i64 next = p.num_rows * (tile + 1) / tiles;
       if (col == 0 && tile + 1 < tiles) prefetch_rows(p, next, p.num_rows * (tile + 2) / tiles);
-      tile_dot_of(static_cast<int>(next - m), p, m, panel, col);
+      const LinesAhead ahead = LinesAhead::of(p, col, tile);
+      const int rows = static_cast<int>(next - m);
+      ahead.at == nullptr ? tile_dot_of<false>(rows, p, m, panel, col, ahead) : tile_dot_of<true>(rows, p, m, panel, col, ahead);
       m = next;
     }
   }

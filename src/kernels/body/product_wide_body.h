@@ -4,6 +4,7 @@
 // have their own form (avx512/product.h).
 #pragma once
 
+#include "kernels/body/ahead_body.h"
 #include "kernels/body/product_body.h"
 #include "kernels/table.h"
 
@@ -32,7 +33,7 @@ void widen_rows(const void* const* rows, i64 num_rows, i64 k, void* dst) {
 }
 
 template <class S, int M>
-inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
+inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, const LinesAhead& ahead) {
   using V = typename S::V;
   const i64 stride = wide_stride<S>(p.k);
   const float* a = static_cast<const float*>(p.prepared) + m0 * stride;
@@ -41,6 +42,7 @@ inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) 
   for (int m = 0; m < M; ++m) acc[m][0] = acc[m][1] = S::zero();
   const i64 pairs = (p.k + 1) / 2;
   for (i64 pair = 0; pair < pairs; ++pair, a += 2, panel += 64) {
+    if (ahead.at != nullptr) ahead.ask(pair);
     const V even0 = S::even(panel), even1 = S::even(panel + 2 * S::kLanes);
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m) {
@@ -65,10 +67,10 @@ inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) 
 
 // Tiles of M rows, then of smaller M for what is left.
 template <class S, int M>
-inline void tiles_wide(const RowsProduct& p, i64& m, const bf16* panel, i64 col) {
-  for (; m + M <= p.num_rows; m += M) tile_wide<S, M>(p, m, panel, col);
+inline void tiles_wide(const RowsProduct& p, i64& m, i64& tile, const bf16* panel, i64 col) {
+  for (; m + M <= p.num_rows; m += M, ++tile) tile_wide<S, M>(p, m, panel, col, LinesAhead::of(p, col, tile));
   if constexpr (M > 1) {
-    if (m < p.num_rows) tiles_wide<S, (M > 8 ? 8 : M > 4 ? 4 : M > 2 ? 2 : 1)>(p, m, panel, col);
+    if (m < p.num_rows) tiles_wide<S, (M > 8 ? 8 : M > 4 ? 4 : M > 2 ? 2 : 1)>(p, m, tile, panel, col);
   }
 }
 
@@ -76,8 +78,8 @@ template <class S>
 void rows_wide(const RowsProduct& p) {
   for (i64 col = 0; col < p.cols; col += 2 * S::kLanes) {
     const bf16* panel = static_cast<const bf16*>(p.panels) + col / 32 * p.panel_stride + col % 32 * 2;
-    i64 m = 0;
-    tiles_wide<S, S::kWideRows>(p, m, panel, col);
+    i64 m = 0, tile = col % 32 == 0 ? 0 : 2;  // the first columns of a panel ask for the next one
+    tiles_wide<S, S::kWideRows>(p, m, tile, panel, col);
   }
 }
 
