@@ -167,9 +167,14 @@ struct CombineCall {
   i64 part_tokens() const {
     return std::clamp(kPartExpertRows * routing.experts / routing.top_k, kPartTokensLeast, kPartTokensMost);
   }
-  bool in_parts() const {
-    return inner <= kInnerMost && routing.rows() * cols * 4 > kRowsBytes &&
-           routing.experts * kPartExpertRows <= 4 * kPartTokensMost * routing.top_k;
+  // Which products may be added in parts, and the most rows that are not.
+  bool narrow() const {
+    return inner <= kInnerMost && routing.experts * kPartExpertRows <= 4 * kPartTokensMost * routing.top_k;
+  }
+  i64 rows_least() const { return kRowsBytes / (4 * cols); }
+  bool in_parts() const { return narrow() && routing.rows() > rows_least(); }
+  i64 scratch_rows() const {
+    return is_dense(routing) ? 0 : narrow() ? std::min(routing.rows(), rows_least()) : routing.rows();
   }
   i64 thread_bytes() const { return scratch_bytes + (in_parts() ? Scratch::bytes(table.rows_per_task * 8) : 0); }
 
@@ -196,6 +201,7 @@ void run_and_combine(const CombineCall& call, Before before, Step step) {
   const Routing& routing = call.routing;
   const bool dense = is_dense(routing), all = call.out_TD.data != nullptr, parts = !dense && all && call.in_parts();
   const Matrix& out = dense ? call.out_TD : call.rows_RD;
+  CHECK(!all || parts || call.rows_RD.rows >= call.scratch_rows(), "too few rows of scratch for the experts");
   parallel_for(call.count, [&](i64 index, int thread) {
     const Scratch scratch(workspace_of_thread(thread, call.scratch_bytes));
     const ExpertTask& task = call.tasks[index];
@@ -225,8 +231,8 @@ void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank&
   check_bank(bank, routing, x_TD, saved);
   const bool saved_only = y_TD.data == nullptr;
   CHECK(out_RD.dtype == DType::f32 && y_TD.dtype == DType::f32, "the experts' outputs are f32");
-  CHECK(saved_only || (out_RD.cols >= bank.d_model && y_TD.cols >= bank.d_model && y_TD.rows == routing.tokens &&
-            out_RD.rows >= routing.rows()), "shapes of the experts' outputs do not fit");
+  CHECK(saved_only || (out_RD.cols >= bank.d_model && y_TD.cols >= bank.d_model && y_TD.rows == routing.tokens),
+        "shapes of the experts' outputs do not fit");
   if (routing.tokens == 0) return;
   const OpTable& table = current_table();
   const ForwardCall call{table, ops_of(table, bank.dtype), x_TD, routing, bank, saved};
@@ -422,6 +428,18 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
   parallel_for(gradients, [&](i64 task, int thread) {
     call.run_gradient(tasks[task], Scratch(workspace_of_thread(thread, gradient_scratch_bytes(bank.dtype))));
   });
+}
+
+i64 experts_scratch_rows(i64 tokens, i64 top_k, const ExpertBank& bank, bool backward) {
+  Routing routing;
+  routing.tokens = tokens;
+  routing.top_k = top_k;
+  routing.experts = bank.experts;
+  const Matrix none;
+  const auto rows = [&](i64 inner) {
+    return CombineCall{current_table(), routing, nullptr, 0, 0, bank.d_model, inner, none, none}.scratch_rows();
+  };
+  return std::max(rows(bank.width), backward ? rows(bank.up_shape().n) : 0);
 }
 
 WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank) {

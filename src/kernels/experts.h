@@ -34,7 +34,11 @@ struct ExpertSaved {
   Matrix hidden_RF;
 };
 
-// y_TD (f32) += experts' output. x_TD, saved and scratch in the bank's dtype, but out_RD is f32 scratch of R rows.
+// Rows of f32 scratch (out_RD, dx_RD below) that calls of at most so many tokens with top_k experts each need: those of their
+// R rows whose sum cannot follow at once; none for a dense bank.
+i64 experts_scratch_rows(i64 tokens, i64 top_k, const ExpertBank& bank, bool backward);
+
+// y_TD (f32) += experts' output. x_TD, saved and scratch in the bank's dtype, but out_RD is f32: experts_scratch_rows.
 // `saved` is always written (inference passes scratch). y_TD without data: nothing else is made (recomputation).
 void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
                      Matrix out_RD, Matrix y_TD);

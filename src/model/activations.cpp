@@ -143,15 +143,16 @@ struct Planner {
   // Rows and widths of the experts' scratch: the largest of all kinds of FFN.
   void ffn_scratch(Activations& plan) {
     const ExpertConfig& e = config.experts;
-    i64 rows = 0, pre = 0;
-    const auto ffn_of = [&](i64 r, i64 width) {
-      rows = std::max(rows, r);
-      pre = std::max(pre, r * up_columns(config, width));
+    i64 pre = 0;
+    const auto ffn_of = [&](i64 experts, i64 top_k, i64 width) {
+      const i64 rows = kernels::experts_scratch_rows(T, top_k, expert_bank(config, experts, width, element_bytes == 2 ? DType::bf16 : DType::f32), kind.training);
+      plan.out_rows = std::max(plan.out_rows, rows);
+      pre = std::max(pre, T * top_k * up_columns(config, width));
     };
-    if (config.moe_layers() > 0) ffn_of(T * e.top_k, e.width);
-    if (config.moe_layers() > 0 && e.shared_experts > 0) ffn_of(T, e.shared_experts * e.width);
-    if (config.moe_layers() < config.layers) ffn_of(T, e.dense_width);
-    plan.out_RD = arena.f32(rows * config.d_model);
+    if (config.moe_layers() > 0) ffn_of(e.experts, e.top_k, e.width);
+    if (config.moe_layers() > 0 && e.shared_experts > 0) ffn_of(1, 1, e.shared_experts * e.width);
+    if (config.moe_layers() < config.layers) ffn_of(1, 1, e.dense_width);
+    plan.out_RD = arena.f32(plan.out_rows * config.d_model);
     if (!kind.training) return;
     plan.dpre_RU = compute(pre);
     plan.dgate_TK = arena.f32(T * std::max<i64>(1, e.top_k));
@@ -168,6 +169,16 @@ struct Planner {
 };
 
 }  // namespace
+
+kernels::ExpertBank expert_bank(const ModelConfig& config, i64 experts, i64 width, DType compute) {
+  kernels::ExpertBank bank;
+  bank.experts = experts;
+  bank.d_model = config.d_model;
+  bank.width = width;
+  bank.activation = config.experts.activation == "swiglu" ? kernels::Activation::swiglu : kernels::Activation::gelu;
+  bank.dtype = compute;
+  return bank;
+}
 
 i64 up_columns(const ModelConfig& config, i64 width) {
   return config.experts.activation == "swiglu" ? 2 * kernels::round_to_block(width) : width;

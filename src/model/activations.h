@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "kernels/experts.h"
 #include "kernels/routing.h"
 #include "model/config.h"
 #include "tensor/dtype.h"
@@ -49,7 +50,8 @@ struct Activations {
   i32* position_T = nullptr;
   float* frequency = nullptr;      // rotary, head_dim / 2
   float* loss_T = nullptr;
-  float* out_RD = nullptr;         // experts' outputs before they are summed; in backward their input's gradient
+  float* out_RD = nullptr;         // experts' outputs before they are summed; in backward their input's gradient: out_rows
+  i64 out_rows = 0;
 
   // Gradients (training only). Those named dh are zero between uses: who reads one clears it.
   float* dx_TD = nullptr;          // of the residual stream
@@ -77,6 +79,8 @@ inline i64 qkv_width(const ModelConfig& config) {
   return (config.attention.heads + 2 * config.attention.kv_heads) * config.attention.head_dim;
 }
 inline bool has_raw_qkv(const ModelConfig& config) { return config.attention.bias || config.attention.qk_norm; }
+// An FFN as the kernels see it, without its weights.
+kernels::ExpertBank expert_bank(const ModelConfig& config, i64 experts, i64 width, DType compute);
 // Columns of an FFN's first product.
 i64 up_columns(const ModelConfig& config, i64 width);
 

@@ -24,13 +24,7 @@ namespace {
 constexpr i64 kMiB = i64{1} << 20;
 
 kernels::WorkspaceBytes ffn_workspace(const ModelConfig& config, DType compute, i64 tokens, i64 experts, i64 top_k, i64 width) {
-  kernels::ExpertBank bank;
-  bank.experts = experts;
-  bank.d_model = config.d_model;
-  bank.width = width;
-  bank.activation = config.experts.activation == "swiglu" ? kernels::Activation::swiglu : kernels::Activation::gelu;
-  bank.dtype = compute;
-  return kernels::experts_workspace(tokens, top_k, bank);
+  return kernels::experts_workspace(tokens, top_k, expert_bank(config, experts, width, compute));
 }
 
 // The largest of all operations of a pass. Norms and routers stay below the linear layers.

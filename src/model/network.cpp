@@ -274,15 +274,11 @@ ExpertsOp Network::Impl::experts_op(const Matrix& x, const kernels::Routing& rou
   ExpertsOp op{};
   op.x_TD = x;
   op.routing = routing;
-  op.bank.experts = routing.experts;
-  op.bank.d_model = d;
-  op.bank.width = width;
-  op.bank.activation = config.experts.activation == "swiglu" ? kernels::Activation::swiglu : kernels::Activation::gelu;
-  op.bank.dtype = compute;
+  op.bank = expert_bank(config, routing.experts, width, compute);
   op.bank.up = weights.compute_data(up);
   op.bank.down = weights.compute_data(down);
   op.saved = {rows(saved.pre, count, columns), rows(saved.hidden, count, width)};
-  op.out_RD = {plan.out_RD, DType::f32, count, d, d};
+  op.out_RD = {plan.out_RD, DType::f32, std::min(count, plan.out_rows), d, d};
   op.residual_TD = residual;
   op.y_TD = y;
   op.dy_TD = f32(plan.dx_TD, d);
