@@ -108,8 +108,8 @@ struct Avx512 {
       r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
     }
   }
-  // to[word][row] = word of the 16 rows.
-  static void turn_words(const char* from, i64 row_bytes, i64 words, void* to) {
+  // to[word][row] = word of the 16 rows; to's words are `stride` words apart.
+  static void turn_words(const char* from, i64 row_bytes, i64 words, void* to, i64 stride) {
     for (i64 word = 0; word < words; word += 16) {
       const i64 count = words - word < 16 ? words - word : 16;
       __m512i r[16];
@@ -118,7 +118,7 @@ struct Avx512 {
       transpose(r);
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i)
-        if (i < count) _mm512_storeu_si512(static_cast<u32*>(to) + (word + i) * 16, r[i]);
+        if (i < count) _mm512_storeu_si512(static_cast<u32*>(to) + (word + i) * stride, r[i]);
     }
   }
 };
