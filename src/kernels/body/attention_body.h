@@ -171,7 +171,7 @@ i64 head_forward_of(const HeadAttention& a) {
       }
       run.turned(q_head, a.q_stride, begin, a.rows, work, q);
       HeadSums<queries> sums;
-      for (i64 i = 0; i < queries; ++i) sums.top[i] = -1e30f, sums.total[i] = 0;
+      for (i64 i = 0; i < queries; ++i) sums.top[i] = -1e30f, sums.total[i] = 0, sums.rescale[i] = 1;
       __builtin_memset(mixed, 0, static_cast<size_t>(block) * 4);
       const HeadMeeting<Element> meeting{keys,  values, q,  score, weight, mixed, a.keys - a.rows + begin,
                                          n, run.window(), a.scale * 1.44269504f};

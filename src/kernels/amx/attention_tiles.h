@@ -1,0 +1,166 @@
+// Attention's products (body/attention_body.h) on tiles of 16 x 32 bf16: blocks of 32 queries, which are the columns of every
+// sum that a tile holds but those of keys' gradients. S is the vector set of the element-wise parts; P the tiles and what they
+// bring along (driver.h, and step_rows, store_step). Tiles of the next products stand between parts of the softmax, so that
+// a processor that runs ahead has both units at work. In, out: table.h. bf16 alone; f32 has no tiles.
+#pragma once
+
+#include "kernels/amx/driver.h"
+#include "kernels/body/attention_body.h"
+
+namespace moebius::kernels {
+
+// Where the tiles of one operand lie, in elements: between rows of a tile, and between steps of 32 of the reduction.
+struct TileOperand {
+  const bf16* data;
+  i64 row, step;
+};
+
+// 32 x 32 of out (+)= left * right over `steps` steps: left's rows hold 32 of the reduction, right's are pairs of it.
+template <bool kAdd, class P>
+inline void multiply_square(P& tiles, const TileOperand& left, const TileOperand& right, i64 steps, float* out, i64 out_row) {
+  const i64 bytes = out_row * 4;
+  if constexpr (kAdd) {
+    tiles.template load<0>(out, bytes);
+    tiles.template load<1>(out + 16, bytes);
+    tiles.template load<2>(out + 16 * out_row, bytes);
+    tiles.template load<3>(out + 16 * out_row + 16, bytes);
+  } else {
+    tiles.template zero<0>();
+    tiles.template zero<1>();
+    tiles.template zero<2>();
+    tiles.template zero<3>();
+  }
+  for (i64 s = 0; s < steps; ++s) {
+    const bf16 *a = left.data + s * left.step, *b = right.data + s * right.step;
+    tiles.template load<4>(a, left.row * 2);
+    tiles.template load<6>(b, right.row * 2);
+    tiles.template load<7>(b + 32, right.row * 2);
+    tiles.template multiply<0, 4, 6>();
+    tiles.template multiply<1, 4, 7>();
+    tiles.template load<5>(a + 16 * left.row, left.row * 2);
+    tiles.template multiply<2, 5, 6>();
+    tiles.template multiply<3, 5, 7>();
+  }
+  tiles.template store<0>(out, bytes);
+  tiles.template store<1>(out + 16, bytes);
+  tiles.template store<2>(out + 16 * out_row, bytes);
+  tiles.template store<3>(out + 16 * out_row + 16, bytes);
+}
+
+template <class S, class P>
+struct TileWay {
+  using Element = bf16;
+  using V = typename S::V;
+  static constexpr int kStep = 2;
+  static constexpr i64 kQueries = 32;
+  static constexpr i64 kBatch = 4;
+  static constexpr i64 kKeysForward = 64, kKeysBackward = 64;
+  static constexpr i64 kBuffers = 2;
+  static constexpr int kDimLeast = 32;
+  static constexpr float kSlack = 8;
+  static constexpr bool kTurned = true;
+  static constexpr i64 kSquare = 32;            // keys or columns of a product
+  static constexpr i64 kPart = kSquare / 2;     // keys whose exponentials are between two products
+  static constexpr i64 kScores = kSquare * kQueries;
+  P tiles;
+
+  static void store_step(bf16* dst, const V* rows) { P::store_step(dst, rows); }
+  static void step_rows(const bf16* a, const bf16* b, i64 count, bf16* dst) { P::step_rows(a, b, count, dst); }
+
+  // out[key][query] of 32 keys; queries turned.
+  template <int D>
+  void scores(const bf16* key_rows, const bf16* queries, float* out) {
+    multiply_square<false>(tiles, {key_rows, D, kSquare}, {queries, 2 * kQueries, kSquare * kQueries}, D / kSquare, out, kQueries);
+  }
+  // sum[d][query] += weight[key / 2][query][2] * rows[key / 32][d][32], 32 columns d of `count` keys.
+  template <int D>
+  void weigh(const bf16* weight, const bf16* rows, i64 d, i64 count, float* sum) {
+    multiply_square<true>(tiles, {rows + d * kSquare, kSquare, kSquare * D}, {weight, 2 * kQueries, kSquare * kQueries}, count / kSquare,
+                          sum + d * kQueries, kQueries);
+  }
+  // sum[key][d] += weight[key][query of the batch] * rows[query / 2][d][2].
+  template <int D>
+  void add_outer(const bf16* weight, const bf16* rows, i64 keys, i64 blocks, float* sum) {
+    for (i64 key = 0; key < keys; key += kSquare)
+      for (i64 d = 0; d < D; d += kSquare)
+        multiply_square<true>(tiles, {weight + key * kQueries * kBatch, kQueries * kBatch, kQueries},
+                              {rows + d * 2, 2 * D, kSquare * D}, blocks, sum + key * D + d, D);
+  }
+  // The share of 32s of [0, D) that belongs to one of `parts` parts: calls step(d).
+  template <int D, class Step>
+  static void for_share(i64 part, i64 parts, Step step) {
+    constexpr i64 squares = D / kSquare;
+    for (i64 i = squares * part / parts; i < squares * (part + 1) / parts; ++i) step(i * kSquare);
+  }
+  // What came before the block: only if a score rose far above the top, which is rare behind the first keys.
+  template <int D>
+  static void rescale(const HeadSums<kQueries>& sums, float* mixed) {
+    V least = S::set1(1.0f);
+    for (i64 lane = 0; lane < kQueries; lane += S::kLanes) least = S::min(least, S::load(sums.rescale + lane));
+    if (S::largest(S::zero() - least) <= -1.0f) return;
+    for (i64 d = 0; d < D; ++d)
+      for (i64 lane = 0; lane < kQueries; lane += S::kLanes) {
+        float* at = mixed + d * kQueries + lane;
+        S::store(at, S::load(at) * S::load(sums.rescale + lane));
+      }
+  }
+
+  // Forward of a block of queries. While the exponentials of a block of keys are made, tiles multiply the scores of the next
+  // block and the values of the one before.
+  template <int D>
+  void mix(const HeadMeeting<bf16>& m, HeadSums<kQueries>& sums) {
+    constexpr i64 block = kKeysForward, parts = block / kPart;
+    const i64 start = m.first_key() / block * block, end = (m.first + m.rows + kSquare - 1) / kSquare * kSquare;
+    const i64 lanes = m.rows <= kQueries / 2 ? kQueries / 2 : kQueries;  // sums of the others are never read
+    const auto count = [&](i64 key) { return end - key < block ? end - key : block; };
+    i64 before = 0;  // keys of the block whose weights wait for their values
+    for (i64 at = 0; at < count(start); at += kSquare) scores<D>(m.keys + (start + at) * D, m.queries, m.score + at * kQueries);
+    for (i64 key = start, index = 0; key < end; key += block, ++index) {
+      const i64 now = index % 2 * block * kQueries, other = block * kQueries - now, next = key + block < end ? count(key + block) : 0;
+      const HeadSeen<kQueries> seen{m.first - key, m.window};
+      head_top<S, TileWay>(m.score + now, seen, count(key), m.factor, lanes, sums);
+      for (i64 part = 0; part < parts; ++part) {
+        const i64 at = part * kPart;
+        if (at % kSquare == 0 && at < next)
+          scores<D>(m.keys + (key + block + at) * D, m.queries, m.score + other + at * kQueries);
+        if (at < count(key))
+          head_weights<S, TileWay>(m.score + now + at * kQueries, seen.from(at), kPart, m.factor, lanes, part == 0,
+                                   m.weight + now + at * kQueries, sums);
+        if (before > 0)
+          for_share<D>(part, parts, [&](i64 d) { weigh<D>(m.weight + other, m.values + (key - block) * D, d, before, m.mixed); });
+      }
+      if (before > 0) rescale<D>(sums, m.mixed);
+      before = count(key);
+    }
+    const i64 last = (end - start - 1) / block;
+    for_share<D>(0, 1, [&](i64 d) {
+      weigh<D>(m.weight + last % 2 * block * kQueries, m.values + (start + last * block) * D, d, before, m.mixed);
+    });
+  }
+
+  // Backward of a block of keys and a batch of queries, block by block; the keys' gradients in one go for the batch.
+  template <int D>
+  void spread(const HeadBatch<bf16>& b) {
+    HeadBatch<bf16> now = b;
+    for (i64 block = 0; block < b.blocks; ++block) {
+      const i64 at = block * kQueries;
+      now.prob = b.prob + at, now.dscore = b.dscore + at, now.lse = b.lse + at, now.delta = b.delta + at;
+      for (i64 key = 0; key < b.keys; key += kSquare) {
+        scores<D>(b.key_rows + key * D, b.queries + at * D, b.score + key * kQueries);
+        scores<D>(b.value_rows + key * D, b.dout + at * D, b.dprob + key * kQueries);
+      }
+      head_gradient<S, TileWay>(now, {b.first + at, b.window}, b.keys);
+      for_share<D>(0, 1, [&](i64 d) { weigh<D>(b.dscore_steps, b.key_steps, d, b.keys, b.dq + at * D); });
+    }
+    add_outer<D>(b.prob, b.dout_steps, b.keys, b.blocks, b.dv);
+    add_outer<D>(b.dscore, b.query_steps, b.keys, b.blocks, b.dk);
+  }
+};
+
+template <class S, class P>
+void fill_attention_tiles(OpTable& table) {
+  table.typed[1].head_forward = head_forward<S, TileWay<S, P>, bf16>;
+  table.typed[1].head_backward = head_backward<S, TileWay<S, P>, bf16>;
+}
+
+}  // namespace moebius::kernels
