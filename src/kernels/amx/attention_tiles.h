@@ -53,7 +53,8 @@ struct TileWay {
   using V = typename S::V;
   static constexpr int kStep = 2;
   static constexpr i64 kQueries = 32;
-  static constexpr i64 kBatch = 4;
+  static constexpr i64 kBatch = i64{1} << 30;
+  static constexpr i64 kKept = 4;  // two pairs of blocks
   static constexpr i64 kKeysForward = 64, kKeysBackward = 64;
   static constexpr i64 kBuffers = 2;
   static constexpr int kDimLeast = 32;
@@ -77,20 +78,6 @@ struct TileWay {
   void weigh(const bf16* weight, const bf16* rows, i64 d, i64 count, float* sum) {
     multiply_square<true>(tiles, {rows + d * kSquare, kSquare, kSquare * D}, {weight, 2 * kQueries, kSquare * kQueries}, count / kSquare,
                           sum + d * kQueries, kQueries);
-  }
-  // sum[key][d] += weight[key][query of the batch] * rows[query / 2][d][2].
-  template <int D>
-  void add_outer(const bf16* weight, const bf16* rows, i64 keys, i64 blocks, float* sum) {
-    for (i64 key = 0; key < keys; key += kSquare)
-      for (i64 d = 0; d < D; d += kSquare)
-        multiply_square<true>(tiles, {weight + key * kQueries * kBatch, kQueries * kBatch, kQueries},
-                              {rows + d * 2, 2 * D, kSquare * D}, blocks, sum + key * D + d, D);
-  }
-  // The share of 32s of [0, D) that belongs to one of `parts` parts: calls step(d).
-  template <int D, class Step>
-  static void for_share(i64 part, i64 parts, Step step) {
-    constexpr i64 squares = D / kSquare;
-    for (i64 i = squares * part / parts; i < squares * (part + 1) / parts; ++i) step(i * kSquare);
   }
   // What came before the block: only if a score rose far above the top, which is rare behind the first keys.
   template <int D>
@@ -127,33 +114,83 @@ struct TileWay {
           head_weights<S, TileWay>(m.score + now + at * kQueries, seen.from(at), kPart, m.factor, lanes, part == 0,
                                    m.weight + now + at * kQueries, sums);
         if (before > 0)
-          for_share<D>(part, parts, [&](i64 d) { weigh<D>(m.weight + other, m.values + (key - block) * D, d, before, m.mixed); });
+          for_share(D / kSquare, part, parts,
+                    [&](i64 d) { weigh<D>(m.weight + other, m.values + (key - block) * D, d * kSquare, before, m.mixed); });
       }
       if (before > 0) rescale<D>(sums, m.mixed);
       before = count(key);
     }
     const i64 last = (end - start - 1) / block;
-    for_share<D>(0, 1, [&](i64 d) {
+    for (i64 d = 0; d < D; d += kSquare)
       weigh<D>(m.weight + last % 2 * block * kQueries, m.values + (start + last * block) * D, d, before, m.mixed);
-    });
   }
 
-  // Backward of a block of keys and a batch of queries, block by block; the keys' gradients in one go for the batch.
+  // Backward of a block of keys and all queries that see it, square by square. While the gradients of a square's scores are
+  // made, tiles multiply the scores of the next square, dq of the block of queries before and dk, dv of the pair before: a pair,
+  // since sums that pass through memory for one step of a product would cost more than the product.
   template <int D>
   void spread(const HeadBatch<bf16>& b) {
-    HeadBatch<bf16> now = b;
-    for (i64 block = 0; block < b.blocks; ++block) {
-      const i64 at = block * kQueries;
-      now.prob = b.prob + at, now.dscore = b.dscore + at, now.lse = b.lse + at, now.delta = b.delta + at;
-      for (i64 key = 0; key < b.keys; key += kSquare) {
-        scores<D>(b.key_rows + key * D, b.queries + at * D, b.score + key * kQueries);
-        scores<D>(b.value_rows + key * D, b.dout + at * D, b.dprob + key * kQueries);
+    const i64 squares = b.keys / kSquare, total = b.blocks * squares;
+    products<D>(b, 0, 0);
+    products<D>(b, 0, 1);
+    for (i64 i = 0; i < total; ++i) {
+      const i64 block = i / squares, key = i % squares * kSquare, pair = block / kPair;
+      const i64 pair_parts = (b.blocks - pair * kPair < kPair ? b.blocks - pair * kPair : kPair) * squares * kParts;
+      for (i64 part = 0; part < kParts; ++part) {
+        if (i + 1 < total) products<D>(b, i + 1, part);
+        gradient(b, i, block, key, part);
+        const i64 in_block = i % squares * kParts + part, in_pair = block % kPair * squares * kParts + in_block;
+        if (block > 0) for_share(D / kSquare, in_block, squares * kParts, [&](i64 d) { add_queries<D>(b, block - 1, d); });
+        if (pair > 0) for_share(outer_squares<D>(b), in_pair, pair_parts, [&](i64 j) { add_keys<D>(b, pair - 1, j); });
       }
-      head_gradient<S, TileWay>(now, {b.first + at, b.window}, b.keys);
-      for_share<D>(0, 1, [&](i64 d) { weigh<D>(b.dscore_steps, b.key_steps, d, b.keys, b.dq + at * D); });
     }
-    add_outer<D>(b.prob, b.dout_steps, b.keys, b.blocks, b.dv);
-    add_outer<D>(b.dscore, b.query_steps, b.keys, b.blocks, b.dk);
+    for (i64 d = 0; d < D / kSquare; ++d) add_queries<D>(b, b.blocks - 1, d);
+    for (i64 j = 0; j < outer_squares<D>(b); ++j) add_keys<D>(b, (b.blocks - 1) / kPair, j);
+  }
+
+ private:
+  static constexpr i64 kRow = kQueries * kKept;  // of prob and dscore
+  static constexpr i64 kPair = kKept / 2, kParts = kSquare / kPart;
+
+  // Calls step for the share of [0, count) that belongs to one of `parts` parts.
+  template <class Step>
+  static void for_share(i64 count, i64 part, i64 parts, Step step) {
+    for (i64 i = count * part / parts; i < count * (part + 1) / parts; ++i) step(i);
+  }
+  // Scores (0) or gradients of probabilities (1) of a square.
+  template <int D>
+  void products(const HeadBatch<bf16>& b, i64 square, i64 which) {
+    const i64 squares = b.keys / kSquare, key = square % squares * kSquare * D, query = square / squares * kQueries * D;
+    const i64 to = square % kBuffers * kScores;
+    which == 0 ? scores<D>(b.key_rows + key, b.queries + query, b.score + to)
+               : scores<D>(b.value_rows + key, b.dout + query, b.dprob + to);
+  }
+  static void gradient(const HeadBatch<bf16>& b, i64 square, i64 block, i64 key, i64 part) {
+    const i64 from = square % kBuffers * kScores + part * kPart * kQueries, at = key + part * kPart;
+    const i64 to = at * kRow + block % kKept * kQueries;
+    HeadBatch<bf16> now = b;
+    now.score += from, now.dprob += from, now.prob += to, now.dscore += to;
+    now.dscore_steps += block % kBuffers * kKeysBackward * kQueries + at * kQueries;
+    now.lse += block * kQueries, now.delta += block * kQueries;
+    head_gradient<S, TileWay>(now, {b.first + block * kQueries - at, b.window}, kPart);
+  }
+  // dq of a block, 32 of its columns.
+  template <int D>
+  void add_queries(const HeadBatch<bf16>& b, i64 block, i64 d) {
+    weigh<D>(b.dscore_steps + block % kBuffers * kKeysBackward * kQueries, b.key_steps, d * kSquare, b.keys, b.dq + block * kQueries * D);
+  }
+  template <int D>
+  static i64 outer_squares(const HeadBatch<bf16>& b) {
+    return 2 * (b.keys / kSquare) * (D / kSquare);
+  }
+  // dv (even j) or dk of a pair's queries, 32 keys and columns: sum[key][d] += weight[key][query] * rows[query / 2][d][2].
+  template <int D>
+  void add_keys(const HeadBatch<bf16>& b, i64 pair, i64 j) {
+    const i64 d = j / 2 % (D / kSquare) * kSquare, key = j / 2 / (D / kSquare) * kSquare, block = pair * kPair;
+    const bf16* weight = (j % 2 == 0 ? b.prob : b.dscore) + key * kRow + block % kKept * kQueries;
+    const bf16* rows = (j % 2 == 0 ? b.dout_steps : b.query_steps) + block * kQueries * D + d * 2;
+    multiply_square<true>(tiles, {weight, kRow, kQueries}, {rows, 2 * D, kSquare * D},
+                          b.blocks - block < kPair ? b.blocks - block : kPair, (j % 2 == 0 ? b.dv : b.dk) + key * D + d, D);
   }
 };
 

@@ -190,7 +190,7 @@ i64 head_forward_of(const HeadAttention& a) {
 template <class S, class A, class T, int D>
 struct HeadBackward {
   using Element = typename A::Element;
-  static constexpr i64 dim = D, queries = A::kQueries, block = A::kKeysBackward, batch = queries * A::kBatch;
+  static constexpr i64 dim = D, queries = A::kQueries, block = A::kKeysBackward;
   const HeadAttention& a;
   HeadRun<S, A, T, D> run{a};
   i64 keys = run.keys * dim, rows = (a.rows + queries - 1) / queries * queries;
@@ -209,9 +209,9 @@ struct HeadBackward {
   float* delta = run.template take<float>(rows);
   float* score = run.template take<float>(queries * block * A::kBuffers);
   float* dprob = run.template take<float>(queries * block * A::kBuffers);
-  Element* prob = run.template take<Element>(batch * block);
-  Element* dscore = run.template take<Element>(batch * block);
-  Element* dscore_steps = A::kStep == 1 ? dscore : run.template take<Element>(queries * block);  // rows are their own steps
+  Element* prob = run.template take<Element>(queries * block * A::kKept);
+  Element* dscore = run.template take<Element>(queries * block * A::kKept);
+  Element* dscore_steps = A::kStep == 1 ? dscore : run.template take<Element>(queries * block * A::kBuffers);  // rows are steps
 
   static const T* column(const void* base, i64 col) { return static_cast<const T*>(base) + col; }
   static T* column(void* base, i64 col) { return static_cast<T*>(base) + col; }
@@ -256,7 +256,7 @@ struct HeadBackward {
     const i64 window = run.window();
     const auto meets = [&](i64 row, i64 key) { return row < rows && row - window + 1 < key + block; };
     for (i64 key = 0; key < run.keys; key += block)
-      for (i64 row = key; meets(row, key); row += batch) {
+      for (i64 row = key; meets(row, key); row += queries * A::kBatch) {
         i64 blocks = 0, next = row;
         for (; blocks < A::kBatch && meets(next, key); ++blocks, next += queries)
           if (next < key + block) ask_ahead(head, next);

@@ -51,10 +51,11 @@ struct LaneWay {
   using V = typename S::V;
   static constexpr int kStep = kSteps;
   static constexpr i64 kQueries = 16;       // of a block; keys are padded to as many
-  static constexpr i64 kBatch = 1;          // blocks of queries that a block of keys meets at a time in backward
+  static constexpr i64 kBatch = 1;          // blocks of queries that `spread` takes at most
+  static constexpr i64 kKept = 1;           // blocks of queries whose probabilities lie side by side in backward
   static constexpr i64 kKeysForward = 128;  // keys of a block
   static constexpr i64 kKeysBackward = 64;
-  static constexpr i64 kBuffers = 1;        // of scores and weights in forward
+  static constexpr i64 kBuffers = 1;        // of a block's scores and weights
   static constexpr int kDimLeast = 16;      // the smallest D
   static constexpr float kSlack = 0;        // head_top
   static constexpr bool kTurned = false;    // whether weigh's sums lie by [d][query], its rows by [key / 32][d][32]

@@ -115,7 +115,7 @@ struct HeadBatch {
   const float *lse, *delta;  // lse: in powers of two
   float* dq;
   float *score, *dprob;     // scratch, as the next two lines
-  Element *prob, *dscore;   // of A::kBatch blocks of queries, side by side
+  Element *prob, *dscore;   // of A::kKept blocks of queries, side by side
   Element* dscore_steps;    // [keys / kStep][query][kStep]
   i64 keys, blocks;         // so many keys and blocks of queries
   i64 first, window;        // the first query, counted from the first key
@@ -133,7 +133,7 @@ inline void head_gradient(const HeadBatch<typename A::Element>& b, const HeadSee
       V dscore[A::kStep];
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
-        const i64 at = (key + s) * A::kQueries + lane, to = (key + s) * A::kQueries * A::kBatch + lane;
+        const i64 at = (key + s) * A::kQueries + lane, to = (key + s) * A::kQueries * A::kKept + lane;
         V prob = exp2_of<S>(S::fma(S::load(b.score + at), by, shift));
         if (!all) prob = seen.template choose<S>(prob, S::zero(), key + s, lane);
         dscore[s] = prob * (S::load(b.dprob + at) - middle) * factor;
