@@ -61,7 +61,6 @@ struct TileWay {
   static constexpr float kSlack = 8;
   static constexpr bool kTurned = true;
   static constexpr i64 kSquare = 32;            // keys or columns of a product
-  static constexpr i64 kPart = kSquare / 2;     // keys whose exponentials are between two products
   static constexpr i64 kScores = kSquare * kQueries;
   P tiles;
 
@@ -96,7 +95,7 @@ struct TileWay {
   // block and the values of the one before.
   template <int D>
   void mix(const HeadMeeting<bf16>& m, HeadSums<kQueries>& sums) {
-    constexpr i64 block = kKeysForward, parts = block / kPart;
+    constexpr i64 block = kKeysForward, part_keys = kSquare / 2, parts = block / part_keys;
     const i64 start = m.first_key() / block * block, end = (m.first + m.rows + kSquare - 1) / kSquare * kSquare;
     const i64 lanes = m.rows <= kQueries / 2 ? kQueries / 2 : kQueries;  // sums of the others are never read
     const auto count = [&](i64 key) { return end - key < block ? end - key : block; };
@@ -107,11 +106,11 @@ struct TileWay {
       const HeadSeen<kQueries> seen{m.first - key, m.window};
       head_top<S, TileWay>(m.score + now, seen, count(key), m.factor, lanes, sums);
       for (i64 part = 0; part < parts; ++part) {
-        const i64 at = part * kPart;
+        const i64 at = part * part_keys;
         if (at % kSquare == 0 && at < next)
           scores<D>(m.keys + (key + block + at) * D, m.queries, m.score + other + at * kQueries);
         if (at < count(key))
-          head_weights<S, TileWay>(m.score + now + at * kQueries, seen.from(at), kPart, m.factor, lanes, part == 0,
+          head_weights<S, TileWay>(m.score + now + at * kQueries, seen.from(at), part_keys, m.factor, lanes, part == 0,
                                    m.weight + now + at * kQueries, sums);
         if (before > 0)
           for_share(D / kSquare, part, parts,
@@ -137,7 +136,7 @@ struct TileWay {
       const i64 block = i / squares, key = i % squares * kSquare, pair = block / kPair;
       const i64 pair_parts = (b.blocks - pair * kPair < kPair ? b.blocks - pair * kPair : kPair) * squares * kParts;
       for (i64 part = 0; part < kParts; ++part) {
-        if (i + 1 < total) products<D>(b, i + 1, part);
+        if (i + 1 < total && part % 2 == 0) products<D>(b, i + 1, part / 2);
         gradient(b, i, block, key, part);
         const i64 in_block = i % squares * kParts + part, in_pair = block % kPair * squares * kParts + in_block;
         if (block > 0) for_share(D / kSquare, in_block, squares * kParts, [&](i64 d) { add_queries<D>(b, block - 1, d); });
@@ -150,7 +149,9 @@ struct TileWay {
 
  private:
   static constexpr i64 kRow = kQueries * kKept;  // of prob and dscore
-  static constexpr i64 kPair = kKept / 2, kParts = kSquare / kPart;
+  static constexpr i64 kPair = kKept / 2, kParts = 4;  // of a square
+
+  static constexpr i64 kPartKeys = kSquare / kParts;
 
   // Calls step for the share of [0, count) that belongs to one of `parts` parts.
   template <class Step>
@@ -166,13 +167,13 @@ struct TileWay {
                : scores<D>(b.value_rows + key, b.dout + query, b.dprob + to);
   }
   static void gradient(const HeadBatch<bf16>& b, i64 square, i64 block, i64 key, i64 part) {
-    const i64 from = square % kBuffers * kScores + part * kPart * kQueries, at = key + part * kPart;
+    const i64 from = square % kBuffers * kScores + part * kPartKeys * kQueries, at = key + part * kPartKeys;
     const i64 to = at * kRow + block % kKept * kQueries;
     HeadBatch<bf16> now = b;
     now.score += from, now.dprob += from, now.prob += to, now.dscore += to;
     now.dscore_steps += block % kBuffers * kKeysBackward * kQueries + at * kQueries;
     now.lse += block * kQueries, now.delta += block * kQueries;
-    head_gradient<S, TileWay>(now, {b.first + block * kQueries - at, b.window}, kPart);
+    head_gradient<S, TileWay>(now, {b.first + block * kQueries - at, b.window}, kPartKeys);
   }
   // dq of a block, 32 of its columns.
   template <int D>
