@@ -58,6 +58,7 @@ struct TileWay {
   static constexpr i64 kKeysForward = 64, kKeysBackward = 64;
   static constexpr i64 kBuffers = 2;
   static constexpr int kDimLeast = 32;
+  static constexpr int kTopChains = 8;  // shorter than their latency, since nothing else hides it
   static constexpr float kSlack = 8;
   static constexpr bool kTurned = true;
   static constexpr i64 kSquare = 32;            // keys or columns of a product

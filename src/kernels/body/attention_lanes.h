@@ -57,7 +57,8 @@ struct LaneWay {
   static constexpr i64 kKeysBackward = 64;
   static constexpr i64 kBuffers = 1;        // of a block's scores and weights
   static constexpr int kDimLeast = 16;      // the smallest D
-  static constexpr float kSlack = 0;        // head_top
+  static constexpr int kTopChains = 2;      // of head_top: largest scores side by side
+  static constexpr float kSlack = 0;        // also of head_top
   static constexpr bool kTurned = false;    // whether weigh's sums lie by [d][query], its rows by [key / 32][d][32]
 
   // out[key][query] of the first `count` keys; queries turned.

@@ -65,16 +65,18 @@ inline void head_top(const float* score, const HeadSeen<A::kQueries>& seen, i64 
   using V = typename S::V;
   for (i64 lane = 0; lane < lanes; lane += S::kLanes) {
     const float* from = score + lane;
-    V most[2] = {S::set1(-1e30f), S::set1(-1e30f)};
-    seen.template walk<2>(count, [&](i64 key, bool all) {
-#pragma GCC unroll 2
-      for (i64 s = 0; s < 2; ++s) {
+    V most[A::kTopChains];
+    for (V& chain : most) chain = S::set1(-1e30f);
+    seen.template walk<A::kTopChains>(count, [&](i64 key, bool all) {
+#pragma GCC unroll 8
+      for (i64 s = 0; s < A::kTopChains; ++s) {
         const V value = S::load(from + (key + s) * A::kQueries);
         most[s] = S::max(most[s], all ? value : seen.template choose<S>(value, most[s], key + s, lane));
       }
     });
+    for (i64 s = 1; s < A::kTopChains; ++s) most[0] = S::max(most[0], most[s]);
     const V old = S::load(sums.top + lane);
-    V top = S::max(old, S::max(most[0], most[1]) * S::set1(factor));
+    V top = S::max(old, most[0] * S::set1(factor));
     if constexpr (A::kSlack > 0) top = S::select_less(old + S::set1(A::kSlack), top, top, old);
     S::store(sums.top + lane, top);
     S::store(sums.rescale + lane, exp2_of<S>(old - top));
