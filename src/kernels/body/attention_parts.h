@@ -30,9 +30,10 @@ struct HeadSeen {
     static constexpr float kLane[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                         16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
     static_assert(kQueries <= 32);
-    const typename S::V query = S::load(kLane + lane), least = S::set1(static_cast<float>(key - first));
-    const typename S::V end = S::set1(static_cast<float>(key - first + window));
-    return S::select_less(query, least, other, S::select_less(query, end, x, other));
+    const i64 least = key - first, end = least + window;
+    const typename S::V query = S::load(kLane + lane);
+    if (end < kQueries) x = S::select_less(query, S::set1(static_cast<float>(end)), x, other);
+    return S::select_less(query, S::set1(static_cast<float>(least)), other, x);
   }
 };
 
