@@ -37,6 +37,7 @@ struct Avx512 {
   static V min(V a, V b) { return _mm512_min_ps(a, b); }
   static V sqrt(V a) { return _mm512_sqrt_ps(a); }
   static V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static constexpr bool kScalesFar = true;  // scale2 takes any exponent
   static V scale2(V a, V exponent) { return _mm512_scalef_ps(a, exponent); }
   static V select_less(V a, V b, V yes, V no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);

@@ -61,6 +61,7 @@ struct LaneWay {
   static constexpr float kSlack = 0;        // also of head_top
   static constexpr bool kTurned = false;    // whether weigh's sums lie by [d][query], its rows by [key / 32][d][32]
 
+  static V exp2(V x) { return exp2_of<S>(x); }
   // out[key][query] of the first `count` keys; queries turned.
   template <int D>
   void scores(const E* key_rows, const E* queries, i64 count, float* out) const {

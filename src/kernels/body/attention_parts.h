@@ -80,7 +80,7 @@ inline void head_top(const float* score, const HeadSeen<A::kQueries>& seen, i64 
     V top = S::max(old, most[0] * S::set1(factor));
     if constexpr (A::kSlack > 0) top = S::select_less(old + S::set1(A::kSlack), top, top, old);
     S::store(sums.top + lane, top);
-    S::store(sums.rescale + lane, exp2_of<S>(old - top));
+    S::store(sums.rescale + lane, A::exp2(old - top));
   }
 }
 
@@ -97,7 +97,7 @@ inline void head_weights(const float* score, const HeadSeen<A::kQueries>& seen, 
       V e[A::kStep];
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
-        e[s] = exp2_of<S>(S::fma(S::load(score + lane + (key + s) * A::kQueries), by, S::zero() - top));
+        e[s] = A::exp2(S::fma(S::load(score + lane + (key + s) * A::kQueries), by, S::zero() - top));
         if (!all) e[s] = seen.template choose<S>(e[s], S::zero(), key + s, lane);
         sum = sum + e[s];
       }
@@ -137,7 +137,7 @@ inline void head_gradient(const HeadBatch<typename A::Element>& b, const HeadSee
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
         const i64 at = (key + s) * A::kQueries + lane, to = (key + s) * A::kQueries * A::kKept + lane;
-        V prob = exp2_of<S>(S::fma(S::load(b.score + at), by, shift));
+        V prob = A::exp2(S::fma(S::load(b.score + at), by, shift));
         if (!all) prob = seen.template choose<S>(prob, S::zero(), key + s, lane);
         dscore[s] = prob * (S::load(b.dprob + at) - middle) * factor;
         S::store(b.prob + to, prob);
