@@ -59,7 +59,7 @@ struct Maker {
   kernels::PackedWeight weight(kernels::PackedShape packed) {
     return {matrix(shape.dtype, 1, packed.elements(), 0.05).data, shape.dtype, packed};
   }
-  // Gradients of weights are added to: read and written.
+  // Gradients of weights are written, as by the first micro-batch of a step.
   float* gradient(kernels::PackedShape packed, i64 copies = 1) { return f32(copies, packed.elements()).f32(); }
 
   void add(const char* direction, Part part, double flops, double bytes, std::function<void()> run, bool products_f32 = false) {
@@ -85,7 +85,7 @@ void Maker::linear() {
   const double through = c * (weights + t * (width + real(n)));
   add("forward", Part::output, flops, through, [=] { kernels::linear_forward(x, w, y, false); });
   add("backward", Part::output, flops, through, [=] { kernels::linear_backward_input(dy, w, dx, false); });
-  add("weight gradient", Part::output, flops, c * t * (width + real(n)) + 8 * weights,
+  add("weight gradient", Part::output, flops, c * t * (width + real(n)) + 4 * weights,
       [=] { kernels::linear_backward_weight(dy, x, w.shape, dw, kernels::GradientSum::overwrite); });
 }
 
@@ -171,7 +171,7 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
   const double flops = 2 * real(rows) * matrices * width * real(f);
   add("forward", Part::experts, flops, c * weights + kept + t * width * (c + 8),
       [=] { kernels::experts_forward(x, r, bank, saved, scratch_rows, y); });
-  add("backward", Part::experts, 2 * flops, (c + 8) * weights + kept + t * width * (2 * c + 8),
+  add("backward", Part::experts, 2 * flops, (c + 4) * weights + kept + t * width * (2 * c + 8),
       [=] { kernels::experts_backward(dy, x, r, bank, saved, scratch, dx, dgate, dup, ddown, kernels::GradientSum::overwrite); });
 }
 
@@ -201,7 +201,7 @@ void Maker::head() {
   i32* target = integers(tokens);
   for (i64 i = 0; i < tokens; ++i) target[i] = static_cast<i32>(i * 31 % vocab);
   const double weights = real(vocab) * width;
-  add("both", Part::head, 6 * t * weights, (c + 8) * weights + t * width * (c + 4),
+  add("both", Part::head, 6 * t * weights, (c + 4) * weights + t * width * (c + 4),
       [=] { kernels::head_loss(x, w, target, 1e-3f, loss, dx, dw, kernels::GradientSum::overwrite); });
 }
 

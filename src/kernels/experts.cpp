@@ -1,6 +1,6 @@
 // Drivers of the grouped experts: tasks are (expert, chunk of its rows); a task does up, activation and down while its
-// rows are in cache; sums over a token's slots follow in slot order. Narrow experts' outputs are made and summed for some tokens
-// and columns at a time, because all of them would go to memory and back. In, out: experts.h.
+// rows are in cache; sums over a token's rows follow in the order of its experts. Narrow experts' outputs are added straight to
+// some tokens' columns, one expert after the other, because all of them would go to memory and back. In, out: experts.h.
 #include "kernels/experts.h"
 
 #include "base/parallel.h"
@@ -21,8 +21,10 @@ struct ExpertTask {
 constexpr i64 kCombineRows = 64;
 constexpr i64 kRowsAhead = 4;  // rows that lie anywhere are asked for before they are summed
 // Products with at most kInnerMost inner columns take less time than moving their rows to memory and back for their sum. Where
-// these rows are more than kRowsBytes, a task makes those of some tokens and some columns, which stay in its cache.
-constexpr i64 kInnerMost = 128, kRowsBytes = 16 << 20, kPartBytes = 2 << 20, kPartColumns = 4 * kBlock;
+// these rows are more than kRowsBytes, a task adds those of some tokens and some columns to sums that stay in its cache. It reads
+// the weights again: an expert should have kPartExpertRows there.
+constexpr i64 kInnerMost = 256, kRowsBytes = 4 << 20, kPartColumns = 4 * kBlock;
+constexpr i64 kPartTokensLeast = 512, kPartTokensMost = 4096, kPartExpertRows = 64;
 
 i64 chunk_tasks_max(const OpTable& table, const Routing& routing) {
   return routing.experts + routing.rows() / table.rows_per_task + 1;
@@ -54,15 +56,33 @@ void check_bank(const ExpertBank& bank, const Routing& routing, const ConstMatri
 i64 unit_columns(const ExpertBank& bank) { return bank.activation == Activation::swiglu ? 2 * kBlock : kBlock; }
 i64 width_blocks(const ExpertBank& bank) { return (bank.width + kBlock - 1) / kBlock; }
 
-// Tokens [begin, end): columns [col, col + cols) of out_TD += those of their slots' rows; row(slot) is a row's first column.
-template <class RowOf>
-void add_slots(const OpTable& table, const Routing& routing, i64 begin, i64 end, i64 col, i64 cols, const Matrix& out_TD, RowOf row) {
+// Tokens [begin, end): out_TD += their rows.
+void add_rows(const OpTable& table, const Routing& routing, i64 begin, i64 end, i64 cols, const Matrix& rows_RD, const Matrix& out_TD) {
+  const auto row = [&](i64 slot) { return rows_RD.f32() + routing.row_TK[slot] * rows_RD.stride; };
   const i64 slots = end * routing.top_k;
   for (i64 slot = begin * routing.top_k; slot < slots; ++slot) {
     if (slot + kRowsAhead < slots) prefetch_bytes(row(slot + kRowsAhead), cols * 4);
-    table.add(row(slot), cols, out_TD.f32() + slot / routing.top_k * out_TD.stride + col);
+    table.add(row(slot), cols, out_TD.f32() + slot / routing.top_k * out_TD.stride);
   }
 }
+
+// Where columns [col, col + cols) of a task's rows go, in f32: one after the other, or each added to what is at its own place.
+struct ExpertOut {
+  i64 col = 0, cols = 0;
+  float* data = nullptr;
+  i64 stride = 0;
+  bool add = false;
+  float* const* rows = nullptr;
+
+  // `at`: column of the first of the product's.
+  void give_to(RowsProduct& product, i64 at) const {
+    if (rows == nullptr) product.out = data + at;
+    product.out_stride = stride;
+    product.out_rows = rows;
+    product.out_col = at;
+    product.store = add ? Store::f32_add : Store::f32;
+  }
+};
 
 // True if row r is token r: then products may add straight into the tokens' rows.
 bool is_dense(const Routing& routing) { return routing.experts == 1 && routing.top_k == 1; }
@@ -111,24 +131,21 @@ struct ForwardCall {
     }
   }
 
-  // Columns [col, col + cols) of the task's rows, the first at out.
-  void run_down(const ExpertTask& task, Scratch scratch, i64 col, i64 cols, float* out, i64 stride, Store store) const {
+  void run_down(const ExpertTask& task, Scratch scratch, const ExpertOut& out) const {
     const PackedShape shape = bank.down_shape();
     const i64 panel = shape.k_blocks() * kBlockElements;
     const ConstMatrix hidden_RF = saved.hidden_RF;
     const RowsOperand hidden(ops, scratch, task.end - task.begin, bank.width,
                              [&](i64 i) { return hidden_RF.row(task.begin + i); });
     RowsProduct product = hidden.product(
-        advance(bank.down, task.expert * shape.elements() + col / kBlock * panel, bank.dtype), panel, cols);
-    product.out = out;
-    product.out_stride = stride;
-    product.store = store;
+        advance(bank.down, task.expert * shape.elements() + out.col / kBlock * panel, bank.dtype), panel, out.cols);
+    out.give_to(product, 0);
     ops.rows(product);
   }
 };
 
-// What run_and_combine does: step(task, scratch, col, cols, out, stride, store) makes columns [col, col + cols) of a task's rows, which
-// are then summed into out_TD; before(task, scratch) comes once. Scratch is what these need in bytes.
+// What run_and_combine does: step(task, scratch, out) makes a task's rows, which are then summed into out_TD;
+// before(task, scratch) comes once. Scratch is what these need in bytes.
 struct CombineCall {
   const OpTable& table;
   const Routing& routing;
@@ -138,36 +155,30 @@ struct CombineCall {
   const Matrix& rows_RD;  // scratch
   const Matrix& out_TD;   // without data: before() alone
 
-  i64 part_tokens() const { return std::max<i64>(1, kPartBytes / (4 * kPartColumns * routing.top_k)); }
-  i64 part_bytes() const {
-    return Scratch::bytes(part_tokens() * routing.top_k * kPartColumns * 4) + Scratch::bytes(routing.experts * 8);
+  i64 part_tokens() const {
+    return std::clamp(kPartExpertRows * routing.experts / routing.top_k, kPartTokensLeast, kPartTokensMost);
   }
-  // Each part reads the weights again, so experts need some rows in it.
   bool in_parts() const {
     return inner <= kInnerMost && routing.rows() * cols * 4 > kRowsBytes &&
-           routing.experts * inner <= 2 * part_tokens() * routing.top_k;
+           routing.experts * kPartExpertRows <= 4 * kPartTokensMost * routing.top_k;
   }
-  i64 thread_bytes() const { return scratch_bytes + (in_parts() ? part_bytes() : 0); }
+  i64 thread_bytes() const { return scratch_bytes + (in_parts() ? Scratch::bytes(table.rows_per_task * 8) : 0); }
 
   // Tokens [begin, end), columns [col, col + part).
   template <class Step>
   void run_part(i64 begin, i64 end, i64 col, i64 part, Scratch scratch, Step step) const {
-    float* rows = scratch.take<float>(part_tokens() * routing.top_k * kPartColumns);
-    i64* moved = scratch.take<i64>(routing.experts);  // a row r of expert e is r + moved[e] here
-    i64 used = 0;
+    float** rows = scratch.take<float*>(table.rows_per_task);
+    const ExpertOut out{col, part, nullptr, 0, true, rows};
     for (i64 e = 0; e < routing.experts; ++e) {
       // An expert's rows are in the order of their tokens.
       const i32 *first = routing.token_R + routing.offset_E1[e], *last = routing.token_R + routing.offset_E1[e + 1];
       const i64 from = std::lower_bound(first, last, begin) - routing.token_R, to = std::lower_bound(first, last, end) - routing.token_R;
-      moved[e] = used - from;
       for (i64 row = from; row < to; row += table.rows_per_task) {
         const ExpertTask task{e, row, std::min(to, row + table.rows_per_task), {}, false};
-        step(task, scratch, col, part, rows + (row + moved[e]) * part, part, Store::f32);
+        for (i64 r = row; r < task.end; ++r) rows[r - row] = out_TD.f32() + routing.token_R[r] * out_TD.stride + col;
+        step(task, scratch, out);
       }
-      used += to - from;
     }
-    add_slots(table, routing, begin, end, col, part, out_TD,
-              [&](i64 slot) { return rows + (routing.row_TK[slot] + moved[routing.expert_TK[slot]]) * part; });
   }
 };
 
@@ -181,7 +192,7 @@ void run_and_combine(const CombineCall& call, Before before, Step step) {
     const ExpertTask& task = call.tasks[index];
     before(task, scratch);
     if (!all || parts) return;
-    step(task, scratch, 0, call.cols, out.f32() + task.begin * out.stride, out.stride, dense ? Store::f32_add : Store::f32);
+    step(task, scratch, ExpertOut{0, call.cols, out.f32() + task.begin * out.stride, out.stride, dense, nullptr});
   });
   if (dense || !all) return;
   const ProfileScope scope(parts ? Part::experts : Part::combine);
@@ -193,8 +204,7 @@ void run_and_combine(const CombineCall& call, Before before, Step step) {
     if (parts) {
       call.run_part(begin, end, col, part, Scratch(workspace_of_thread(thread, call.thread_bytes())), step);
     } else {
-      add_slots(call.table, routing, begin, end, col, part, call.out_TD,
-                [&](i64 slot) { return call.rows_RD.f32() + routing.row_TK[slot] * call.rows_RD.stride; });
+      add_rows(call.table, routing, begin, end, part, call.rows_RD, call.out_TD);
     }
   });
 }
@@ -280,20 +290,18 @@ struct BackwardCall {
     for (i64 i = 0; i < rows; ++i) dgate_TK[routing.slot_R[task.begin + i]] = dgate_sum[i];
   }
 
-  // Columns [col, col + cols) of the task's rows of dx, the first at out.
-  void run_input(const ExpertTask& task, Scratch scratch, i64 col, i64 cols, float* out, i64 stride, Store store) const {
+  // Of dx.
+  void run_input(const ExpertTask& task, Scratch scratch, const ExpertOut& out) const {
     const PackedShape shape = bank.up_shape();
     const i64 panel = reinterleaved_elements(shape);
     void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
     const ConstMatrix dpre_RU = scratch_RX.dpre_RU;
     const RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n, [&](i64 i) { return dpre_RU.row(task.begin + i); });
     const void* up = advance(bank.up, task.expert * shape.elements(), bank.dtype);
-    for (i64 at = 0; at < cols; at += kBlock) {
-      reinterleave_panel(ops, up, bank.dtype, shape, (col + at) / kBlock, turned);
-      RowsProduct product = dpre.product(turned, panel, std::min(kBlock, cols - at));
-      product.out = out + at;
-      product.out_stride = stride;
-      product.store = store;
+    for (i64 at = 0; at < out.cols; at += kBlock) {
+      reinterleave_panel(ops, up, bank.dtype, shape, (out.col + at) / kBlock, turned);
+      RowsProduct product = dpre.product(turned, panel, std::min(kBlock, out.cols - at));
+      out.give_to(product, at);
       ops.rows(product);
     }
   }

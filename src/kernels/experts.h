@@ -2,7 +2,7 @@
 //   hidden_r = g * (silu(x_t w_gate^T) * (x_t w_up^T)),  y_t += hidden_r w_down^T
 // The gate multiplies the hidden row, which equals weighting the expert's output; its gradient is then
 // dgate = dot(d hidden, hidden) / g without keeping the output. Rows are gathered while reading: tokens are never
-// copied into an [E, capacity, d] tensor. The contributions of a token are summed in the order of its K slots.
+// copied into an [E, capacity, d] tensor. The contributions of a token are summed in the order of its experts.
 // A dense FFN is the same thing with one expert, one slot and gates of 1.
 #pragma once
 

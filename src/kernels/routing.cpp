@@ -152,13 +152,17 @@ void dispatch_tokens(Routing& routing) {
   }
   for (i64 e = 0; e < routing.experts; ++e) offset[e + 1] += offset[e];
   // offset[e] serves as the next free row of e and ends as the begin of e + 1; it is moved back afterwards.
-  for (i64 slot = 0, t = 0; t < routing.tokens; ++t)
+  for (i64 slot = 0, t = 0; t < routing.tokens; ++t) {
+    i32* rows_K = routing.row_TK + slot;
     for (i64 j = 0; j < routing.top_k; ++j, ++slot) {
       const i32 row = offset[routing.expert_TK[slot]]++;
       routing.token_R[row] = static_cast<i32>(t);
       routing.slot_R[row] = static_cast<i32>(slot);
-      routing.row_TK[slot] = row;
+      i64 at = j;
+      for (; at > 0 && rows_K[at - 1] > row; --at) rows_K[at] = rows_K[at - 1];
+      rows_K[at] = row;
     }
+  }
   std::memmove(offset + 1, offset, static_cast<size_t>(routing.experts) * 4);
   offset[0] = 0;
 }

@@ -20,6 +20,8 @@ struct RowsProduct {
   i64 cols = 0;
   void* out = nullptr;
   i64 out_stride = 0;
+  float* const* out_rows = nullptr;   // if not null, row m goes to out_rows[m] + out_col instead of out: f32 alone
+  i64 out_col = 0;
   Store store = Store::f32;
 };
 

@@ -15,17 +15,20 @@ inline __m512bh broadcast_pair_of(const bf16* p) {
   return (__m512bh)_mm512_set1_epi32(*reinterpret_cast<const HalfPair*>(p));
 }
 
+inline float* f32_row(const RowsProduct& p, i64 m) {
+  return p.out_rows != nullptr ? p.out_rows[m] + p.out_col : static_cast<float*>(p.out) + m * p.out_stride;
+}
+
 // Stores 32 outputs of a row; valid in [1, 32].
 inline void store_dot_row(const RowsProduct& p, i64 m, i64 col, i64 valid, __m512 low, __m512 high) {
-  const i64 at = m * p.out_stride + col;
   const __mmask32 mask = valid >= 32 ? ~__mmask32{0} : (__mmask32{1} << valid) - 1;
   if (p.store == Store::bf16) {
-    bf16* out = static_cast<bf16*>(p.out) + at;
+    bf16* out = static_cast<bf16*>(p.out) + m * p.out_stride + col;
     const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(high, low);
     _mm512_mask_storeu_epi16(out, mask, both);
     return;
   }
-  float* out = static_cast<float*>(p.out) + at;
+  float* out = f32_row(p, m) + col;
   const __mmask16 mask0 = static_cast<__mmask16>(mask), mask1 = static_cast<__mmask16>(mask >> 16);
   if (p.store == Store::f32_add) {
     low += _mm512_maskz_loadu_ps(mask0, out);
@@ -39,6 +42,12 @@ template <int M>
 inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col) {
   __m512 acc[M][2];
   const bf16* row[M];
+  if (p.out_rows != nullptr) {  // they lie anywhere, and are read after the product
+    for (int m = 0; m < M; ++m) {
+      __builtin_prefetch(f32_row(p, m0 + m) + col, 1);
+      __builtin_prefetch(f32_row(p, m0 + m) + col + 16, 1);
+    }
+  }
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m) {
     row[m] = static_cast<const bf16*>(p.rows[m0 + m]);

@@ -12,14 +12,13 @@ namespace moebius::kernels {
 template <class S>
 inline void store_outputs(const RowsProduct& p, i64 m, i64 col, i64 valid, typename S::V v) {
   if (valid <= 0) return;
-  const i64 at = m * p.out_stride + col;
   const bool full = valid >= S::kLanes;
   if (p.store == Store::bf16) {
-    bf16* out = static_cast<bf16*>(p.out) + at;
+    bf16* out = static_cast<bf16*>(p.out) + m * p.out_stride + col;
     full ? S::store(out, v) : S::store_n(out, v, valid);
     return;
   }
-  float* out = static_cast<float*>(p.out) + at;
+  float* out = (p.out_rows != nullptr ? p.out_rows[m] + p.out_col : static_cast<float*>(p.out) + m * p.out_stride) + col;
   if (p.store == Store::f32_add) v = (full ? S::load(out) : S::load_n(out, valid)) + v;
   full ? S::store(out, v) : S::store_n(out, v, valid);
 }

@@ -100,9 +100,13 @@ void dispatch_tokens(Routing& routing) {
     for (i64 slot = 0; slot < routing.rows(); ++slot) {
       if (routing.expert_TK[slot] != e) continue;
       routing.token_R[row] = static_cast<i32>(slot / routing.top_k);
-      routing.slot_R[row] = static_cast<i32>(slot);
-      routing.row_TK[slot] = row++;
+      routing.slot_R[row++] = static_cast<i32>(slot);
     }
+  }
+  std::vector<i64> known(static_cast<size_t>(routing.tokens), 0);
+  for (i32 r = 0; r < row; ++r) {
+    const i64 t = routing.token_R[r];
+    routing.row_TK[t * routing.top_k + known[static_cast<size_t>(t)]++] = r;
   }
   routing.offset_E1[routing.experts] = row;
 }
