@@ -51,17 +51,19 @@ template <class S, class P>
 struct TileWay {
   using Element = bf16;
   using V = typename S::V;
+  // As LaneWay's.
   static constexpr int kStep = 2;
   static constexpr i64 kQueries = 32;
-  static constexpr i64 kBatch = i64{1} << 30;
-  static constexpr i64 kKept = 4;  // two pairs of blocks
-  static constexpr i64 kKeysForward = 64, kKeysBackward = 64;
-  static constexpr i64 kBuffers = 2;
+  static constexpr i64 kBatch = i64{1} << 30;                     // all queries
+  static constexpr i64 kKept = 4;                                 // two pairs of blocks
+  static constexpr i64 kKeysForward = 64, kKeysBackward = 64;     // two blocks' scores and weights stay in L1
+  static constexpr i64 kBuffers = 2;                              // one is multiplied, the other read
   static constexpr int kDimLeast = 32;
-  static constexpr int kTopChains = 8;  // shorter than their latency, since nothing else hides it
+  static constexpr int kTopChains = 8;                            // enough to hide the latency of a maximum
   static constexpr float kSlack = 8;
   static constexpr bool kTurned = true;
-  static constexpr i64 kSquare = 32;            // keys or columns of a product
+
+  static constexpr i64 kSquare = 32;  // keys, or columns, of a product
   static constexpr i64 kScores = kSquare * kQueries;
   P tiles;
 
