@@ -29,16 +29,17 @@ inline void check_operand(DType dtype) {
 // n items in `parts` ranges as even as can be.
 inline i64 part_begin(i64 n, i64 parts, i64 part) { return n * part / parts; }
 
-// How a product of `rows` x `blocks` column blocks is cut: enough tasks for many cores, each worth its start.
+// How a product of `rows` x `blocks` column blocks is cut: enough tasks for many cores, each worth its start. Tasks of less than
+// rows_least rows are cut by columns instead.
 struct ProductCut {
   i64 row_parts = 1, col_parts = 1;
   i64 tasks() const { return row_parts * col_parts; }
 };
-inline ProductCut cut_product(const OpTable& table, i64 rows, i64 blocks, double flops) {
+inline ProductCut cut_product(const OpTable& table, i64 rows, i64 blocks, double flops, i64 rows_least) {
   const i64 wanted = std::clamp<i64>(static_cast<i64>(flops / 1e6), 1, 64);
   ProductCut cut;
   cut.row_parts = std::max((rows + table.rows_per_task - 1) / table.rows_per_task,
-                           std::min(wanted, (rows + 47) / 48));
+                           std::min(wanted, (rows + rows_least - 1) / rows_least));
   cut.row_parts = std::max<i64>(cut.row_parts, 1);
   cut.col_parts = std::clamp<i64>((wanted + cut.row_parts - 1) / cut.row_parts, 1, blocks);
   return cut;
@@ -112,7 +113,7 @@ inline i64 gradient_panel_bytes(i64 rows, i64 row_bytes) {
 }
 
 inline i64 gradient_scratch_bytes(DType dtype) {
-  return 2 * Scratch::bytes(kGradientRows * 8) +
+  return 2 * Scratch::bytes((kGradientRows + kInterleaveRows) * 8) +
          Scratch::bytes(gradient_panel_bytes(kGradientRows, kBlock * 4) * kGradientBlocks) +
          Scratch::bytes(gradient_panel_bytes(kGradientRows, kBlock * dtype_bytes(dtype)) * kGradientGroup);
 }
@@ -149,36 +150,52 @@ inline void clear_gradient(PackedShape shape, const GradientOut& out, i64 matric
   if (out.overwrite) std::fill_n(out.dw, matrices * shape.elements(), 0.0f);
 }
 
+// Operands of a weight gradient of `rows` that are more than this come from memory or from a cache that is far.
+constexpr i64 kFarBytes = 8 << 20;
+inline bool operands_far(i64 rows, PackedShape shape, DType dtype) { return rows * (shape.n + shape.k) * dtype_bytes(dtype) > kFarBytes; }
+
+// Asks for a column block of the rows that are interleaved next: lines that lie a row apart, which nothing else foresees.
+inline void ask_rows(const void* const* rows, i64 num_rows, DType dtype, i64 block) {
+  const i64 bytes = kBlock * dtype_bytes(dtype);
+  for (i64 i = 0; i < num_rows; ++i) prefetch_bytes(static_cast<const u8*>(rows[i]) + block * bytes, bytes);
+}
+
 // dw[part] (+)= sum over rows of dy[row][n] * x[row][k], in chunks of rows in order. A part has at most kGradientGroup
 // blocks of n and kGradientBlocks of k.
+// far: see operands_far.
 template <class DyOf, class XOf>
 void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 num_rows, DyOf dy_of, XOf x_of,
-                         PackedShape shape, const GradientPart& part, const GradientOut& out) {
+                         PackedShape shape, const GradientPart& part, const GradientOut& out, bool far) {
   if (num_rows == 0) {
     clear_gradient(shape, part, out);
     return;
   }
-  const void** dy_rows = scratch.take<const void*>(kGradientRows);
-  const void** x_rows = scratch.take<const void*>(kGradientRows);
+  const void** dy_rows = scratch.take<const void*>(kGradientRows + kInterleaveRows);
+  const void** x_rows = scratch.take<const void*>(kGradientRows + kInterleaveRows);
   const i64 right_row = kBlock * dtype_bytes(dtype), chunk = std::min(kGradientRows, num_rows);
   const i64 left_panel = gradient_panel_bytes(chunk, ops.left_row_bytes);
   const i64 right_panel = gradient_panel_bytes(chunk, right_row);
   u8* left = scratch.take<u8>(left_panel * kGradientBlocks);
   u8* right = scratch.take<u8>(right_panel * kGradientGroup);
   for (i64 begin = 0; begin < num_rows; begin += kGradientRows) {
-    const i64 count = std::min(kGradientRows, num_rows - begin);
-    for (i64 i = 0; i < count; ++i) {
+    const i64 count = std::min(kGradientRows, num_rows - begin), known = std::min(kGradientRows + kInterleaveRows, num_rows - begin);
+    for (i64 i = 0; i < known; ++i) {
       dy_rows[i] = dy_of(begin + i);
       x_rows[i] = x_of(begin + i);
     }
     for (i64 row = 0; row < count; row += kInterleaveRows) {
-      const i64 rows = std::min(kInterleaveRows, count - row);
-      for (i64 k = part.k_begin; k < part.k_end; ++k)
+      const i64 rows = std::min(kInterleaveRows, count - row), next = row + rows;
+      const i64 ahead = far ? std::min(kInterleaveRows, known - next) : 0;
+      for (i64 k = part.k_begin; k < part.k_end; ++k) {
+        ask_rows(x_rows + next, ahead, dtype, k);
         ops.interleave_left(x_rows + row, rows, k * kBlock, std::min(kBlock, shape.k - k * kBlock),
                             left + (k - part.k_begin) * left_panel + row * ops.left_row_bytes);
-      for (i64 n = part.n_begin; n < part.n_end; ++n)
+      }
+      for (i64 n = part.n_begin; n < part.n_end; ++n) {
+        ask_rows(dy_rows + next, ahead, dtype, n);
         ops.interleave(dy_rows + row, rows, n * kBlock, std::min(kBlock, shape.n - n * kBlock),
                        right + (n - part.n_begin) * right_panel + row * right_row);
+      }
     }
     PairsProduct product;
     product.pairs = (count + 1) / 2;

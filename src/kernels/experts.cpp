@@ -330,18 +330,18 @@ struct BackwardCall {
     const i64 rows = task.end - task.begin;
     const i32* token = routing.token_R + task.begin;
     const ConstMatrix dpre_RU = scratch_RX.dpre_RU, hidden_RF = saved.hidden_RF;
+    const PackedShape shape = task.down ? bank.down_shape() : bank.up_shape();
+    const bool far = operands_far(routing.rows(), shape, bank.dtype);
     if (task.down) {
-      const PackedShape shape = bank.down_shape();
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dy_TD.row(token[i]); },
           [&](i64 i) { return hidden_RF.row(task.begin + i); }, shape, task.part,
-          expert_of(ddown, task.expert, shape));
+          expert_of(ddown, task.expert, shape), far);
     } else {
-      const PackedShape shape = bank.up_shape();
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dpre_RU.row(task.begin + i); },
           [&](i64 i) { return x_TD.row(token[i]); }, shape, task.part,
-          expert_of(dup, task.expert, shape));
+          expert_of(dup, task.expert, shape), far);
     }
   }
 };

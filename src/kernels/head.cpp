@@ -15,10 +15,14 @@ namespace moebius::kernels {
 namespace {
 
 constexpr i64 kEmbeddingRows = 128;
-constexpr i64 kLossRows = 128;               // rows of a task of the loss: they share a panel of w while it is in cache
-constexpr i64 kPartBlocks = 16;              // blocks of vocabulary whose logits are f32 at once
+constexpr i64 kLossRows = 256, kLossRowsFew = 128;  // rows of a task of the loss: they share a panel of w while it is in cache
+constexpr i64 kRowsMany = 4096;              // of a batch; a smaller one is cut finer
+constexpr i64 kPartBlocks = 8;               // blocks of vocabulary whose logits are f32 at once
 constexpr i64 kPartCols = kPartBlocks * kBlock;
-constexpr i64 kGradientElements = 16 << 20;  // logit gradients of a block of tokens
+// More than a row of what parts of rows are read from: a power of two would crowd all rows into the same sets of the caches.
+constexpr i64 kRowGap = 2 * kBlock;
+constexpr i64 kStripStride = kPartCols + kRowGap;
+constexpr i64 kGradientElements = 32 << 20;  // logit gradients of a block of tokens
 constexpr i64 kChunkElements = 1 << 19;      // f32 logits of a chunk of rows (scores)
 
 struct HeadCall {
@@ -67,17 +71,20 @@ struct LossCall : HeadCall {
   void* gradient;  // [block rows][vocab_padded] in the weight's type
 
   i64 parts() const { return (w.shape.n_blocks() + kPartBlocks - 1) / kPartBlocks; }
-  // Rows of a block, of a batch of `rows`.
+  // Rows of a task and of a block, of a batch of `rows`.
+  static i64 task_rows(i64 rows) { return rows >= kRowsMany ? kLossRows : kLossRowsFew; }
   i64 block_rows(i64 rows) const {
-    const i64 chunks = std::max<i64>(1, kGradientElements / vocab_padded() / kLossRows);
-    return std::min(chunks, parallel_chunks(rows, kLossRows)) * kLossRows;
+    const i64 task = task_rows(rows), tasks = std::max<i64>(1, kGradientElements / vocab_padded() / task);
+    return std::min(tasks, parallel_chunks(rows, task)) * task;
   }
-  i64 gradient_bytes(i64 rows) const { return block_rows(rows) * vocab_padded() * dtype_bytes(w.dtype); }
-  void* gradient_row(i64 i) const { return advance(gradient, i * vocab_padded(), w.dtype); }
+  i64 gradient_stride() const { return vocab_padded() + kRowGap; }
+  i64 gradient_bytes(i64 rows) const { return block_rows(rows) * gradient_stride() * dtype_bytes(w.dtype); }
+  void* gradient_row(i64 i) const { return advance(gradient, i * gradient_stride(), w.dtype); }
+  i64 sum_stride() const { return round_to_block(w.shape.k) + kRowGap; }
   i64 part_cols(i64 part) const { return std::min(kPartCols, vocab() - part * kPartCols); }
 
   i64 loss_bytes() const {
-    return Scratch::bytes(kLossRows * kPartCols * 4) + Scratch::bytes(kLossRows * round_to_block(w.shape.k) * 4) +
+    return Scratch::bytes(kLossRows * kStripStride * 4) + Scratch::bytes(kLossRows * sum_stride() * 4) +
            Scratch::bytes(kPartBlocks * kBlockElements * 4) + 2 * Scratch::bytes(kLossRows * parts() * 4) +
            Scratch::bytes(kLossRows * 4) + rows_scratch_bytes(ops, kLossRows, w.shape.k) +
            rows_scratch_bytes(ops, kLossRows, kPartCols);
@@ -114,16 +121,16 @@ struct LossCall : HeadCall {
   }
 
   void softmax_parts(i64 begin, i64 at, i64 rows, const Rows& known, Scratch scratch) const {
-    float* strip = scratch.take<float>(rows * kPartCols);
+    float* strip = scratch.take<float>(rows * kStripStride);
     const RowsOperand x(ops, scratch, rows, w.shape.k, [&](i64 i) { return x_TD.row(begin + i); });
     for (i64 part = 0; part < parts(); ++part) {
       const i64 first = part * kPartCols, cols = part_cols(part);
       RowsProduct product = x.product(advance(w.data, part * kPartBlocks * panel(), w.dtype), panel(), cols);
       product.out = strip;
-      product.out_stride = kPartCols;
+      product.out_stride = kStripStride;
       ops.rows(product);
       for (i64 i = 0; i < rows; ++i) {
-        const float* logit = strip + i * kPartCols;
+        const float* logit = strip + i * kStripStride;
         const i64 index = i * parts() + part, target = target_T[begin + i] - first;
         known.top[index] = ops.softmax_part(logit, cols, known.sum + index, advance(gradient_row(at + i), first, w.dtype));
         if (target >= 0 && target < cols) known.target[i] = logit[target];
@@ -161,8 +168,8 @@ struct LossCall : HeadCall {
   }
 
   void input_gradient(i64 begin, i64 at, i64 rows, const Rows& known, Scratch scratch) const {
-    const i64 padded = round_to_block(w.shape.k);
-    float* sum = scratch.take<float>(rows * padded);
+    const i64 stride = sum_stride();
+    float* sum = scratch.take<float>(rows * stride);
     void* turned = scratch.take_bytes(kPartBlocks * kBlockElements * dtype_bytes(w.dtype));
     for (i64 part = 0; part < parts(); ++part) {
       const i64 first = part * kPartBlocks, last = std::min(w.shape.n_blocks(), first + kPartBlocks);
@@ -176,14 +183,14 @@ struct LossCall : HeadCall {
                            advance(turned, (n - first) * kBlockElements, w.dtype));
         RowsProduct product = dlogits.product(turned, (last - first) * kBlockElements, kBlock);
         product.out = sum + block * kBlock;
-        product.out_stride = padded;
+        product.out_stride = stride;
         product.store = part == 0 ? Store::f32 : Store::f32_add;
         ops.rows(product);
       }
     }
     const TypedOps& out_ops = ops_of(table, dx_TD.dtype);
     for (i64 i = 0; i < rows; ++i)
-      out_ops.from_f32(sum + i * padded, w.shape.k, const_cast<void*>(ConstMatrix(dx_TD).row(begin + i)));
+      out_ops.from_f32(sum + i * stride, w.shape.k, const_cast<void*>(ConstMatrix(dx_TD).row(begin + i)));
   }
 };
 
@@ -201,7 +208,7 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
   CHECK(dx_TD.rows == x_TD.rows && dx_TD.cols >= w_VD.shape.k, "the head's gradient does not fit");
   const OpTable& table = current_table();
   LossCall call{{table, ops_of(table, w_VD.dtype), x_TD, w_VD, target_T}, scale, loss_T, dx_TD, nullptr};
-  const i64 chunk = kLossRows, block = call.block_rows(x_TD.rows);
+  const i64 chunk = LossCall::task_rows(x_TD.rows), block = call.block_rows(x_TD.rows);
   call.gradient = workspace_shared(call.gradient_bytes(x_TD.rows));
   const i64 bytes = call.loss_bytes();
   GradientOut out = gradient_out(dw, sum, w_VD.shape, 1);
@@ -215,11 +222,12 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
     });
     const ProfileScope scope(Way::weight_gradient);
     const GradientCut cut = cut_gradient(rows, w_VD.shape, 1);
+    const bool far = operands_far(rows, w_VD.shape, w_VD.dtype);
     parallel_for(cut.tasks, [&](i64 task, int thread) {
       add_weight_gradient(
           call.ops, w_VD.dtype, Scratch(workspace_of_thread(thread, gradient_scratch_bytes(w_VD.dtype))), rows,
           [&](i64 i) { return call.gradient_row(i); }, [&](i64 i) { return x_TD.row(begin + i); }, w_VD.shape,
-          cut.part(w_VD.shape, task), out);
+          cut.part(w_VD.shape, task), out, far);
     });
     out.overwrite = false;
   }

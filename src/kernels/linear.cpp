@@ -17,10 +17,13 @@ void check_product(const ConstMatrix& in, i64 in_cols, const PackedWeight& w, co
   CHECK(out.dtype == DType::f32 || out.dtype == DType::bf16, "outputs of kernels are bf16 or f32");
 }
 
+// Backward turns each block of weights for the rows of a task.
+constexpr i64 kForwardRows = 48, kBackwardRows = 192;
+
 struct LinearCut : ProductCut {
-  LinearCut(const OpTable& table, i64 rows, i64 blocks, PackedShape shape)
+  LinearCut(const OpTable& table, i64 rows, i64 blocks, PackedShape shape, i64 rows_least)
       : ProductCut(cut_product(table, rows, blocks,
-                               2.0 * static_cast<double>(rows * shape.n) * static_cast<double>(shape.k))) {}
+                               2.0 * static_cast<double>(rows * shape.n) * static_cast<double>(shape.k), rows_least)) {}
 };
 
 i64 forward_bytes(const TypedOps& ops, const ProductCut& cut, i64 rows, PackedShape shape) {
@@ -39,7 +42,7 @@ void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool a
   const TypedOps& ops = ops_of(table, w.dtype);
   const i64 rows = x_TK.rows, blocks = w.shape.n_blocks(), panel = w.shape.k_blocks() * kBlockElements;
   if (rows == 0) return;
-  const LinearCut cut(table, rows, blocks, w.shape);
+  const LinearCut cut(table, rows, blocks, w.shape, kForwardRows);
   const i64 bytes = forward_bytes(ops, cut, rows, w.shape);
   parallel_for(cut.tasks(), [&](i64 task, int thread) {
     const i64 row = part_begin(rows, cut.row_parts, task / cut.col_parts);
@@ -63,7 +66,7 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
   const TypedOps& ops = ops_of(table, w.dtype);
   const i64 rows = dy_TN.rows, blocks = w.shape.k_blocks();
   if (rows == 0) return;
-  const LinearCut cut(table, rows, blocks, w.shape);
+  const LinearCut cut(table, rows, blocks, w.shape, kBackwardRows);
   const i64 panel = reinterleaved_elements(w.shape), bytes = backward_bytes(ops, cut, rows, w.shape, w.dtype);
   parallel_for(cut.tasks(), [&](i64 task, int thread) {
     const i64 row = part_begin(rows, cut.row_parts, task / cut.col_parts);
@@ -91,18 +94,20 @@ void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape sha
   const TypedOps& ops = ops_of(current_table(), x_TK.dtype);
   const GradientCut cut = cut_gradient(x_TK.rows, shape, 1);
   const GradientOut out = gradient_out(dw, sum, shape, 1);
+  const bool far = operands_far(x_TK.rows, shape, x_TK.dtype);
   parallel_for(cut.tasks, [&](i64 task, int thread) {
     const Scratch scratch(workspace_of_thread(thread, gradient_scratch_bytes(x_TK.dtype)));
     add_weight_gradient(
         ops, x_TK.dtype, scratch, x_TK.rows, [&](i64 t) { return dy_TN.row(t); }, [&](i64 t) { return x_TK.row(t); },
-        shape, cut.part(shape, task), out);
+        shape, cut.part(shape, task), out, far);
   });
 }
 
 WorkspaceBytes linear_workspace(i64 rows, PackedShape shape, DType dtype) {
   const OpTable& table = current_table();
   const TypedOps& ops = ops_of(table, dtype);
-  const LinearCut forward(table, rows, shape.n_blocks(), shape), backward(table, rows, shape.k_blocks(), shape);
+  const LinearCut forward(table, rows, shape.n_blocks(), shape, kForwardRows);
+  const LinearCut backward(table, rows, shape.k_blocks(), shape, kBackwardRows);
   return {std::max({forward_bytes(ops, forward, rows, shape), backward_bytes(ops, backward, rows, shape, dtype),
                     gradient_scratch_bytes(dtype)}),
           0};

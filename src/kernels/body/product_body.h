@@ -50,8 +50,10 @@ inline void tile_f32(const RowsProduct& p, i64 m0, const float* panel, i64 col) 
     }
   }
   if (p.k % 2 != 0) {
+#pragma GCC unroll 16
     for (int m = 0; m < M; ++m) {
       const V a = S::broadcast_last(row[m] + 2 * pairs);
+#pragma GCC unroll 4
       for (int v = 0; v < kVecs; ++v)
         acc[m][v] = S::fma(a, S::load(panel + pairs * 64 + v * S::kLanes), acc[m][v]);
     }
