@@ -95,7 +95,7 @@ void run_heads(Head head, const HeadCall& call, std::span<const AttentionSegment
 
 void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
                        Matrix out_TH, float* lse_TH) {
-  run_heads(ops_of(vector_table(), q_TH.dtype).head_forward, {shape, q_TH, out_TH, {}, lse_TH, {}, {}, {}}, segments);
+  run_heads(ops_of(current_table(), q_TH.dtype).head_forward, {shape, q_TH, out_TH, {}, lse_TH, {}, {}, {}}, segments);
 }
 
 void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
@@ -107,11 +107,11 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
   CHECK(dout_TH.dtype == dtype && dq_TH.dtype == dtype && dk_TG.dtype == dtype && dv_TG.dtype == dtype,
         "attention's operands must be of one type");
   CHECK(dk_TG.stride == dv_TG.stride, "gradients of keys and values lie in one matrix");
-  run_heads(ops_of(vector_table(), dtype).head_backward, {shape, q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG}, segments);
+  run_heads(ops_of(current_table(), dtype).head_backward, {shape, q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG}, segments);
 }
 
 WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype) {
-  const TypedOps& ops = ops_of(vector_table(), dtype);
+  const TypedOps& ops = ops_of(current_table(), dtype);
   return {std::max(head_bytes(ops.head_forward, shape, keys), head_bytes(ops.head_backward, shape, keys)), 0};
 }
 

@@ -1,4 +1,4 @@
-// Small products on the stack; nothing is allocated between fork and exit.
+// Small products and a small head of attention in static memory; nothing is allocated between fork and exit.
 #include "kernels/tile_check.h"
 
 #include <fcntl.h>
@@ -68,12 +68,62 @@ void multiply_pairs(const OpTable& table, const Operands& operands, float* out) 
   ops.pairs(product);
 }
 
+// A head of 40 rows with 32 columns: operands and results side by side in rows of kInner.
+constexpr i64 kHeadDim = 32, kHeadBytes = 1 << 18;
+struct HeadResults {
+  bf16 out[kRows * kHeadDim], dq[kRows * kHeadDim], dk[kRows * kHeadDim], dv[kRows * kHeadDim];
+  float lse[kRows];
+};
+
+// Queries and keys are the rows' halves, values and gradients their neighbours' ones.
+bool attend(const OpTable& table, const Operands& operands, HeadResults& results) {
+  alignas(64) static u8 scratch[kHeadBytes];
+  const TypedOps& ops = table.typed[1];
+  results = {};  // of the check before
+  HeadAttention a;
+  a.rows = a.keys = kRows - 1;
+  a.dim = kHeadDim;
+  a.scale = 0.5f;
+  a.q = operands.x;
+  a.k = operands.x + kHeadDim;
+  a.v = operands.x + kInner;
+  a.dout = operands.x + kInner + kHeadDim;
+  a.q_stride = a.kv_stride = a.dout_stride = kInner;
+  a.out = results.out;
+  a.dq = results.dq;
+  a.dk = results.dk;
+  a.dv = results.dv;
+  a.out_stride = a.dq_stride = a.dkv_stride = kHeadDim;
+  a.lse = results.lse;
+  a.lse_stride = 1;
+  if (ops.head_forward(a) > kHeadBytes || ops.head_backward(a) > kHeadBytes) return false;
+  a.scratch = scratch;
+  ops.head_forward(a);
+  ops.head_backward(a);
+  return true;
+}
+
 bool close(const float* a, const float* b, i64 count) {
   for (i64 i = 0; i < count; ++i) {
     // Sums of at most 64 products below 1: other orders of f32 summation differ by less than this.
     if (!(std::fabs(a[i] - b[i]) < 1e-3f)) return false;
   }
   return true;
+}
+
+// Attention's results stay below 2, where neighbours of bf16 are at most 2^-7 apart.
+bool close(const bf16* a, const bf16* b) {
+  for (i64 i = 0; i < (kRows - 1) * kHeadDim; ++i) {
+    const float x = to_float(a[i]), y = to_float(b[i]);
+    if (!(std::fabs(x - y) <= 0.01f + 0.01f * std::fabs(x))) return false;
+  }
+  return true;
+}
+
+bool heads_agree(const OpTable& table, const OpTable& other, const Operands& operands) {
+  static HeadResults a, b;
+  if (!attend(table, operands, a) || !attend(other, operands, b)) return false;
+  return close(a.lse, b.lse, kRows - 1) && close(a.out, b.out) && close(a.dq, b.dq) && close(a.dk, b.dk) && close(a.dv, b.dv);
 }
 
 }  // namespace
@@ -86,7 +136,7 @@ bool products_agree(const OpTable& table, const OpTable& other) {
   for (i64 i = 0; i < kBlockElements; ++i) c[i] = d[i] = 0;
   multiply_pairs(table, operands, c);
   multiply_pairs(other, operands, d);
-  return close(a, b, kRows * kBlock) && close(c, d, kBlockElements);
+  return close(a, b, kRows * kBlock) && close(c, d, kBlockElements) && heads_agree(table, other, operands);
 }
 
 // The answer comes through a pipe, since the child's status is lost where SIGCHLD is ignored.

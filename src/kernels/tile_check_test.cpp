@@ -62,6 +62,11 @@ TEST(TileCheck, AWrongProductIsSeen) {
   wrong = portable_table();
   wrong.typed[1].rows = [](const RowsProduct& product) { static_cast<float*>(product.out)[7] = 100; };
   EXPECT_FALSE(products_agree(wrong, portable_table()));
+  for (const bool forward : {true, false}) {
+    wrong = portable_table();
+    (forward ? wrong.typed[1].head_forward : wrong.typed[1].head_backward) = [](const HeadAttention&) -> i64 { return 0; };
+    EXPECT_FALSE(products_agree(wrong, portable_table())) << forward;
+  }
 }
 
 // Whoever started the program may have left SIGCHLD ignored: then a child's status is lost.

@@ -2,7 +2,11 @@
 // The process asked for permission to use tiles when the set was found (isa.cpp); a refusal left AVX-512.
 #include <immintrin.h>
 
+#include "kernels/avx512/vec.h"
+
+#include "kernels/amx/attention_tiles.h"
 #include "kernels/amx/driver.h"
+#include "kernels/avx512/attention_dot.h"
 #include "kernels/avx512/pack.h"
 #include "kernels/avx512/product.h"
 
@@ -34,7 +38,7 @@ struct HardwareTiles {
     asm volatile("tilezero %%tmm%c0" : : "i"(T));
   }
   template <int T>
-  void load(const bf16* p, i64 stride) {
+  void load(const void* p, i64 stride) {
     asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(p), "r"(stride), "i"(T) : "memory");
   }
   template <int T>
@@ -55,6 +59,10 @@ struct HardwareTiles {
   }
   static void interleave(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
     interleave_words(rows, num_rows, col, cols, panel);
+  }
+  static void store_step(bf16* dst, const __m512* rows) { DotProducts::store_step(dst, rows); }
+  static void step_rows(const bf16* a, const bf16* b, i64 count, bf16* dst) {
+    for (i64 i = 0; i < count; i += 32) interleave_32(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i), dst + 2 * i);
   }
   static void transpose_pairs(const bf16* pairs, bf16* out) {
     __m512i r[16];
@@ -102,6 +110,7 @@ double roof_tiles(i64 repeats) {
 OpTable make_table() {
   OpTable t = avx512_table();
   fill_tiles<HardwareTiles>(t);
+  fill_attention_tiles<Avx512, HardwareTiles>(t);
   t.roof_bf16 = roof_tiles;
   return t;
 }

@@ -4,9 +4,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/amx/driver.h"
 #include "kernels/portable/vec.h"
 
+#include "kernels/amx/attention_tiles.h"
+#include "kernels/amx/driver.h"
 #include "kernels/body/pack_body.h"
 #include "kernels/body/product_body.h"
 
@@ -22,9 +23,8 @@ struct EmulatedTiles {
     std::memset(tile[T], 0, sizeof(tile[T]));
   }
   template <int T>
-  void load(const bf16* p, i64 stride) {
-    for (i64 row = 0; row < 16; ++row)
-      std::memcpy(tile[T][row], reinterpret_cast<const u8*>(p) + row * stride, 64);
+  void load(const void* p, i64 stride) {
+    for (i64 row = 0; row < 16; ++row) std::memcpy(tile[T][row], static_cast<const u8*>(p) + row * stride, 64);
   }
   template <int T>
   void store(float* p, i64 stride) {
@@ -71,6 +71,14 @@ struct EmulatedTiles {
   static void interleave(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
     interleave_plain<Portable, bf16>(rows, num_rows, col, cols, panel);
   }
+  static void store_step(bf16* dst, const Portable::V* rows) {
+    bf16 narrow[2][Portable::kLanes];
+    for (int s = 0; s < 2; ++s) Portable::store(narrow[s], rows[s]);
+    step_rows(narrow[0], narrow[1], Portable::kLanes, dst);
+  }
+  static void step_rows(const bf16* a, const bf16* b, i64 count, bf16* dst) {
+    for (i64 i = 0; i < count; ++i) dst[2 * i] = a[i], dst[2 * i + 1] = b[i];
+  }
   static void transpose_pairs(const bf16* pairs, bf16* out) {
     for (i64 row = 0; row < 16; ++row)
       for (i64 c = 0; c < 16; ++c) {
@@ -89,6 +97,7 @@ struct EmulatedTiles {
 OpTable make_table() {
   OpTable t = portable_table();
   fill_tiles<EmulatedTiles>(t);
+  fill_attention_tiles<Portable, EmulatedTiles>(t);
   return t;
 }
 

@@ -4,15 +4,13 @@
 
 #include "kernels/avx512/product.h"
 #include "kernels/avx512/vec.h"
+#include "kernels/body/attention_lanes.h"
 
 namespace moebius::kernels {
 namespace {
 
-struct DotProducts {
-  using Element = bf16;
-  using V = __m512;
+struct DotProducts : LaneWay<Avx512, DotProducts, bf16, 2> {
   using Right = __m512bh;
-  static constexpr int kStep = 2;
   static Right load(const bf16* p) { return load_pairs(p); }
   static V mac(V sum, const bf16* left, Right right) { return _mm512_dpbf16_ps(sum, right, broadcast_pair_of(left)); }
   // 16 columns of two rows as pairs.

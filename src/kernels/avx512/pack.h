@@ -10,18 +10,23 @@ namespace {
 
 inline __mmask32 mask_words(i64 n) { return n >= 32 ? ~__mmask32{0} : n <= 0 ? __mmask32{0} : (__mmask32{1} << n) - 1; }
 
-inline void interleave_words(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
+// 32 columns of two rows as pairs.
+inline void interleave_32(__m512i a, __m512i b, bf16* out) {
   alignas(64) static const u16 kFirst[32] = {0, 32, 1, 33, 2,  34, 3,  35, 4,  36, 5,  37, 6,  38, 7,  39,
                                              8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
   const __m512i first = _mm512_load_si512(kFirst), second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
+  _mm512_storeu_si512(out, _mm512_permutex2var_epi16(a, first, b));
+  _mm512_storeu_si512(out + 32, _mm512_permutex2var_epi16(a, second, b));
+}
+
+inline void interleave_words(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel) {
   const __mmask32 mask = mask_words(cols);
   bf16* out = static_cast<bf16*>(panel);
   for (i64 r = 0; r < num_rows; r += 2, out += 64) {
     const __m512i a = _mm512_maskz_loadu_epi16(mask, static_cast<const bf16*>(rows[r]) + col);
     const __m512i b = r + 1 < num_rows ? _mm512_maskz_loadu_epi16(mask, static_cast<const bf16*>(rows[r + 1]) + col)
                                        : _mm512_setzero_si512();
-    _mm512_storeu_si512(out, _mm512_permutex2var_epi16(a, first, b));
-    _mm512_storeu_si512(out + 32, _mm512_permutex2var_epi16(a, second, b));
+    interleave_32(a, b, out);
   }
 }
 

@@ -37,6 +37,7 @@ struct Avx512 {
   static V min(V a, V b) { return _mm512_min_ps(a, b); }
   static V sqrt(V a) { return _mm512_sqrt_ps(a); }
   static V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static constexpr bool kScalesFar = true;  // scale2 takes any exponent
   static V scale2(V a, V exponent) { return _mm512_scalef_ps(a, exponent); }
   static V select_less(V a, V b, V yes, V no) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
@@ -108,8 +109,8 @@ struct Avx512 {
       r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
     }
   }
-  // to[word][row] = word of the 16 rows.
-  static void turn_words(const char* from, i64 row_bytes, i64 words, void* to) {
+  // to[word][row] = word of the 16 rows; to's words are `stride` words apart.
+  static void turn_words(const char* from, i64 row_bytes, i64 words, void* to, i64 stride) {
     for (i64 word = 0; word < words; word += 16) {
       const i64 count = words - word < 16 ? words - word : 16;
       __m512i r[16];
@@ -118,7 +119,7 @@ struct Avx512 {
       transpose(r);
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i)
-        if (i < count) _mm512_storeu_si512(static_cast<u32*>(to) + (word + i) * 16, r[i]);
+        if (i < count) _mm512_storeu_si512(static_cast<u32*>(to) + (word + i) * stride, r[i]);
     }
   }
 };

@@ -87,7 +87,7 @@ status=$?
 [ $status = 0 ] || cat bench.txt
 result bench-operation $status
 
-filter='Linear.*:Experts.*:Head.*'
+filter='Linear.*:Experts.*:Head.*:Attention.*'
 [ -e /full ] && filter='*' || export MOEBIUS_TEST_ISA=amx
 kernels_test --gtest_brief=1 --gtest_filter="$filter"
 result kernels-tests $?

@@ -15,8 +15,8 @@
 # and, when all is well,
 #   amx: all 15 cases passed
 # else the failed ones and status 1. On one core of a Zen 5 the first run makes the emulator in 2 minutes, and the boots and
-# cases take about 5 (20 where others have the rest of the machine; --full, all of the kernels' tests on every set, was not
-# timed). The guest's clock tells emulated instructions: nothing here says anything about speed.
+# cases take about 20 where others have the rest of the machine (--full, all of the kernels' tests on every set, was not timed).
+# The guest's clock tells emulated instructions: nothing here says anything about speed.
 set -euo pipefail
 
 [ $# -ge 2 ] || { sed -n '2,19p' "$0" >&2; exit 2; }
