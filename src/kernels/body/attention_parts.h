@@ -132,18 +132,21 @@ inline void head_gradient(const HeadBatch<typename A::Element>& b, const HeadSee
   const V by = S::set1(b.scale * 1.44269504f), factor = S::set1(b.scale);
   for (i64 lane = 0; lane < A::kQueries; lane += S::kLanes) {
     const V shift = S::zero() - S::load(b.lse + lane), middle = S::load(b.delta + lane);
-    seen.template walk<A::kStep>(count, [&](i64 key, bool all) {
+    // Copies: what is stored could else be one of the pointers, for all that the compiler knows.
+    const float *score = b.score + lane, *dprob = b.dprob + lane;
+    typename A::Element *probs = b.prob + lane, *dscores = b.dscore + lane, *steps = b.dscore_steps + lane * A::kStep;
+    seen.template walk<A::kStep>(count, [=](i64 key, bool all) {
       V dscore[A::kStep];
 #pragma GCC unroll 2
       for (int s = 0; s < A::kStep; ++s) {
-        const i64 at = (key + s) * A::kQueries + lane, to = (key + s) * A::kQueries * A::kKept + lane;
-        V prob = A::exp2(S::fma(S::load(b.score + at), by, shift));
+        const i64 at = (key + s) * A::kQueries, to = at * A::kKept;
+        V prob = A::exp2(S::fma(S::load(score + at), by, shift));
         if (!all) prob = seen.template choose<S>(prob, S::zero(), key + s, lane);
-        dscore[s] = prob * (S::load(b.dprob + at) - middle) * factor;
-        S::store(b.prob + to, prob);
-        S::store(b.dscore + to, dscore[s]);
+        dscore[s] = prob * (S::load(dprob + at) - middle) * factor;
+        S::store(probs + to, prob);
+        S::store(dscores + to, dscore[s]);
       }
-      if (A::kStep > 1) A::store_step(b.dscore_steps + key * A::kQueries + lane * A::kStep, dscore);
+      if (A::kStep > 1) A::store_step(steps + key * A::kQueries, dscore);
     });
   }
 }
