@@ -33,6 +33,6 @@ inline constexpr AttentionCase kAttentionCases[] = {
 struct HeadCase {
   i64 tokens, d_model, vocab;
 };
-inline constexpr HeadCase kHeadCases[] = {{64, 64, 256}, {33, 40, 101}, {150, 16, 2100}};
+inline constexpr HeadCase kHeadCases[] = {{64, 64, 256}, {33, 40, 101}, {150, 16, 2100}, {4200, 16, 70}};
 
 }  // namespace moebius::kernels

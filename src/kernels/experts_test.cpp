@@ -252,6 +252,27 @@ TEST(Experts, LargeBatchGivesTheBitsOfASmallOne) {
   }, false);
 }
 
+// Fewer rows of scratch than rows where sums follow at once, none for a dense bank, all elsewhere; and no more is written.
+TEST(Experts, ScratchIsAsLargeAsTheySay) {
+  const ExpertCase cases[] = {{1400, 200, 9, 6, 4, false}, {260, 48, 64, 1, 1, true}, {96, 64, 64, 8, 2, false}};
+  for (const ExpertCase& c : cases) {
+    const TestExperts t(c, DType::bf16);
+    const i64 rows = experts_scratch_rows(c.tokens, c.top_k, t.bank, true), all_rows = t.routed.routing.rows();
+    EXPECT_TRUE(c.experts == 1 ? rows == 0 : c.tokens > 1000 ? rows > 0 && rows < all_rows : rows == all_rows) << rows;
+    for_each_set([&] {
+      Results with_all(t), got(t);
+      run(t, with_all);
+      TestMatrix scratch(DType::f32, rows, c.d_model);
+      experts_forward(t.x.view, t.routed.routing, t.bank, got.saved(), scratch.view, got.y.view);
+      experts_backward(t.dy.view, t.x.view, t.routed.routing, t.bank, got.saved(), {got.dpre.view, scratch.view}, got.dx.view,
+                       got.dgate.data(), got.dup.data(), got.ddown.data());
+      EXPECT_TRUE(scratch.padding_intact());
+      EXPECT_EQ(bytes_of(with_all.y.view), bytes_of(got.y.view));
+      EXPECT_EQ(bytes_of(with_all.dx.view), bytes_of(got.dx.view));
+    }, false);
+  }
+}
+
 // <dy, y> by central differences against the reference's backward: input, gates and both weights.
 TEST(Experts, ReferenceGradientsAreFiniteDifferences) {
   for (bool gelu : {false, true}) {
