@@ -25,6 +25,7 @@ namespace {
 constexpr double kGridFlops = 2e10;        // of a forward product in the grid: tokens are fewer where it would be more
 constexpr i64 kGridTokensMin = 512;
 constexpr double kMemoryShare = 0.7;       // of what is available, for a case
+constexpr double kAgainOverBound = 1.8;    // a case of the grid over so many times its bound is measured again
 
 DType dtype_of(const BenchTrainOptions& common) { return common.precision == "f32" ? DType::f32 : DType::bf16; }
 
@@ -287,6 +288,27 @@ Json bench_operation(const std::string& name, const BenchTrainOptions& common, c
   return result;
 }
 
+namespace {
+
+bool worth_again(const Json& rows) {
+  for (const Json& row : rows.as_array()) {
+    if (row.at("time_over_bound").as_double() > kAgainOverBound) return true;
+  }
+  return false;
+}
+
+// Of two measurements of a case, the faster one of each direction: what disturbs a shared machine only adds time.
+Json better_rows(const Json& first, const Json& second) {
+  Json rows = Json::array();
+  for (std::size_t i = 0; i < first.as_array().size(); ++i) {
+    const Json &a = first.as_array()[i], &b = second.as_array()[i];
+    rows.push_back(b.at("seconds").as_double() < a.at("seconds").as_double() ? b : a);
+  }
+  return rows;
+}
+
+}  // namespace
+
 Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& options, std::string* text) {
   const i64 start = clock_ns();
   const double bytes_max = kMemoryShare * static_cast<double>(memory_available());
@@ -294,12 +316,26 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   std::vector<Json> measured(shapes.size());
   RoofAround roof(common.roof_milliseconds);
   Progress progress("grid", static_cast<i64>(shapes.size()));
-  i64 done = 0;
-  for (const std::size_t i : spread_order(shapes.size())) {
-    // Interrupted, it tells what it has.
-    if (interrupt_requested() || (done > 0 && static_cast<double>(clock_ns() - start) * 1e-9 > options.seconds_max)) break;
-    measured[i] = measure_case(shapes[i], nullptr, {common.repeats, options.call_milliseconds}, roof);
+  i64 done = 0, again = 0;
+  // Interrupted, it tells what it has.
+  const auto ends = [&] {
+    return interrupt_requested() || (done > 0 && static_cast<double>(clock_ns() - start) * 1e-9 > options.seconds_max);
+  };
+  const auto measure = [&](std::size_t i) {
+    return measure_case(shapes[i], nullptr, {common.repeats, options.call_milliseconds}, roof);
+  };
+  const std::vector<std::size_t> order = spread_order(shapes.size());
+  for (const std::size_t i : order) {
+    if (ends()) break;
+    measured[i] = measure(i);
     progress.update(++done, shapes[i].text());
+  }
+  for (const std::size_t i : order) {
+    if (ends()) break;
+    if (!measured[i].is_array() || !worth_again(measured[i])) continue;
+    measured[i] = better_rows(measured[i], measure(i));
+    progress.update(done, fmt::format("again: {}", shapes[i].text()));
+    ++again;
   }
   progress.finish();
   Json rows = Json::array();
@@ -310,9 +346,10 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   Json result = result_json(common, roof, std::move(rows));
   result.set("shapes", static_cast<i64>(shapes.size()));
   result.set("shapes_measured", done);
+  result.set("shapes_measured_again", again);
   write_record(common, "bench_grid", result);
   if (!options.out.empty()) file_write_atomic(options.out, grid_map(result));
-  *text = table(result) + fmt::format("{} of {} shapes measured in {}{}\n", done, shapes.size(),
+  *text = table(result) + fmt::format("{} of {} shapes measured, {} of them again, in {}{}\n", done, shapes.size(), again,
                                       format_seconds(static_cast<double>(clock_ns() - start) * 1e-9),
                                       interrupt_requested()                            ? " (interrupted)"
                                       : done < static_cast<i64>(shapes.size()) ? " (--seconds-max)"

@@ -36,7 +36,7 @@ const StageHelp kHelp = {
                  "speedup_over_roof, speedup_over_roofline). "
                  "operation, grid: isa, threads, precision, the roof as in train, rows (array of operation, shape, direction, "
                  "seconds, flops, bytes, flops_per_s, bound_seconds, time_over_bound, roof_share, load_max_over_mean); grid also "
-                 "shapes, shapes_measured. "
+                 "shapes, shapes_measured, shapes_measured_again. "
                  "tokenizer: bytes, documents, threads, read_seconds, train_seconds, vocab, encode_seconds, "
                  "encode_bytes_per_s, tokens",
     .examples = "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
