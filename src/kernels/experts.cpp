@@ -22,9 +22,10 @@ constexpr i64 kCombineRows = 64;
 constexpr i64 kRowsAhead = 4;  // rows that lie anywhere are asked for before they are summed
 // Products with at most kInnerMost inner columns take less time than moving their rows to memory and back for their sum. Where
 // these rows are more than kRowsBytes, a task adds those of some tokens and some columns to sums that stay in its cache. It reads
-// the weights again: an expert should have kPartExpertRows there.
-constexpr i64 kInnerMost = 256, kRowsBytes = 4 << 20, kPartColumns = 4 * kBlock;
-constexpr i64 kPartTokensLeast = 512, kPartTokensMost = 4096, kPartExpertRows = 64;
+// the weights again and may turn them: an expert should have kPartExpertRows there, with tiles more, since their products are
+// faster and turning is not. Smaller parts would make tasks for more cores, but cost 5 to 20 % on two.
+constexpr i64 kInnerMost = 256, kRowsBytes = 4 << 20, kPartColumns = 4 * kBlock, kSparsityMost = 256;
+constexpr i64 kPartTokensLeast = 512, kPartTokensMost = 4096, kPartExpertRows = 64, kPartExpertRowsTiles = 256;
 
 i64 chunk_tasks_max(const OpTable& table, const Routing& routing) {
   return routing.experts + routing.rows() / table.rows_per_task + 1;
@@ -165,11 +166,12 @@ struct CombineCall {
   const Matrix& out_TD;   // without data: before() alone
 
   i64 part_tokens() const {
-    return std::clamp(kPartExpertRows * routing.experts / routing.top_k, kPartTokensLeast, kPartTokensMost);
+    const i64 rows = table.tiles ? kPartExpertRowsTiles : kPartExpertRows;
+    return std::clamp(rows * routing.experts / routing.top_k, kPartTokensLeast, kPartTokensMost);
   }
   // Which products may be added in parts, and the most rows that are not.
   bool narrow() const {
-    return inner <= kInnerMost && routing.experts * kPartExpertRows <= 4 * kPartTokensMost * routing.top_k;
+    return inner <= kInnerMost && routing.experts <= kSparsityMost * routing.top_k;
   }
   i64 rows_least() const { return kRowsBytes / (4 * cols); }
   bool in_parts() const { return narrow() && routing.rows() > rows_least(); }
