@@ -249,10 +249,10 @@ TEST(TrainRun, RecomputesOnlyWhenNothingFitsOtherwise) {
   TrainOptions options = tiny_options(fresh_folder("recompute_auto"), 4);
   options.micro_batch_tokens = options.sequence;
   model::ModelConfig config = tiny_config();
-  config.layers = 12;
-  config.d_model = 128;  // so that activations weigh more than a huge page
+  config.layers = 24;
+  config.d_model = 256;  // so that activations weigh more than huge pages, and than what a plan sees the program grow by
   config.resolve();
-  options.memory_max = "1GB";
+  options.memory_max = "2GB";
   const i64 kept = plan_memory(config, options).memory.total();
   options.recompute = "layer";
   ASSERT_LT(plan_memory(config, options).memory.total(), kept);
