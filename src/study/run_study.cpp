@@ -26,7 +26,7 @@ const StageHelp kHelp = {
     .reads = "studies/NAME.toml or FILE.toml, the corpora it names",
     .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
     .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, wall_seconds, idle_seconds, roofline_seconds, "
-                 "roof_share, roofline_ratio (roofline_seconds / (wall_seconds + idle_seconds)); with --dry-run: runs (name, "
+                 "roof_share and roofline_ratio (roof_seconds and roofline_seconds / (wall_seconds + idle_seconds)); with --dry-run: runs (name, "
                  "parameters_total, parameters_active, flops_per_token_megatron, flops_per_token_6n, tpp, seconds_estimated, "
                  "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
     .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run --noise 0.03"};

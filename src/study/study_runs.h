@@ -24,9 +24,10 @@ struct StudyResult {
   double roof_seconds = 0;    // model FLOPs of all runs / roof
   std::string fit;            // path of fit.json
   std::string report;         // path of the page
-  double roof_share() const { return train_seconds > 0 ? roof_seconds / train_seconds : 0; }
-  // What training reached over its whole time; a job's idle time is lost too.
-  double roofline_ratio() const { return wall_seconds > 0 ? roofline_seconds / (wall_seconds + idle_seconds) : 0; }
+  // What training reached over its whole time, as the report says it too; a job's idle time is lost.
+  double roof_share() const { return over_whole_time(roof_seconds); }
+  double roofline_ratio() const { return over_whole_time(roofline_seconds); }
+  double over_whole_time(double reached) const { return wall_seconds > 0 ? reached / (wall_seconds + idle_seconds) : 0; }
   Json to_json() const;
 };
 
