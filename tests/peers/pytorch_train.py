@@ -9,6 +9,8 @@ there is autocast (f32 weights and moments, bf16 products), grouped_mm for the e
   V/bin/python tests/peers/pytorch_train.py loss  --moebius build/release/moebius --work /tmp/peer
   V/bin/python tests/peers/pytorch_train.py speed --moebius build/release/moebius --work /tmp/peer --d-model 512 \
       --experts 32 --top-k 2 --expert-width 1024 --tokens-per-step 8192
+Both replay the routing that ours recorded while training on real text: at its start, or taught one batch again and again, the peer would
+choose otherwise, and its speed goes with the load.
 The balance and z losses are ours on both sides (docs/train.md), since without them the experts collapse; transformers' own
 definition of the balance loss differs.
 
@@ -91,6 +93,15 @@ def load_model(a, folder):
 def grouped_mm_in_bf16(grouped_mm):
     def run(x, w, offs):
         return grouped_mm(x.bfloat16(), w.bfloat16(), offs)
+    return run
+
+
+def replayed(gate, chosen):
+    """The router with a recorded choice of experts [tokens, k]: both sides then have the same load, at every step."""
+    def run(hidden):
+        logits = F.linear(hidden.reshape(-1, gate.hidden_dim), gate.weight)
+        gates = logits.float().softmax(-1).gather(1, chosen)
+        return logits, gates / gates.sum(-1, keepdim=True), chosen
     return run
 
 
@@ -287,7 +298,12 @@ def compare_speed(a):
     bench = ["bench", "train", *shape_words(a), "--tokens-per-step", a.tokens_per_step, "--repeats", 1, "--steps", 2]
     if not os.path.exists(routing):
         moebius(a, *bench, "--steps-warm", a.steps_warm, "--record-routing", routing)
-    peer = Peer(make_model(a), a)
+    model = make_model(a)
+    with open(routing) as file:
+        layers = json.load(file)["layers"]
+    for layer, chosen in zip(model.model.layers, layers, strict=True):
+        layer.mlp.gate.forward = replayed(layer.mlp.gate, torch.tensor(chosen).view(a.tokens_per_step, a.top_k))
+    peer = Peer(model, a)
     shape = (a.tokens_per_step // a.sequence, a.sequence)
     tokens = torch.randint(0, a.vocab, shape)
     targets = torch.randint(0, a.vocab, shape)
