@@ -9,8 +9,8 @@ there is autocast (f32 weights and moments, bf16 products), grouped_mm for the e
   V/bin/python tests/peers/pytorch_train.py loss  --moebius build/release/moebius --work /tmp/peer
   V/bin/python tests/peers/pytorch_train.py speed --moebius build/release/moebius --work /tmp/peer --d-model 512 \
       --experts 32 --top-k 2 --expert-width 1024 --tokens-per-step 8192
-Both replay the routing that ours recorded while training on real text: at its start, or taught one batch again and again, the peer would
-choose otherwise, and its speed goes with the load.
+In `speed` both replay the routing that ours recorded while training on real text: at its start, or taught one batch again and again, the
+peer would choose otherwise, and its speed goes with the load.
 The balance and z losses are ours on both sides (docs/train.md), since without them the experts collapse; transformers' own
 definition of the balance loss differs.
 
@@ -302,7 +302,8 @@ def compare_speed(a):
     with open(routing) as file:
         layers = json.load(file)["layers"]
     for layer, chosen in zip(model.model.layers, layers, strict=True):
-        layer.mlp.gate.forward = replayed(layer.mlp.gate, torch.tensor(chosen).view(a.tokens_per_step, a.top_k))
+        forward = replayed(layer.mlp.gate, torch.tensor(chosen).view(a.tokens_per_step, a.top_k))
+        layer.mlp.gate.forward = outside_autocast(forward) if a.router == "f32" else forward
     peer = Peer(model, a)
     shape = (a.tokens_per_step // a.sequence, a.sequence)
     tokens = torch.randint(0, a.vocab, shape)
