@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <utility>
 
 #include "base/check.h"
 #include "kernels/packed.h"
@@ -56,7 +55,6 @@ struct RowsOperand {
   const void** rows = nullptr;
   void* prepared = nullptr;
   i64 num_rows = 0, k = 0;
-  bool were_read = false;  // by a product before
 
   template <class RowOf>
   RowsOperand(const TypedOps& ops, Scratch& scratch, i64 count, i64 k_count, RowOf row_of) {
@@ -69,10 +67,9 @@ struct RowsOperand {
       ops.prepare(rows, count, k_count, prepared);
     }
   }
-  RowsProduct product(const void* panels, i64 panel_stride, i64 cols) {
+  RowsProduct product(const void* panels, i64 panel_stride, i64 cols) const {
     RowsProduct p;
     p.rows = rows;
-    p.rows_near = std::exchange(were_read, true);
     p.prepared = prepared;
     p.num_rows = num_rows;
     p.k = k;

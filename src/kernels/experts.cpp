@@ -113,7 +113,7 @@ struct ForwardCall {
     float* gate = scratch.take<float>(rows);
     float* tile = scratch.take<float>(rows * 2 * kBlock);
     for (i64 i = 0; i < rows; ++i) gate[i] = routing.gate_TK[routing.slot_R[task.begin + i]];
-    RowsOperand x(ops, scratch, rows, bank.d_model,
+    const RowsOperand x(ops, scratch, rows, bank.d_model,
                         [&](i64 i) { return x_TD.row(routing.token_R[task.begin + i]); });
     const PackedShape up_shape = bank.up_shape();
     const i64 up_panel = up_shape.k_blocks() * kBlockElements;
@@ -144,7 +144,7 @@ struct ForwardCall {
     const PackedShape shape = bank.down_shape();
     const i64 panel = shape.k_blocks() * kBlockElements;
     const ConstMatrix hidden_RF = saved.hidden_RF;
-    RowsOperand hidden(ops, scratch, task.end - task.begin, bank.width,
+    const RowsOperand hidden(ops, scratch, task.end - task.begin, bank.width,
                              [&](i64 i) { return hidden_RF.row(task.begin + i); });
     RowsProduct product = hidden.product(
         advance(bank.down, task.expert * shape.elements() + out.col / kBlock * panel, bank.dtype), panel, out.cols);
@@ -290,7 +290,7 @@ struct BackwardCall {
     const PackedShape shape = bank.down_shape();
     const i64 panel = reinterleaved_elements(shape);
     void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
-    RowsOperand dy(ops, scratch, rows, bank.d_model,
+    const RowsOperand dy(ops, scratch, rows, bank.d_model,
                          [&](i64 i) { return dy_TD.row(routing.token_R[task.begin + i]); });
     const void* down = advance(bank.down, task.expert * shape.elements(), bank.dtype);
     for (i64 block = 0; block < width_blocks(bank); ++block) {
@@ -322,7 +322,7 @@ struct BackwardCall {
     const i64 panel = reinterleaved_elements(shape);
     void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
     const ConstMatrix dpre_RU = scratch_RX.dpre_RU;
-    RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n, [&](i64 i) { return dpre_RU.row(task.begin + i); });
+    const RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n, [&](i64 i) { return dpre_RU.row(task.begin + i); });
     const void* up = advance(bank.up, task.expert * shape.elements(), bank.dtype);
     for (i64 at = 0; at < out.cols; at += kBlock) {
       reinterleave_panel(ops, up, bank.dtype, shape, (out.col + at) / kBlock, turned);

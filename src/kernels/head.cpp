@@ -45,7 +45,7 @@ struct HeadCall {
 
   // logits [rows][vocab_padded] of rows [begin, begin + rows).
   void logits(i64 begin, i64 rows, Scratch& scratch, float* out) const {
-    RowsOperand x(ops, scratch, rows, w.shape.k, [&](i64 i) { return x_TD.row(begin + i); });
+    const RowsOperand x(ops, scratch, rows, w.shape.k, [&](i64 i) { return x_TD.row(begin + i); });
     RowsProduct product = x.product(w.data, panel(), vocab());
     product.out = out;
     product.out_stride = vocab_padded();
@@ -122,7 +122,7 @@ struct LossCall : HeadCall {
 
   void softmax_parts(i64 begin, i64 at, i64 rows, const Rows& known, Scratch scratch) const {
     float* strip = scratch.take<float>(rows * kStripStride);
-    RowsOperand x(ops, scratch, rows, w.shape.k, [&](i64 i) { return x_TD.row(begin + i); });
+    const RowsOperand x(ops, scratch, rows, w.shape.k, [&](i64 i) { return x_TD.row(begin + i); });
     for (i64 part = 0; part < parts(); ++part) {
       const i64 first = part * kPartCols, cols = part_cols(part);
       RowsProduct product = x.product(advance(w.data, part * kPartBlocks * panel(), w.dtype), panel(), cols);
@@ -175,7 +175,7 @@ struct LossCall : HeadCall {
       const i64 first = part * kPartBlocks, last = std::min(w.shape.n_blocks(), first + kPartBlocks);
       scale_part(begin, at, rows, part, known);
       Scratch inner = scratch;
-      RowsOperand dlogits(ops, inner, rows, part_cols(part),
+      const RowsOperand dlogits(ops, inner, rows, part_cols(part),
                                 [&](i64 i) { return advance(gradient_row(at + i), first * kBlock, w.dtype); });
       for (i64 block = 0; block < w.shape.k_blocks(); ++block) {
         for (i64 n = first; n < last; ++n)

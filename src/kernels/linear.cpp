@@ -50,7 +50,7 @@ void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool a
     const i64 block = part_begin(blocks, cut.col_parts, task % cut.col_parts);
     const i64 block_end = part_begin(blocks, cut.col_parts, task % cut.col_parts + 1);
     Scratch scratch(workspace_of_thread(thread, bytes));
-    RowsOperand x(ops, scratch, row_end - row, w.shape.k, [&](i64 i) { return x_TK.row(row + i); });
+    const RowsOperand x(ops, scratch, row_end - row, w.shape.k, [&](i64 i) { return x_TK.row(row + i); });
     RowsProduct product = x.product(advance(w.data, block * panel, w.dtype), panel,
                                     std::min(block_end * kBlock, w.shape.n) - block * kBlock);
     product.out = advance(y_TN.row(row), block * kBlock, y_TN.dtype);
@@ -74,7 +74,7 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
     const i64 block_end = part_begin(blocks, cut.col_parts, task % cut.col_parts + 1);
     Scratch scratch(workspace_of_thread(thread, bytes));
     void* turned = scratch.take_bytes(panel * dtype_bytes(w.dtype));
-    RowsOperand dy(ops, scratch, row_end - row, w.shape.n, [&](i64 i) { return dy_TN.row(row + i); });
+    const RowsOperand dy(ops, scratch, row_end - row, w.shape.n, [&](i64 i) { return dy_TN.row(row + i); });
     for (i64 block = part_begin(blocks, cut.col_parts, task % cut.col_parts); block < block_end; ++block) {
       reinterleave_panel(ops, w.data, w.dtype, w.shape, block, turned);
       RowsProduct product = dy.product(turned, panel, std::min(kBlock, w.shape.k - block * kBlock));

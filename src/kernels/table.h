@@ -18,7 +18,6 @@ struct RowsProduct {
   const void* panels = nullptr;       // panel p at p * panel_stride elements, ceil(k/32) blocks each
   i64 panel_stride = 0;
   i64 cols = 0;
-  bool rows_near = false;             // a product of this task has just read the rows
   bool far = false;                   // panels come from memory
   const void* ahead = nullptr;        // what is read after the last of them, or null: as many blocks of 32 x 32, ahead_stride
   i64 ahead_stride = 2048;            // bytes apart

@@ -111,7 +111,7 @@ inline void rows_dot(const RowsProduct& p) {
     i64 m = 0;
     for (i64 tile = 0; tile < tiles; ++tile) {
       const i64 next = p.num_rows * (tile + 1) / tiles;
-      if (col == 0 && !p.rows_near && tile + 1 < tiles) prefetch_rows(p, next, p.num_rows * (tile + 2) / tiles);
+      if (col == 0 && tile + 1 < tiles) prefetch_rows(p, next, p.num_rows * (tile + 2) / tiles);
       const LinesAhead ahead = LinesAhead::of(p, col, tile);
       const int rows = static_cast<int>(next - m);
       ahead.at == nullptr ? tile_dot_of<false>(rows, p, m, panel, col, ahead) : tile_dot_of<true>(rows, p, m, panel, col, ahead);
