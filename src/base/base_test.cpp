@@ -63,7 +63,8 @@ TEST(Parallel, FewerTasksThanThreadsAndUnevenShares) {
   for (i64 num_tasks = 0; num_tasks <= 9; ++num_tasks) {
     std::vector<std::atomic<int>> hits(10);
     parallel_for(num_tasks, [&](i64 task, int) { hits[static_cast<std::size_t>(task)].fetch_add(1); });
-    for (i64 task = 0; task < 10; ++task) EXPECT_EQ(hits[static_cast<std::size_t>(task)].load(), task < num_tasks ? 1 : 0);
+    for (i64 task = 0; task < 10; ++task)
+      EXPECT_EQ(hits[static_cast<std::size_t>(task)].load(), task < num_tasks ? 1 : 0);
   }
 }
 
@@ -85,7 +86,11 @@ TEST(Parallel, AThreadThatIsHeldUpIsHelped) {
 
 TEST(Parallel, ExceptionsReachTheCaller) {
   parallel_set_threads(2);
-  EXPECT_THROW(parallel_for(100, [](i64 task, int) { if (task == 31) throw Error({.what = "no"}); }), Error);
+  EXPECT_THROW(parallel_for(100,
+                            [](i64 task, int) {
+                              if (task == 31) throw Error({.what = "no"});
+                            }),
+               Error);
   std::atomic<int> count{0};
   parallel_for(10, [&](i64, int) { ++count; });
   EXPECT_EQ(count.load(), 10);
@@ -183,7 +188,10 @@ TEST(File, NameOfAPath) {
 TEST(File, AtomicWriteKeepsTheOldFileOnFailure) {
   const std::string path = test_path("atomic");
   file_write_atomic(path, "old");
-  { AtomicFile file(path); file.write("half", 4); }
+  {
+    AtomicFile file(path);
+    file.write("half", 4);
+  }
   EXPECT_EQ(file_read(path), "old");
   EXPECT_THROW(file_write_atomic("/nonexistent-folder/x", "y"), Error);
 }

@@ -8,10 +8,10 @@ namespace moebius {
 
 }  // namespace moebius
 
-#define CHECK(condition, why)                                                          \
-  do {                                                                                 \
-    if (!(condition)) [[unlikely]]                                                     \
-      ::moebius::check_failed(__FILE__, __LINE__, #condition, why);                    \
+#define CHECK(condition, why)                                       \
+  do {                                                              \
+    if (!(condition)) [[unlikely]]                                  \
+      ::moebius::check_failed(__FILE__, __LINE__, #condition, why); \
   } while (false)
 
 #ifdef NDEBUG

@@ -27,7 +27,8 @@ constexpr int kLookMilliseconds = 100;  // how soon Ctrl-C is seen
 const char* const kGoOn = "the same command goes on from the last checkpoint";
 
 Json error_to_json(const ErrorParts& parts) {
-  return Json::object({{"where", parts.where}, {"what", parts.what}, {"wanted", parts.wanted}, {"got", parts.got}, {"fix", parts.fix}});
+  return Json::object(
+      {{"where", parts.where}, {"what", parts.what}, {"wanted", parts.wanted}, {"got", parts.got}, {"fix", parts.fix}});
 }
 
 Error error_from_json(const Json& json) {
@@ -44,7 +45,9 @@ Json answer_of(const std::string& name, const std::function<Json()>& work) {
   } catch (const Error& e) {
     return Json::object({{"error", error_to_json(e.parts())}});
   } catch (const std::bad_alloc&) {
-    return Json::object({{"error", error_to_json({.where = name, .what = "no memory left", .fix = "run fewer side by side (--jobs)"})}});
+    return Json::object(
+        {{"error",
+          error_to_json({.where = name, .what = "no memory left", .fix = "run fewer side by side (--jobs)"})}});
   } catch (const std::exception& e) {
     return Json::object({{"error", error_to_json({.where = name, .what = e.what()})}});
   }
@@ -66,12 +69,15 @@ Json answer_of(const std::string& name, const std::function<Json()>& work) {
 // Why a child ended without an answer.
 Error silent_end(const std::string& name, int status) {
   if (!WIFSIGNALED(status)) {
-    return Error({.where = name, .what = fmt::format("its process ended with code {} and no result", WEXITSTATUS(status)), .fix = kGoOn});
+    return Error({.where = name,
+                  .what = fmt::format("its process ended with code {} and no result", WEXITSTATUS(status)),
+                  .fix = kGoOn});
   }
   const int signal = WTERMSIG(status);
   return Error({.where = name,
                 .what = fmt::format("its process was ended by signal {} ({})", signal, ::strsignal(signal)),
-                .fix = signal == SIGKILL ? fmt::format("if memory ran out, run fewer side by side (--jobs); {}", kGoOn) : kGoOn});
+                .fix = signal == SIGKILL ? fmt::format("if memory ran out, run fewer side by side (--jobs); {}", kGoOn)
+                                         : kGoOn});
 }
 
 }  // namespace
@@ -80,8 +86,7 @@ Children::~Children() {
   for (const Child& child : children_) {
     ::kill(child.pid, SIGKILL);
     ::close(child.answer_fd);
-    while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(child.pid, nullptr, 0) < 0 && errno == EINTR) {}
   }
 }
 
@@ -133,8 +138,7 @@ Children::Ended Children::collect(std::size_t index) {
   children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(index));
   ::close(child.answer_fd);
   int status = 0;
-  while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {}
   if (status != 0 || child.answer.empty()) throw silent_end(child.name, status);
   const Json answer = Json::parse(child.answer, child.name);
   if (const Json* error = answer.find("error")) throw error_from_json(*error);

@@ -65,7 +65,9 @@ TEST_F(ChildrenTest, AChildHasItsOwnThreads) {
 TEST_F(ChildrenTest, AnErrorStopsTheOthersAndArrivesWhole) {
   Children children;
   children.start(1, "patient", wait_to_be_asked);
-  children.start(2, "faulty", []() -> Json { throw Error({.where = "file", .what = "broken", .wanted = "a", .got = "b", .fix = "c"}); });
+  children.start(2, "faulty", []() -> Json {
+    throw Error({.where = "file", .what = "broken", .wanted = "a", .got = "b", .fix = "c"});
+  });
   try {
     children.wait();
     FAIL() << "no error";
@@ -79,7 +81,10 @@ TEST_F(ChildrenTest, AnErrorStopsTheOthersAndArrivesWhole) {
 
 TEST_F(ChildrenTest, AKilledChildIsNamed) {
   Children children;
-  children.start(1, "E8-k2", []() -> Json { ::kill(::getpid(), SIGKILL); return {}; });
+  children.start(1, "E8-k2", []() -> Json {
+    ::kill(::getpid(), SIGKILL);
+    return {};
+  });
   try {
     children.wait();
     FAIL() << "no error";

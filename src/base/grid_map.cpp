@@ -28,7 +28,8 @@ std::pair<std::string, std::string> axes(const Json& row) {
     if (equals < end) value[shape.substr(at, equals - at)] = shape.substr(equals + 1, end - equals - 1);
     at = end + 1;
   }
-  if (name == "experts") return {fmt::format("d={} E={}", value["d"], value["E"]), fmt::format("k={} F={}", value["k"], value["F"])};
+  if (name == "experts")
+    return {fmt::format("d={} E={}", value["d"], value["E"]), fmt::format("k={} F={}", value["k"], value["F"])};
   if (name == "linear") return {"d=" + value["d"], "N=" + value["N"]};
   if (name == "head") return {"d=" + value["d"], "V=" + value["V"]};
   // attention T=8192 of 512, 8 heads of 64
@@ -80,23 +81,26 @@ struct Panel {
   std::string draw(const std::string& title, i64 top) const {
     std::string text = fmt::format("<text x=\"8\" y=\"{}\" class=\"t\">{}</text>\n", top + 16, html_escape(title));
     for (std::size_t c = 0; c < columns.size(); ++c) {
-      text += fmt::format("<text x=\"{}\" y=\"{}\" class=\"c\">{}</text>\n", kLabelWidth + static_cast<i64>(c) * kCellWidth + kCellWidth / 2,
-                          top + kTitleHeight - 6, html_escape(columns[c]));
+      text += fmt::format("<text x=\"{}\" y=\"{}\" class=\"c\">{}</text>\n",
+                          kLabelWidth + static_cast<i64>(c) * kCellWidth + kCellWidth / 2, top + kTitleHeight - 6,
+                          html_escape(columns[c]));
     }
     for (std::size_t r = 0; r < rows.size(); ++r) {
       const i64 y = top + kTitleHeight + static_cast<i64>(r) * kCellHeight;
-      text += fmt::format("<text x=\"{}\" y=\"{}\" class=\"r\">{}</text>\n", kLabelWidth - 6, y + 13, html_escape(rows[r]));
+      text +=
+          fmt::format("<text x=\"{}\" y=\"{}\" class=\"r\">{}</text>\n", kLabelWidth - 6, y + 13, html_escape(rows[r]));
       for (std::size_t c = 0; c < columns.size(); ++c) {
         const auto cell = cells.find({rows[r], columns[c]});
         if (cell == cells.end()) continue;
         const Json& row = *cell->second;
         const double share = 1 / row.at("time_over_bound").as_double();
         const i64 x = kLabelWidth + static_cast<i64>(c) * kCellWidth;
-        text += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"><title>{}: {:.3f} ms, {:.1f} GFLOP/s, "
-                            "{:.2f} times its bound</title></rect><text x=\"{}\" y=\"{}\" class=\"c\">{:.0f}</text>\n",
-                            x, y, kCellWidth - 1, kCellHeight - 1, colour(share), html_escape(row.at("shape").as_string()),
-                            row.at("seconds").as_double() * 1e3, row.at("flops_per_s").as_double() * 1e-9,
-                            row.at("time_over_bound").as_double(), x + kCellWidth / 2, y + 13, 100 * share);
+        text += fmt::format(
+            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"><title>{}: {:.3f} ms, {:.1f} GFLOP/s, "
+            "{:.2f} times its bound</title></rect><text x=\"{}\" y=\"{}\" class=\"c\">{:.0f}</text>\n",
+            x, y, kCellWidth - 1, kCellHeight - 1, colour(share), html_escape(row.at("shape").as_string()),
+            row.at("seconds").as_double() * 1e3, row.at("flops_per_s").as_double() * 1e-9,
+            row.at("time_over_bound").as_double(), x + kCellWidth / 2, y + 13, 100 * share);
       }
     }
     return text;
@@ -108,7 +112,8 @@ struct Panel {
 std::string grid_map(const Json& record) {
   const Json::Array& rows = record.at("rows").as_array();
   if (static_cast<i64>(rows.size()) > kGridRowsMax) {
-    throw Error({.what = fmt::format("'rows' has {} entries", rows.size()), .wanted = fmt::format("at most {}", kGridRowsMax)});
+    throw Error(
+        {.what = fmt::format("'rows' has {} entries", rows.size()), .wanted = fmt::format("at most {}", kGridRowsMax)});
   }
   std::vector<std::pair<std::string, Panel>> panels;
   for (const Json& row : rows) {

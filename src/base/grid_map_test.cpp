@@ -11,8 +11,12 @@ namespace moebius {
 namespace {
 
 Json row(const char* operation, const char* shape, Json ratio) {
-  return Json::object({{"operation", operation}, {"shape", shape}, {"direction", "forward"}, {"seconds", 0.001},
-                       {"flops_per_s", 1e9}, {"time_over_bound", std::move(ratio)}});
+  return Json::object({{"operation", operation},
+                       {"shape", shape},
+                       {"direction", "forward"},
+                       {"seconds", 0.001},
+                       {"flops_per_s", 1e9},
+                       {"time_over_bound", std::move(ratio)}});
 }
 
 std::string map_of(Json rows) {
@@ -25,7 +29,8 @@ TEST(GridMap, ACellForEachRow) {
   rows.push_back(row("experts", "experts T=512 d=128 E=16 k=2 F=64", 4));
   rows.push_back(row("attention", "attention T=8192 of 512, 8 heads of 64", 1.25));
   const std::string map = map_of(rows);
-  for (const char* text : {">d=128 E=8<", ">d=128 E=16<", ">k=2 F=64<", ">S=512<", ">8 heads of 64<", ">50<", ">25<", ">80<"}) {
+  for (const char* text :
+       {">d=128 E=8<", ">d=128 E=16<", ">k=2 F=64<", ">S=512<", ">8 heads of 64<", ">50<", ">25<", ">80<"}) {
     EXPECT_NE(map.find(text), std::string::npos) << text;
   }
   EXPECT_LT(map.find(">d=128 E=8<"), map.find(">d=128 E=16<"));  // by numbers, not by letters

@@ -36,7 +36,11 @@ class Json {
   template <typename T>
   Json(const std::vector<T>& items) : value_(Array(items.begin(), items.end())) {}
 
-  static Json object() { Json j; j.value_ = Object{}; return j; }
+  static Json object() {
+    Json j;
+    j.value_ = Object{};
+    return j;
+  }
   static Json object(std::initializer_list<std::pair<std::string, Json>> items) {
     Json j;
     j.value_ = Object(items.begin(), items.end());

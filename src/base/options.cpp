@@ -133,7 +133,9 @@ std::string text_of(const Json& value) {
 
 struct ToJson {
   template <typename T>
-  Json operator()(const T* field) const { return Json(*field); }
+  Json operator()(const T* field) const {
+    return Json(*field);
+  }
   Json operator()(const std::vector<i64>* field) const { return Json(Json::Array(field->begin(), field->end())); }
 };
 

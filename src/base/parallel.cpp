@@ -151,7 +151,8 @@ class Pool {
 
   void share_out(i64 num_tasks) {
     const i64 each = (num_tasks + num_threads_ - 1) / num_threads_;
-    for (int t = 0; t < num_threads_; ++t) shares_[t].set(std::min(num_tasks, t * each), std::min(num_tasks, (t + 1) * each));
+    for (int t = 0; t < num_threads_; ++t)
+      shares_[t].set(std::min(num_tasks, t * each), std::min(num_tasks, (t + 1) * each));
   }
 
   void worker(int thread, u64 seen) {
@@ -197,7 +198,7 @@ class Pool {
   std::condition_variable wake_;
   std::atomic<u64> epoch_{0};
   std::unique_ptr<Share[]> shares_;  // one a thread
-  std::atomic<int> entered_{0};  // workers inside work()
+  std::atomic<int> entered_{0};      // workers inside work()
   std::atomic<bool> open_{false};
   std::atomic<bool> stopping_{false};
   const TaskRef* task_ = nullptr;

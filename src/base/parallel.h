@@ -19,9 +19,8 @@ class TaskRef {
  public:
   template <typename F>
   TaskRef(const F& function)  // NOLINT: implicit on purpose
-      : object_(&function), call_([](const void* object, i64 task, int thread) {
-          (*static_cast<const F*>(object))(task, thread);
-        }) {}
+      : object_(&function),
+        call_([](const void* object, i64 task, int thread) { (*static_cast<const F*>(object))(task, thread); }) {}
   void operator()(i64 task, int thread) const { call_(object_, task, thread); }
 
  private:

@@ -25,7 +25,10 @@ i64 clock_ns() {
 }
 
 Progress::Progress(std::string what, i64 total)
-    : what_(std::move(what)), total_(total), start_ns_(clock_ns()), terminal_(name_among_others.empty() && ::isatty(2) == 1) {
+    : what_(std::move(what)),
+      total_(total),
+      start_ns_(clock_ns()),
+      terminal_(name_among_others.empty() && ::isatty(2) == 1) {
   printed_ns_ = terminal_ ? 0 : start_ns_;
 }
 

@@ -29,7 +29,8 @@ std::vector<Point> join_points(std::vector<Point> points) {
     into.count += point.count;
   };
   for (const Point& point : points) {
-    const bool equal = !joined.empty() && std::fabs(point.x - joined.back().x) <= 1e-9 * std::max(1.0, std::fabs(point.x));
+    const bool equal =
+        !joined.empty() && std::fabs(point.x - joined.back().x) <= 1e-9 * std::max(1.0, std::fabs(point.x));
     if (equal) {
       join(point);
     } else {
@@ -54,16 +55,11 @@ std::vector<Point> join_points(std::vector<Point> points) {
 
 const char* turn_shape_name(TurnShape shape) {
   switch (shape) {
-    case TurnShape::inside:
-      return "turning point inside";
-    case TurnShape::low_end:
-      return "best at the low end";
-    case TurnShape::high_end:
-      return "best at the high end";
-    case TurnShape::several:
-      return "more than one turn";
-    case TurnShape::not_determined:
-      return "not determined";
+    case TurnShape::inside: return "turning point inside";
+    case TurnShape::low_end: return "best at the low end";
+    case TurnShape::high_end: return "best at the high end";
+    case TurnShape::several: return "more than one turn";
+    case TurnShape::not_determined: return "not determined";
   }
   return "?";
 }
@@ -225,7 +221,8 @@ RiseFall RiseFallTest::test(const SeedMeans& means, double sign) const {
     result.rise = rise_by[b];
     result.fall = fall_by[b];
   }
-  const auto above = null_law_.end() - std::lower_bound(null_law_.begin(), null_law_.end(), statistic / means.deviation);
+  const auto above =
+      null_law_.end() - std::lower_bound(null_law_.begin(), null_law_.end(), statistic / means.deviation);
   result.p = static_cast<double>(above + 1) / static_cast<double>(kNullDraws + 1);
   locate(means, averages, sign, result);
   return result;
@@ -243,9 +240,8 @@ RiseFall RiseFallTests::operator()(const SeedMeans& means, double sign) {
     nothing.points = static_cast<i64>(means.x.size());
     return nothing;
   }
-  auto at = std::find_if(designs_.begin(), designs_.end(), [&](const Design& design) {
-    return design.count == means.count && design.df == means.df;
-  });
+  auto at = std::find_if(designs_.begin(), designs_.end(),
+                         [&](const Design& design) { return design.count == means.count && design.df == means.df; });
   if (at == designs_.end()) {
     designs_.push_back({means.count, means.df, RiseFallTest(means.count, means.df, number_)});
     at = designs_.end() - 1;

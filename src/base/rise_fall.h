@@ -32,9 +32,9 @@ const char* turn_shape_name(TurnShape shape);  // "turning point inside", ..., "
 
 struct RiseFall {
   TurnShape shape = TurnShape::not_determined;
-  double p = kUnknown;                   // of rise and fall together
+  double p = kUnknown;                      // of rise and fall together
   double rise = kUnknown, fall = kUnknown;  // of the most convincing three blocks: their differences, in y
-  Interval at;                           // of the turning point in x, 95 %; known only when the shape is `inside`
+  Interval at;                              // of the turning point in x, 95 %; known only when the shape is `inside`
   i64 points = 0;
 };
 

@@ -59,9 +59,9 @@ std::vector<Group> draw(const Curve& curve, int points, double noise, Rng& rng) 
 // One side of 5 %: both slopes must pass for a claim.
 double one_sided_t95(i64 df) { return 1.645 + 1.6 / static_cast<double>(df) + 1.5 / static_cast<double>(df * df); }
 
-
 // Least squares of y on the columns, all runs as single observations; t of each coefficient (2 or 3 columns).
-std::vector<double> t_values(const std::vector<std::vector<double>>& rows, const std::vector<double>& y, double* at_ends) {
+std::vector<double> t_values(const std::vector<std::vector<double>>& rows, const std::vector<double>& y,
+                             double* at_ends) {
   const std::size_t p = rows[0].size(), n = y.size();
   std::vector<std::vector<double>> a(p, std::vector<double>(2 * p));
   std::vector<double> b(p);
@@ -197,7 +197,8 @@ TEST(RiseFallRates, FalseAlarmsStayUnderTheLevel) {
 }
 
 TEST(RiseFallRates, PlantedPeaksAreFoundAndLieInTheInterval) {
-  std::printf("| curve | points | noise | rise-and-fall | parabola, both ends | two lines | interval holds the peak |\n");
+  std::printf(
+      "| curve | points | noise | rise-and-fall | parabola, both ends | two lines | interval holds the peak |\n");
   const double peaks[] = {0.5, 0.7, 0.7};
   for (const int points : {6, 12}) {
     for (const double noise : {0.1, 0.3, 0.6}) {

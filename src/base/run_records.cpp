@@ -98,7 +98,8 @@ RunRole role_of(const std::string& word) {
 RunRecords run_planned(const std::string& folder, const Json& entry, std::set<std::string>& names) {
   RunRecords run;
   run.name = entry.at("name").as_string();
-  const bool is_folder = !run.name.empty() && run.name != "." && run.name != ".." && run.name.find('/') == std::string::npos;
+  const bool is_folder =
+      !run.name.empty() && run.name != "." && run.name != ".." && run.name.find('/') == std::string::npos;
   if (!is_folder || !names.insert(run.name).second) {
     throw Error({.what = fmt::format("'{}' is no name for a run", run.name),
                  .wanted = "a folder's name that no other run of the study has"});
@@ -143,14 +144,10 @@ void model_set(RunRecords& run) {
 
 const char* run_status_name(RunStatus status) {
   switch (status) {
-    case RunStatus::missing:
-      return "not started";
-    case RunStatus::unfinished:
-      return "unfinished";
-    case RunStatus::done:
-      return "done";
-    case RunStatus::broken:
-      return "unreadable";
+    case RunStatus::missing: return "not started";
+    case RunStatus::unfinished: return "unfinished";
+    case RunStatus::done: return "done";
+    case RunStatus::broken: return "unreadable";
   }
   return "?";
 }
@@ -214,7 +211,9 @@ StudyRuns study_runs_read(const std::string& folder, const std::vector<RunRole>&
   StudyRuns study;
   study.study = Json::parse_file(path);
   study.runs = runs_planned(folder, study.study, path);
-  std::erase_if(study.runs, [&](const RunRecords& run) { return std::find(wanted.begin(), wanted.end(), run.role) == wanted.end(); });
+  std::erase_if(study.runs, [&](const RunRecords& run) {
+    return std::find(wanted.begin(), wanted.end(), run.role) == wanted.end();
+  });
   for (RunRecords& run : study.runs) {
     if (!run.left_out) records_add(run);
     model_set(run);

@@ -42,16 +42,16 @@ struct RunRecords {
   RunRole role = RunRole::main;
   bool left_out = false;  // the study had no time for its seed; its records are not read
   RunStatus status = RunStatus::missing;
-  ErrorParts problem;                // why it is broken
-  Json planned = Json::object();     // its object in study.json
-  Json run = Json::object();         // its last `run` record; an object, perhaps empty
-  Json train_end;                    // its last `train_end` record; null when it did not get there
+  ErrorParts problem;             // why it is broken
+  Json planned = Json::object();  // its object in study.json
+  Json run = Json::object();      // its last `run` record; an object, perhaps empty
+  Json train_end;                 // its last `train_end` record; null when it did not get there
   std::vector<StepPoint> steps;
-  std::vector<EvalRecord> evals;     // in the order of the file
-  Json router;                       // the last `router` record, or null
-  std::vector<Json> others;          // records of other types (`roof`, `bench_train`, ...), in the order of the file
-  double seconds = kUnknown;         // training's wall time, of `train_end`
-  std::string time_last;             // time of the newest record
+  std::vector<EvalRecord> evals;  // in the order of the file
+  Json router;                    // the last `router` record, or null
+  std::vector<Json> others;       // records of other types (`roof`, `bench_train`, ...), in the order of the file
+  double seconds = kUnknown;      // training's wall time, of `train_end`
+  std::string time_last;          // time of the newest record
 
   // Whether the evaluation is of the end of the training; of an unfinished run all are.
   bool is_final(const EvalRecord& eval) const;

@@ -12,9 +12,7 @@ namespace {
 
 class RunFolders : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = test_folder();
-  }
+  void SetUp() override { folder_ = test_folder(); }
   void run_write(const std::string& name, const std::string& lines) {
     folder_make(path_join(folder_, "runs/" + name));
     AppendFile(records(name)).append(lines);
@@ -33,12 +31,15 @@ class RunFolders : public ::testing::Test {
   std::string folder_;
 };
 
-const char* kStart = R"({"type":"run","time":"2026-01-01T00:00:00Z","tokens_total":1000,"config":{"d_model":64,"experts":32,"top_k":2}})"
-                     "\n";
+const char* kStart =
+    R"({"type":"run","time":"2026-01-01T00:00:00Z","tokens_total":1000,"config":{"d_model":64,"experts":32,"top_k":2}})"
+    "\n";
 const char* kEnd = R"({"type":"train_end","time":"2026-01-01T00:01:00Z","tokens":990,"loss_final":2.5,"seconds":60})"
                    "\n";
 
-std::string eval_line(const std::string& rest) { return R"({"type":"eval","name":"facts","kind":"task",)" + rest + "}\n"; }
+std::string eval_line(const std::string& rest) {
+  return R"({"type":"eval","name":"facts","kind":"task",)" + rest + "}\n";
+}
 
 TEST_F(RunFolders, EveryStatus) {
   run_write("done", std::string(kStart) + R"({"type":"step","step":5,"loss":3})" + "\n" + kEnd);
@@ -47,8 +48,9 @@ TEST_F(RunFolders, EveryStatus) {
   run_write("typed", std::string(kStart) + R"({"type":"step","loss":"low"})" + "\n");
   run_write("empty", "");
   run_write("left", kStart);
-  study_write(R"({"name":"s","runs":[{"name":"done","model":"E32 k2","seed":1},{"name":"killed"},{"name":"broken"},{"name":"typed"},)"
-              R"({"name":"empty"},{"name":"absent"},{"name":"left","left_out":true}]})");
+  study_write(
+      R"({"name":"s","runs":[{"name":"done","model":"E32 k2","seed":1},{"name":"killed"},{"name":"broken"},{"name":"typed"},)"
+      R"({"name":"empty"},{"name":"absent"},{"name":"left","left_out":true}]})");
   const std::vector<RunRecords> runs = study_runs_read(folder_).runs;
   ASSERT_EQ(runs.size(), 7u);
   EXPECT_EQ(runs[0].status, RunStatus::done);
@@ -72,7 +74,9 @@ TEST_F(RunFolders, EveryStatus) {
 
 TEST_F(RunFolders, TheRunRecordWinsOverTheStudy) {
   run_write("a", R"({"type":"run","tpp":20,"learning_rate":null,"isa":"avx2","config":{"experts":0}})"
-                 "\n" R"({"type":"run","tpp":21,"learning_rate":null,"isa":"avx2","config":{"experts":0}})" "\n");
+                 "\n"
+                 R"({"type":"run","tpp":21,"learning_rate":null,"isa":"avx2","config":{"experts":0}})"
+                 "\n");
   study_write(R"({"name":"s","runs":[{"name":"a","tpp":19,"learning_rate":0.003,"seed":4}]})");
   const RunRecords run = study_runs_read(folder_).runs[0];
   EXPECT_EQ(run.number("tpp"), 21);  // the last of a resumed run
@@ -86,7 +90,8 @@ TEST_F(RunFolders, TheRunRecordWinsOverTheStudy) {
 
 TEST_F(RunFolders, FinalEvaluationsAreOfTheEnd) {
   const std::string curve = eval_line(R"("tokens":500,"acc":0.1)") + eval_line(R"("tokens":990,"acc":0.4)") +
-                            eval_line(R"("tokens":990,"acc":0.5)") + eval_line(R"("grade":"2 steps","tokens":500,"acc":0.2)");
+                            eval_line(R"("tokens":990,"acc":0.5)") +
+                            eval_line(R"("grade":"2 steps","tokens":500,"acc":0.2)");
   run_write("done", kStart + curve + kEnd);
   run_write("killed", kStart + curve);
   run_write("by_hand", kStart + eval_line(R"("acc":0.7)") + kEnd);  // `moebius eval` knows no tokens
@@ -100,7 +105,8 @@ TEST_F(RunFolders, FinalEvaluationsAreOfTheEnd) {
 }
 
 TEST_F(RunFolders, RolesAreChosen) {
-  study_write(R"({"name":"s","runs":[{"name":"a"},{"name":"b","role":"sweep"},{"name":"c","role":"trunk"},{"name":"d","role":"main"}]})");
+  study_write(
+      R"({"name":"s","runs":[{"name":"a"},{"name":"b","role":"sweep"},{"name":"c","role":"trunk"},{"name":"d","role":"main"}]})");
   EXPECT_EQ(study_runs_read(folder_).runs.size(), 2u);
   EXPECT_EQ(study_runs_read(folder_, {RunRole::main, RunRole::sweep}).runs.size(), 3u);
   EXPECT_EQ(study_runs_read(folder_, {RunRole::trunk}).runs[0].name, "c");

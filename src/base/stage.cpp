@@ -177,7 +177,8 @@ StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::v
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);
   } catch (const CLI::ParseError& e) {
-    throw Error({.where = "moebius " + help.name, .what = e.what(), .fix = fmt::format("see moebius {} --help", help.name)});
+    throw Error(
+        {.where = "moebius " + help.name, .what = e.what(), .fix = fmt::format("see moebius {} --help", help.name)});
   }
   const std::string where = "command line";
   for (const Given& entry : given) {

@@ -22,12 +22,12 @@ struct StageHelp {
 
 // The options that every stage takes.
 struct StageCommon {
-  bool json = false;          // the result as one JSON object on standard output
-  bool dry_run = false;       // print the resolved options and derived numbers, do nothing
-  i64 threads = 0;            // 0: one for each core
-  std::string isa = "auto";   // instruction set for the kernels
-  std::string config;         // TOML file with the stage's options
-  std::string log = "info";   // debug, info, warning, error
+  bool json = false;         // the result as one JSON object on standard output
+  bool dry_run = false;      // print the resolved options and derived numbers, do nothing
+  i64 threads = 0;           // 0: one for each core
+  std::string isa = "auto";  // instruction set for the kernels
+  std::string config;        // TOML file with the stage's options
+  std::string log = "info";  // debug, info, warning, error
 };
 
 // Thrown by stage_parse after --help was printed; main returns `code`.

@@ -40,7 +40,8 @@ class TestFolders : public testing::EmptyTestEventListener {
   }
 
   void OnTestEnd(const testing::TestInfo& test) override {
-    if (test.result()->Passed() || test.result()->Skipped()) remove(std::string(test.test_suite_name()) + "." + test.name());
+    if (test.result()->Passed() || test.result()->Skipped())
+      remove(std::string(test.test_suite_name()) + "." + test.name());
   }
   void OnTestSuiteEnd(const testing::TestSuite& suite) override {
     if (suite.Passed()) remove(std::string(suite.name()) + ".");

@@ -16,7 +16,7 @@ struct Suffix {
   double factor;
 };
 
-constexpr Suffix kCountSuffixes[] = {{"", 1.0},   {"k", 1e3}, {"K", 1e3}, {"M", 1e6},
+constexpr Suffix kCountSuffixes[] = {{"", 1.0},  {"k", 1e3}, {"K", 1e3}, {"M", 1e6},
                                      {"B", 1e9}, {"G", 1e9}, {"T", 1e12}};
 constexpr Suffix kByteSuffixes[] = {{"", 1.0},
                                     {"B", 1.0},

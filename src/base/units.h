@@ -14,10 +14,10 @@ std::optional<i64> parse_count(std::string_view text);
 // "80GiB", "512MB", "1000". Bytes.
 std::optional<i64> parse_bytes(std::string_view text);
 
-std::string format_count(double value);     // 1.73B
-std::string format_bytes(double bytes);     // 3.4 GiB
-std::string format_seconds(double seconds); // 2h 05m, 3m 20s, 12.3 s
-std::string format_flops(double flops);     // 1.39e+20 as "139 EFLOP"
+std::string format_count(double value);      // 1.73B
+std::string format_bytes(double bytes);      // 3.4 GiB
+std::string format_seconds(double seconds);  // 2h 05m, 3m 20s, 12.3 s
+std::string format_flops(double flops);      // 1.39e+20 as "139 EFLOP"
 // With separators: 1,729,905,152.
 std::string format_exact(i64 value);
 

@@ -22,10 +22,10 @@ namespace moebius::bench {
 
 namespace {
 
-constexpr double kGridFlops = 2e10;        // of a forward product in the grid: tokens are fewer where it would be more
+constexpr double kGridFlops = 2e10;  // of a forward product in the grid: tokens are fewer where it would be more
 constexpr i64 kGridTokensMin = 512;
-constexpr double kMemoryShare = 0.7;       // of what is available, for a case
-constexpr double kAgainOverBound = 1.8;    // a case of the grid over so many times its bound is measured again
+constexpr double kMemoryShare = 0.7;     // of what is available, for a case
+constexpr double kAgainOverBound = 1.8;  // a case of the grid over so many times its bound is measured again
 
 DType dtype_of(const BenchTrainOptions& common) { return common.precision == "f32" ? DType::f32 : DType::bf16; }
 
@@ -47,7 +47,8 @@ double time_calls(const OperationCall& call, i64 call_ms) {
 }
 
 // One row for each direction. The roof is measured between repeats.
-Json measure_case(const OperationShape& shape, const std::vector<i32>* expert_TK, const Timing& timing, RoofAround& roof) {
+Json measure_case(const OperationShape& shape, const std::vector<i32>* expert_TK, const Timing& timing,
+                  RoofAround& roof) {
   const OperationCase made = make_operation(shape, expert_TK);
   const std::size_t count = made.calls.size();
   std::vector<std::vector<double>> seconds(count), ratio(count), share(count), bound(count);
@@ -94,12 +95,13 @@ Json result_json(const BenchTrainOptions& common, const RoofAround& around, Json
 
 std::string table(const Json& result) {
   const auto number = [&](const char* key) { return result.at(key).as_double() * 1e-9; };
-  std::string text = fmt::format("{}, {} threads, {}: {:.1f} GFLOP/s bf16, {:.1f} f32; reads {:.1f} GB/s memory, {:.1f} L3, {:.1f} L2\n",
-                                 result.at("isa").as_string(), result.at("threads").as_int(),
-                                 result.at("precision").as_string(), number("bf16_flops_per_s"), number("f32_flops_per_s"),
-                                 number("dram_bytes_per_s"), number("l3_bytes_per_s"), number("l2_bytes_per_s"));
-  text += fmt::format("{:<46}{:<16}{:>10}{:>10}{:>8}{:>10}{:>11}{:>6}\n", "operation", "direction", "ms", "GFLOP/s", "% roof",
-                      "bound ms", "time/bound", "load");
+  std::string text = fmt::format(
+      "{}, {} threads, {}: {:.1f} GFLOP/s bf16, {:.1f} f32; reads {:.1f} GB/s memory, {:.1f} L3, {:.1f} L2\n",
+      result.at("isa").as_string(), result.at("threads").as_int(), result.at("precision").as_string(),
+      number("bf16_flops_per_s"), number("f32_flops_per_s"), number("dram_bytes_per_s"), number("l3_bytes_per_s"),
+      number("l2_bytes_per_s"));
+  text += fmt::format("{:<46}{:<16}{:>10}{:>10}{:>8}{:>10}{:>11}{:>6}\n", "operation", "direction", "ms", "GFLOP/s",
+                      "% roof", "bound ms", "time/bound", "load");
   for (const Json& row : result.at("rows").as_array()) {
     const double load = row.get_double("load_max_over_mean", 0);
     text += fmt::format("{:<46}{:<16}{:>10.3f}{:>10.1f}{:>8.1f}{:>10.3f}{:>11.2f}{:>6}\n", row.at("shape").as_string(),
@@ -121,14 +123,15 @@ void write_record(const BenchTrainOptions& common, const std::string& type, cons
 }
 
 // Fewer tokens where a forward pass would take long.
-OperationShape grid_shape(const BenchTrainOptions& common, const BenchOperationOptions& options, const std::string& name,
-                          model::ModelConfig config, double flops_per_token) {
+OperationShape grid_shape(const BenchTrainOptions& common, const BenchOperationOptions& options,
+                          const std::string& name, model::ModelConfig config, double flops_per_token) {
   OperationShape shape;
   shape.name = name;
   shape.dtype = dtype_of(common);
   shape.load_spread = options.load_spread;
   shape.tokens = common.tokens_per_step;
-  while (shape.tokens / 2 >= kGridTokensMin && static_cast<double>(shape.tokens) * flops_per_token > kGridFlops) shape.tokens /= 2;
+  while (shape.tokens / 2 >= kGridTokensMin && static_cast<double>(shape.tokens) * flops_per_token > kGridFlops)
+    shape.tokens /= 2;
   config.layers = 1;
   config.router.renormalise = config.experts.top_k > 1;
   if (config.attention.head_dim == 0) config.attention.head_dim = 64;
@@ -144,10 +147,12 @@ struct GridBuilder {
   std::vector<OperationShape> shapes;
 
   bool wants(const std::string& name) const {
-    return options.operations.empty() || std::find(options.operations.begin(), options.operations.end(), name) != options.operations.end();
+    return options.operations.empty() ||
+           std::find(options.operations.begin(), options.operations.end(), name) != options.operations.end();
   }
   void add(OperationShape shape, i64 weights) {
-    if (static_cast<double>(weights * dtype_bytes(shape.dtype)) > weights_max || operation_bytes(shape) > bytes_max) return;
+    if (static_cast<double>(weights * dtype_bytes(shape.dtype)) > weights_max || operation_bytes(shape) > bytes_max)
+      return;
     shapes.push_back(std::move(shape));
   }
 
@@ -171,7 +176,8 @@ struct GridBuilder {
           config.d_model = d;
           config.attention.heads = d / head_dim;
           config.attention.head_dim = head_dim;
-          OperationShape shape = grid_shape(common, options, "attention", config, 2.0 * static_cast<double>(d * sequence));
+          OperationShape shape =
+              grid_shape(common, options, "attention", config, 2.0 * static_cast<double>(d * sequence));
           shape.sequence = sequence;
           shape.tokens = std::max(shape.tokens, sequence);
           add(shape, 0);
@@ -225,9 +231,10 @@ std::vector<std::size_t> spread_order(std::size_t count) {
 
 void BenchOperationOptions::describe(OptionList& list) {
   list.add("outputs", &outputs, "operation linear: outputs; 0: d-model", {.unit = "N", .min = 0, .max = 1e7});
-  list.add("load-spread", &load_spread, "operation experts, grid: deviation of the experts' log-probabilities", {.min = 0, .max = 10});
-  list.add("call-milliseconds", &call_milliseconds, "operation, grid: calls of each direction in a repeat, at least one",
-           {.unit = "N", .min = 1, .max = 60000});
+  list.add("load-spread", &load_spread, "operation experts, grid: deviation of the experts' log-probabilities",
+           {.min = 0, .max = 10});
+  list.add("call-milliseconds", &call_milliseconds,
+           "operation, grid: calls of each direction in a repeat, at least one", {.unit = "N", .min = 1, .max = 60000});
   list.add("full", &full, "grid: every combination, not the fixed subset");
   list.add("seconds-max", &seconds_max, "grid: stop after this time", {.unit = "S", .min = 1, .max = 1e7});
   list.add("weights-max", &weights_max, "grid: largest weights of a case, in the compute type", {.unit = "BYTES"});
@@ -239,12 +246,16 @@ std::vector<OperationShape> grid_shapes(const BenchTrainOptions& common, const B
                                         double bytes_max) {
   const auto weights_max = parse_bytes(options.weights_max);
   if (!weights_max) {
-    throw Error({.where = "weights-max", .what = "no amount of memory", .wanted = "such as 512MiB or 4GiB", .got = options.weights_max});
+    throw Error({.where = "weights-max",
+                 .what = "no amount of memory",
+                 .wanted = "such as 512MiB or 4GiB",
+                 .got = options.weights_max});
   }
   const std::vector<std::string> known = {"linear", "attention", "experts", "head"};
   for (const std::string& name : options.operations) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    throw Error({.where = "operations", .what = fmt::format("the grid has no operation '{}'", name),
+    throw Error({.where = "operations",
+                 .what = fmt::format("the grid has no operation '{}'", name),
                  .wanted = fmt::format("{}", fmt::join(known, ", "))});
   }
   GridBuilder builder{common, options, bytes_max, static_cast<double>(*weights_max), {}};
@@ -349,9 +360,9 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   result.set("shapes_measured_again", again);
   write_record(common, "bench_grid", result);
   if (!options.out.empty()) file_write_atomic(options.out, grid_map(result));
-  *text = table(result) + fmt::format("{} of {} shapes measured, {} of them again, in {}{}\n", done, shapes.size(), again,
-                                      format_seconds(static_cast<double>(clock_ns() - start) * 1e-9),
-                                      interrupt_requested()                            ? " (interrupted)"
+  *text = table(result) + fmt::format("{} of {} shapes measured, {} of them again, in {}{}\n", done, shapes.size(),
+                                      again, format_seconds(static_cast<double>(clock_ns() - start) * 1e-9),
+                                      interrupt_requested()                    ? " (interrupted)"
                                       : done < static_cast<i64>(shapes.size()) ? " (--seconds-max)"
                                                                                : "");
   return result;

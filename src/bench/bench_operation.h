@@ -13,14 +13,14 @@
 namespace moebius::bench {
 
 struct BenchOperationOptions {
-  i64 outputs = 0;               // of linear; 0: d_model
-  double load_spread = 0.5;      // of the experts' log-probabilities
-  i64 call_milliseconds = 30;    // of each direction in a repeat, at least one call
-  bool full = false;             // grid: every combination
-  double seconds_max = 300;      // grid
-  std::string weights_max = "4GiB";    // grid: compute copy of a case
+  i64 outputs = 0;                      // of linear; 0: d_model
+  double load_spread = 0.5;             // of the experts' log-probabilities
+  i64 call_milliseconds = 30;           // of each direction in a repeat, at least one call
+  bool full = false;                    // grid: every combination
+  double seconds_max = 300;             // grid
+  std::string weights_max = "4GiB";     // grid: compute copy of a case
   std::vector<std::string> operations;  // grid; empty: linear, attention, experts, head
-  std::string out;               // grid: the map
+  std::string out;                      // grid: the map
   void describe(OptionList& list);
 };
 

@@ -23,7 +23,8 @@ double seconds_since(i64 start) { return static_cast<double>(clock_ns() - start)
 void BenchTokenizerOptions::describe(OptionList& list) {
   list.add("input", &input, "text files (plain, JSONL; .gz, .zst)", {.unit = "FILES"});
   list.add("field", &field, "JSON field", {.unit = "NAME"});
-  list.add("tokenizer-vocab", &vocab, "tokens of the vocabulary that is trained", {.unit = "V", .min = 300, .max = 1e6});
+  list.add("tokenizer-vocab", &vocab, "tokens of the vocabulary that is trained",
+           {.unit = "V", .min = 300, .max = 1e6});
 }
 
 Json bench_tokenizer(const BenchTokenizerOptions& options, std::string* text) {

@@ -13,7 +13,7 @@ struct BenchTokenizerOptions {
   std::vector<std::string> input;  // files that data/reader.h reads
   std::string field = "text";
   i64 vocab = 8192;
-  i64 repeats = 5;                 // of encoding; the median is printed; given by the --repeats that all of bench shares
+  i64 repeats = 5;  // of encoding; the median is printed; given by the --repeats that all of bench shares
   void describe(OptionList& list);
 };
 

@@ -33,7 +33,7 @@ constexpr double kRepeatSeconds = 1.0;  // what --steps 0 fills
 struct Repeat {
   kernels::Roof roof;
   double step_seconds = 0;
-  Profile profile;    // of all its steps
+  Profile profile;  // of all its steps
   i64 allocations = 0, peak_bytes = 0;
 };
 
@@ -42,10 +42,10 @@ struct Measured {
   std::vector<Repeat> beside;      // with --threads-beside, one after each
   std::vector<double> load_curve;  // max over mean of the worst layer, one for each warm step
   RoutingRecord routing;
-  i64 steps = 0;                   // of a repeat
+  i64 steps = 0;  // of a repeat
   bool peak_reset = true;
-  i64 memory_before_bytes = 0;     // resident before the network was made: program and text
-  double flops = 0, loss = 0;      // of one step
+  i64 memory_before_bytes = 0;  // resident before the network was made: program and text
+  double flops = 0, loss = 0;   // of one step
 };
 
 i64 micro_batch(const BenchTrainOptions& options) {
@@ -56,18 +56,20 @@ DType compute_type(const BenchTrainOptions& options) { return options.precision 
 
 void check(const BenchTrainOptions& options) {
   const i64 micro = micro_batch(options);
-  if (options.tokens_per_step % options.sequence == 0 && micro % options.sequence == 0 && options.tokens_per_step % micro == 0) {
+  if (options.tokens_per_step % options.sequence == 0 && micro % options.sequence == 0 &&
+      options.tokens_per_step % micro == 0) {
     return;
   }
-  throw Error({.where = "bench train",
-               .what = "steps and micro-batches are whole sequences, and a step whole micro-batches",
-               .got = fmt::format("sequence {}, micro-batch {}, step {}", options.sequence, micro, options.tokens_per_step)});
+  throw Error(
+      {.where = "bench train",
+       .what = "steps and micro-batches are whole sequences, and a step whole micro-batches",
+       .got = fmt::format("sequence {}, micro-batch {}, step {}", options.sequence, micro, options.tokens_per_step)});
 }
 
 // Training until the load has settled; the choices of the last step's last micro-batch are kept.
 // Warm steps may be smaller, since the load follows the number of updates more than their size.
-void warm_up(const BenchTrainOptions& options, model::Network& network, train::Trainer& small, data::BatchSource& small_source,
-             train::Trainer& trainer, data::BatchSource& source, Measured& measured) {
+void warm_up(const BenchTrainOptions& options, model::Network& network, train::Trainer& small,
+             data::BatchSource& small_source, train::Trainer& trainer, data::BatchSource& source, Measured& measured) {
   const bool dense = network.config().moe_layers() == 0;
   if (!options.routing.empty() && !dense) {
     measured.routing = RoutingRecord::load(options.routing);
@@ -97,7 +99,8 @@ void warm_up(const BenchTrainOptions& options, model::Network& network, train::T
 }
 
 // Steps from `number` + 1 on.
-Repeat run_repeat(train::Trainer& trainer, data::BatchSource& source, RoofAround& roof, Measured& measured, i64* number) {
+Repeat run_repeat(train::Trainer& trainer, data::BatchSource& source, RoofAround& roof, Measured& measured,
+                  i64* number) {
   Repeat repeat;
   const i64 allocations = buffer_allocations();
   measured.peak_reset = memory_peak_reset() && measured.peak_reset;
@@ -116,8 +119,8 @@ Repeat run_repeat(train::Trainer& trainer, data::BatchSource& source, RoofAround
 }
 
 // The same steps with another number of threads, between measurements of the roof with that number.
-void measure_beside(const BenchTrainOptions& options, train::Trainer& trainer, data::BatchSource& source, Measured& measured,
-                    i64* number) {
+void measure_beside(const BenchTrainOptions& options, train::Trainer& trainer, data::BatchSource& source,
+                    Measured& measured, i64* number) {
   const int threads = parallel_threads();
   parallel_set_threads(static_cast<int>(options.threads_beside));
   trainer.step(source, ++*number);  // the scratch of other threads is taken here
@@ -161,7 +164,8 @@ i64 peak_bytes(const Measured& measured) {
 }
 
 double part_seconds(const Measured& measured, const Repeat& repeat, Part part, i64 way) {
-  return static_cast<double>(repeat.profile.ns[static_cast<i64>(part)][way]) * 1e-9 / static_cast<double>(measured.steps);
+  return static_cast<double>(repeat.profile.ns[static_cast<i64>(part)][way]) * 1e-9 /
+         static_cast<double>(measured.steps);
 }
 
 // One row: a part forward, or backward with the gradient of its weights; the head has both in one.
@@ -174,13 +178,17 @@ Json operation_row(const Measured& measured, DType compute, Part part, bool back
   };
   const double time = median_over(measured.repeats, seconds);
   Json row = Json::object({{"name", kernels::part_name(part)},
-                           {"direction", both ? "both" : backward ? "backward" : "forward"},
+                           {"direction", both       ? "both"
+                                         : backward ? "backward"
+                                                    : "forward"},
                            {"seconds", time}});
   if (backward || both) {
-    row.set("weight_gradient_seconds",
-            median_over(measured.repeats, [&](const Repeat& repeat) { return part_seconds(measured, repeat, part, 2); }));
+    row.set("weight_gradient_seconds", median_over(measured.repeats, [&](const Repeat& repeat) {
+              return part_seconds(measured, repeat, part, 2);
+            }));
   }
-  row.set("share", median_over(measured.repeats, [&](const Repeat& repeat) { return seconds(repeat) / repeat.step_seconds; }));
+  row.set("share",
+          median_over(measured.repeats, [&](const Repeat& repeat) { return seconds(repeat) / repeat.step_seconds; }));
   if (operation == nullptr) return row;
   row.set("flops", operation->flops);
   row.set("bytes", operation->bytes);
@@ -254,7 +262,8 @@ Json beside_json(const BenchTrainOptions& options, const Measured& measured, con
     seconds.push_back(other.step_seconds);
     step.push_back(other.step_seconds / one.step_seconds);
     peak.push_back(peak_of(one.roof, compute) / peak_of(other.roof, compute));
-    roofline.push_back(roofline_seconds(operations, compute, other.roof) / roofline_seconds(operations, compute, one.roof));
+    roofline.push_back(roofline_seconds(operations, compute, other.roof) /
+                       roofline_seconds(operations, compute, one.roof));
     step_over_peak.push_back(step.back() / peak.back());
     step_over_roofline.push_back(step.back() / roofline.back());
   }
@@ -338,13 +347,18 @@ Json result_json(const BenchTrainOptions& options, const model::ModelConfig& con
 void BenchTrainOptions::describe(OptionList& list) {
   list.add("preset", &preset, "configuration to start from; flags change it", {.unit = "NAME"});
   list.add("sequence", &sequence, "tokens of a sequence", {.unit = "N", .min = 2, .max = 1e7});
-  list.add("document", &document, "tokens that attend to each other; 0: the sequence", {.unit = "N", .min = 0, .max = 1e7});
+  list.add("document", &document, "tokens that attend to each other; 0: the sequence",
+           {.unit = "N", .min = 0, .max = 1e7});
   list.add("tokens-per-step", &tokens_per_step, "tokens of a step", {.unit = "N", .min = 2, .max = 1e9});
-  list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step", {.unit = "N", .min = 0, .max = 1e9});
-  list.add("repeats", &repeats, "repeats, each between two measurements of the roof; medians count; 0: 5, in the grid 2",
+  list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step",
+           {.unit = "N", .min = 0, .max = 1e9});
+  list.add("repeats", &repeats,
+           "repeats, each between two measurements of the roof; medians count; 0: 5, in the grid 2",
            {.unit = "N", .min = 0, .max = 1e6});
-  list.add("steps", &steps, "training steps of a repeat; 0: as many as fill a second", {.unit = "N", .min = 0, .max = 1e6});
-  list.add("steps-warm", &steps_warm, "training steps before the routing is recorded and replayed; -1: 400, or 5 with --routing",
+  list.add("steps", &steps, "training steps of a repeat; 0: as many as fill a second",
+           {.unit = "N", .min = 0, .max = 1e6});
+  list.add("steps-warm", &steps_warm,
+           "training steps before the routing is recorded and replayed; -1: 400, or 5 with --routing",
            {.unit = "N", .min = -1, .max = 1e6});
   list.add("warm-tokens", &warm_tokens, "tokens of a warm step, at most", {.unit = "N", .min = 2, .max = 1e9});
   list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time; 0: 100, in the grid 20",
@@ -352,8 +366,10 @@ void BenchTrainOptions::describe(OptionList& list) {
   list.add("seed", &seed, "of the weights", {.unit = "N", .min = 0, .max = 9e15});
   list.add("threads-beside", &threads_beside, "measure the step and the roof with so many threads too, in turn; 0: not",
            {.unit = "N", .min = 0, .max = 1024});
-  list.add("recompute", &recompute, "layer: keep little for backward and compute the layer again", {.choices = {"none", "layer"}});
-  list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones", {.min = 0, .max = 10});
+  list.add("recompute", &recompute, "layer: keep little for backward and compute the layer again",
+           {.choices = {"none", "layer"}});
+  list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones",
+           {.min = 0, .max = 10});
   list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
   list.add("corpus", &corpus, "text to train on; empty: the shipped one", {.unit = "FILES"});
   list.add("routing", &routing, "replay this recorded routing from the first step", {.unit = "FILE"});
@@ -374,12 +390,14 @@ Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& confi
   std::vector<i32> stream = real_text_stream(options.corpus, config.vocab);
   // A replayed routing has the size of a micro-batch, and so have the steps before the measured ones then.
   const i64 sequences_warm = std::max<i64>(1, options.warm_tokens / options.sequence);
-  const i64 warm_tokens =
-      options.routing.empty() ? std::min(micro_batch(options), sequences_warm * options.sequence) : micro_batch(options);
-  const auto warm_source = real_text_source(stream, warm_tokens / options.sequence, options.sequence, document(options));
+  const i64 warm_tokens = options.routing.empty() ? std::min(micro_batch(options), sequences_warm * options.sequence)
+                                                  : micro_batch(options);
+  const auto warm_source =
+      real_text_source(stream, warm_tokens / options.sequence, options.sequence, document(options));
   // The measured steps see other text than the warm ones.
   std::rotate(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(stream.size() / 2), stream.end());
-  const auto source = real_text_source(stream, options.tokens_per_step / options.sequence, options.sequence, document(options));
+  const auto source =
+      real_text_source(stream, options.tokens_per_step / options.sequence, options.sequence, document(options));
   stream = {};
   const i64 memory_before = memory_resident();
   model::Network network(config, compute_type(options), true);

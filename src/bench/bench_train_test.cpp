@@ -29,9 +29,7 @@ BenchTrainOptions tiny_options() {
 
 class BenchTrain : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = test_folder();
-  }
+  void SetUp() override { folder_ = test_folder(); }
   std::string folder_;
 };
 
@@ -45,7 +43,8 @@ TEST_F(BenchTrain, MeasuresAStep) {
   }
   EXPECT_LT(result.at("mfu").as_double(), 1);
   EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
-  EXPECT_NEAR(result.at("flops_per_step").as_double(), 256 * model::count_model(model::small_model(8, 2), 32).flops_per_token_mfu, 1);
+  EXPECT_NEAR(result.at("flops_per_step").as_double(),
+              256 * model::count_model(model::small_model(8, 2), 32).flops_per_token_mfu, 1);
   EXPECT_GE(result.at("load_max_over_mean").as_double(), 1);
   double parts = 0;
   i64 bounded = 0;
@@ -94,8 +93,10 @@ TEST_F(BenchTrain, MeasuresAnotherNumberOfThreadsBeside) {
   const Json& beside = result.at("beside");
   EXPECT_EQ(beside.at("threads").as_int(), 1);
   EXPECT_GT(beside.at("speedup").as_double(), 0);
-  EXPECT_NEAR(beside.at("speedup_over_roof").as_double(), beside.at("speedup").as_double() / beside.at("speedup_roof").as_double(),
-              0.5 * beside.at("speedup_over_roof").as_double());  // a quotient of medians is not the median of quotients
+  EXPECT_NEAR(
+      beside.at("speedup_over_roof").as_double(),
+      beside.at("speedup").as_double() / beside.at("speedup_roof").as_double(),
+      0.5 * beside.at("speedup_over_roof").as_double());  // a quotient of medians is not the median of quotients
   EXPECT_EQ(result.at("allocations_steady").as_int(), 0);
   EXPECT_NE(text.find("with 1 threads"), std::string::npos);
 }

@@ -16,7 +16,9 @@ double median(std::vector<double> values) {
 
 RoofAround::RoofAround(i64 milliseconds) : milliseconds_(static_cast<int>(milliseconds)) { begin_again(); }
 
-void RoofAround::begin_again() { last_ = kernels::roof_measure(kernels::isa_current(), milliseconds_, kernels::RoofMemory::all); }
+void RoofAround::begin_again() {
+  last_ = kernels::roof_measure(kernels::isa_current(), milliseconds_, kernels::RoofMemory::all);
+}
 
 kernels::Roof RoofAround::next() {
   const kernels::Roof before = last_;
@@ -31,8 +33,8 @@ kernels::Roof median_roof(const std::vector<kernels::Roof>& roofs) {
     for (const kernels::Roof& roof : roofs) values.push_back(roof.*figure);
     return median(std::move(values));
   };
-  return {of(&kernels::Roof::bf16_flops_per_s), of(&kernels::Roof::f32_flops_per_s), of(&kernels::Roof::dram_bytes_per_s),
-          of(&kernels::Roof::l2_bytes_per_s), of(&kernels::Roof::l3_bytes_per_s)};
+  return {of(&kernels::Roof::bf16_flops_per_s), of(&kernels::Roof::f32_flops_per_s),
+          of(&kernels::Roof::dram_bytes_per_s), of(&kernels::Roof::l2_bytes_per_s), of(&kernels::Roof::l3_bytes_per_s)};
 }
 
 }  // namespace moebius::bench

@@ -50,7 +50,9 @@ struct Maker {
     return {data, dtype, rows, cols, cols};
   }
   // What is only written or added to needs no values.
-  Matrix blank(DType dtype, i64 rows, i64 cols) { return {take(rows * cols * dtype_bytes(dtype)), dtype, rows, cols, cols}; }
+  Matrix blank(DType dtype, i64 rows, i64 cols) {
+    return {take(rows * cols * dtype_bytes(dtype)), dtype, rows, cols, cols};
+  }
   Matrix operand(i64 rows, i64 cols) { return matrix(shape.dtype, rows, cols); }
   Matrix result(i64 rows, i64 cols) { return blank(shape.dtype, rows, cols); }
   Matrix f32(i64 rows, i64 cols) { return blank(DType::f32, rows, cols); }
@@ -62,7 +64,8 @@ struct Maker {
   // Gradients of weights are written, as by the first micro-batch of a step.
   float* gradient(kernels::PackedShape packed, i64 copies = 1) { return f32(copies, packed.elements()).f32(); }
 
-  void add(const char* direction, Part part, double flops, double bytes, std::function<void()> run, bool products_f32 = false) {
+  void add(const char* direction, Part part, double flops, double bytes, std::function<void()> run,
+           bool products_f32 = false) {
     out.calls.push_back({direction, {part, false, products_f32, flops, bytes}, std::move(run)});
   }
 
@@ -120,7 +123,9 @@ void Maker::attention() {
 // Each expert's log-probability is normal with deviation load_spread; each token adds noise of its own and takes the best.
 kernels::Routing Maker::routing(const std::vector<i32>* expert_TK) {
   const i64 count = shape.config.experts.experts, k = shape.config.experts.top_k, rows = tokens * k;
-  kernels::Routing r{tokens, k, count, integers(rows), vector(rows), integers(count + 1), integers(rows), integers(rows), integers(rows)};
+  kernels::Routing r{
+      tokens,        k, count, integers(rows), vector(rows), integers(count + 1), integers(rows), integers(rows),
+      integers(rows)};
   std::fill_n(r.gate_TK, rows, 0.5f);
   if (expert_TK != nullptr) {
     std::copy_n(expert_TK->begin(), rows, r.expert_TK);
@@ -128,11 +133,13 @@ kernels::Routing Maker::routing(const std::vector<i32>* expert_TK) {
     Rng rng(1, RngStream::benchmark);
     std::vector<double> bias(static_cast<std::size_t>(count)), score(bias.size());
     for (i64 e = 0; e < count; ++e) {
-      bias[static_cast<std::size_t>(e)] = shape.load_spread * static_cast<double>(rng_normal_at(1, RngStream::benchmark, 1, static_cast<u64>(e)));
+      bias[static_cast<std::size_t>(e)] =
+          shape.load_spread * static_cast<double>(rng_normal_at(1, RngStream::benchmark, 1, static_cast<u64>(e)));
     }
     std::vector<i32> order(bias.size());
     for (i64 token = 0; token < tokens; ++token) {
-      for (std::size_t e = 0; e < bias.size(); ++e) score[e] = bias[e] - std::log(-std::log(rng.next_uniform() * 0.999999 + 5e-7));
+      for (std::size_t e = 0; e < bias.size(); ++e)
+        score[e] = bias[e] - std::log(-std::log(rng.next_uniform() * 0.999999 + 5e-7));
       std::iota(order.begin(), order.end(), 0);
       std::partial_sort(order.begin(), order.begin() + k, order.end(), [&](i32 a, i32 b) {
         return score[static_cast<std::size_t>(a)] > score[static_cast<std::size_t>(b)];
@@ -159,7 +166,8 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
   const i64 columns = bank.up_shape().n;
   bank.up = matrix(shape.dtype, r.experts, bank.up_shape().elements(), 0.05).data;
   bank.down = matrix(shape.dtype, r.experts, bank.down_shape().elements(), 0.05).data;
-  const Matrix x = operand(tokens, d), dy = operand(tokens, d), scratch_rows = f32(rows, d), y = f32(tokens, d), dx = f32(tokens, d);
+  const Matrix x = operand(tokens, d), dy = operand(tokens, d), scratch_rows = f32(rows, d), y = f32(tokens, d),
+               dx = f32(tokens, d);
   const kernels::ExpertSaved saved{result(rows, columns), result(rows, f)};
   const kernels::ExpertBackwardScratch scratch{result(rows, columns), scratch_rows};
   float* dgate = vector(rows);
@@ -171,8 +179,9 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
   const double flops = 2 * real(rows) * matrices * width * real(f);
   add("forward", Part::experts, flops, c * weights + kept + t * width * (c + 8),
       [=] { kernels::experts_forward(x, r, bank, saved, scratch_rows, y); });
-  add("backward", Part::experts, 2 * flops, (c + 4) * weights + kept + t * width * (2 * c + 8),
-      [=] { kernels::experts_backward(dy, x, r, bank, saved, scratch, dx, dgate, dup, ddown, kernels::GradientSum::overwrite); });
+  add("backward", Part::experts, 2 * flops, (c + 4) * weights + kept + t * width * (2 * c + 8), [=] {
+    kernels::experts_backward(dy, x, r, bank, saved, scratch, dx, dgate, dup, ddown, kernels::GradientSum::overwrite);
+  });
 }
 
 void Maker::route() {
@@ -182,14 +191,17 @@ void Maker::route() {
   float *w = vector(r.experts * d, 0.05), *dw = vector(r.experts * d);
   float *logits = vector(tokens * r.experts), *prob = vector(tokens * r.experts), *dlogits = vector(tokens * r.experts);
   float* dgate = vector(r.rows());
-  const double flops = 2 * t * width * real(r.experts), weights = 4 * width * real(r.experts), kept = 4 * t * real(r.experts);
-  add("forward", Part::route, flops, weights + kept + t * (c * width + 8 * real(r.top_k)),
+  const double flops = 2 * t * width * real(r.experts), weights = 4 * width * real(r.experts),
+               kept = 4 * t * real(r.experts);
+  add(
+      "forward", Part::route, flops, weights + kept + t * (c * width + 8 * real(r.top_k)),
       [=]() mutable {
         kernels::route_forward(x, w, s, nullptr, logits, prob, r);
         kernels::dispatch_tokens(r);
       },
       true);
-  add("backward", Part::route, 2 * flops, 3 * weights + kept + t * ((c + 8) * width + 8 * real(r.top_k)),
+  add(
+      "backward", Part::route, 2 * flops, 3 * weights + kept + t * ((c + 8) * width + 8 * real(r.top_k)),
       [=] { kernels::route_backward(x, w, s, logits, prob, r, dgate, {}, dlogits, dw, dx); }, true);
 }
 
@@ -209,7 +221,8 @@ void Maker::norm() {
   const Matrix x = matrix(DType::f32, tokens, d), y = operand(tokens, d), dx = f32(tokens, d);
   float *gain = vector(d), *dgain = vector(d), *inv = vector(tokens);
   add("forward", Part::norm, 0, t * width * (4 + c), [=] { kernels::rmsnorm_forward(x, gain, 1e-5f, y, inv); });
-  add("backward", Part::norm, 0, t * width * (4 + c + 8), [=] { kernels::rmsnorm_backward(y, x, gain, inv, dx, dgain); });
+  add("backward", Part::norm, 0, t * width * (4 + c + 8),
+      [=] { kernels::rmsnorm_backward(y, x, gain, inv, dx, dgain); });
 }
 
 // As many parameters as the configuration has.
@@ -229,7 +242,8 @@ void Maker::optimizer() {
 }  // namespace
 
 const std::vector<std::string>& operation_names() {
-  static const std::vector<std::string> names = {"linear", "attention", "route", "experts", "head", "norm", "optimizer"};
+  static const std::vector<std::string> names = {"linear", "attention", "route",    "experts",
+                                                 "head",   "norm",      "optimizer"};
   return names;
 }
 
@@ -238,11 +252,13 @@ std::string OperationShape::text() const {
   const auto& e = config.experts;
   const std::string rows = fmt::format("{} T={}", name, tokens);
   if (name == "linear") return fmt::format("{} d={} N={}", rows, config.d_model, outputs);
-  if (name == "attention") return fmt::format("{} of {}, {} heads of {}", rows, std::min(sequence, tokens), a.heads, a.head_dim);
+  if (name == "attention")
+    return fmt::format("{} of {}, {} heads of {}", rows, std::min(sequence, tokens), a.heads, a.head_dim);
   if (name == "route") {
     return fmt::format("{} d={} E={} k={} {}", rows, config.d_model, e.experts, e.top_k, config.router.score);
   }
-  if (name == "experts") return fmt::format("{} d={} E={} k={} F={}", rows, config.d_model, e.experts, e.top_k, e.width);
+  if (name == "experts")
+    return fmt::format("{} d={} E={} k={} F={}", rows, config.d_model, e.experts, e.top_k, e.width);
   if (name == "head") return fmt::format("{} d={} V={}", rows, config.d_model, config.vocab);
   if (name == "norm") return fmt::format("{} d={}", rows, config.d_model);
   return fmt::format("{} N={}", name, model::count_model(config, sequence).parameters_total);
@@ -265,13 +281,20 @@ double operation_bytes(const OperationShape& shape) {
 OperationCase make_operation(const OperationShape& shape, const std::vector<i32>* expert_TK) {
   OperationCase made;
   Maker maker{shape, made};
-  if (shape.name == "linear") maker.linear();
-  else if (shape.name == "attention") maker.attention();
-  else if (shape.name == "route") maker.route();
-  else if (shape.name == "experts") maker.experts(expert_TK);
-  else if (shape.name == "head") maker.head();
-  else if (shape.name == "norm") maker.norm();
-  else if (shape.name == "optimizer") maker.optimizer();
+  if (shape.name == "linear")
+    maker.linear();
+  else if (shape.name == "attention")
+    maker.attention();
+  else if (shape.name == "route")
+    maker.route();
+  else if (shape.name == "experts")
+    maker.experts(expert_TK);
+  else if (shape.name == "head")
+    maker.head();
+  else if (shape.name == "norm")
+    maker.norm();
+  else if (shape.name == "optimizer")
+    maker.optimizer();
   else {
     const std::string near = nearest_word(shape.name, operation_names());
     throw Error({.where = "moebius bench operation",

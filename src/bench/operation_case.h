@@ -19,7 +19,7 @@ namespace moebius::bench {
 using Operation = model::StepOperation;
 
 struct OperationShape {
-  std::string name;        // one of operation_names()
+  std::string name;  // one of operation_names()
   i64 tokens = 0;
   i64 sequence = 0;        // attention: tokens of a document
   i64 outputs = 0;         // linear
@@ -35,14 +35,14 @@ const std::vector<std::string>& operation_names();
 
 // A call that is timed.
 struct OperationCall {
-  std::string direction;   // forward, backward, weight gradient, both
-  Operation work;          // FLOPs and bytes
+  std::string direction;  // forward, backward, weight gradient, both
+  Operation work;         // FLOPs and bytes
   std::function<void()> run;
 };
 
 struct OperationCase {
   std::vector<OperationCall> calls;
-  double load_max_over_mean = 0;      // experts
+  double load_max_over_mean = 0;  // experts
   std::vector<std::unique_ptr<Buffer>> memory;
 };
 

@@ -24,7 +24,8 @@ std::vector<std::string> corpus_files(const std::vector<std::string>& files) {
   for (const std::string& path : {shipped, in_tree}) {
     if (file_exists(path)) return {path};
   }
-  throw Error({.where = "bench", .what = "the shipped corpus is not there", .wanted = in_tree, .fix = "--corpus FILES"});
+  throw Error(
+      {.where = "bench", .what = "the shipped corpus is not there", .wanted = in_tree, .fix = "--corpus FILES"});
 }
 
 }  // namespace
@@ -47,7 +48,8 @@ std::vector<i32> real_text_stream(const std::vector<std::string>& files, i64 voc
   return stream;
 }
 
-std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stream, i64 sequences, i64 length, i64 document) {
+std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stream, i64 sequences, i64 length,
+                                                    i64 document) {
   if (length % document != 0) {
     throw Error({.where = "bench",
                  .what = "documents are cut so that a sequence is whole documents",
@@ -71,7 +73,8 @@ std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stre
 double RoutingRecord::max_over_mean_of_layer(std::size_t layer) const {
   std::vector<i64> count(static_cast<std::size_t>(experts));
   for (const i32 expert : expert_LTK[layer]) ++count[static_cast<std::size_t>(expert)];
-  return static_cast<double>(*std::max_element(count.begin(), count.end()) * experts) / static_cast<double>(tokens * top_k);
+  return static_cast<double>(*std::max_element(count.begin(), count.end()) * experts) /
+         static_cast<double>(tokens * top_k);
 }
 
 double RoutingRecord::max_over_mean_worst() const {
@@ -130,11 +133,13 @@ bool load_settled(const std::vector<double>& curve) {
   const auto quarter = static_cast<std::ptrdiff_t>(curve.size() / 4);
   if (quarter < 25) return false;  // in fewer steps the load has hardly begun to move
   const auto middle = curve.end() - quarter;
-  const double before = std::accumulate(middle - quarter, middle, 0.0), last = std::accumulate(middle, curve.end(), 0.0);
+  const double before = std::accumulate(middle - quarter, middle, 0.0),
+               last = std::accumulate(middle, curve.end(), 0.0);
   return std::abs(last - before) <= 0.1 * before;
 }
 
-void RoutingRecord::check_fits(const model::ModelConfig& config, i64 micro_batch_tokens, const std::string& path) const {
+void RoutingRecord::check_fits(const model::ModelConfig& config, i64 micro_batch_tokens,
+                               const std::string& path) const {
   const i64 layers = static_cast<i64>(expert_LTK.size());
   if (experts == config.experts.experts && top_k == config.experts.top_k && layers == config.moe_layers() &&
       tokens == micro_batch_tokens) {
@@ -143,8 +148,8 @@ void RoutingRecord::check_fits(const model::ModelConfig& config, i64 micro_batch
   const char* form = "{} MoE layers, {} experts, top-{}, micro-batches of {} tokens";
   throw Error({.where = path,
                .what = "the recorded routing belongs to another shape",
-               .wanted = fmt::format(fmt::runtime(form), config.moe_layers(), config.experts.experts, config.experts.top_k,
-                                     micro_batch_tokens),
+               .wanted = fmt::format(fmt::runtime(form), config.moe_layers(), config.experts.experts,
+                                     config.experts.top_k, micro_batch_tokens),
                .got = fmt::format(fmt::runtime(form), layers, experts, top_k, tokens)});
 }
 

@@ -18,13 +18,14 @@ namespace moebius::bench {
 std::vector<i32> real_text_stream(const std::vector<std::string>& files, i64 vocab);
 
 // The stream in pieces of `document` tokens that attend to each other; `length` must be a multiple of it.
-std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stream, i64 sequences, i64 length, i64 document);
+std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stream, i64 sequences, i64 length,
+                                                    i64 document);
 
 // The choices of one pass: K experts for each token, of each MoE layer.
 struct RoutingRecord {
   i64 tokens = 0, top_k = 0, experts = 0;
-  i64 steps = 0;                                // of training before it
-  bool settled = false;                         // load_settled of that training
+  i64 steps = 0;         // of training before it
+  bool settled = false;  // load_settled of that training
   std::vector<std::vector<i32>> expert_LTK;
   // Largest number of tokens of an expert over the mean: of the worst layer, and the mean over layers.
   double max_over_mean_worst() const;

@@ -19,31 +19,34 @@ namespace {
 const StageHelp kHelp = {
     .name = "bench",
     .summary = "the machine's roof and the program's speed beside it",
-    .usage = "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
-             "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--out FILE.svg]\n"
-             "       moebius bench tokenizer --input FILES",
+    .usage =
+        "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
+        "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--out FILE.svg]\n"
+        "       moebius bench tokenizer --input FILES",
     .reads = "train: the shipped text or --corpus, --routing; tokenizer: text files",
     .writes = "standard output; --records, --record-routing, grid: the map (--out)",
-    .json_keys = "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
-                 "train: isa, threads, precision, recompute, model, sequence, document, parameters_total, parameters_active, "
-                 "tokens_per_step, micro_batch_tokens, repeats, steps, tokens_per_s, step_seconds, step_seconds_all, "
-                 "data_seconds, optimizer_seconds, flops_per_step, roof_flops_per_s, bf16_flops_per_s, bf16_flops_per_s_all, "
-                 "f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s, mfu, roofline_seconds, "
-                 "roofline_ratio, operations (array of name, direction, seconds, share, and where there is a bound flops, "
-                 "bytes, flops_per_s, bound_seconds, time_over_bound; backward also weight_gradient_seconds), "
-                 "operations_share, loss, load_max_over_mean, routing, peak_memory_bytes, memory, allocations_steady, "
-                 "with --threads-beside beside (threads, step_seconds, speedup, speedup_roof, speedup_roofline, "
-                 "speedup_over_roof, speedup_over_roofline). "
-                 "operation, grid: isa, threads, precision, the roof as in train, rows (array of operation, shape, direction, "
-                 "seconds, flops, bytes, flops_per_s, bound_seconds, time_over_bound, roof_share, load_max_over_mean); grid also "
-                 "shapes, shapes_measured, shapes_measured_again. "
-                 "tokenizer: bytes, documents, threads, read_seconds, train_seconds, vocab, encode_seconds, "
-                 "encode_bytes_per_s, tokens",
-    .examples = "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
-                "  moebius bench operation experts --d-model 2048 --experts 128 --top-k 8 --expert-width 768 --tokens-per-step 512\n"
-                "  moebius bench operation attention --heads 8 --head-dim 64 --sequence 1024 --isa avx2\n"
-                "  moebius bench grid --seconds-max 300 --out map.svg\n"
-                "  moebius bench tokenizer --input corpora/enwiki2019-00.jsonl.gz",
+    .json_keys =
+        "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
+        "train: isa, threads, precision, recompute, model, sequence, document, parameters_total, parameters_active, "
+        "tokens_per_step, micro_batch_tokens, repeats, steps, tokens_per_s, step_seconds, step_seconds_all, "
+        "data_seconds, optimizer_seconds, flops_per_step, roof_flops_per_s, bf16_flops_per_s, bf16_flops_per_s_all, "
+        "f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s, mfu, roofline_seconds, "
+        "roofline_ratio, operations (array of name, direction, seconds, share, and where there is a bound flops, "
+        "bytes, flops_per_s, bound_seconds, time_over_bound; backward also weight_gradient_seconds), "
+        "operations_share, loss, load_max_over_mean, routing, peak_memory_bytes, memory, allocations_steady, "
+        "with --threads-beside beside (threads, step_seconds, speedup, speedup_roof, speedup_roofline, "
+        "speedup_over_roof, speedup_over_roofline). "
+        "operation, grid: isa, threads, precision, the roof as in train, rows (array of operation, shape, direction, "
+        "seconds, flops, bytes, flops_per_s, bound_seconds, time_over_bound, roof_share, load_max_over_mean); grid also "
+        "shapes, shapes_measured, shapes_measured_again. "
+        "tokenizer: bytes, documents, threads, read_seconds, train_seconds, vocab, encode_seconds, "
+        "encode_bytes_per_s, tokens",
+    .examples =
+        "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
+        "  moebius bench operation experts --d-model 2048 --experts 128 --top-k 8 --expert-width 768 --tokens-per-step 512\n"
+        "  moebius bench operation attention --heads 8 --head-dim 64 --sequence 1024 --isa avx2\n"
+        "  moebius bench grid --seconds-max 300 --out map.svg\n"
+        "  moebius bench tokenizer --input corpora/enwiki2019-00.jsonl.gz",
 };
 
 struct Words {
@@ -80,12 +83,13 @@ Words read_words(const std::vector<std::string>& words) {
 
 int bench_roof(const StageCommon& common) {
   const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 300, kernels::RoofMemory::all);
-  stage_print(common, kernels::roof_json(roof),
-              fmt::format("{}, {} threads\n  bf16 products {:>9.1f} GFLOP/s\n  f32 products  {:>9.1f} GFLOP/s\n"
-                          "  memory reads  {:>9.1f} GB/s\n  L2 reads      {:>9.1f} GB/s\n  L3 reads      {:>9.1f} GB/s\n",
-                          kernels::isa_name(kernels::isa_current()), parallel_threads(), roof.bf16_flops_per_s * 1e-9,
-                          roof.f32_flops_per_s * 1e-9, roof.dram_bytes_per_s * 1e-9, roof.l2_bytes_per_s * 1e-9,
-                          roof.l3_bytes_per_s * 1e-9));
+  stage_print(
+      common, kernels::roof_json(roof),
+      fmt::format("{}, {} threads\n  bf16 products {:>9.1f} GFLOP/s\n  f32 products  {:>9.1f} GFLOP/s\n"
+                  "  memory reads  {:>9.1f} GB/s\n  L2 reads      {:>9.1f} GB/s\n  L3 reads      {:>9.1f} GB/s\n",
+                  kernels::isa_name(kernels::isa_current()), parallel_threads(), roof.bf16_flops_per_s * 1e-9,
+                  roof.f32_flops_per_s * 1e-9, roof.dram_bytes_per_s * 1e-9, roof.l2_bytes_per_s * 1e-9,
+                  roof.l3_bytes_per_s * 1e-9));
   return 0;
 }
 
@@ -94,9 +98,10 @@ int bench_steps(Words& given) {
   given.config.resolve();
   if (given.common.dry_run) {
     const model::ModelCounts counts = model::count_model(given.config, given.train.sequence);
-    stage_print(given.common, Json::object({{"model", given.config.to_json()}, {"parameters_total", counts.parameters_total}}),
-                fmt::format("would train {} parameters for {} steps, then measure steps of {} tokens\n", counts.parameters_total,
-                            given.train.steps_warm, given.train.tokens_per_step));
+    stage_print(given.common,
+                Json::object({{"model", given.config.to_json()}, {"parameters_total", counts.parameters_total}}),
+                fmt::format("would train {} parameters for {} steps, then measure steps of {} tokens\n",
+                            counts.parameters_total, given.train.steps_warm, given.train.tokens_per_step));
     return 0;
   }
   std::string text;
@@ -130,17 +135,20 @@ int run_bench(const std::vector<std::string>& words) {
   Words given = read_words(words);
   kernels::isa_select(given.common.isa);
   if (!given.name.empty() && given.what != "operation") {
-    throw Error({.where = "moebius bench", .what = fmt::format("one word too many: '{}'", given.name), .fix = "moebius bench --help"});
+    throw Error({.where = "moebius bench",
+                 .what = fmt::format("one word too many: '{}'", given.name),
+                 .fix = "moebius bench --help"});
   }
   if (given.what == "roof") {
     if (!given.common.dry_run) return bench_roof(given.common);
-    stage_print(given.common, Json::object({{"what", "roof"}, {"threads", parallel_threads()}}), "would measure the roof\n");
+    stage_print(given.common, Json::object({{"what", "roof"}, {"threads", parallel_threads()}}),
+                "would measure the roof\n");
     return 0;
   }
   if (given.what == "tokenizer") {
     std::string text;
-    const Json result = given.common.dry_run ? Json::object({{"what", "tokenizer"}})
-                                             : bench_tokenizer(given.tokenizer, &text);
+    const Json result =
+        given.common.dry_run ? Json::object({{"what", "tokenizer"}}) : bench_tokenizer(given.tokenizer, &text);
     stage_print(given.common, result, text);
     return 0;
   }

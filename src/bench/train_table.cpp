@@ -17,18 +17,19 @@ std::string head(const Json& r) {
       "step      {:>9.1f} ms, {:.0f} tokens/s\n"
       "MFU       {:>9.1f} %\n"
       "roofline  {:>9.1f} ms, {:.1f} % of it reached\n",
-      format_count(number("parameters_total")), format_count(number("parameters_active")), r.at("tokens_per_step").as_int(),
-      r.at("sequence").as_int(), r.at("precision").as_string(), r.at("isa").as_string(), r.at("threads").as_int(),
-      r.at("repeats").as_int(), r.at("steps").as_int(), number("bf16_flops_per_s") * 1e-9, number("f32_flops_per_s") * 1e-9,
-      number("dram_bytes_per_s") * 1e-9, number("l3_bytes_per_s") * 1e-9, number("l2_bytes_per_s") * 1e-9,
-      number("step_seconds") * 1e3, number("tokens_per_s"), 100 * number("mfu"), number("roofline_seconds") * 1e3,
-      100 * number("roofline_ratio"));
+      format_count(number("parameters_total")), format_count(number("parameters_active")),
+      r.at("tokens_per_step").as_int(), r.at("sequence").as_int(), r.at("precision").as_string(),
+      r.at("isa").as_string(), r.at("threads").as_int(), r.at("repeats").as_int(), r.at("steps").as_int(),
+      number("bf16_flops_per_s") * 1e-9, number("f32_flops_per_s") * 1e-9, number("dram_bytes_per_s") * 1e-9,
+      number("l3_bytes_per_s") * 1e-9, number("l2_bytes_per_s") * 1e-9, number("step_seconds") * 1e3,
+      number("tokens_per_s"), 100 * number("mfu"), number("roofline_seconds") * 1e3, 100 * number("roofline_ratio"));
   if (const Json* routing = r.find("routing")) {
-    text += fmt::format("routing   {:>9.2f} max/mean load of experts (worst layer {:.2f}), {} after {} steps of training\n"
-                        "          {} and replayed\n",
-                        routing->at("max_over_mean").as_double(), routing->at("max_over_mean_worst").as_double(),
-                        routing->at("settled").as_bool() ? "settled" : "still changing", routing->at("steps").as_int(),
-                        routing->at("source").as_string());
+    text += fmt::format(
+        "routing   {:>9.2f} max/mean load of experts (worst layer {:.2f}), {} after {} steps of training\n"
+        "          {} and replayed\n",
+        routing->at("max_over_mean").as_double(), routing->at("max_over_mean_worst").as_double(),
+        routing->at("settled").as_bool() ? "settled" : "still changing", routing->at("steps").as_int(),
+        routing->at("source").as_string());
   }
   return text;
 }
@@ -53,23 +54,25 @@ std::string row_text(const Json& row) {
 
 std::string bench_train_table(const Json& r) {
   std::string text = head(r);
-  text += fmt::format("\n{:<28}{:>10}{:>8}{:>12}{:>12}{:>10}{:>10}{:>11}{:>12}\n", "operation", "ms", "% step", "of it dW ms",
-                      "GFLOP", "GFLOP/s", "MB", "bound ms", "time/bound");
+  text += fmt::format("\n{:<28}{:>10}{:>8}{:>12}{:>12}{:>10}{:>10}{:>11}{:>12}\n", "operation", "ms", "% step",
+                      "of it dW ms", "GFLOP", "GFLOP/s", "MB", "bound ms", "time/bound");
   for (const Json& row : r.at("operations").as_array()) text += row_text(row);
   if (const Json* beside = r.find("beside")) {
-    text += fmt::format("with {} threads the step takes {:.1f} ms: {:.2f} times; the roof gains {:.2f} (step over roof {:.2f}), "
-                        "the roofline {:.2f}\n", beside->at("threads").as_int(), beside->at("step_seconds").as_double() * 1e3,
-                        beside->at("speedup").as_double(), beside->at("speedup_roof").as_double(),
-                        beside->at("speedup_over_roof").as_double(), beside->at("speedup_roofline").as_double());
+    text += fmt::format(
+        "with {} threads the step takes {:.1f} ms: {:.2f} times; the roof gains {:.2f} (step over roof {:.2f}), "
+        "the roofline {:.2f}\n",
+        beside->at("threads").as_int(), beside->at("step_seconds").as_double() * 1e3, beside->at("speedup").as_double(),
+        beside->at("speedup_roof").as_double(), beside->at("speedup_over_roof").as_double(),
+        beside->at("speedup_roofline").as_double());
   }
   const Json& memory = r.at("memory");
-  return text + fmt::format("operations make up {:.1f} % of the step\n"
-                            "peak memory {}, {:.1f} % of train's plan of {}{}; buffers allocated in the measured steps: {}\n",
-                            100 * r.at("operations_share").as_double(), format_bytes(r.at("peak_memory_bytes").as_double()),
-                            100 * memory.at("peak_over_plan").as_double(),
-                            format_bytes(memory.at("planned_bytes").as_double()),
-                            memory.at("peak_of_steps_alone").as_bool() ? "" : " (resident after the steps)",
-                            r.at("allocations_steady").as_int());
+  return text + fmt::format(
+                    "operations make up {:.1f} % of the step\n"
+                    "peak memory {}, {:.1f} % of train's plan of {}{}; buffers allocated in the measured steps: {}\n",
+                    100 * r.at("operations_share").as_double(), format_bytes(r.at("peak_memory_bytes").as_double()),
+                    100 * memory.at("peak_over_plan").as_double(), format_bytes(memory.at("planned_bytes").as_double()),
+                    memory.at("peak_of_steps_alone").as_bool() ? "" : " (resident after the steps)",
+                    r.at("allocations_steady").as_int());
 }
 
 }  // namespace moebius::bench

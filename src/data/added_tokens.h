@@ -32,9 +32,9 @@ class AddedTokenMatcher {
   // The longest entry that starts at `at`, or nullptr.
   const Entry* match(std::string_view text, i64 at) const;
 
-  std::vector<Entry> entries_;             // by first byte, then longest first
-  i32 first_[257] = {};                    // entries_ of first byte b: [first_[b], first_[b + 1])
-  std::vector<bool> pairs_;                // first byte * 256 + second byte: may start an entry
+  std::vector<Entry> entries_;  // by first byte, then longest first
+  i32 first_[257] = {};         // entries_ of first byte b: [first_[b], first_[b + 1])
+  std::vector<bool> pairs_;     // first byte * 256 + second byte: may start an entry
 };
 
 }  // namespace moebius::data

@@ -14,8 +14,8 @@ namespace moebius::data {
 
 namespace {
 
-constexpr i64 kChunk = 4096;            // candidates drawn at once
-constexpr i64 kChunksInVain = 32;       // without one new problem: then there are no more
+constexpr i64 kChunk = 4096;       // candidates drawn at once
+constexpr i64 kChunksInVain = 32;  // without one new problem: then there are no more
 constexpr i64 kGradeMax = 64;
 
 u64 hash_text(u64 seed, const std::string& text) {
@@ -61,15 +61,18 @@ std::vector<Accepted> Generator::draw(i64 grade, bool test, i64 count) const {
   i64 in_vain = 0;
   for (i64 first = 0; static_cast<i64>(taken.size()) < count; first += kChunk) {
     if (in_vain == kChunksInVain) {
-      throw Error({.where = fmt::format("arithmetic task, grade {}", grade),
-                   .what = fmt::format("there are not enough different {} problems", test ? "test" : "training"),
-                   .wanted = fmt::format("{}", count), .got = fmt::format("{}", taken.size()),
-                   .fix = "ask for fewer problems, more operators, a larger modulus, another test-share or another seed"});
+      throw Error(
+          {.where = fmt::format("arithmetic task, grade {}", grade),
+           .what = fmt::format("there are not enough different {} problems", test ? "test" : "training"),
+           .wanted = fmt::format("{}", count),
+           .got = fmt::format("{}", taken.size()),
+           .fix = "ask for fewer problems, more operators, a larger modulus, another test-share or another seed"});
     }
     parallel_for(parallel_chunks(kChunk, 256), [&](i64 task, int) {
       for (i64 i = task * 256; i < (task + 1) * 256; ++i) {
         Candidate& candidate = chunk[static_cast<std::size_t>(i)];
-        const u64 step = static_cast<u64>(test ? 1 : 0) << 62 | static_cast<u64>(grade) << 48 | static_cast<u64>(first + i);
+        const u64 step =
+            static_cast<u64>(test ? 1 : 0) << 62 | static_cast<u64>(grade) << 48 | static_cast<u64>(first + i);
         Rng rng(static_cast<u64>(options.seed), RngStream::arithmetic, step);
         candidate.accepted.problem = problem_draw(rng, rules, grade);
         candidate.accepted.structure = problem_structure(candidate.accepted.problem);
@@ -81,7 +84,8 @@ std::vector<Accepted> Generator::draw(i64 grade, bool test, i64 count) const {
     const std::size_t before = taken.size();
     for (Candidate& candidate : chunk) {
       if (static_cast<i64>(taken.size()) == count) break;
-      if (candidate.fits && graphs.insert(candidate.accepted.graph).second) taken.push_back(std::move(candidate.accepted));
+      if (candidate.fits && graphs.insert(candidate.accepted.graph).second)
+        taken.push_back(std::move(candidate.accepted));
     }
     in_vain = taken.size() == before ? in_vain + 1 : 0;
   }
@@ -93,16 +97,20 @@ void check_options(const ArithmeticOptions& o) {
     throw Error({.where = "arithmetic task", .what = what, .wanted = wanted, .got = got});
   };
   if (o.modulus < 3 || o.modulus > 1000) fail("the modulus is out of range", "3 to 1000", fmt::format("{}", o.modulus));
-  if (o.distractors < 0 || o.distractors > 16) fail("distractors are out of range", "0 to 16", fmt::format("{}", o.distractors));
+  if (o.distractors < 0 || o.distractors > 16)
+    fail("distractors are out of range", "0 to 16", fmt::format("{}", o.distractors));
   if (o.grades.empty() || o.grades.size() != o.weights.size()) {
-    fail("grades and weights differ in number", fmt::format("{} weights", o.grades.size()), fmt::format("{}", o.weights.size()));
+    fail("grades and weights differ in number", fmt::format("{} weights", o.grades.size()),
+         fmt::format("{}", o.weights.size()));
   }
   const i64 most = std::min(kGradeMax, problem_operations_max(o.distractors));
   for (const auto* list : {&o.grades, &o.grades_test}) {
     for (const i64 g : *list) {
-      if (g < 0 || g > most) fail("a grade is out of range", fmt::format("0 to {} operations", most), fmt::format("{}", g));
+      if (g < 0 || g > most)
+        fail("a grade is out of range", fmt::format("0 to {} operations", most), fmt::format("{}", g));
     }
-    if (std::set<i64>(list->begin(), list->end()).size() != list->size()) fail("a grade is given twice", "each once", "");
+    if (std::set<i64>(list->begin(), list->end()).size() != list->size())
+      fail("a grade is given twice", "each once", "");
   }
   double sum = 0;
   for (const double w : o.weights) {
@@ -111,8 +119,10 @@ void check_options(const ArithmeticOptions& o) {
   }
   if (!(sum > 0)) fail("all weights are 0", "at least one above 0", "");
   if (o.problems < 1 || o.items < 1) fail("problems or items are below 1", "1 or more", "");
-  if (!(o.test_share > 0 && o.test_share < 1)) fail("test-share is out of range", "between 0 and 1", fmt::format("{}", o.test_share));
-  if (!(o.direct_share >= 0 && o.direct_share <= 1)) fail("direct-share is out of range", "0 to 1", fmt::format("{}", o.direct_share));
+  if (!(o.test_share > 0 && o.test_share < 1))
+    fail("test-share is out of range", "between 0 and 1", fmt::format("{}", o.test_share));
+  if (!(o.direct_share >= 0 && o.direct_share <= 1))
+    fail("direct-share is out of range", "0 to 1", fmt::format("{}", o.direct_share));
   if (o.operators.empty()) fail("no operator is given", "more, fewer, times, sum", "");
   if (o.wording != "compact" && o.wording != "full") fail("unknown wording", "compact or full", o.wording);
 }
@@ -122,8 +132,12 @@ struct GradeStatistics {
   std::set<std::string> structures;
 };
 
-std::string prompt_worked(const Problem& p, const ProblemRules& rules) { return problem_question(p, rules) + " Steps:"; }
-std::string prompt_direct(const Problem& p, const ProblemRules& rules) { return problem_question(p, rules) + " Answer:"; }
+std::string prompt_worked(const Problem& p, const ProblemRules& rules) {
+  return problem_question(p, rules) + " Steps:";
+}
+std::string prompt_direct(const Problem& p, const ProblemRules& rules) {
+  return problem_question(p, rules) + " Answer:";
+}
 
 TaskItem make_item(const Generator& generator, const Accepted& accepted, i64 grade, i64 number, bool direct) {
   const Problem& problem = accepted.problem;
@@ -161,20 +175,20 @@ Json grade_meta(const Generator& generator, const std::vector<Accepted>& items, 
     most_frequent += value == mode;
     copy_last += !numbers.empty() && numbers.back() == value;
     if (!numbers.empty()) {
-      copy_any += static_cast<double>(std::count(numbers.begin(), numbers.end(), value)) / static_cast<double>(numbers.size());
+      copy_any +=
+          static_cast<double>(std::count(numbers.begin(), numbers.end(), value)) / static_cast<double>(numbers.size());
     }
   }
   const double count = static_cast<double>(items.size());
   const double chance = 1.0 / static_cast<double>(generator.rules.modulus);
-  return Json::object(
-      {{"items", static_cast<i64>(items.size())},
-       {"chance", chance},
-       {"baselines", Json::object({{"most_frequent", most_frequent / count},
-                                   {"copy_last_number", copy_last / count},
-                                   {"copy_any_number", copy_any / count}})},
-       {"chance_best", std::max({chance, most_frequent / count, copy_last / count, copy_any / count})},
-       {"structures_training", static_cast<i64>(training.structures.size())},
-       {"structures_test", static_cast<i64>(structures.size())}});
+  return Json::object({{"items", static_cast<i64>(items.size())},
+                       {"chance", chance},
+                       {"baselines", Json::object({{"most_frequent", most_frequent / count},
+                                                   {"copy_last_number", copy_last / count},
+                                                   {"copy_any_number", copy_any / count}})},
+                       {"chance_best", std::max({chance, most_frequent / count, copy_last / count, copy_any / count})},
+                       {"structures_training", static_cast<i64>(training.structures.size())},
+                       {"structures_test", static_cast<i64>(structures.size())}});
 }
 
 // Problems of each training grade: shares by weight, the rest to the first grades.
@@ -212,9 +226,9 @@ std::vector<GradeStatistics> make_training(const Generator& generator, Generated
       // Evenly spread: the share reached after each problem is the wanted one.
       const auto whole = [&](std::size_t n) { return static_cast<i64>(static_cast<double>(n) * options.direct_share); };
       const bool direct = whole(i + 1) > whole(i);
-      task.documents.push_back(
-          direct ? prompt_direct(problem, generator.rules) + " " + answer + "."
-                 : prompt_worked(problem, generator.rules) + problem_steps(problem, generator.rules) + " Answer: " + answer + ".");
+      task.documents.push_back(direct ? prompt_direct(problem, generator.rules) + " " + answer + "."
+                                      : prompt_worked(problem, generator.rules) +
+                                            problem_steps(problem, generator.rules) + " Answer: " + answer + ".");
       ++own.answers[static_cast<std::size_t>(problem.quantities[0].value)];
       ++all.answers[static_cast<std::size_t>(problem.quantities[0].value)];
       own.structures.insert(accepted[i].structure);
@@ -273,17 +287,25 @@ GeneratedTask make_arithmetic(const ArithmeticOptions& options) {
   describe(resolved, list);
   const auto finish = [&](TaskItems& items, const char* name, const char* method) {
     items.task = name;
-    items.meta = Json::object({{"task", name}, {"skill", "reasoning"}, {"method", method}, {"prompts_in_training", false},
-                               {"items", static_cast<i64>(items.items.size())}, {"grade_unit", "operations"},
-                               {"modulus", options.modulus}, {"grades", grades}, {"options", list.to_json()}});
+    items.meta = Json::object({{"task", name},
+                               {"skill", "reasoning"},
+                               {"method", method},
+                               {"prompts_in_training", false},
+                               {"items", static_cast<i64>(items.items.size())},
+                               {"grade_unit", "operations"},
+                               {"modulus", options.modulus},
+                               {"grades", grades},
+                               {"options", list.to_json()}});
     task.tasks.push_back(std::move(items));
   };
   finish(worked, "arithmetic", "generate");
   finish(direct, "arithmetic-direct", "choice");
   i64 bytes = 0;
   for (const std::string& document : task.documents) bytes += static_cast<i64>(document.size());
-  task.summary = Json::object({{"task", "arithmetic"}, {"documents", static_cast<i64>(task.documents.size())},
-                               {"bytes", bytes}, {"items_of_each_grade", options.items}});
+  task.summary = Json::object({{"task", "arithmetic"},
+                               {"documents", static_cast<i64>(task.documents.size())},
+                               {"bytes", bytes},
+                               {"items_of_each_grade", options.items}});
   return task;
 }
 

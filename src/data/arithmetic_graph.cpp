@@ -14,11 +14,12 @@ namespace moebius::data {
 
 namespace {
 
-constexpr std::array<const char*, 32> kNames = {"Ann", "Bob", "Cal", "Deb", "Ed",  "Flo", "Gus", "Hal", "Ike", "Jim", "Kim",
-                                                "Lou", "Meg", "Ned", "Pam", "Pat", "Ray", "Ron", "Roy", "Sal", "Sid", "Sue",
-                                                "Ted", "Tim", "Val", "Vic", "Wes", "Zoe", "Abe", "Joy", "Amos", "Walt"};
-constexpr std::array<const char*, 16> kThings = {"apples", "balls", "books", "boxes", "cards", "coins", "cups",  "eggs",
-                                                 "hats",   "keys",  "maps",  "nuts",  "pens",  "pots",  "rings", "shoes"};
+constexpr std::array<const char*, 32> kNames = {
+    "Ann", "Bob", "Cal", "Deb", "Ed",  "Flo", "Gus", "Hal", "Ike", "Jim", "Kim", "Lou", "Meg", "Ned", "Pam",  "Pat",
+    "Ray", "Ron", "Roy", "Sal", "Sid", "Sue", "Ted", "Tim", "Val", "Vic", "Wes", "Zoe", "Abe", "Joy", "Amos", "Walt"};
+constexpr std::array<const char*, 16> kThings = {"apples", "balls", "books", "boxes", "cards", "coins",
+                                                 "cups",   "eggs",  "hats",  "keys",  "maps",  "nuts",
+                                                 "pens",   "pots",  "rings", "shoes"};
 constexpr std::array<const char*, 5> kOperatorNames = {"stated", "more", "fewer", "times", "sum"};
 // How often an operand is a quantity that another one needs too, when there is one.
 constexpr double kShareOperand = 0.2;
@@ -111,13 +112,16 @@ std::string statement(const Problem& problem, const ProblemRules& rules, i64 i) 
   const std::string thing = rules.full ? fmt::format(" {}", kThings[static_cast<std::size_t>(problem.thing)]) : "";
   switch (q.op) {
     case Operator::stated: return fmt::format("{} has {}{}.", name_of(q), q.constant, thing);
-    case Operator::more: return fmt::format("{} has {} more{} than {}.", name_of(q), q.constant, thing, name_of(at(problem, q.a)));
-    case Operator::fewer: return fmt::format("{} has {} fewer{} than {}.", name_of(q), q.constant, thing, name_of(at(problem, q.a)));
+    case Operator::more:
+      return fmt::format("{} has {} more{} than {}.", name_of(q), q.constant, thing, name_of(at(problem, q.a)));
+    case Operator::fewer:
+      return fmt::format("{} has {} fewer{} than {}.", name_of(q), q.constant, thing, name_of(at(problem, q.a)));
     case Operator::times:
       return fmt::format("{} has {} times as many{} as {}.", name_of(q), q.constant, thing, name_of(at(problem, q.a)));
     case Operator::sum: break;
   }
-  return fmt::format("{} has as many{} as {} and {}.", name_of(q), thing, name_of(at(problem, q.a)), name_of(at(problem, q.b)));
+  return fmt::format("{} has as many{} as {} and {}.", name_of(q), thing, name_of(at(problem, q.a)),
+                     name_of(at(problem, q.b)));
 }
 
 std::string tree(const Problem& problem, i64 i) {
@@ -141,8 +145,10 @@ Operator operator_parse(const std::string& name) {
   }
   const std::vector<std::string> known(kOperatorNames.begin() + 1, kOperatorNames.end());
   const std::string near = nearest_word(name, known);
-  throw Error({.where = "arithmetic task", .what = fmt::format("there is no operator '{}'", name),
-               .wanted = "more, fewer, times or sum", .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+  throw Error({.where = "arithmetic task",
+               .what = fmt::format("there is no operator '{}'", name),
+               .wanted = "more, fewer, times or sum",
+               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
 }
 
 i64 problem_operations_max(i64 distractors) {
@@ -174,7 +180,8 @@ Problem problem_draw(Rng& rng, const ProblemRules& rules, i64 operations) {
   CHECK(count <= static_cast<i64>(kNames.size()), "every quantity has a name of its own");
   std::array<i64, kNames.size()> names;
   rng_shuffle(rng, names.data(), static_cast<i64>(names.size()));
-  for (i64 i = 0; i < count; ++i) problem.quantities[static_cast<std::size_t>(i)].name = names[static_cast<std::size_t>(i)];
+  for (i64 i = 0; i < count; ++i)
+    problem.quantities[static_cast<std::size_t>(i)].name = names[static_cast<std::size_t>(i)];
   problem.said.resize(static_cast<std::size_t>(count));
   rng_shuffle(rng, problem.said.data(), count);
   problem.thing = static_cast<i64>(rng.next_below(kThings.size()));
@@ -202,7 +209,8 @@ std::string problem_steps(const Problem& problem, const ProblemRules&) {
     const char sign = q.op == Operator::fewer ? '-' : q.op == Operator::times ? '*' : '+';
     if (q.op == Operator::sum) {
       const Quantity& b = at(problem, q.b);
-      text += fmt::format(" {} = {} + {} = {} + {} = {}.", name_of(q), name_of(a), name_of(b), a.value, b.value, q.value);
+      text +=
+          fmt::format(" {} = {} + {} = {} + {} = {}.", name_of(q), name_of(a), name_of(b), a.value, b.value, q.value);
     } else {
       text += fmt::format(" {} = {} {} {} = {} {} {} = {}.", name_of(q), name_of(a), sign, q.constant, a.value, sign,
                           q.constant, q.value);

@@ -21,7 +21,7 @@ struct Quantity {
   i64 a = -1, b = -1;  // operands: quantities; b for sums alone
   i64 constant = 0;    // stated value, or the number of more / fewer / times
   i64 value = 0;
-  i64 name = 0;        // index into the names
+  i64 name = 0;  // index into the names
 };
 
 struct Problem {
@@ -29,7 +29,7 @@ struct Problem {
   i64 needed = 0;                    // quantities before the distractors
   std::vector<i64> said;             // order of statements
   i64 operations = 0;
-  i64 thing = 0;                     // wording full: what is counted
+  i64 thing = 0;  // wording full: what is counted
 };
 
 struct ProblemRules {

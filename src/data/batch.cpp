@@ -103,7 +103,8 @@ void MemorySource::restore(const Json& state) {
                     state.at("tokens_total").as_int() == tokens_total_ && document >= 0 &&
                     document < static_cast<i64>(documents_.size());
   if (!same || offset < 0 || offset >= static_cast<i64>(documents_[static_cast<std::size_t>(document)].size())) {
-    throw Error({.where = "saved data position", .what = "it was made with other data or another sequence length",
+    throw Error({.where = "saved data position",
+                 .what = "it was made with other data or another sequence length",
                  .fix = "resume with the same data and options, or start anew"});
   }
   document_ = document;

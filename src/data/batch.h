@@ -13,10 +13,11 @@ namespace moebius::data {
 
 // A run of rows that attend to each other causally and to nothing else. It lies inside one sequence.
 struct DocumentSpan {
-  i64 begin = 0;     // first row, in [0, sequences * length)
-  i64 count = 0;     // rows, >= 1
-  i32 source = -1;   // index of the source; -1: padding, or several sources (attend_across_documents)
-  i64 position = 0;  // position of the first row: 0 when positions restart at documents, else its offset in the sequence
+  i64 begin = 0;    // first row, in [0, sequences * length)
+  i64 count = 0;    // rows, >= 1
+  i32 source = -1;  // index of the source; -1: padding, or several sources (attend_across_documents)
+  i64 position =
+      0;  // position of the first row: 0 when positions restart at documents, else its offset in the sequence
 };
 
 // Row b * length + t is place t of sequence b. The spans cover every row once, in order.
@@ -64,8 +65,8 @@ class BatchSource {
   virtual std::vector<SourceCounters> counters() const = 0;
   // Rows filled with end-of-text without a target because nothing fitted.
   virtual i64 tokens_padding() const = 0;
-  virtual i64 sequences() const = 0;  // of each batch
-  virtual i64 length() const = 0;     // rows of a sequence
+  virtual i64 sequences() const = 0;              // of each batch
+  virtual i64 length() const = 0;                 // rows of a sequence
   virtual i64 mapped_bytes() const { return 0; }  // of files that it reads through the memory map
 };
 

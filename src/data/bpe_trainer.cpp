@@ -374,9 +374,8 @@ Tokenizer BpeTrainer::finish() {
   impl_->finished = true;
   const auto words = impl_->joined().sorted();
   if (words.empty()) {
-    throw Error({.where = "tokenizer training",
-                 .what = "there is no text to learn from",
-                 .fix = "give a corpus with text"});
+    throw Error(
+        {.where = "tokenizer training", .what = "there is no text to learn from", .fix = "give a corpus with text"});
   }
   const BpeTrainerOptions& options = impl_->options;
   std::vector<std::string> tokens;

@@ -59,10 +59,10 @@ class ByteStream::Source {
 
  protected:
   [[noreturn]] void fail(const char* kind, const std::string& what) const {
-    throw Error({.where = file_.path(),
-                 .what = fmt::format("the {} archive is broken near packed byte {}: {}", kind, file_.bytes_read(),
-                                     what),
-                 .fix = "copy or download the file again"});
+    throw Error(
+        {.where = file_.path(),
+         .what = fmt::format("the {} archive is broken near packed byte {}: {}", kind, file_.bytes_read(), what),
+         .fix = "copy or download the file again"});
   }
 
   RawFile file_;
@@ -119,8 +119,7 @@ class GzipSource final : public ByteStream::Source {
 // zstd, also several frames one after another.
 class ZstdSource final : public ByteStream::Source {
  public:
-  explicit ZstdSource(const std::string& path)
-      : Source(path), packed_(kPackedBytes), stream_(ZSTD_createDStream()) {
+  explicit ZstdSource(const std::string& path) : Source(path), packed_(kPackedBytes), stream_(ZSTD_createDStream()) {
     if (stream_ == nullptr) throw Error({.where = path, .what = "zstd could not start"});
   }
   ~ZstdSource() override { ZSTD_freeDStream(stream_); }

@@ -28,8 +28,8 @@ Rng rng_for(const FactsOptions& options, Draw draw, i64 person, i64 number) {
 
 struct Person {
   std::string first, full;
-  std::vector<i64> values;         // number of the value of each attribute
-  std::vector<i64> phrase_kept;    // wording kept from training, for recall items
+  std::vector<i64> values;       // number of the value of each attribute
+  std::vector<i64> phrase_kept;  // wording kept from training, for recall items
   std::vector<i64> sentence_kept;
   i64 exposures = 0;
   std::string grade;
@@ -46,9 +46,12 @@ struct World {
 std::string phrase_text(const std::string& form, const std::string& subject, const std::string& value) {
   std::string text;
   for (const char c : form) {
-    if (c == '#') text += subject;
-    else if (c == '@') text += value;
-    else text += c;
+    if (c == '#')
+      text += subject;
+    else if (c == '@')
+      text += value;
+    else
+      text += c;
   }
   return text;
 }
@@ -62,7 +65,8 @@ std::string prompt_of(const std::string& form, const std::string& subject) {
 }
 
 void check_options(const FactsOptions& options) {
-  const i64 names = static_cast<i64>(facts_first_names().size() * facts_middle_names().size() * facts_last_names().size());
+  const i64 names =
+      static_cast<i64>(facts_first_names().size() * facts_middle_names().size() * facts_last_names().size());
   const auto fail = [](const std::string& what, const std::string& wanted, const std::string& got) {
     throw Error({.where = "facts task", .what = what, .wanted = wanted, .got = got});
   };
@@ -79,7 +83,8 @@ void check_options(const FactsOptions& options) {
   if (options.form != "compact" && options.form != "biography" && options.form != "both") {
     fail("unknown form", "compact, biography or both", options.form);
   }
-  if (options.question_every < 1) fail("question-every is below 1", "1 or more", fmt::format("{}", options.question_every));
+  if (options.question_every < 1)
+    fail("question-every is below 1", "1 or more", fmt::format("{}", options.question_every));
   if (options.values_max < 0 || options.values_max == 1 || options.items_max < 0 || options.zipf < 0) {
     fail("values-max, items-max or zipf is out of range", "0 or more; values-max 0 or at least 2", "");
   }
@@ -104,7 +109,8 @@ void make_people(World& world) {
     Rng draw = rng_for(options, Draw::person, p, 0);
     for (i64 a = 0; a < world.attributes; ++a) {
       const FactsAttribute& attribute = facts_attributes()[static_cast<std::size_t>(a)];
-      person.values.push_back(static_cast<i64>(draw.next_below(static_cast<u64>(world.value_counts[static_cast<std::size_t>(a)]))));
+      person.values.push_back(
+          static_cast<i64>(draw.next_below(static_cast<u64>(world.value_counts[static_cast<std::size_t>(a)]))));
       person.phrase_kept.push_back(static_cast<i64>(draw.next_below(attribute.phrases.size())));
       person.sentence_kept.push_back(static_cast<i64>(draw.next_below(attribute.sentences.size())));
     }
@@ -154,7 +160,8 @@ std::string record_text(const World& world, i64 p, i64 exposure) {
   for (std::size_t i = 0; i < order.size(); ++i) {
     const auto a = static_cast<std::size_t>(order[i]);
     const auto& phrases = facts_attributes()[a].phrases;
-    text += (i > 0 ? "; " : " ") + phrase_text(phrases[wording(rng, phrases.size(), person.phrase_kept[a])], "", value_of(person, order[i]));
+    text += (i > 0 ? "; " : " ") +
+            phrase_text(phrases[wording(rng, phrases.size(), person.phrase_kept[a])], "", value_of(person, order[i]));
   }
   return text + ".";
 }
@@ -173,11 +180,12 @@ std::string biography_text(const World& world, i64 p, i64 exposure) {
     if (a == world.attributes) {
       const auto& forms = facts_work_sentences();
       const i64 city = facts_work_city(person.values[2], world.value_counts[1]);
-      text += phrase_text(forms[rng.next_below(forms.size())], subject, facts_attributes()[1].values[static_cast<std::size_t>(city)]);
+      text += phrase_text(forms[rng.next_below(forms.size())], subject,
+                          facts_attributes()[1].values[static_cast<std::size_t>(city)]);
     } else {
       const auto& forms = facts_attributes()[static_cast<std::size_t>(a)].sentences;
       text += phrase_text(forms[wording(rng, forms.size(), person.sentence_kept[static_cast<std::size_t>(a)])], subject,
-                   value_of(person, a));
+                          value_of(person, a));
     }
     text += ".";
   }
@@ -216,13 +224,17 @@ TaskItem make_item(const World& world, i64 p, i64 a, ItemKind kind, const std::s
   } else if (world.options.form == "biography") {
     item.prompt = prompt_of(attribute.sentences[static_cast<std::size_t>(person.sentence_kept[at])], person.full);
   } else {
-    item.prompt = " " + person.full + ": " + prompt_of(attribute.phrases[static_cast<std::size_t>(person.phrase_kept[at])], "");
+    item.prompt =
+        " " + person.full + ": " + prompt_of(attribute.phrases[static_cast<std::size_t>(person.phrase_kept[at])], "");
   }
-  for (i64 v = 0; v < world.value_counts[at]; ++v) item.choices.push_back(" " + attribute.values[static_cast<std::size_t>(v)]);
+  for (i64 v = 0; v < world.value_counts[at]; ++v)
+    item.choices.push_back(" " + attribute.values[static_cast<std::size_t>(v)]);
   item.answer_index = person.values[at];
   item.answer = value_of(person, a);
   item.bits_values = world.value_counts[at];
-  item.extra = Json::object({{"person", p}, {"attribute", attribute.name}, {"exposures", person.exposures},
+  item.extra = Json::object({{"person", p},
+                             {"attribute", attribute.name},
+                             {"exposures", person.exposures},
                              {"questions_trained", person.questions_trained}});
   return item;
 }
@@ -313,8 +325,8 @@ void describe(FactsOptions& options, OptionList& list) {
   list.add("exposures", &options.exposures, "tiers: records of a person in training");
   list.add("zipf", &options.zipf, "above 0: exposures fall with the person's rank to this power", {.min = 0, .max = 4});
   list.add("form", &options.form, "records or sentences", {.choices = {"compact", "biography", "both"}});
-  list.add("question-every", &options.question_every, "training half: one question of each attribute per so many records",
-           {.min = 1});
+  list.add("question-every", &options.question_every,
+           "training half: one question of each attribute per so many records", {.min = 1});
   list.add("facts-items-max", &options.items_max, "items of each grade; 0: all", {.min = 0});
   list.add("values-max", &options.values_max, "cap on the values of an attribute; 0: none", {.min = 0, .max = 100});
 }

@@ -42,7 +42,9 @@ void damage(Rng& rng, std::string& bytes) {
       case 0: bytes[at] = static_cast<char>(rng.next_below(256)); break;
       case 1: bytes.erase(at, 1 + rng.next_below(9)); break;
       case 2: bytes.insert(at, bytes.substr(rng.next_below(bytes.size()), rng.next_below(20))); break;
-      default: if (rng.next_below(4) == 0) bytes.resize(at); break;
+      default:
+        if (rng.next_below(4) == 0) bytes.resize(at);
+        break;
     }
   }
 }
@@ -79,8 +81,7 @@ TEST(Fuzz, DamagedTokenizerFiles) {
       const Tokenizer tokenizer = Tokenizer::parse(text, "damaged");
       tokenizer.decode(tokenizer.encode("the other text\n\n 12's <|endoftext|>"));
       ++loaded;
-    } catch (const Error&) {
-    }
+    } catch (const Error&) {}
   }
   EXPECT_GT(loaded, 0);
   EXPECT_LT(loaded, 3000);

@@ -17,9 +17,9 @@ namespace moebius::data {
 // One evaluation item: one line of the item file (docs/formats.md, "Evaluation items").
 struct TaskItem {
   std::string id;
-  std::string task;     // name of the item file
-  std::string grade;    // "x32" (exposures) or "2" (operations)
-  std::string skill;    // memorisation, reasoning
+  std::string task;   // name of the item file
+  std::string grade;  // "x32" (exposures) or "2" (operations)
+  std::string skill;  // memorisation, reasoning
   std::string prompt;
   std::vector<std::string> choices;  // with their leading space; may be empty for generative items
   i64 answer_index = -1;
@@ -44,26 +44,26 @@ struct GeneratedTask {
   std::string name;                    // facts, arithmetic
   std::vector<std::string> documents;  // training text, one document each, in a fixed order
   std::vector<TaskItems> tasks;
-  Json summary;                        // counts for reports and --json
+  Json summary;  // counts for reports and --json
 };
 
 struct FactsOptions {
   i64 seed = 1;
   i64 people = 1330;
-  i64 attributes = 5;                          // of major, city, employer, university, year, in this order
-  std::vector<i64> exposures = {8, 32, 128};   // tiers: how many records of a person training holds
-  double zipf = 0;                             // > 0: exposures of the r-th person = max(exposures) / r^zipf, >= 1
-  std::string form = "compact";                // compact (records), biography (sentences), both (half of each)
-  i64 question_every = 4;                      // training half: one question of each attribute per so many exposures
-  i64 items_max = 600;                         // items of each grade; 0: all
-  i64 values_max = 0;                          // cap on the values of an attribute; 0: whole list
+  i64 attributes = 5;                         // of major, city, employer, university, year, in this order
+  std::vector<i64> exposures = {8, 32, 128};  // tiers: how many records of a person training holds
+  double zipf = 0;                            // > 0: exposures of the r-th person = max(exposures) / r^zipf, >= 1
+  std::string form = "compact";               // compact (records), biography (sentences), both (half of each)
+  i64 question_every = 4;                     // training half: one question of each attribute per so many exposures
+  i64 items_max = 600;                        // items of each grade; 0: all
+  i64 values_max = 0;                         // cap on the values of an attribute; 0: whole list
 };
 
 struct ArithmeticOptions {
   i64 seed = 1;
   i64 modulus = 10;
-  std::vector<i64> grades = {0, 1, 2, 3, 4};        // operations, training
-  std::vector<double> weights = {4, 4, 2, 1, 1};    // share of problems of each grade
+  std::vector<i64> grades = {0, 1, 2, 3, 4};          // operations, training
+  std::vector<double> weights = {4, 4, 2, 1, 1};      // share of problems of each grade
   std::vector<i64> grades_test = {0, 1, 2, 3, 4, 6};  // may go beyond the training grades
   i64 problems = 50000;
   i64 items = 500;              // of each grade
@@ -72,7 +72,7 @@ struct ArithmeticOptions {
   double test_share = 0.2;      // share of keys kept for the test
   i64 structure_grade_min = 3;  // from here the key is the structure alone; below it holds names and numbers too
   std::vector<std::string> operators = {"more", "fewer", "sum"};  // also: times
-  std::string wording = "compact";  // compact, full
+  std::string wording = "compact";                                // compact, full
 };
 
 void describe(FactsOptions& options, OptionList& list);

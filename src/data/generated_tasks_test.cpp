@@ -64,7 +64,8 @@ TEST(Facts, NoQuestionOfTheTestHalfStandsInTraining) {
   all.items_max = 0;
   const GeneratedTask whole = make_facts(all);
   for (const TaskItem& item : task_named(whole, "facts").items) tested.insert(item.extra.at("person").as_int());
-  for (const TaskItem& item : task_named(whole, "facts-trained").items) trained.insert(item.extra.at("person").as_int());
+  for (const TaskItem& item : task_named(whole, "facts-trained").items)
+    trained.insert(item.extra.at("person").as_int());
   EXPECT_EQ(tested.size() + trained.size(), 1330u);
   EXPECT_LE(trained.size() - tested.size(), 3u);
   for (const i64 p : tested) EXPECT_FALSE(trained.contains(p));
@@ -153,8 +154,11 @@ TEST(Facts, TiersZipfAndWrongOptions) {
 
 // Every name that can be made, for any seed, against every word triple of the shipped text.
 TEST(Facts, NoFullNameOccursInTheShippedCorpus) {
-  const auto as_set = [](const std::vector<std::string>& v) { return std::unordered_set<std::string>(v.begin(), v.end()); };
-  const auto first = as_set(facts_first_names()), middle = as_set(facts_middle_names()), last = as_set(facts_last_names());
+  const auto as_set = [](const std::vector<std::string>& v) {
+    return std::unordered_set<std::string>(v.begin(), v.end());
+  };
+  const auto first = as_set(facts_first_names()), middle = as_set(facts_middle_names()),
+             last = as_set(facts_last_names());
   EXPECT_EQ(first.size() * middle.size() * last.size(), 524288u);  // no name stands twice in its list
   for (const std::string& m : middle) EXPECT_FALSE(first.contains(m) || last.contains(m)) << m;
   const std::string folder = std::string(MOEBIUS_SOURCE_DIR) + "/corpora";
@@ -251,11 +255,16 @@ Parsed parse(const std::string& text) {
     if (dot == std::string::npos) throw Error({.what = "no question in: " + text});
     const auto w = words_of(text.substr(at, dot - at));
     Parsed::Said s;
-    if (w.size() == 3) s = {'L', std::stoll(w[2]), "", ""};
-    else if (w[3] == "more") s = {'m', std::stoll(w[2]), w[5], ""};
-    else if (w[3] == "fewer") s = {'f', std::stoll(w[2]), w[5], ""};
-    else if (w[3] == "times") s = {'t', std::stoll(w[2]), w[7], ""};
-    else s = {'s', 0, w[5], w[7]};
+    if (w.size() == 3)
+      s = {'L', std::stoll(w[2]), "", ""};
+    else if (w[3] == "more")
+      s = {'m', std::stoll(w[2]), w[5], ""};
+    else if (w[3] == "fewer")
+      s = {'f', std::stoll(w[2]), w[5], ""};
+    else if (w[3] == "times")
+      s = {'t', std::stoll(w[2]), w[7], ""};
+    else
+      s = {'s', 0, w[5], w[7]};
     parsed.said[w[0]] = s;
     at = dot + 2;
   }
@@ -357,7 +366,10 @@ TEST(Arithmetic, WrongOptionsAndTooFewProblems) {
   for (const auto& change : std::vector<void (*)(ArithmeticOptions&)>{
            [](ArithmeticOptions& o) { o.weights = {1}; }, [](ArithmeticOptions& o) { o.operators = {"less"}; },
            [](ArithmeticOptions& o) { o.grades_test = {40}; }, [](ArithmeticOptions& o) { o.modulus = 2; },
-           [](ArithmeticOptions& o) { o.test_share = 1; }, [](ArithmeticOptions& o) { o.grades = {0, 1, 2, 3, 3}; }}) {
+           [](ArithmeticOptions& o) { o.test_share = 1; },
+           [](ArithmeticOptions& o) {
+             o.grades = {0, 1, 2, 3, 3};
+           }}) {
     ArithmeticOptions wrong;
     change(wrong);
     EXPECT_THROW(make_arithmetic(wrong), Error);

@@ -115,8 +115,10 @@ void Mixture::Impl::open_sources(const std::vector<MixtureSource>& given) {
   double weights = 0;
   for (const MixtureSource& source : given) {
     if (!(source.weight > 0) || source.weight > 1e12) {
-      throw Error({.where = "source " + source.name, .what = "its weight is not a positive number",
-                   .got = fmt::format("{}", source.weight), .fix = "leave the source out, or give it a weight above 0"});
+      throw Error({.where = "source " + source.name,
+                   .what = "its weight is not a positive number",
+                   .got = fmt::format("{}", source.weight),
+                   .fix = "leave the source out, or give it a weight above 0"});
     }
     weights += source.weight;
   }
@@ -124,12 +126,13 @@ void Mixture::Impl::open_sources(const std::vector<MixtureSource>& given) {
   for (const MixtureSource& source : given) {
     for (const Source& other : sources_) {
       if (other.name == source.name) {
-        throw Error({.where = "data mixture", .what = fmt::format("two sources are named '{}'", source.name),
+        throw Error({.where = "data mixture",
+                     .what = fmt::format("two sources are named '{}'", source.name),
                      .fix = "give each source its own name"});
       }
     }
-    sources_.push_back({source.name, TokenShard::open(source.path), source.weight / weights, source.epochs_max, {}, {}, 0,
-                        0, 0, {}});
+    sources_.push_back(
+        {source.name, TokenShard::open(source.path), source.weight / weights, source.epochs_max, {}, {}, 0, 0, 0, {}});
     Source& made = sources_.back();
     agree(source, made.shard.meta());
     if (made.epochs_max < 0) made.epochs_max = made.shard.meta().generated ? 0 : kTextEpochsMax;
@@ -143,8 +146,11 @@ void Mixture::Impl::open_sources(const std::vector<MixtureSource>& given) {
 
 void Mixture::Impl::agree(const MixtureSource& given, const ShardMeta& meta) {
   const auto differ = [&](const std::string& what, const std::string& wanted, const std::string& got) {
-    throw Error({.where = given.path, .what = "the source has another " + what + " than the sources before it",
-                 .wanted = wanted, .got = got, .fix = "pack all sources of a mixture with one tokenizer"});
+    throw Error({.where = given.path,
+                 .what = "the source has another " + what + " than the sources before it",
+                 .wanted = wanted,
+                 .got = got,
+                 .fix = "pack all sources of a mixture with one tokenizer"});
   };
   if (meta.vocab > 0) {
     if (vocab > 0 && vocab != meta.vocab) differ("vocabulary", fmt::format("{}", vocab), fmt::format("{}", meta.vocab));
@@ -336,9 +342,9 @@ std::vector<SourceCounters> Mixture::Impl::counters() const {
 
 // All that decides the stream, the batch size left out.
 u64 Mixture::Impl::digest() const {
-  std::string text = fmt::format("{} {} {} {} {} {} {}", options.length, options.seed_data,
-                                 options.attend_across_documents, options.positions_restart, options.whole_documents,
-                                 options.lookahead, tokenizer_);
+  std::string text =
+      fmt::format("{} {} {} {} {} {} {}", options.length, options.seed_data, options.attend_across_documents,
+                  options.positions_restart, options.whole_documents, options.lookahead, tokenizer_);
   for (const Source& source : sources_) {
     text += fmt::format(" {} {} {} {}", source.name, source.share, source.shard.tokens(), source.shard.documents());
   }
@@ -373,7 +379,8 @@ void Mixture::Impl::restore_source(Source& source, const Json& json) {
   const i64 cursor = json.at("cursor").as_int();
   if (json.at("name").as_string() != source.name || epoch < 0 || cursor < 0 ||
       cursor > static_cast<i64>(source.order.size())) {
-    throw Error({.where = "saved data position", .what = "source " + source.name + " has an impossible place",
+    throw Error({.where = "saved data position",
+                 .what = "source " + source.name + " has an impossible place",
                  .fix = "resume from another checkpoint"});
   }
   source.epoch = epoch;
@@ -393,7 +400,8 @@ void Mixture::Impl::restore(const Json& state) {
       sources.count() != static_cast<i64>(sources_.size())) {
     throw Error({.where = "saved data position",
                  .what = "it was made with another mixture (sources, weights, sequence length, seed or packing)",
-                 .wanted = wanted, .got = state.get_string("digest", "none"),
+                 .wanted = wanted,
+                 .got = state.get_string("digest", "none"),
                  .fix = "resume with the options and data of the run, or start a new run"});
   }
   const Json& pending = state.at("pending");
@@ -410,7 +418,8 @@ void Mixture::Impl::restore(const Json& state) {
       pool_.push_back({static_cast<i32>(s), p[1].as_int(), piece});
     }
     if (!valid) {
-      throw Error({.where = "saved data position", .what = fmt::format("pending piece {} is impossible", i),
+      throw Error({.where = "saved data position",
+                   .what = fmt::format("pending piece {} is impossible", i),
                    .fix = "resume from another checkpoint"});
     }
   }

@@ -17,10 +17,10 @@ namespace moebius::data {
 
 struct MixtureSource {
   std::string name;
-  std::string path;       // shard prefix or file (TokenShard::open)
-  double weight = 1;      // share of tokens, relative to the sum of weights
-  double epochs_max = -1; // passes allowed; 0: no limit; -1: no limit for generated shards, 4 for text
-                          // (up to 4 passes are nearly as good as new text: Muennighoff et al. 2023, 2305.16264)
+  std::string path;        // shard prefix or file (TokenShard::open)
+  double weight = 1;       // share of tokens, relative to the sum of weights
+  double epochs_max = -1;  // passes allowed; 0: no limit; -1: no limit for generated shards, 4 for text
+                           // (up to 4 passes are nearly as good as new text: Muennighoff et al. 2023, 2305.16264)
 };
 
 struct MixtureOptions {
@@ -56,7 +56,7 @@ class Mixture : public BatchSource {
   i64 length() const override;
   i64 mapped_bytes() const override;
 
-  i64 vocab() const;        // 0 when no shard says
+  i64 vocab() const;  // 0 when no shard says
   i64 end_of_text() const;
   // Passes over each source that `tokens` tokens of training need (padding left out).
   std::vector<double> epochs_needed(i64 tokens) const;

@@ -26,8 +26,10 @@ double number(const std::string& text, const std::string& what, const std::strin
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
   if (text.empty() || end != text.c_str() + text.size() || !(value >= 0)) {
-    throw Error({.where = where, .what = fmt::format("the {} in source '{}' is not a number", what, whole),
-                 .wanted = "name=path:weight or name=path:weight:epochs", .got = text});
+    throw Error({.where = where,
+                 .what = fmt::format("the {} in source '{}' is not a number", what, whole),
+                 .wanted = "name=path:weight or name=path:weight:epochs",
+                 .got = text});
   }
   return value;
 }
@@ -40,17 +42,22 @@ std::vector<MixtureSource> mixture_sources_parse(const std::vector<std::string>&
     MixtureSource source;
     const std::size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-      throw Error({.where = where, .what = "a source has no name or no path", .wanted = "name=path:weight", .got = text});
+      throw Error(
+          {.where = where, .what = "a source has no name or no path", .wanted = "name=path:weight", .got = text});
     }
     source.name = text.substr(0, equals);
     std::vector<std::string> parts = {""};
     for (const char c : text.substr(equals + 1)) {
-      if (c == ':') parts.emplace_back();
-      else parts.back() += c;
+      if (c == ':')
+        parts.emplace_back();
+      else
+        parts.back() += c;
     }
     if (parts.size() > 3 || parts[0].empty()) {
-      throw Error({.where = where, .what = "a source has too many parts or no path",
-                   .wanted = "name=path:weight or name=path:weight:epochs", .got = text});
+      throw Error({.where = where,
+                   .what = "a source has too many parts or no path",
+                   .wanted = "name=path:weight or name=path:weight:epochs",
+                   .got = text});
     }
     source.path = parts[0];
     if (parts.size() > 1) source.weight = number(parts[1], "weight", where, text);
@@ -62,13 +69,15 @@ std::vector<MixtureSource> mixture_sources_parse(const std::vector<std::string>&
 
 std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std::string& where) {
   std::vector<MixtureSource> sources;
-  if (!json.is_array()) throw Error({.where = where, .what = "sources are not a list", .wanted = "[{name, path, weight}]"});
+  if (!json.is_array())
+    throw Error({.where = where, .what = "sources are not a list", .wanted = "[{name, path, weight}]"});
   for (const Json& item : json.as_array()) {
     for (const auto& [key, value] : item.as_object()) {
       const std::vector<std::string> known = {"name", "path", "weight", "epochs_max"};
       if (std::find(known.begin(), known.end(), key) != known.end()) continue;
       const std::string near = nearest_word(key, known);
-      throw Error({.where = where, .what = fmt::format("unknown key '{}' of a source", key),
+      throw Error({.where = where,
+                   .what = fmt::format("unknown key '{}' of a source", key),
                    .wanted = "name, path, weight, epochs_max",
                    .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
     }

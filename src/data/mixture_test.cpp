@@ -144,7 +144,8 @@ TEST(Mixture, ShortDocumentsStayWholeAndEachComesOnceInAPass) {
   }
   EXPECT_GE(spans, 436);  // all but those that waited when the first repeat came
   for (const auto& [token, count] : starts) EXPECT_LE(count, 2) << token;
-  EXPECT_LT(static_cast<double>(mixture.tokens_padding()) / static_cast<double>(mixture.counters()[0].tokens_seen), 0.08);
+  EXPECT_LT(static_cast<double>(mixture.tokens_padding()) / static_cast<double>(mixture.counters()[0].tokens_seen),
+            0.08);
   // Without the option nothing is padded and documents are cut.
   options.whole_documents = false;
   Mixture cut({make_source("whole", 1, documents)}, options);
@@ -192,8 +193,10 @@ TEST(Mixture, TheStreamDoesNotDependOnTheBatchSize) {
     eight.next(large);
     for (std::size_t s = 0; s < 8; ++s) {
       one.next(small);
-      EXPECT_TRUE(std::equal(small.tokens.begin(), small.tokens.end(), large.tokens.begin() + static_cast<i64>(s) * 64));
-      EXPECT_TRUE(std::equal(small.targets.begin(), small.targets.end(), large.targets.begin() + static_cast<i64>(s) * 64));
+      EXPECT_TRUE(
+          std::equal(small.tokens.begin(), small.tokens.end(), large.tokens.begin() + static_cast<i64>(s) * 64));
+      EXPECT_TRUE(
+          std::equal(small.targets.begin(), small.targets.end(), large.targets.begin() + static_cast<i64>(s) * 64));
     }
   }
 }

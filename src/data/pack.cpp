@@ -37,8 +37,10 @@ class Packer {
   Packer(const Tokenizer& tokenizer, const std::string& out)
       : tokenizer_(tokenizer), writer_(out, tokenizer.vocab_size()), progress_("packing " + last_part(out), 0) {
     if (tokenizer.eos_id() < 0) {
-      throw Error({.where = out, .what = "the tokenizer has no end-of-text token",
-                   .wanted = "a special token such as <|endoftext|>", .fix = "train one with `moebius data tokenizer`"});
+      throw Error({.where = out,
+                   .what = "the tokenizer has no end-of-text token",
+                   .wanted = "a special token such as <|endoftext|>",
+                   .fix = "train one with `moebius data tokenizer`"});
     }
   }
 
@@ -174,8 +176,8 @@ PackResult pack_corpus(const PackOptions& options, const Tokenizer& tokenizer) {
   return result;
 }
 
-PackResult pack_documents(const std::vector<std::string>& documents, const Tokenizer& tokenizer, const std::string& name,
-                          const std::string& out, bool generated) {
+PackResult pack_documents(const std::vector<std::string>& documents, const Tokenizer& tokenizer,
+                          const std::string& name, const std::string& out, bool generated) {
   PackResult result;
   Packer packer(tokenizer, out);
   for (const std::string& document : documents) packer.add(document);

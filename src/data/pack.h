@@ -31,7 +31,7 @@ struct PackOptions {
   std::string out;                 // prefix of the shard
   std::string split = "train";
   i64 held_out_one_in = kHeldOutOneIn;
-  i64 documents_max = 0;           // 0: all
+  i64 documents_max = 0;  // 0: all
   bool generated = false;
 };
 void describe(PackOptions& options, OptionList& list);
@@ -47,8 +47,8 @@ struct PackResult {
 // document never makes a special token. Throws Error when the tokenizer has no end-of-text token or nothing is left.
 PackResult pack_corpus(const PackOptions& options, const Tokenizer& tokenizer);
 // The same for documents in memory (generated tasks): all of them, in order.
-PackResult pack_documents(const std::vector<std::string>& documents, const Tokenizer& tokenizer, const std::string& name,
-                          const std::string& out, bool generated);
+PackResult pack_documents(const std::vector<std::string>& documents, const Tokenizer& tokenizer,
+                          const std::string& name, const std::string& out, bool generated);
 
 // The texts of one side of a corpus, in order (held-out text for evaluation; training of a tokenizer).
 std::vector<std::string> read_split(const PackOptions& options);

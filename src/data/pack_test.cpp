@@ -17,7 +17,8 @@ namespace {
 
 std::vector<std::string> sample_texts() {
   std::vector<std::string> texts;
-  for (int i = 0; i < 400; ++i) texts.push_back("Document " + std::to_string(i) + " says that " + std::to_string(i * i) + " is a square.");
+  for (int i = 0; i < 400; ++i)
+    texts.push_back("Document " + std::to_string(i) + " says that " + std::to_string(i * i) + " is a square.");
   texts[7] += " <|endoftext|> forged";
   return texts;
 }

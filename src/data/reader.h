@@ -30,8 +30,8 @@ struct ReaderOptions {
 struct Document {
   std::string text;
   std::string path;
-  i64 line = 0;   // 1-based: where the document starts (JSON array: the element's number)
-  i64 index = 0;  // 0-based: number of the document in its file
+  i64 line = 0;               // 1-based: where the document starts (JSON array: the element's number)
+  i64 index = 0;              // 0-based: number of the document in its file
   std::string where() const;  // "corpus.jsonl, line 12"
 };
 

@@ -78,8 +78,8 @@ TEST(Reader, PlainText) {
 }
 
 TEST(Reader, JsonLinesAndFields) {
-  const auto path = place("a.jsonl",
-                          "{\"text\": \"one\", \"n\": 1}\n\n{\"meta\": {\"q\": \"why\"}, \"text\": \"tw\\u00f6\"}\n");
+  const auto path =
+      place("a.jsonl", "{\"text\": \"one\", \"n\": 1}\n\n{\"meta\": {\"q\": \"why\"}, \"text\": \"tw\\u00f6\"}\n");
   EXPECT_EQ(texts(path), (Texts{"one", "tw\xc3\xb6"}));
   const auto documents = read_documents(path);
   EXPECT_EQ(documents[1].line, 3);
@@ -88,8 +88,8 @@ TEST(Reader, JsonLinesAndFields) {
   const auto qa = place("qa.jsonl", "{\"answer\": \"42\", \"question\": \"6*7?\", \"m\": {\"t\": \"x\"}}");
   EXPECT_EQ(texts(qa, {.fields = "question,answer", .field_joiner = " "}), Texts{"6*7? 42"});
   EXPECT_EQ(texts(qa, {.fields = "m.t"}), Texts{"x"});
-  const auto array = place("a.json",
-                           "[{\"Body\": \"b\", \"Question\": \"q\"},\n {\"Body\": \"c\", \"Question\": \"r\"}]");
+  const auto array =
+      place("a.json", "[{\"Body\": \"b\", \"Question\": \"q\"},\n {\"Body\": \"c\", \"Question\": \"r\"}]");
   EXPECT_EQ(texts(array, {.fields = "Body,Question"}), (Texts{"b\nq", "c\nr"}));
 }
 

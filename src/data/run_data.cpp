@@ -22,7 +22,7 @@ struct DataOptions {
   PackOptions pack;
   FactsOptions facts;
   ArithmeticOptions arithmetic;
-  std::string tokenizer;       // file or folder
+  std::string tokenizer;  // file or folder
   i64 vocab = 8192;
   std::string task = "both";
   bool with_text = true;
@@ -47,15 +47,18 @@ const StageHelp kPackHelp = {
     .reads = "text files (--input), tokenizer.json (--tokenizer)",
     .writes = "PREFIX.bin, PREFIX.idx (Megatron's layout) and PREFIX.meta.json",
     .json_keys = "name, vocab, end_of_text, documents, documents_skipped, tokens, bytes, bytes_per_token, seconds",
-    .examples = "  moebius data pack --input corpora/gsm8k_train.jsonl.gz --field question,answer --tokenizer tokenizer.json --out data/gsm8k"};
+    .examples =
+        "  moebius data pack --input corpora/gsm8k_train.jsonl.gz --field question,answer --tokenizer tokenizer.json --out data/gsm8k"};
 const StageHelp kTasksHelp = {
     .name = "data tasks",
     .summary = "generate the facts and arithmetic tasks",
     .usage = "moebius data tasks --task facts|arithmetic|both --out FOLDER",
     .reads = "nothing; with --tokenizer, tokenizer.json",
-    .writes = "FOLDER/TASK.jsonl and TASK.meta.json (items), NAME.train.jsonl (text); with --tokenizer also shards FOLDER/NAME",
+    .writes =
+        "FOLDER/TASK.jsonl and TASK.meta.json (items), NAME.train.jsonl (text); with --tokenizer also shards FOLDER/NAME",
     .json_keys = "out, tasks (array of: task, documents, bytes, seconds, item_files, ...; with --tokenizer: tokens)",
-    .examples = "  moebius data tasks --task arithmetic --problems 20000 --grades 0,1,2 --grade-weights 2,1,1 --out tasks"};
+    .examples =
+        "  moebius data tasks --task arithmetic --problems 20000 --grades 0,1,2 --grade-weights 2,1,1 --out tasks"};
 const StageHelp kShowHelp = {
     .name = "data show",
     .summary = "counts and first documents of a token shard",
@@ -67,7 +70,8 @@ const StageHelp kShowHelp = {
 
 void wanted(const std::string& value, const std::string& flag, const std::string& action) {
   if (!value.empty()) return;
-  throw Error({.where = "moebius data " + action, .what = "--" + flag + " is missing",
+  throw Error({.where = "moebius data " + action,
+               .what = "--" + flag + " is missing",
                .fix = "see moebius data " + action + " --help"});
 }
 
@@ -101,10 +105,14 @@ int run_tokenizer(const Words& words) {
   for (const std::string& text : texts) bytes += static_cast<i64>(text.size());
   const double seconds = static_cast<double>(clock_ns() - start) * 1e-9;
   stage_print(common,
-              Json::object({{"out", o.pack.out}, {"vocab", tokenizer.vocab_size()}, {"merges", tokenizer.num_merges()},
-                            {"documents", static_cast<i64>(texts.size())}, {"bytes", bytes}, {"seconds", seconds}}),
-              fmt::format("{}: {} tokens from {} documents, {} in {}\n", o.pack.out, tokenizer.vocab_size(), texts.size(),
-                          format_bytes(static_cast<double>(bytes)), format_seconds(seconds)));
+              Json::object({{"out", o.pack.out},
+                            {"vocab", tokenizer.vocab_size()},
+                            {"merges", tokenizer.num_merges()},
+                            {"documents", static_cast<i64>(texts.size())},
+                            {"bytes", bytes},
+                            {"seconds", seconds}}),
+              fmt::format("{}: {} tokens from {} documents, {} in {}\n", o.pack.out, tokenizer.vocab_size(),
+                          texts.size(), format_bytes(static_cast<double>(bytes)), format_seconds(seconds)));
   return 0;
 }
 
@@ -142,7 +150,8 @@ Json write_task(const DataOptions& o, const GeneratedTask& task, double seconds,
   text += fmt::format("{}: {} training documents\n", task.name, format_exact(static_cast<i64>(task.documents.size())));
   if (!o.tokenizer.empty()) {
     const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
-    const PackResult packed = pack_documents(task.documents, tokenizer, task.name, path_join(o.pack.out, task.name), true);
+    const PackResult packed =
+        pack_documents(task.documents, tokenizer, task.name, path_join(o.pack.out, task.name), true);
     const double mean = static_cast<double>(packed.meta.tokens) / static_cast<double>(packed.meta.documents);
     summary.set("tokens", packed.meta.tokens);
     summary.set("tokens_per_document", mean);
@@ -200,24 +209,28 @@ int run_show(const Words& words) {
     first.push_back(line);
   }
   stage_print(common,
-              Json::object({{"path", positional[0]}, {"documents", shard.documents()}, {"tokens", shard.tokens()},
-                            {"tokens_per_document", static_cast<double>(shard.tokens()) / static_cast<double>(shard.documents())},
-                            {"vocab", shard.meta().vocab}, {"end_of_text", shard.meta().end_of_text}, {"first", first}}),
+              Json::object({{"path", positional[0]},
+                            {"documents", shard.documents()},
+                            {"tokens", shard.tokens()},
+                            {"tokens_per_document",
+                             static_cast<double>(shard.tokens()) / static_cast<double>(shard.documents())},
+                            {"vocab", shard.meta().vocab},
+                            {"end_of_text", shard.meta().end_of_text},
+                            {"first", first}}),
               text);
   return 0;
 }
 
 void print_actions() {
   const StageCommon plain;
-  stage_print(
-      plain, Json::object(),
-      "moebius data: text to tokens to shards, and generated tasks\n\n"
-      "usage: moebius data ACTION [--options]\n\nactions:\n"
-      "  tokenizer  text files -> tokenizer.json\n"
-      "  pack       text files + tokenizer.json -> PREFIX.bin, PREFIX.idx, PREFIX.meta.json\n"
-      "  tasks      a seed -> training text and evaluation items of the facts and arithmetic tasks\n"
-      "  show       a shard -> its counts and first documents\n\n"
-      "each action's options: moebius data ACTION --help\n");
+  stage_print(plain, Json::object(),
+              "moebius data: text to tokens to shards, and generated tasks\n\n"
+              "usage: moebius data ACTION [--options]\n\nactions:\n"
+              "  tokenizer  text files -> tokenizer.json\n"
+              "  pack       text files + tokenizer.json -> PREFIX.bin, PREFIX.idx, PREFIX.meta.json\n"
+              "  tasks      a seed -> training text and evaluation items of the facts and arithmetic tasks\n"
+              "  show       a shard -> its counts and first documents\n\n"
+              "each action's options: moebius data ACTION --help\n");
 }
 
 }  // namespace
@@ -237,8 +250,10 @@ int run_data(const std::vector<std::string>& words) {
   if (words[0] == "tasks") return run_tasks(rest);
   if (words[0] == "show") return run_show(rest);
   const std::string near = nearest_word(words[0], {"tokenizer", "pack", "tasks", "show"});
-  throw Error({.where = "moebius data", .what = fmt::format("there is no action '{}'", words[0]),
-               .wanted = "tokenizer, pack, tasks or show", .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+  throw Error({.where = "moebius data",
+               .what = fmt::format("there is no action '{}'", words[0]),
+               .wanted = "tokenizer, pack, tasks or show",
+               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
 }
 
 }  // namespace moebius::data

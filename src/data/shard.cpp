@@ -18,7 +18,7 @@ constexpr char kMagic[9] = {'M', 'M', 'I', 'D', 'I', 'D', 'X', 0, 0};
 constexpr i64 kIndexHeaderBytes = 34;
 constexpr i64 kNarrowVocabMax = 65500;
 constexpr i64 kLlmCHeaderBytes = 256 * 4;
-constexpr i32 kLlmCMagic = 20240520;       // u16 tokens
+constexpr i32 kLlmCMagic = 20240520;        // u16 tokens
 constexpr i32 kLlmCMagicLlama3 = 20240801;  // u32 tokens
 
 template <typename T>
@@ -30,7 +30,10 @@ T load(const u8* data, i64 offset) {
 
 [[noreturn]] void corrupt(const std::string& path, const std::string& what, const std::string& wanted = "",
                           const std::string& got = "") {
-  throw Error({.where = path, .what = what, .wanted = wanted, .got = got,
+  throw Error({.where = path,
+               .what = what,
+               .wanted = wanted,
+               .got = got,
                .fix = "the file is damaged or not complete: copy it again or make it anew with `moebius data pack`"});
 }
 
@@ -76,8 +79,8 @@ IndexView read_index(const FileMap& map, const std::string& path) {
   // Bounds before products, so that nothing overflows.
   if (sequences > bytes / 12 || boundaries > bytes / 8 || boundaries < 1 ||
       static_cast<u64>(kIndexHeaderBytes) + 12 * sequences + 8 * boundaries > bytes) {
-    corrupt(path, fmt::format("{} sequences and {} document borders do not fit into its {} bytes", sequences, boundaries,
-                              bytes));
+    corrupt(path, fmt::format("{} sequences and {} document borders do not fit into its {} bytes", sequences,
+                              boundaries, bytes));
   }
   return {map.data(), static_cast<i64>(sequences), static_cast<i64>(boundaries),
           token_type(load<u8>(map.data(), 17), path)};
@@ -96,7 +99,8 @@ std::vector<i64> document_begins(const IndexView& index, i64 bin_bytes, const st
   i64 sequence = 0;
   for (i64 d = 0; d < index.boundaries; ++d) {
     const i64 border = index.boundary_at(d);
-    if (border < sequence || border > index.sequences) corrupt(path, fmt::format("document border {} goes backwards", d));
+    if (border < sequence || border > index.sequences)
+      corrupt(path, fmt::format("document border {} goes backwards", d));
     for (; sequence < border; ++sequence) {
       const i64 length = index.length_at(sequence);
       if (length < 0 || length > bin_bytes / index.type.bytes - tokens) {
@@ -111,8 +115,8 @@ std::vector<i64> document_begins(const IndexView& index, i64 bin_bytes, const st
     if (d == 0 || tokens > begins.back()) begins.push_back(tokens);  // documents without tokens are left out
   }
   if (tokens * index.type.bytes != bin_bytes) {
-    corrupt(path, "the .bin file has another size than the index says", fmt::format("{} bytes", tokens * index.type.bytes),
-            fmt::format("{} bytes", bin_bytes));
+    corrupt(path, "the .bin file has another size than the index says",
+            fmt::format("{} bytes", tokens * index.type.bytes), fmt::format("{} bytes", bin_bytes));
   }
   if (begins.size() < 2) corrupt(path, "it holds no token");
   return begins;
@@ -157,8 +161,10 @@ void ShardWriter::add(const i32* tokens, i64 count) {
   CHECK(count > 0 && count <= INT32_MAX, "a document holds 1 to 2^31 - 1 tokens");
   for (i64 i = 0; i < count; ++i) {
     if (tokens[i] < 0 || tokens[i] >= vocab_) {
-      throw Error({.where = prefix_, .what = fmt::format("token id {} is out of the vocabulary", tokens[i]),
-                   .wanted = fmt::format("0 to {}", vocab_ - 1), .fix = "pack with the tokenizer that made the tokens"});
+      throw Error({.where = prefix_,
+                   .what = fmt::format("token id {} is out of the vocabulary", tokens[i]),
+                   .wanted = fmt::format("0 to {}", vocab_ - 1),
+                   .fix = "pack with the tokenizer that made the tokens"});
     }
   }
   if (wide_) {
@@ -266,7 +272,9 @@ TokenShard TokenShard::open(const std::string& path, i64 end_of_text) {
     if (file_exists(prefix + ".meta.json")) corrupt(prefix + ".idx", "the shard's index is missing");
   }
   if (!file_exists(path)) {
-    throw Error({.where = path, .what = "there is no such token shard", .wanted = path + ".idx and .bin, or a .bin file",
+    throw Error({.where = path,
+                 .what = "there is no such token shard",
+                 .wanted = path + ".idx and .bin, or a .bin file",
                  .fix = "make one with `moebius data pack`"});
   }
   const FileMap map(path);
@@ -308,9 +316,9 @@ i64 TokenShard::document_tokens(i64 document) const {
 }
 
 void TokenShard::copy(i64 document, i64 begin, i64 count, i32* out) const {
-  CHECK(document >= 0 && document < documents() && begin >= 0 && count >= 0 &&
-            begin + count <= document_tokens(document),
-        "tokens of a document of this shard");
+  CHECK(
+      document >= 0 && document < documents() && begin >= 0 && count >= 0 && begin + count <= document_tokens(document),
+      "tokens of a document of this shard");
   const i64 first = begins_[static_cast<std::size_t>(document)] + begin;
   for (i64 i = 0; i < count; ++i) {
     out[i] = token_at(first + i);

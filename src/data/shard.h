@@ -16,15 +16,15 @@ namespace moebius::data {
 
 // What stands in PREFIX.meta.json. Megatron does not know this file and does not need it.
 struct ShardMeta {
-  std::string name;          // of the source
-  i64 vocab = 0;             // ids are in [0, vocab); 0: unknown
-  i64 end_of_text = -1;      // id that ends every document; -1: unknown
+  std::string name;      // of the source
+  i64 vocab = 0;         // ids are in [0, vocab); 0: unknown
+  i64 end_of_text = -1;  // id that ends every document; -1: unknown
   i64 documents = 0;
-  i64 tokens = 0;            // with end-of-text tokens
-  i64 bytes = 0;             // of text before tokenization
-  bool generated = false;    // made by a generated task: may be repeated without limit by default
-  std::string tokenizer;     // digest of the tokenizer; shards of one mixture must agree
-  Json extra;                // source files, split, options
+  i64 tokens = 0;          // with end-of-text tokens
+  i64 bytes = 0;           // of text before tokenization
+  bool generated = false;  // made by a generated task: may be repeated without limit by default
+  std::string tokenizer;   // digest of the tokenizer; shards of one mixture must agree
+  Json extra;              // source files, split, options
 
   Json to_json() const;
   static ShardMeta from_json(const Json& json, const std::string& where);
@@ -80,9 +80,9 @@ class TokenShard {
   std::string path_;
   FileMap bin_;
   i64 header_bytes_ = 0;
-  i64 token_bytes_ = 2;         // 1, 2, 4 or 8
+  i64 token_bytes_ = 2;  // 1, 2, 4 or 8
   bool signed_ = false;
-  std::vector<i64> begins_;     // first token of each document, and the end; in tokens from the header
+  std::vector<i64> begins_;  // first token of each document, and the end; in tokens from the header
   ShardMeta meta_;
 };
 

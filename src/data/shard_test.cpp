@@ -96,8 +96,7 @@ TEST(Shard, NothingInAFileIsTrusted) {
       try {
         const TokenShard shard = TokenShard::open_megatron(prefix);
         for (i64 d = 0; d < shard.documents(); ++d) document(shard, d);
-      } catch (const Error&) {
-      }
+      } catch (const Error&) {}
     }
   }
   put_file(prefix + ".idx", index);

@@ -59,10 +59,10 @@ class Tokenizer {
   // The id whose bytes are exactly these, added tokens first; -1 when there is none.
   i32 token_id(std::string_view bytes) const;
 
-  i64 vocab_size() const;          // one more than the largest id (ids in holes decode to nothing)
+  i64 vocab_size() const;  // one more than the largest id (ids in holes decode to nothing)
   i64 num_merges() const;
-  i32 eos_id() const;              // -1: none
-  i32 bos_id() const;              // -1: none; GPT-2 kinds use eos here
+  i32 eos_id() const;  // -1: none
+  i32 bos_id() const;  // -1: none; GPT-2 kinds use eos here
   bool is_special(i32 id) const;
   const std::vector<AddedToken>& added_tokens() const;
   // 64-bit hash of all that decides the ids; equal for equal tokenizers, however they were stored.

@@ -56,7 +56,8 @@ TEST(TextRules, ExtractionAndNormalisation) {
 }
 
 TEST(TextRules, TemplatesReadFields) {
-  const Json row = Json::object({{"q", "why"}, {"n", 51.0}, {"list", Json::Array{1, 2}}, {"in", Json::object({{"x", true}})}});
+  const Json row =
+      Json::object({{"q", "why"}, {"n", 51.0}, {"list", Json::Array{1, 2}}, {"in", Json::object({{"x", true}})}});
   EXPECT_EQ(render("Q: {q}? {{{n}}}", row, "row").as_string(), "Q: why? {51}");
   EXPECT_TRUE(render("{list}", row, "row").is_array());
   EXPECT_EQ(render("{in.x}", row, "row").as_bool(), true);

@@ -21,7 +21,8 @@ void describe(EvalOptions& options, OptionList& list) {
   list.add("loss-window", &options.loss_window, "tokens of a window of held-out text; 0: the model's positions",
            {.unit = "tokens", .min = 0});
   list.add("loss-prefix", &options.loss_prefix, "score the first token of a held-out document too, after end-of-text");
-  list.add("loss-form", &options.loss_form, "between prompt and gold answer: nothing (as-published) or the task's delimiter; empty: as the task says",
+  list.add("loss-form", &options.loss_form,
+           "between prompt and gold answer: nothing (as-published) or the task's delimiter; empty: as the task says",
            {.choices = {"", "as-published", "with-separator"}});
   list.add("measures", &options.measures, "only these of a task's measures: choice, generate, loss; empty: all");
   list.add("positions-max", &options.positions_max, "longest input; 0: the model's", {.unit = "tokens", .min = 0});
@@ -33,14 +34,18 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
     : tokenizer_(tokenizer), options_(std::move(options)) {
   for (const std::string& measure : options_.measures) {
     if (measure != "choice" && measure != "generate" && measure != "loss") {
-      throw Error({.where = "--measures", .what = "a word that means nothing here", .wanted = "choice, generate, loss", .got = measure});
+      throw Error({.where = "--measures",
+                   .what = "a word that means nothing here",
+                   .wanted = "choice, generate, loss",
+                   .got = measure});
     }
   }
   for (const std::string& word : options_.tasks) {
     Loaded loaded;
     loaded.spec = find_task(word, options_.task_folders);
     auto keep = [&](const char* measure) {
-      return options_.measures.empty() || std::find(options_.measures.begin(), options_.measures.end(), measure) != options_.measures.end();
+      return options_.measures.empty() ||
+             std::find(options_.measures.begin(), options_.measures.end(), measure) != options_.measures.end();
     };
     loaded.spec.choice &= keep("choice");
     loaded.spec.generate &= keep("generate");
@@ -61,7 +66,8 @@ Json Evaluator::counts() const {
     out.set(source.name, Json::object({{"documents", static_cast<i64>(source.documents.size())}, {"tokens", tokens}}));
   }
   for (const Loaded& loaded : tasks_) {
-    out.set(loaded.spec.name, Json::object({{"items", static_cast<i64>(loaded.items.size())}, {"path", loaded.spec.path}}));
+    out.set(loaded.spec.name,
+            Json::object({{"items", static_cast<i64>(loaded.items.size())}, {"path", loaded.spec.path}}));
   }
   return out;
 }
@@ -88,11 +94,15 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
   if (!options_.items_folder.empty()) write_items(loaded, scores, step);
   std::vector<Json> records;
   for (const Json& summary : summarise(loaded.spec, loaded.items, scores)) {
-    Json record = Json::object({{"step", step}, {"tokens", tokens}, {"name", loaded.spec.name}, {"kind", "task"},
+    Json record = Json::object({{"step", step},
+                                {"tokens", tokens},
+                                {"name", loaded.spec.name},
+                                {"kind", "task"},
                                 {"skill", loaded.spec.skill}});
     record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
     for (const auto& [key, value] : summary.as_object()) record.set(key, value);
-    if (loaded.spec.loss) record.set("loss_form", context.loss_form.empty() ? loaded.spec.loss_form : context.loss_form);
+    if (loaded.spec.loss)
+      record.set("loss_form", context.loss_form.empty() ? loaded.spec.loss_form : context.loss_form);
     if (loaded.spec.meta.is_object() && loaded.spec.meta.contains("prompts_in_training")) {
       record.set("prompts_in_training", loaded.spec.meta.at("prompts_in_training"));
     }
@@ -104,24 +114,35 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
 
 std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 tokens) const {
   if (tokenizer_.vocab_size() > engine.vocab) {
-    throw Error({.what = "the tokenizer does not fit the model", .wanted = fmt::format("at most {} tokens", engine.vocab),
-                 .got = fmt::format("{}", tokenizer_.vocab_size()), .fix = "use the tokenizer.json of the checkpoint"});
+    throw Error({.what = "the tokenizer does not fit the model",
+                 .wanted = fmt::format("at most {} tokens", engine.vocab),
+                 .got = fmt::format("{}", tokenizer_.vocab_size()),
+                 .fix = "use the tokenizer.json of the checkpoint"});
   }
   TaskContext context;
   context.engine = &engine;
   context.tokenizer = &tokenizer_;
-  context.limits.positions_max = options_.positions_max > 0 ? std::min(options_.positions_max, engine.positions_max) : engine.positions_max;
+  context.limits.positions_max =
+      options_.positions_max > 0 ? std::min(options_.positions_max, engine.positions_max) : engine.positions_max;
   context.limits.rows_max = options_.rows_max;
   context.sequences_max = options_.sequences_max;
   context.loss_form = options_.loss_form;
   std::vector<Json> records;
   for (const LossDocuments& source : sources_) {
-    const LossResult r = held_out_loss(engine, tokenizer_, source, {options_.loss_tokens, options_.loss_window, options_.loss_prefix},
-                                       context.limits);
-    records.push_back(Json::object({{"step", step}, {"tokens", tokens}, {"name", source.name}, {"kind", "loss"},
-                                    {"source", source.name}, {"loss", r.loss}, {"loss_se", r.loss_se},
-                                    {"bits_per_byte", r.bits_per_byte}, {"bits_per_byte_se", r.bits_per_byte_se},
-                                    {"tokens_scored", r.tokens}, {"bytes_scored", r.bytes}, {"documents", r.documents}}));
+    const LossResult r = held_out_loss(
+        engine, tokenizer_, source, {options_.loss_tokens, options_.loss_window, options_.loss_prefix}, context.limits);
+    records.push_back(Json::object({{"step", step},
+                                    {"tokens", tokens},
+                                    {"name", source.name},
+                                    {"kind", "loss"},
+                                    {"source", source.name},
+                                    {"loss", r.loss},
+                                    {"loss_se", r.loss_se},
+                                    {"bits_per_byte", r.bits_per_byte},
+                                    {"bits_per_byte_se", r.bits_per_byte_se},
+                                    {"tokens_scored", r.tokens},
+                                    {"bytes_scored", r.bytes},
+                                    {"documents", r.documents}}));
   }
   for (const Loaded& loaded : tasks_) {
     for (Json& record : run_task(loaded, context, step, tokens)) records.push_back(std::move(record));
@@ -133,18 +154,20 @@ std::string format_records(const std::vector<Json>& records) {
   std::string out;
   for (const Json& record : records) {
     if (record.get_string("kind", "") == "loss") {
-      out += fmt::format("{:<24} loss {:.4f} +- {:.4f} nats/token, {:.4f} bits/byte, {} tokens\n", record.get_string("name", ""),
-                         record.get_double("loss", 0), record.get_double("loss_se", 0), record.get_double("bits_per_byte", 0),
-                         record.get_int("tokens_scored", 0));
+      out += fmt::format("{:<24} loss {:.4f} +- {:.4f} nats/token, {:.4f} bits/byte, {} tokens\n",
+                         record.get_string("name", ""), record.get_double("loss", 0), record.get_double("loss_se", 0),
+                         record.get_double("bits_per_byte", 0), record.get_int("tokens_scored", 0));
       continue;
     }
-    out += fmt::format("{:<24} {:<8} {} items, {} shots, chance {:.3f}", record.get_string("name", ""), record.get_string("grade", ""),
-                       record.get_int("items", 0), record.get_int("shots", 0), record.get_double("chance", 0));
+    out += fmt::format("{:<24} {:<8} {} items, {} shots, chance {:.3f}", record.get_string("name", ""),
+                       record.get_string("grade", ""), record.get_int("items", 0), record.get_int("shots", 0),
+                       record.get_double("chance", 0));
     for (const auto& [key, value] : record.as_object()) {
       if (!record.contains(key + "_se")) continue;
       out += fmt::format("; {} {:.4f} +- {:.4f}", key, value.as_double(), record.get_double(key + "_se", 0));
     }
-    if (record.contains("seen_source")) out += fmt::format("; answers stand in {}", record.get_string("seen_source", ""));
+    if (record.contains("seen_source"))
+      out += fmt::format("; answers stand in {}", record.get_string("seen_source", ""));
     out += "\n";
   }
   return out;

@@ -13,20 +13,20 @@
 namespace moebius::eval {
 
 struct EvalOptions {
-  std::vector<std::string> tasks;       // names, or paths of .toml or item files
+  std::vector<std::string> tasks;  // names, or paths of .toml or item files
   std::vector<std::string> task_folders = {"corpora/eval"};
-  i64 shots = -1;                       // examples before each question; -1: as the task says
-  i64 limit = 0;                        // rows of each task (items of each grade); 0: all
+  i64 shots = -1;                         // examples before each question; -1: as the task says
+  i64 limit = 0;                          // rows of each task (items of each grade); 0: all
   std::vector<std::string> loss_sources;  // NAME=PATH
-  i64 loss_tokens = 0;                  // of each source; 0: all
+  i64 loss_tokens = 0;                    // of each source; 0: all
   i64 loss_window = 0;
   bool loss_prefix = false;
-  std::string loss_form;                // of the tasks: as-published, with-separator; empty: as the task says
-  std::vector<std::string> measures;    // of choice, generate, loss; empty: as the task says
-  i64 positions_max = 0;                // 0: the model's
-  i64 rows_max = 4096;                  // tokens of one pass
-  i64 sequences_max = 64;               // generated at once
-  std::string items_folder;             // empty: no item records
+  std::string loss_form;              // of the tasks: as-published, with-separator; empty: as the task says
+  std::vector<std::string> measures;  // of choice, generate, loss; empty: as the task says
+  i64 positions_max = 0;              // 0: the model's
+  i64 rows_max = 4096;                // tokens of one pass
+  i64 sequences_max = 64;             // generated at once
+  std::string items_folder;           // empty: no item records
 };
 void describe(EvalOptions& options, OptionList& list);
 

@@ -22,7 +22,8 @@ inline u64 fake_mix(u64 h, u64 x) {
 
 inline std::vector<float> fake_logits(u64 hash, i64 vocab) {
   std::vector<float> logits;
-  for (i64 v = 0; v < vocab; ++v) logits.push_back(static_cast<float>(fake_mix(hash, static_cast<u64>(v)) % 1000) / 150.0f);
+  for (i64 v = 0; v < vocab; ++v)
+    logits.push_back(static_cast<float>(fake_mix(hash, static_cast<u64>(v)) % 1000) / 150.0f);
   return logits;
 }
 
@@ -34,7 +35,8 @@ inline std::vector<u64> fake_hashes(const model::NetworkInput& input) {
     if (segment.cache != nullptr && segment.position > 0) {
       h = static_cast<const u64*>(segment.cache->data)[segment.position - 1];
     }
-    if (segment.beginning_rows > 0) h = hashes[static_cast<std::size_t>(segment.beginning_row + segment.beginning_rows - 1)];
+    if (segment.beginning_rows > 0)
+      h = hashes[static_cast<std::size_t>(segment.beginning_row + segment.beginning_rows - 1)];
     for (i64 r = 0; r < segment.rows; ++r) {
       h = fake_mix(h, static_cast<u64>(input.token_T[static_cast<std::size_t>(segment.row + r)]));
       hashes[static_cast<std::size_t>(segment.row + r)] = h;

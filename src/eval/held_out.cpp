@@ -35,8 +35,10 @@ LossDocuments read_loss_documents(const LossSource& source, const data::Tokenize
   if (file_exists(source.path + ".idx")) {
     data::TokenShard shard = data::TokenShard::open(source.path);
     if (shard.meta().vocab > tokenizer.vocab_size()) {
-      throw Error({.where = source.path, .what = "the shard was made with another tokenizer",
-                   .wanted = fmt::format("a vocabulary of {}", tokenizer.vocab_size()), .got = fmt::format("{}", shard.meta().vocab),
+      throw Error({.where = source.path,
+                   .what = "the shard was made with another tokenizer",
+                   .wanted = fmt::format("a vocabulary of {}", tokenizer.vocab_size()),
+                   .got = fmt::format("{}", shard.meta().vocab),
                    .fix = "pack the text again with the checkpoint's tokenizer"});
     }
     shard.set_vocab(tokenizer.vocab_size());
@@ -81,7 +83,8 @@ LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tok
       const std::size_t end = std::min(document.size(), at + static_cast<std::size_t>(window));
       LoglikRequest request;
       request.context = context;
-      request.continuation.assign(document.begin() + static_cast<std::ptrdiff_t>(at), document.begin() + static_cast<std::ptrdiff_t>(end));
+      request.continuation.assign(document.begin() + static_cast<std::ptrdiff_t>(at),
+                                  document.begin() + static_cast<std::ptrdiff_t>(end));
       request.group = static_cast<i64>(requests.size());
       requests.push_back(std::move(request));
       document_of.push_back(static_cast<i64>(d));
@@ -90,7 +93,8 @@ LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tok
       at = end;
       const std::size_t next = std::min(document.size() - at, static_cast<std::size_t>(window));
       const std::size_t keep = std::min(at, static_cast<std::size_t>(window) - next + 1);
-      context.assign(document.begin() + static_cast<std::ptrdiff_t>(at - keep), document.begin() + static_cast<std::ptrdiff_t>(at));
+      context.assign(document.begin() + static_cast<std::ptrdiff_t>(at - keep),
+                     document.begin() + static_cast<std::ptrdiff_t>(at));
     }
   }
   if (requests.empty()) throw Error({.where = source.name, .what = "no held-out document has two tokens"});

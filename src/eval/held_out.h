@@ -13,7 +13,7 @@ namespace moebius::eval {
 
 struct LossSource {
   std::string name;
-  std::string path;   // prefix of a shard (PATH.idx is there), else a file that data/reader.h reads
+  std::string path;  // prefix of a shard (PATH.idx is there), else a file that data/reader.h reads
   std::string field = "text";
   bool held_out_only = false;  // text files: only documents that data/pack.h keeps from training
 };
@@ -21,15 +21,15 @@ struct LossSource {
 LossSource parse_loss_source(const std::string& text);
 
 struct LossOptions {
-  i64 tokens_max = 0;      // of each source, whole documents from the start; 0: all
-  i64 window = 0;          // tokens of a window; 0: the engine's positions
+  i64 tokens_max = 0;  // of each source, whole documents from the start; 0: all
+  i64 window = 0;      // tokens of a window; 0: the engine's positions
   // none: the first token of a document is not scored (no training example has predicted it); prefix: it is, after the
   // begin or end of text token, as lm-evaluation-harness's rolling log-likelihood does.
   bool prefix = false;
 };
 
 struct LossResult {
-  double loss = 0, loss_se = 0;   // nats per token
+  double loss = 0, loss_se = 0;  // nats per token
   double bits_per_byte = 0, bits_per_byte_se = 0;
   i64 tokens = 0, bytes = 0, documents = 0;
 };

@@ -63,7 +63,8 @@ const Json* meta_of_grade(const Json& meta, const std::string& grade) {
 // Chance of an item: the grade's from the meta file, else one in the number of choices.
 double item_chance(const TaskSpec& spec, const EvalItem& item, const ItemScores& scores) {
   const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
-  if (meta != nullptr && meta->is_object() && meta->contains("chance")) return meta->get_double("chance", scores.chance);
+  if (meta != nullptr && meta->is_object() && meta->contains("chance"))
+    return meta->get_double("chance", scores.chance);
   if (spec.meta.is_object() && spec.meta.contains("chance") && spec.meta.at("chance").is_number()) {
     return spec.meta.at("chance").as_double();
   }
@@ -129,7 +130,8 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
 
 }  // namespace
 
-std::vector<Json> summarise(const TaskSpec& spec, const std::vector<EvalItem>& items, const std::vector<ItemScores>& scores) {
+std::vector<Json> summarise(const TaskSpec& spec, const std::vector<EvalItem>& items,
+                            const std::vector<ItemScores>& scores) {
   std::vector<std::string> grades;
   std::vector<std::vector<i64>> members;
   std::vector<i64> all;

@@ -20,6 +20,7 @@ Mean mean_of(const std::vector<double>& values);
 Mean ratio_of(const std::vector<double>& numerators, const std::vector<double>& denominators);
 
 // One object for each grade (in order of appearance), then one for "all": grade, items, chance and the scores with _se.
-std::vector<Json> summarise(const TaskSpec& spec, const std::vector<EvalItem>& items, const std::vector<ItemScores>& scores);
+std::vector<Json> summarise(const TaskSpec& spec, const std::vector<EvalItem>& items,
+                            const std::vector<ItemScores>& scores);
 
 }  // namespace moebius::eval

@@ -46,7 +46,8 @@ TEST(Oracle, MultipleChoiceEqualsTheHarnessItemByItem) {
       const Json& ours = lines[i].at("logprobs");
       ASSERT_EQ(ours.count(), item.at("logprobs").count());
       for (i64 c = 0; c < ours.count(); ++c) {
-        EXPECT_NEAR(ours[c].as_double(), item.at("logprobs")[c].as_double(), 1e-3) << name << " item " << i << " choice " << c;
+        EXPECT_NEAR(ours[c].as_double(), item.at("logprobs")[c].as_double(), 1e-3)
+            << name << " item " << i << " choice " << c;
       }
       EXPECT_EQ(lines[i].at("acc").as_double(), item.at("acc").as_double()) << name << " item " << i;
       EXPECT_EQ(lines[i].at("acc_norm").as_double(), item.at("acc_norm").as_double()) << name << " item " << i;
@@ -54,7 +55,8 @@ TEST(Oracle, MultipleChoiceEqualsTheHarnessItemByItem) {
     }
     for (const char* metric : {"acc", "acc_norm"}) {
       EXPECT_NEAR(records[0].at(metric).as_double(), expected.at(metric).as_double(), 1e-12);
-      EXPECT_NEAR(records[0].at(std::string(metric) + "_se").as_double(), expected.at(std::string(metric) + "_se").as_double(), 1e-12);
+      EXPECT_NEAR(records[0].at(std::string(metric) + "_se").as_double(),
+                  expected.at(std::string(metric) + "_se").as_double(), 1e-12);
     }
     if (std::string(name) == "mini_arc") {
       EXPECT_GT(truncated, 0);  // truncation is covered

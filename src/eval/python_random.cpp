@@ -58,7 +58,8 @@ std::vector<i64> PythonRandom::sample(i64 n, i64 k) {
   CHECK(k >= 0 && k <= n, "a sample is not larger than its population");
   std::vector<i64> chosen;
   i64 set_size = 21;  // CPython: a small set is cheaper than a list of n below this
-  if (k > 5) set_size += static_cast<i64>(std::pow(4.0, std::ceil(std::log(static_cast<double>(k * 3)) / std::log(4.0))));
+  if (k > 5)
+    set_size += static_cast<i64>(std::pow(4.0, std::ceil(std::log(static_cast<double>(k * 3)) / std::log(4.0))));
   if (n <= set_size) {
     std::vector<i64> pool;
     for (i64 i = 0; i < n; ++i) pool.push_back(i);

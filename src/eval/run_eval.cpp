@@ -30,12 +30,15 @@ StageHelp help() {
   StageHelp h;
   h.name = "eval";
   h.summary = "scores of a checkpoint on held-out text and tasks";
-  h.usage = "moebius eval CHECKPOINT --tasks NAME,... [--shots N] [--limit N] [--loss-sources NAME=PATH,...] [--out FOLDER]";
-  h.reads = "CHECKPOINT/ (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
-            "shards or text files of --loss-sources";
+  h.usage =
+      "moebius eval CHECKPOINT --tasks NAME,... [--shots N] [--limit N] [--loss-sources NAME=PATH,...] [--out FOLDER]";
+  h.reads =
+      "CHECKPOINT/ (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
+      "shards or text files of --loss-sources";
   h.writes = "OUT/records.jsonl (records of type eval, appended), OUT/items/TASK.jsonl (one record an item)";
-  h.json_keys = "checkpoint, step, tokens, records (array of eval records, docs/formats.md); with --list: tasks (array of name, "
-                "title, skill, measures, shots, path)";
+  h.json_keys =
+      "checkpoint, step, tokens, records (array of eval records, docs/formats.md); with --list: tasks (array of name, "
+      "title, skill, measures, shots, path)";
   h.examples =
       "  moebius eval --list\n"
       "  moebius eval run/checkpoint --tasks basic-arithmetic,arc-easy --limit 500 --out run\n"
@@ -48,7 +51,8 @@ Words read_words(const std::vector<std::string>& words) {
   Words given;
   OptionList list;
   describe(given.eval, list);
-  list.add("tokenizer", &given.tokenizer, "tokenizer.json, or a folder that holds one; empty: the checkpoint's", {.unit = "PATH"});
+  list.add("tokenizer", &given.tokenizer, "tokenizer.json, or a folder that holds one; empty: the checkpoint's",
+           {.unit = "PATH"});
   list.add("out", &given.out, "folder for records and items; empty: they are only printed", {.unit = "FOLDER"});
   list.add("precision", &given.precision, "of weights and products", {.choices = {"bf16", "f32"}});
   list.add("list", &given.list, "show all tasks");
@@ -62,11 +66,13 @@ Words read_words(const std::vector<std::string>& words) {
   given.options = list.to_json();
   if (given.list) return given;
   if (given.checkpoint.empty()) {
-    throw Error({.where = "moebius eval", .what = "no checkpoint is named",
+    throw Error({.where = "moebius eval",
+                 .what = "no checkpoint is named",
                  .fix = "moebius eval CHECKPOINT_FOLDER --tasks NAME; moebius eval --list shows the tasks"});
   }
   if (given.eval.tasks.empty() && given.eval.loss_sources.empty()) {
-    throw Error({.where = "moebius eval", .what = "nothing to evaluate is named",
+    throw Error({.where = "moebius eval",
+                 .what = "nothing to evaluate is named",
                  .fix = "add --tasks NAME,... or --loss-sources NAME=PATH; moebius eval --list shows the tasks"});
   }
   return given;
@@ -84,13 +90,19 @@ int list_all(const Words& given) {
         measures.push_back(one->kind());
         names += (names.empty() ? "" : ", ") + std::string(one->kind());
       }
-      tasks.push_back(Json::object({{"name", task.name}, {"title", task.title}, {"skill", task.skill}, {"measures", measures},
-                                    {"shots", task.few_shot.shots}, {"path", path}}));
-      text += fmt::format("{:<26} {:<13} {:<16} {} shots  {}\n", task.name, task.skill, names, task.few_shot.shots, task.title);
+      tasks.push_back(Json::object({{"name", task.name},
+                                    {"title", task.title},
+                                    {"skill", task.skill},
+                                    {"measures", measures},
+                                    {"shots", task.few_shot.shots},
+                                    {"path", path}}));
+      text += fmt::format("{:<26} {:<13} {:<16} {} shots  {}\n", task.name, task.skill, names, task.few_shot.shots,
+                          task.title);
     }
   }
   if (tasks.count() == 0) {
-    throw Error({.where = fmt::format("{}", fmt::join(given.eval.task_folders, ", ")), .what = "there are no tasks",
+    throw Error({.where = fmt::format("{}", fmt::join(given.eval.task_folders, ", ")),
+                 .what = "there are no tasks",
                  .fix = "--task-folders FOLDER"});
   }
   stage_print(given.common, Json::object({{"tasks", tasks}}), text);
@@ -116,8 +128,11 @@ int run_eval(const std::vector<std::string>& words) {
   const data::Tokenizer tokenizer = data::Tokenizer::load(given.tokenizer.empty() ? given.checkpoint : given.tokenizer);
   const Evaluator evaluator(tokenizer, given.eval);
   if (given.common.dry_run) {
-    const Json result = Json::object({{"checkpoint", given.checkpoint}, {"step", step}, {"tokens", tokens},
-                                      {"options", given.options}, {"counts", evaluator.counts()}});
+    const Json result = Json::object({{"checkpoint", given.checkpoint},
+                                      {"step", step},
+                                      {"tokens", tokens},
+                                      {"options", given.options},
+                                      {"counts", evaluator.counts()}});
     stage_print(given.common, result, result.dump(2) + "\n");
     return 0;
   }
@@ -129,9 +144,10 @@ int run_eval(const std::vector<std::string>& words) {
     for (const Json& record : records) writer.write("eval", record);
     writer.sync();
   }
-  stage_print(given.common,
-              Json::object({{"checkpoint", given.checkpoint}, {"step", step}, {"tokens", tokens}, {"records", Json(records)}}),
-              format_records(records));
+  stage_print(
+      given.common,
+      Json::object({{"checkpoint", given.checkpoint}, {"step", step}, {"tokens", tokens}, {"records", Json(records)}}),
+      format_records(records));
   return 0;
 }
 

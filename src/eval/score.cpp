@@ -69,7 +69,7 @@ namespace {
 // A request's input after truncation: tokens whose rows are fed, and where its targets begin.
 struct Input {
   std::vector<i32> tokens;
-  i64 scored = 0;     // targets: the last `scored` rows
+  i64 scored = 0;  // targets: the last `scored` rows
   std::vector<i32> targets;
   bool truncated = false;
   i64 branch = 0;
@@ -77,9 +77,9 @@ struct Input {
 
 // A distinct input, shared by the requests whose inputs begin it.
 struct Branch {
-  i64 longest = 0;                                // request with the whole input
-  std::vector<std::pair<i64, i32>> row_targets;   // (row, target), sorted, unique
-  std::vector<float> logprob;                     // for row_targets
+  i64 longest = 0;                               // request with the whole input
+  std::vector<std::pair<i64, i32>> row_targets;  // (row, target), sorted, unique
+  std::vector<float> logprob;                    // for row_targets
   std::vector<u8> greedy;
 };
 
@@ -171,7 +171,8 @@ class Passes {
 
   void add(const Tree& tree, std::vector<Branch>& branches) {
     i64 rows = tree.common;
-    for (i64 b = tree.first; b < tree.first + tree.count; ++b) rows += rows_of(branches[static_cast<std::size_t>(b)]) - tree.common;
+    for (i64 b = tree.first; b < tree.first + tree.count; ++b)
+      rows += rows_of(branches[static_cast<std::size_t>(b)]) - tree.common;
     if (!fits(rows)) flush();
     i64 beginning = -1;
     for (i64 b = tree.first; b < tree.first + tree.count; ++b) {
@@ -192,7 +193,8 @@ class Passes {
     interrupt_check("scoring was interrupted; nothing that was saved is lost");
     std::stable_sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) { return a.row < b.row; });
     targets_.clear();
-    for (const Wanted& w : wanted_) targets_.push_back({static_cast<i32>(w.row), w.branch->row_targets[w.index].second});
+    for (const Wanted& w : wanted_)
+      targets_.push_back({static_cast<i32>(w.row), w.branch->row_targets[w.index].second});
     logprob_.resize(wanted_.size());
     argmax_.resize(wanted_.size());
     const i64 start = clock_ns();
@@ -211,9 +213,10 @@ class Passes {
 
   void report(std::size_t requests) const {
     const double seconds = std::max(1e-9, static_cast<double>(pass_ns_) * 1e-9);
-    log_debug(fmt::format("scored {} requests: {} rows in {} passes, {:.0f} % full, {:.0f} rows/s", requests, rows_, passes_,
-                          100.0 * static_cast<double>(rows_) / static_cast<double>(std::max<i64>(1, passes_) * rows_max_),
-                          static_cast<double>(rows_) / seconds));
+    log_debug(
+        fmt::format("scored {} requests: {} rows in {} passes, {:.0f} % full, {:.0f} rows/s", requests, rows_, passes_,
+                    100.0 * static_cast<double>(rows_) / static_cast<double>(std::max<i64>(1, passes_) * rows_max_),
+                    static_cast<double>(rows_) / seconds));
   }
 
  private:
@@ -224,7 +227,9 @@ class Passes {
     std::size_t index = 0;
   };
 
-  const std::vector<i32>& tokens_of(const Branch& b) const { return inputs_[static_cast<std::size_t>(b.longest)].tokens; }
+  const std::vector<i32>& tokens_of(const Branch& b) const {
+    return inputs_[static_cast<std::size_t>(b.longest)].tokens;
+  }
   i64 rows_of(const Branch& b) const { return static_cast<i64>(tokens_of(b).size()); }
   bool fits(i64 rows) const { return tokens_.empty() || static_cast<i64>(tokens_.size()) + rows <= rows_max_; }
 
@@ -286,7 +291,8 @@ std::vector<Loglik> score_requests(const infer::Engine& engine, const std::vecto
     const i64 first = static_cast<i64>(input.tokens.size()) - input.scored;
     for (i64 t = 0; t < input.scored; ++t) {
       const std::pair<i64, i32> key(first + t, input.targets[static_cast<std::size_t>(t)]);
-      const auto at = std::lower_bound(branch.row_targets.begin(), branch.row_targets.end(), key) - branch.row_targets.begin();
+      const auto at =
+          std::lower_bound(branch.row_targets.begin(), branch.row_targets.end(), key) - branch.row_targets.begin();
       const float logprob = branch.logprob[static_cast<std::size_t>(at)];
       result.logprob_tokens.push_back(logprob);
       result.sum += logprob;

@@ -20,10 +20,10 @@ struct LoglikRequest {
 };
 
 struct Loglik {
-  double sum = 0;                      // nats
-  bool greedy = true;                  // every token of the continuation is the likeliest
-  std::vector<float> logprob_tokens;   // of the scored tokens of the continuation, its last ones when it is too long
-  bool truncated = false;              // the context (or more) was cut from the left
+  double sum = 0;                     // nats
+  bool greedy = true;                 // every token of the continuation is the likeliest
+  std::vector<float> logprob_tokens;  // of the scored tokens of the continuation, its last ones when it is too long
+  bool truncated = false;             // the context (or more) was cut from the left
 };
 
 // The harness's rule: white space at the end of the context moves to the continuation; the continuation's tokens are
@@ -37,8 +37,8 @@ void encode_prompt_answer(const data::Tokenizer& tokenizer, const std::string& p
 i32 prefix_token(const data::Tokenizer& tokenizer);
 
 struct ScoreLimits {
-  i64 positions_max = 0;   // longest input; 0: the engine's
-  i64 rows_max = 4096;     // of one pass (more when one input is longer)
+  i64 positions_max = 0;  // longest input; 0: the engine's
+  i64 rows_max = 4096;    // of one pass (more when one input is longer)
 };
 
 // `on_done` is told how many requests are done; may be empty.

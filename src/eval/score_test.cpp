@@ -26,7 +26,8 @@ Loglik plain_score(const LoglikRequest& request, i64 vocab, i64 positions_max) {
     h = fake_mix(h, static_cast<u64>(all[i]));
     if (i + 1 < all.size() - scored) continue;
     const auto logits = fake_logits(h, vocab);
-    result.logprob_tokens.push_back(static_cast<float>(logits[static_cast<std::size_t>(all[i + 1])] - infer::log_sum_exp(logits)));
+    result.logprob_tokens.push_back(
+        static_cast<float>(logits[static_cast<std::size_t>(all[i + 1])] - infer::log_sum_exp(logits)));
     result.sum += result.logprob_tokens.back();
     result.greedy &= infer::argmax_token(logits) == all[i + 1];
   }
@@ -61,7 +62,8 @@ TEST(Score, PackedAndSharedEqualsOneByOne) {
         EXPECT_EQ(results[r].logprob_tokens, one.logprob_tokens) << r;
         EXPECT_EQ(results[r].sum, one.sum);
         EXPECT_EQ(results[r].greedy, one.greedy);
-        EXPECT_EQ(results[r].truncated, static_cast<i64>(requests[r].context.size() + requests[r].continuation.size()) > positions + 1);
+        EXPECT_EQ(results[r].truncated,
+                  static_cast<i64>(requests[r].context.size() + requests[r].continuation.size()) > positions + 1);
       }
     }
   }
@@ -88,7 +90,8 @@ TEST(Score, ChoicesOfSeveralTokensNeedTheContextOnce) {
   auto counts = std::make_shared<FakeCounts>();
   std::vector<LoglikRequest> requests;
   // Rows: 1 2 3 4 5 once; then 8; 9 7; nothing for 6, and 9 itself stands in 9 7.
-  for (const auto& choice : std::vector<std::vector<i32>>{{8, 1}, {9, 7, 2}, {6}, {9, 3}}) requests.push_back({{1, 2, 3, 4, 5}, choice, 0});
+  for (const auto& choice : std::vector<std::vector<i32>>{{8, 1}, {9, 7, 2}, {6}, {9, 3}})
+    requests.push_back({{1, 2, 3, 4, 5}, choice, 0});
   const auto together = score_requests(fake_engine(50, 64, counts), requests, {});
   EXPECT_EQ(counts->rows, 5 + 1 + 2);
   EXPECT_EQ(counts->passes, 1);
@@ -175,7 +178,8 @@ TEST(HeldOut, WindowsScoreEveryTokenButTheFirst) {
   i64 bytes = 0;
   for (const auto& d : source.documents) bytes += static_cast<i64>(tokenizer.decode(d).size());
   EXPECT_EQ(prefix.bytes, bytes);
-  EXPECT_NEAR(prefix.bits_per_byte, prefix.loss * static_cast<double>(tokens) / std::log(2.0) / static_cast<double>(bytes), 1e-9);
+  EXPECT_NEAR(prefix.bits_per_byte,
+              prefix.loss * static_cast<double>(tokens) / std::log(2.0) / static_cast<double>(bytes), 1e-9);
 }
 
 }  // namespace

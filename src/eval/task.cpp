@@ -19,9 +19,7 @@ void ItemScores::add(const std::string& name, double value) {
   record.set(name, value);
 }
 
-i64 best_choice(const std::vector<double>& sums) {
-  return std::max_element(sums.begin(), sums.end()) - sums.begin();
-}
+i64 best_choice(const std::vector<double>& sums) { return std::max_element(sums.begin(), sums.end()) - sums.begin(); }
 
 i64 best_choice_normalised(const std::vector<double>& sums, const std::vector<std::string>& choices) {
   std::vector<double> scaled;
@@ -131,16 +129,19 @@ class GenerationTask final : public Task {
            std::span<const Loglik>, std::vector<ItemScores>& scores) const override {
     const std::vector<i64> wanted = wanted_items(*this, items);
     std::vector<infer::Prompt> prompts(wanted.size());
-    const i64 positions = context.limits.positions_max > 0 ? context.limits.positions_max : context.engine->positions_max;
+    const i64 positions =
+        context.limits.positions_max > 0 ? context.limits.positions_max : context.engine->positions_max;
     for_items(wanted, [&](i64 n, i64 i) {
       const EvalItem& item = items[static_cast<std::size_t>(i)];
       infer::Prompt& prompt = prompts[static_cast<std::size_t>(n)];
       prompt.tokens = context.tokenizer->encode(item.prompt);
       if (prompt.tokens.empty()) prompt.tokens = {prefix_token(*context.tokenizer)};
       // The context gives way to the new tokens, but never by more than half of the positions.
-      prompt.tokens_max = std::min(item.tokens_max > 0 ? item.tokens_max : spec_.generation.tokens_max, std::max<i64>(1, positions / 2));
+      prompt.tokens_max = std::min(item.tokens_max > 0 ? item.tokens_max : spec_.generation.tokens_max,
+                                   std::max<i64>(1, positions / 2));
       const i64 room = positions - prompt.tokens_max;
-      if (static_cast<i64>(prompt.tokens.size()) > room) prompt.tokens.erase(prompt.tokens.begin(), prompt.tokens.end() - room);
+      if (static_cast<i64>(prompt.tokens.size()) > room)
+        prompt.tokens.erase(prompt.tokens.begin(), prompt.tokens.end() - room);
       prompt.stops = spec_.generation.stops;
       prompt.sequence = static_cast<u64>(i);
     });
@@ -215,8 +216,8 @@ class LossTask final : public Task {
   }
 
  private:
-  static void judge(const TaskContext& context, const EvalItem& item, const LoglikRequest& request, const Loglik& result,
-                    ItemScores& out) {
+  static void judge(const TaskContext& context, const EvalItem& item, const LoglikRequest& request,
+                    const Loglik& result, ItemScores& out) {
     const auto tokens = static_cast<double>(result.logprob_tokens.size());
     out.record.set("target", item.target);
     out.record.set("target_logprob", result.sum);
@@ -224,15 +225,16 @@ class LossTask final : public Task {
     if (result.truncated) out.record.set("truncated", true);
     // Bytes of the scored tokens' share when the answer itself was cut.
     double bytes = static_cast<double>(item.target.size());
-    if (result.logprob_tokens.size() < request.continuation.size()) bytes *= tokens / static_cast<double>(request.continuation.size());
+    if (result.logprob_tokens.size() < request.continuation.size())
+      bytes *= tokens / static_cast<double>(request.continuation.size());
     out.add("task_loss", -result.sum / tokens);
     out.add("task_bits_per_byte", -result.sum / std::numbers::ln2 / bytes);
     if (!item.answer_after.empty()) answer_loss(context, item, request, result, out);
   }
 
   // The loss of the tokens that hold the answer itself, behind the last mark in a worked solution.
-  static void answer_loss(const TaskContext& context, const EvalItem& item, const LoglikRequest& request, const Loglik& result,
-                          ItemScores& out) {
+  static void answer_loss(const TaskContext& context, const EvalItem& item, const LoglikRequest& request,
+                          const Loglik& result, ItemScores& out) {
     const std::size_t mark = item.target.rfind(item.answer_after);
     if (mark == std::string::npos || result.logprob_tokens.size() != request.continuation.size()) return;
     auto behind = static_cast<i64>(item.target.size() - mark - item.answer_after.size());

@@ -20,8 +20,8 @@ namespace moebius::eval {
 struct ItemScores {
   std::vector<std::pair<std::string, double>> scores;
   Json record = Json::object();
-  double chance = 0;       // of guessing right; 0 where nothing is guessed
-  double bits_known = 0;   // knowledge bits of this item, and how many there are to know (0: does not count)
+  double chance = 0;      // of guessing right; 0 where nothing is guessed
+  double bits_known = 0;  // knowledge bits of this item, and how many there are to know (0: does not count)
   double bits_there = 0;
   void add(const std::string& name, double value);
 };
@@ -30,8 +30,8 @@ struct TaskContext {
   const infer::Engine* engine = nullptr;
   const data::Tokenizer* tokenizer = nullptr;
   ScoreLimits limits;
-  i64 sequences_max = 64;   // generated at once
-  std::string loss_form;    // empty: the task's
+  i64 sequences_max = 64;  // generated at once
+  std::string loss_form;   // empty: the task's
 };
 
 class Task {

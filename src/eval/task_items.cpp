@@ -48,19 +48,23 @@ i64 resolve_index(const Json& value, const std::vector<std::string>& choices, co
     const std::string& text = value.as_string();
     index = std::find(choices.begin(), choices.end(), text) - choices.begin();
     if (index == count && text.size() == 1 && text[0] >= 'A' && text[0] <= 'Z') index = text[0] - 'A';
-    if (index == count && !text.empty() && text.find_first_not_of("0123456789") == std::string::npos && text.size() < 6) {
+    if (index == count && !text.empty() && text.find_first_not_of("0123456789") == std::string::npos &&
+        text.size() < 6) {
       index = std::stoll(text);
     }
   }
   if (index < 0 || index >= count) {
-    throw Error({.where = where, .what = "the answer is none of the choices", .wanted = fmt::format("0 to {}, or a choice's text", count - 1),
+    throw Error({.where = where,
+                 .what = "the answer is none of the choices",
+                 .wanted = fmt::format("0 to {}, or a choice's text", count - 1),
                  .got = value.dump()});
   }
   return index;
 }
 
 std::vector<std::string> texts_of(const Json& value, const std::string& where) {
-  if (!value.is_array()) throw Error({.where = where, .what = "choices are no list", .got = value.dump().substr(0, 100)});
+  if (!value.is_array())
+    throw Error({.where = where, .what = "choices are no list", .got = value.dump().substr(0, 100)});
   std::vector<std::string> texts;
   for (const Json& v : value.as_array()) texts.push_back(value_text(v));
   return texts;
@@ -92,7 +96,8 @@ EvalItem make_item(const Variant& v, const Json& row, i64 index, const std::stri
   }
   if (v.choices.is_string()) item.choices = texts_of(render(v.choices.as_string(), row, where), where);
   if (v.choices.is_array()) {
-    for (const Json& pattern : v.choices.as_array()) item.choices.push_back(render_text(pattern.as_string(), row, where));
+    for (const Json& pattern : v.choices.as_array())
+      item.choices.push_back(render_text(pattern.as_string(), row, where));
   }
   if (!item.choices.empty()) item.gold = resolve_index(render(v.answer_index, row, where), item.choices, where);
   if (!v.target.empty()) {
@@ -139,8 +144,11 @@ class Examples {
     }
     const i64 wanted = shots + (own_ ? 1 : 0);
     if (static_cast<i64>(rows_.size()) < wanted) {
-      throw Error({.where = task.path, .what = "too few rows for the examples", .wanted = fmt::format("{} rows", wanted),
-                   .got = fmt::format("{}", rows_.size()), .fix = "ask for fewer shots"});
+      throw Error({.where = task.path,
+                   .what = "too few rows for the examples",
+                   .wanted = fmt::format("{} rows", wanted),
+                   .got = fmt::format("{}", rows_.size()),
+                   .fix = "ask for fewer shots"});
     }
   }
 
@@ -175,10 +183,12 @@ class Examples {
         if (!(rows_[static_cast<std::size_t>(i)] == row)) others.push_back(i);
       }
       if (static_cast<i64>(others.size()) < shots_) {
-        throw Error({.where = task_.path, .what = "too few rows differ for the examples", .fix = "ask for fewer shots"});
+        throw Error(
+            {.where = task_.path, .what = "too few rows differ for the examples", .fix = "ask for fewer shots"});
       }
       chosen.clear();
-      for (const i64 i : random_.sample(static_cast<i64>(others.size()), shots_)) chosen.push_back(others[static_cast<std::size_t>(i)]);
+      for (const i64 i : random_.sample(static_cast<i64>(others.size()), shots_))
+        chosen.push_back(others[static_cast<std::size_t>(i)]);
     }
     chosen.resize(static_cast<std::size_t>(shots_));
     return chosen;
@@ -204,14 +214,17 @@ EvalItem read_item(const Json& row, i64 index, const std::string& where) {
     for (const std::string& choice : texts_of(*choices, where)) item.choices.push_back(without_space(choice));
   }
   item.gold = row.get_int("answer_index", -1);
-  if (item.gold < -1 || item.gold >= static_cast<i64>(item.choices.size()) || (item.gold < 0 && !item.choices.empty())) {
+  if (item.gold < -1 || item.gold >= static_cast<i64>(item.choices.size()) ||
+      (item.gold < 0 && !item.choices.empty())) {
     throw Error({.where = where, .what = "answer_index is none of the choices", .got = std::to_string(item.gold)});
   }
   const std::string answer = row.get_string("answer", "");
   if (!answer.empty()) item.answers = {answer};
   if (const Json* answers = row.find("answers")) item.answers = texts_of(*answers, where);
   item.answer_after = row.get_string("answer_after", "");
-  item.target = item.gold >= 0 ? item.choices[static_cast<std::size_t>(item.gold)] : item.answers.empty() ? "" : item.answers[0];
+  item.target = item.gold >= 0         ? item.choices[static_cast<std::size_t>(item.gold)]
+                : item.answers.empty() ? ""
+                                       : item.answers[0];
   const std::string solution = without_space(row.get_string("solution", ""));
   if (!solution.empty()) item.target = solution + " " + item.target;
   item.tokens_max = row.get_int("tokens_max", 0);
@@ -250,7 +263,8 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
     Rng rng(static_cast<u64>(task.shuffle_seed), RngStream::few_shot);
     rng_shuffle(rng, order.data(), static_cast<i64>(order.size()));
   }
-  if (request.limit > 0 && request.limit < static_cast<i64>(order.size())) order.resize(static_cast<std::size_t>(request.limit));
+  if (request.limit > 0 && request.limit < static_cast<i64>(order.size()))
+    order.resize(static_cast<std::size_t>(request.limit));
   std::vector<EvalItem> all;
   for (const Variant& v : task.variants) {
     std::vector<EvalItem> items;

@@ -10,16 +10,16 @@
 namespace moebius::eval {
 
 struct EvalItem {
-  i64 index = 0;              // number of the row
+  i64 index = 0;  // number of the row
   std::string id, grade, where;
-  std::string prompt;         // with description and examples
+  std::string prompt;  // with description and examples
   std::vector<std::string> choices;
-  i64 gold = -1;              // index of the right choice
+  i64 gold = -1;                     // index of the right choice
   std::vector<std::string> answers;  // accepted generated answers
-  std::string target;         // gold continuation, without the delimiter
-  std::string answer_after;   // item files: in the target and in generated text, the answer stands after this
-  i64 tokens_max = 0;         // > 0: generate at most so many tokens for this item
-  i64 bits_values = 0;        // > 0: counts for knowledge bits, log2 of this is known when all is
+  std::string target;                // gold continuation, without the delimiter
+  std::string answer_after;          // item files: in the target and in generated text, the answer stands after this
+  i64 tokens_max = 0;                // > 0: generate at most so many tokens for this item
+  i64 bits_values = 0;               // > 0: counts for knowledge bits, log2 of this is known when all is
 };
 
 struct ItemsRequest {

@@ -62,15 +62,18 @@ class Table {
   void read_choice(const std::string& key, std::string& into, const std::vector<std::string>& allowed) {
     read(key, into);
     if (std::find(allowed.begin(), allowed.end(), into) == allowed.end()) {
-      throw Error({.where = where_, .what = fmt::format("'{}' has a value that means nothing here", key),
-                   .wanted = fmt::format("one of {}", fmt::join(allowed, ", ")), .got = into});
+      throw Error({.where = where_,
+                   .what = fmt::format("'{}' has a value that means nothing here", key),
+                   .wanted = fmt::format("one of {}", fmt::join(allowed, ", ")),
+                   .got = into});
     }
   }
   void finish() const {
     for (const auto& member : object_.as_object()) {
       if (std::find(known_.begin(), known_.end(), member.first) != known_.end()) continue;
       const std::string near = nearest_word(member.first, known_);
-      throw Error({.where = where_, .what = fmt::format("unknown key '{}'", member.first),
+      throw Error({.where = where_,
+                   .what = fmt::format("unknown key '{}'", member.first),
                    .fix = near.empty() ? fmt::format("the keys here are: {}", fmt::join(known_, ", "))
                                        : fmt::format("did you mean '{}'?", near)});
     }
@@ -84,7 +87,9 @@ class Table {
     try {
       return read();
     } catch (const Error& e) {
-      throw Error({.where = where_, .what = fmt::format("the key '{}' has another type", key), .wanted = e.parts().wanted,
+      throw Error({.where = where_,
+                   .what = fmt::format("the key '{}' has another type", key),
+                   .wanted = e.parts().wanted,
                    .got = e.parts().got});
     }
   }
@@ -149,7 +154,8 @@ void read_scoring(Table& table, TaskSpec& task) {
     t.read("ignore_case", task.normalisation.ignore_case);
     t.read("ignore_punctuation", task.normalisation.ignore_punctuation);
     t.finish();
-    for (const std::string& regex : remove) task.normalisation.remove.push_back(std::make_shared<Pattern>(regex, t.where()));
+    for (const std::string& regex : remove)
+      task.normalisation.remove.push_back(std::make_shared<Pattern>(regex, t.where()));
   }
 }
 
@@ -162,9 +168,12 @@ void check_task(const TaskSpec& task) {
   for (const Variant& v : task.variants) {
     const bool choices = !v.choices.is_null() || v.choices_drawn > 0;
     if (v.prompt.empty()) fail("a prompt is missing", "add: prompt = \"Question: {question}\\nAnswer:\"");
-    if (task.choice && !choices) fail("choices are missing", "add: choices = \"{choices}\", or take choice out of measures");
-    if (choices && v.choices_drawn == 0 && v.answer_index.empty()) fail("the right choice is missing", "add: answer_index = \"{answer_index}\"");
-    if (v.choices_drawn > 0 && v.answers.empty()) fail("choices are drawn among answers, but there are none", "add: answers = \"{answer}\"");
+    if (task.choice && !choices)
+      fail("choices are missing", "add: choices = \"{choices}\", or take choice out of measures");
+    if (choices && v.choices_drawn == 0 && v.answer_index.empty())
+      fail("the right choice is missing", "add: answer_index = \"{answer_index}\"");
+    if (v.choices_drawn > 0 && v.answers.empty())
+      fail("choices are drawn among answers, but there are none", "add: answers = \"{answer}\"");
     if (task.generate && v.answers.empty() && !choices) fail("the answers are missing", "add: answers = \"{answer}\"");
   }
 }
@@ -187,7 +196,10 @@ TaskSpec load_toml_task(const std::string& path) {
   table.read("measures", measures);
   for (const std::string& m : measures) {
     if (m != "choice" && m != "generate" && m != "loss") {
-      throw Error({.where = path, .what = "measures has a word that means nothing here", .wanted = "choice, generate, loss", .got = m});
+      throw Error({.where = path,
+                   .what = "measures has a word that means nothing here",
+                   .wanted = "choice, generate, loss",
+                   .got = m});
     }
     task.choice |= m == "choice";
     task.generate |= m == "generate";

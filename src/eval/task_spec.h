@@ -12,12 +12,12 @@ namespace moebius::eval {
 
 // One way to make an item from a row; a task may ask several things of each row.
 struct Variant {
-  std::string grade;          // of its items; a template
-  std::string prompt;         // template
-  Json choices;               // template of a list, or list of templates; null: none
-  std::string answer_index;   // template: number, boolean, letter, or the text of a choice
+  std::string grade;                 // of its items; a template
+  std::string prompt;                // template
+  Json choices;                      // template of a list, or list of templates; null: none
+  std::string answer_index;          // template: number, boolean, letter, or the text of a choice
   std::vector<std::string> answers;  // templates; one that is a list gives several accepted answers
-  std::string target;         // template: gold text of few-shot examples and task loss; empty: right choice or first answer
+  std::string target;  // template: gold text of few-shot examples and task loss; empty: right choice or first answer
   std::vector<std::string> require;  // fields that must not be empty, else the row is passed over
   // Choices drawn from the other rows' values of the first answer; 0: none.
   i64 choices_drawn = 0;
@@ -44,17 +44,17 @@ struct TaskSpec {
   std::string path;                 // file of the task, for messages
   std::vector<std::string> files;   // of rows
   bool choice = false, generate = false, loss = false;
-  bool item_file = false;           // rows are items (docs/formats.md, "Evaluation items")
+  bool item_file = false;  // rows are items (docs/formats.md, "Evaluation items")
   std::vector<Variant> variants;
-  std::string description;          // before everything
-  std::string delimiter = " ";      // between prompt and answer
+  std::string description;                   // before everything
+  std::string delimiter = " ";               // between prompt and answer
   std::string loss_form = "with-separator";  // or as-published: nothing between prompt and answer
-  i64 shuffle_seed = -1;            // >= 0: rows in a random order, so that a limit takes a random part
+  i64 shuffle_seed = -1;                     // >= 0: rows in a random order, so that a limit takes a random part
   FewShot few_shot;
   Generation generation;
   std::vector<Extraction> extractions;
   Normalisation normalisation;
-  Json meta;                        // item files: NAME.meta.json
+  Json meta;  // item files: NAME.meta.json
 };
 
 // A .toml or an item file (.jsonl, .jsonl.gz). Throws Error that names the nearest known key.

@@ -64,9 +64,10 @@ TEST(Items, EveryShippedTaskMakesItems) {
       }
     }
   }
-  for (const char* name : {"arc-easy", "arc-challenge", "hellaswag", "piqa", "boolq", "nq-open", "gsm8k", "gsm-plus", "svamp",
-                           "opentriviaqa", "country-facts", "basic-arithmetic", "basic-coding", "basic-common-knowledge",
-                           "basic-logical-reasoning", "basic-pattern", "basic-string-operations"}) {
+  for (const char* name :
+       {"arc-easy", "arc-challenge", "hellaswag", "piqa", "boolq", "nq-open", "gsm8k", "gsm-plus", "svamp",
+        "opentriviaqa", "country-facts", "basic-arithmetic", "basic-coding", "basic-common-knowledge",
+        "basic-logical-reasoning", "basic-pattern", "basic-string-operations"}) {
     EXPECT_TRUE(names.count(name)) << name;
   }
 }
@@ -94,13 +95,17 @@ TEST(Items, ExamplesNeverHoldTheQuestionItself) {
     rows += Json::object({{"q", "question" + std::to_string(i) + "."}, {"a", "yes"}}).dump() + "\n";
   }
   write_temp("shots.jsonl", rows);
-  const std::string head = "files = [\"shots.jsonl\"]\nmeasures = [\"loss\"]\nprompt = \"{q}\"\nanswers = \"{a}\"\n[few_shot]\n";
+  const std::string head =
+      "files = [\"shots.jsonl\"]\nmeasures = [\"loss\"]\nprompt = \"{q}\"\nanswers = \"{a}\"\n[few_shot]\n";
   for (const char* draw : {"random", "first"}) {
-    const auto items = make_items(load_task(write_temp("shots.toml", head + "shots = 11\ndraw = \"" + draw + "\"\n")), {});
+    const auto items =
+        make_items(load_task(write_temp("shots.toml", head + "shots = 11\ndraw = \"" + draw + "\"\n")), {});
     ASSERT_EQ(items.size(), 12u);
     for (const EvalItem& item : items) {
       std::size_t count = 0;
-      for (std::size_t at = item.prompt.find("question"); at != std::string::npos; at = item.prompt.find("question", at + 1)) ++count;
+      for (std::size_t at = item.prompt.find("question"); at != std::string::npos;
+           at = item.prompt.find("question", at + 1))
+        ++count;
       EXPECT_EQ(count, 12u);
       const std::string own = "question" + std::to_string(item.index) + ".";
       EXPECT_EQ(item.prompt.find(own), item.prompt.size() - own.size()) << item.prompt;
@@ -111,7 +116,8 @@ TEST(Items, ExamplesNeverHoldTheQuestionItself) {
 
 TEST(TaskFiles, FaultsAreNamed) {
   write_temp("rows.jsonl", "{\"q\": \"a\", \"c\": [\"x\", \"y\"], \"i\": 2}\n");
-  const std::string good = "files = [\"rows.jsonl\"]\nmeasures = [\"choice\"]\nprompt = \"{q}\"\nchoices = \"{c}\"\nanswer_index = \"{i}\"\n";
+  const std::string good =
+      "files = [\"rows.jsonl\"]\nmeasures = [\"choice\"]\nprompt = \"{q}\"\nchoices = \"{c}\"\nanswer_index = \"{i}\"\n";
   auto message = [&](const std::string& text) -> std::string {
     try {
       make_items(load_task(write_temp("fault.toml", text)), {});
@@ -124,7 +130,9 @@ TEST(TaskFiles, FaultsAreNamed) {
   EXPECT_NE(message(good + "skil = \"language\"\n").find("did you mean 'skill'"), std::string::npos);
   EXPECT_NE(message(good + "[few_shot]\nshot = 1\n").find("did you mean 'shots'"), std::string::npos);
   EXPECT_NE(message("files = [\"rows.jsonl\"]\nmeasures = [\"choise\"]\n").find("choise"), std::string::npos);
-  EXPECT_NE(message("files = [\"rows.jsonl\"]\nmeasures = [\"choice\"]\nprompt = \"{q}\"\n").find("choices are missing"), std::string::npos);
+  EXPECT_NE(
+      message("files = [\"rows.jsonl\"]\nmeasures = [\"choice\"]\nprompt = \"{q}\"\n").find("choices are missing"),
+      std::string::npos);
   EXPECT_NE(message("files = 3\n").find("files"), std::string::npos);
   EXPECT_NE(message(good + "[normalise]\nremove = [\"(a\"]\n").find("regular expression"), std::string::npos);
   try {
@@ -169,7 +177,8 @@ TEST(Evaluate, RecordsHaveEveryMeasureWithItsError) {
   EXPECT_TRUE(seen);
   const auto lines = read_rows(test_path("items/hellaswag.jsonl"));
   ASSERT_EQ(lines.size(), 12u);
-  for (const char* key : {"prompt", "choices", "gold", "logprobs", "acc", "acc_norm", "target", "target_logprob", "task_loss"}) {
+  for (const char* key :
+       {"prompt", "choices", "gold", "logprobs", "acc", "acc_norm", "target", "target_logprob", "task_loss"}) {
     EXPECT_TRUE(lines[3].contains(key)) << key;
   }
   double sum = 0;
@@ -357,11 +366,13 @@ TEST(Evaluate, TheTwoPromptFormsAreBothOffered) {
     EXPECT_NE(bare[i].at("task_loss"), with[i].at("task_loss"));
     macro += with[i].at("task_bits_per_byte").as_double();
     // Bytes are those of the answer alone in both forms.
-    EXPECT_NEAR(-with[i].at("target_logprob").as_double() / std::log(2.0) / static_cast<double>(with[i].at("target").as_string().size()),
+    EXPECT_NEAR(-with[i].at("target_logprob").as_double() / std::log(2.0) /
+                    static_cast<double>(with[i].at("target").as_string().size()),
                 with[i].at("task_bits_per_byte").as_double(), 1e-9);
   }
   const auto records = Evaluator(tiny_tokenizer(), options).run(fake_engine(400, 512), 0, 0);
-  EXPECT_NEAR(record_of(records, "all").at("task_bits_per_byte").as_double(), macro / static_cast<double>(with.size()), 1e-9);
+  EXPECT_NEAR(record_of(records, "all").at("task_bits_per_byte").as_double(), macro / static_cast<double>(with.size()),
+              1e-9);
 }
 
 }  // namespace

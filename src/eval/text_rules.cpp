@@ -91,10 +91,10 @@ namespace {
 std::string substitute(const pcre2_code* code, const std::string& text, const char* replacement, u32 options) {
   PCRE2_SIZE size = text.size() * 2 + 64;
   std::string out(size, '\0');
-  const int count = pcre2_substitute(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
-                                     PCRE2_SUBSTITUTE_GLOBAL | options, nullptr, nullptr,
-                                     reinterpret_cast<PCRE2_SPTR>(replacement), PCRE2_ZERO_TERMINATED,
-                                     reinterpret_cast<PCRE2_UCHAR*>(out.data()), &size);
+  const int count =
+      pcre2_substitute(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
+                       PCRE2_SUBSTITUTE_GLOBAL | options, nullptr, nullptr, reinterpret_cast<PCRE2_SPTR>(replacement),
+                       PCRE2_ZERO_TERMINATED, reinterpret_cast<PCRE2_UCHAR*>(out.data()), &size);
   if (count < 0) throw Error({.what = "a regular expression failed on a text", .got = text.substr(0, 200)});
   out.resize(size);
   return out;
@@ -121,8 +121,8 @@ std::vector<std::vector<std::string>> Pattern::find_all(const std::string& text)
   PCRE2_SIZE at = 0;
   u32 options = 0;
   while (at <= text.size()) {
-    const int groups = pcre2_match(impl_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, options, match,
-                                   nullptr);
+    const int groups =
+        pcre2_match(impl_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, options, match, nullptr);
     if (groups < 0) {
       if (options == 0 || at >= text.size()) break;
       // No match that is not empty here: one character on.
@@ -228,14 +228,16 @@ Json render(const std::string& pattern, const Json& row, const std::string& wher
     } else if (c == '{') {
       const std::size_t end = pattern.find('}', i);
       if (end == std::string::npos) {
-        throw Error({.where = where, .what = "a template has '{' without '}'", .got = pattern, .fix = "write {{ for a brace"});
+        throw Error(
+            {.where = where, .what = "a template has '{' without '}'", .got = pattern, .fix = "write {{ for a brace"});
       }
       const Json& value = field_of(row, pattern.substr(i + 1, end - i - 1), where);
       if (i == 0 && end + 1 == pattern.size()) return value;
       out += value_text(value);
       i = end;
     } else if (c == '}') {
-      throw Error({.where = where, .what = "a template has '}' without '{'", .got = pattern, .fix = "write }} for a brace"});
+      throw Error(
+          {.where = where, .what = "a template has '}' without '{'", .got = pattern, .fix = "write }} for a brace"});
     } else {
       out += c;
     }

@@ -14,8 +14,8 @@ namespace {
 // A direction with less than this share of the largest eigenvalue of the scaled Gauss-Newton matrix does not exist in the
 // data: rounding alone gives 1e-16, correlated but determined coefficients 1e-9 and more.
 constexpr double kFlatEigenvalue = 1e-13;
-constexpr double kFlatPart = 1e-3;   // a coefficient belongs to a flat direction from this component on
-constexpr double kTogether = 0.02;   // of ln b around its line over ln a
+constexpr double kFlatPart = 1e-3;  // a coefficient belongs to a flat direction from this component on
+constexpr double kTogether = 0.02;  // of ln b around its line over ln a
 
 // (J^T W J)^-1 in theta as its eigenvectors, scaled so that all coefficients move the prediction equally.
 struct Inverse {
@@ -27,7 +27,9 @@ struct Inverse {
     double sum = 0;
     for (i64 i = 0; i < size; ++i) {
       const double value = values[static_cast<std::size_t>(i)];
-      if (value > floor()) sum += vectors[static_cast<std::size_t>(i * size + a)] * vectors[static_cast<std::size_t>(i * size + b)] / value;
+      if (value > floor())
+        sum +=
+            vectors[static_cast<std::size_t>(i * size + a)] * vectors[static_cast<std::size_t>(i * size + b)] / value;
     }
     return sum * scale[static_cast<std::size_t>(a)] * scale[static_cast<std::size_t>(b)];
   }
@@ -66,7 +68,8 @@ double residual_deviation(const LawFit& fit, i64 freedom) {
 double line_distance(const std::vector<LawPoint>& points, const std::string& a, const std::string& b) {
   double mean_a = 0, mean_b = 0, aa = 0, bb = 0, ab = 0;
   const double n = static_cast<double>(points.size());
-  for (const LawPoint& p : points) mean_a += std::log(point_number(p, a)) / n, mean_b += std::log(point_number(p, b)) / n;
+  for (const LawPoint& p : points)
+    mean_a += std::log(point_number(p, a)) / n, mean_b += std::log(point_number(p, b)) / n;
   for (const LawPoint& p : points) {
     const double x = std::log(point_number(p, a)) - mean_a, y = std::log(point_number(p, b)) - mean_b;
     aa += x * x, bb += y * y, ab += x * y;
@@ -78,14 +81,18 @@ double line_distance(const std::vector<LawPoint>& points, const std::string& a, 
 
 // The form's columns that hold the logarithm of this number; -1: it is in no column (the experts of the saturating laws).
 i64 form_column(const Form& form, const std::string& need) {
-  const std::string name = need == "tokens" ? "ln D" : need == "granularity" ? "ln G" : need.rfind("parameters", 0) == 0 ? "ln N" : "";
+  const std::string name = need == "tokens"                   ? "ln D"
+                           : need == "granularity"            ? "ln G"
+                           : need.rfind("parameters", 0) == 0 ? "ln N"
+                                                              : "";
   const auto found = std::find(form.columns.begin(), form.columns.end(), name);
   return found == form.columns.end() ? -1 : found - form.columns.begin();
 }
 
 void mark_terms(const Form& form, i64 column, std::vector<bool>& marked) {
   for (const std::vector<FormPart>& term : form.terms) {
-    const bool of_column = std::any_of(term.begin(), term.end(), [column](const FormPart& part) { return part.column == column; });
+    const bool of_column =
+        std::any_of(term.begin(), term.end(), [column](const FormPart& part) { return part.column == column; });
     for (const FormPart& part : term) {
       if (of_column) marked[static_cast<std::size_t>(part.coefficient)] = true;
     }
@@ -106,7 +113,8 @@ Alone alone_at(const LawFit& fit) {
   for (i64 i = 0; i < p; ++i) {
     if (plain.values[static_cast<std::size_t>(i)] > plain.floor()) continue;
     for (i64 j = 0; j < p; ++j) {
-      if (std::fabs(plain.vectors[static_cast<std::size_t>(i * p + j)]) > kFlatPart) alone.flat[static_cast<std::size_t>(j)] = true;
+      if (std::fabs(plain.vectors[static_cast<std::size_t>(i * p + j)]) > kFlatPart)
+        alone.flat[static_cast<std::size_t>(j)] = true;
     }
   }
   for (i64 a = 0; a < p; ++a) {

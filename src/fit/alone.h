@@ -12,10 +12,10 @@
 namespace moebius::fit {
 
 struct Alone {
-  std::vector<double> half;  // half of the 95 % interval: Student's t with runs - coefficients degrees of freedom
-  std::vector<double> pull;  // theta without the decay, minus theta; 0 without a decay
-  std::vector<bool> flat;    // in a direction that the runs do not have at all; half and pull mean nothing there
-  std::vector<double> norms; // root mean square of the prediction's derivative
+  std::vector<double> half;   // half of the 95 % interval: Student's t with runs - coefficients degrees of freedom
+  std::vector<double> pull;   // theta without the decay, minus theta; 0 without a decay
+  std::vector<bool> flat;     // in a direction that the runs do not have at all; half and pull mean nothing there
+  std::vector<double> norms;  // root mean square of the prediction's derivative
 };
 
 Alone alone_at(const LawFit& fit);

@@ -14,7 +14,8 @@ namespace moebius::fit {
 namespace {
 
 const Coefficient& coefficient(const LawFit& fit, const std::string& name) {
-  return *std::find_if(fit.coefficients.begin(), fit.coefficients.end(), [&](const Coefficient& c) { return c.name == name; });
+  return *std::find_if(fit.coefficients.begin(), fit.coefficients.end(),
+                       [&](const Coefficient& c) { return c.name == name; });
 }
 
 Runs planted(Law law, i64 count, i64 seed) { return synthetic_runs(published_default(law), count, 0.01, seed); }
@@ -37,7 +38,8 @@ TEST(Alone, AgreesWithTheBootstrapOfManyRuns) {
 TEST(Alone, WhatTheWeightDecayHoldsIsNotDetermined) {
   i64 held = 0;
   for (const i64 seed : {1, 2, 3}) {
-    const LawFit fit = fit_law(planted(Law::joint, 40, seed), Law::joint, {.bootstrap = 40, .holdout = "none", .starts = 16});
+    const LawFit fit =
+        fit_law(planted(Law::joint, 40, seed), Law::joint, {.bootstrap = 40, .holdout = "none", .starts = 16});
     const std::vector<double>& truth = published_default(Law::joint).values;
     for (std::size_t i = 0; i < truth.size(); ++i) {
       const Coefficient& c = fit.coefficients[i];
@@ -56,7 +58,8 @@ TEST(Alone, LeversOnOneLineCannotBeToldApart) {
   Rng rng(5, RngStream::test);
   for (LawPoint& p : runs.points) {
     p.tokens = 20 * p.parameters_total * (1 + 0.004 * rng.next_normal());
-    p.loss = law_value(Law::chinchilla, published_default(Law::chinchilla).values, p) * std::exp(0.01 * rng.next_normal());
+    p.loss =
+        law_value(Law::chinchilla, published_default(Law::chinchilla).values, p) * std::exp(0.01 * rng.next_normal());
   }
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 40});
   for (const char* name : {"A", "B", "alpha", "beta"}) EXPECT_FALSE(coefficient(fit, name).determined) << name;
@@ -73,7 +76,8 @@ TEST(Alone, FewRunsClaimLittleAndRightly) {
   for (const i64 count : {6, 8}) {
     i64 claimed = 0, wrong = 0;
     for (i64 seed = 1; seed <= 30; ++seed) {
-      const LawFit fit = fit_law(planted(Law::chinchilla, count, seed), Law::chinchilla, {.bootstrap = 40, .holdout = "none", .starts = 12});
+      const LawFit fit = fit_law(planted(Law::chinchilla, count, seed), Law::chinchilla,
+                                 {.bootstrap = 40, .holdout = "none", .starts = 12});
       for (std::size_t i = 0; i < truth.size(); ++i) {
         const Coefficient& c = fit.coefficients[i];
         claimed += c.determined ? 1 : 0;
@@ -81,14 +85,17 @@ TEST(Alone, FewRunsClaimLittleAndRightly) {
       }
     }
     EXPECT_TRUE(count > 6 || claimed == 0) << claimed;
-    EXPECT_LE(static_cast<double>(wrong), 0.25 * static_cast<double>(claimed)) << count << " runs, " << claimed << " claimed";
+    EXPECT_LE(static_cast<double>(wrong), 0.25 * static_cast<double>(claimed))
+        << count << " runs, " << claimed << " claimed";
   }
 }
 
 // Without a bootstrap the linearised errors are all there is.
 TEST(Alone, WithoutABootstrapTheErrorsStillJudge) {
-  EXPECT_FALSE(fit_law(planted(Law::chinchilla, 7, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined);
-  EXPECT_TRUE(fit_law(planted(Law::chinchilla, 300, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined);
+  EXPECT_FALSE(
+      fit_law(planted(Law::chinchilla, 7, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined);
+  EXPECT_TRUE(
+      fit_law(planted(Law::chinchilla, 300, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined);
 }
 
 TEST(Alone, RunsGivenTwiceCountOnce) {
@@ -98,7 +105,8 @@ TEST(Alone, RunsGivenTwiceCountOnce) {
     twice.points.push_back(once.points[static_cast<std::size_t>(i)]);
     twice.names.push_back("again");
   }
-  const LawFit a = fit_law(once, Law::chinchilla, {.bootstrap = 20}), b = fit_law(twice, Law::chinchilla, {.bootstrap = 20});
+  const LawFit a = fit_law(once, Law::chinchilla, {.bootstrap = 20}),
+               b = fit_law(twice, Law::chinchilla, {.bootstrap = 20});
   ASSERT_EQ(std::ssize(b.points), 12);
   for (std::size_t i = 0; i < 5; ++i) {
     EXPECT_EQ(a.coefficients[i].value, b.coefficients[i].value);

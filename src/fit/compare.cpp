@@ -11,8 +11,8 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr double kAicLeast = 2;       // Burnham and Anderson's rule of thumb
-constexpr double kNoiseErrors = 2;    // standard errors
+constexpr double kAicLeast = 2;     // Burnham and Anderson's rule of thumb
+constexpr double kNoiseErrors = 2;  // standard errors
 
 void holdout_compare(const LawFit& a, const LawFit& b, LawPair& pair) {
   std::map<i64, double> of_a;
@@ -40,10 +40,11 @@ void pair_judge(const LawFit& a, const LawFit& b, LawPair& pair) {
   const bool against = held && !noise && pair.holdout_difference < 0;
   pair.distinct = !aic_near && !noise && !against;
   if (pair.distinct) {
-    pair.text = fmt::format("{} is better than {}: AIC by {:.1f}{}", law_name(a.law), law_name(b.law), pair.aic_difference,
-                            held ? fmt::format(", held-out error by {:.2g} (standard error {:.1g})", pair.holdout_difference,
-                                               pair.holdout_difference_se)
-                                 : ", no hold-out");
+    pair.text =
+        fmt::format("{} is better than {}: AIC by {:.1f}{}", law_name(a.law), law_name(b.law), pair.aic_difference,
+                    held ? fmt::format(", held-out error by {:.2g} (standard error {:.1g})", pair.holdout_difference,
+                                       pair.holdout_difference_se)
+                         : ", no hold-out");
     return;
   }
   std::vector<std::string> reasons;
@@ -90,9 +91,8 @@ Comparison compare_laws(const std::vector<LawFit>& fits) {
     return comparison;
   }
   const std::string_view best = law_name(fits[static_cast<std::size_t>(order.front())].law);
-  comparison.verdict =
-      equals.empty() ? fmt::format("{} describes the runs best", best)
-                     : fmt::format("the runs cannot tell {} from {}", best, fmt::join(equals, ", "));
+  comparison.verdict = equals.empty() ? fmt::format("{} describes the runs best", best)
+                                      : fmt::format("the runs cannot tell {} from {}", best, fmt::join(equals, ", "));
   return comparison;
 }
 

@@ -10,8 +10,8 @@
 namespace moebius::fit {
 
 struct LawPair {
-  i64 a = 0, b = 0;                 // indices into the fits; a has the lower AIC
-  double aic_difference = 0;        // of b over a
+  i64 a = 0, b = 0;                      // indices into the fits; a has the lower AIC
+  double aic_difference = 0;             // of b over a
   double holdout_difference = kMissing;  // mean over runs of abs(error of b) - abs(error of a)
   double holdout_difference_se = kMissing;
   bool distinct = false;

@@ -119,12 +119,14 @@ CsvTable csv_parse(std::string_view text, const std::string& where) {
   i64 line = 1;
   for (const std::string& name : scanner.next_row(&line)) table.header.emplace_back(trimmed(name));
   if (table.header.empty()) {
-    throw Error({.where = where, .what = "the file is empty", .wanted = "a header line with the columns' names, then runs"});
+    throw Error(
+        {.where = where, .what = "the file is empty", .wanted = "a header line with the columns' names, then runs"});
   }
   std::set<std::string> names;
   for (const std::string& name : table.header) {
     if (!name.empty() && !names.insert(name).second) {
-      throw Error({.where = fmt::format("{}, line {}", where, line), .what = fmt::format("column '{}' stands twice", name)});
+      throw Error(
+          {.where = fmt::format("{}, line {}", where, line), .what = fmt::format("column '{}' stands twice", name)});
     }
   }
   while (!scanner.at_end()) {
@@ -162,7 +164,10 @@ double csv_number(std::string_view text, const std::string& where) {
     throw Error({.where = where, .what = "the number is out of range", .got = std::string(text.substr(0, 60))});
   }
   if (fault != std::errc() || end != digits.data() + digits.size()) {
-    throw Error({.where = where, .what = "not a number", .wanted = "digits such as 1300000, 1.3e6", .got = std::string(text.substr(0, 60))});
+    throw Error({.where = where,
+                 .what = "not a number",
+                 .wanted = "digits such as 1300000, 1.3e6",
+                 .got = std::string(text.substr(0, 60))});
   }
   return value;
 }

@@ -19,9 +19,9 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr i64 kScreenRuns = 512;     // the starts are compared on no more runs than this
-constexpr i64 kFinalists = 8;        // optima of the screening that are followed on all runs
-constexpr i64 kSampleBatch = 16;     // bootstrap samples between two looks at Ctrl-C
+constexpr i64 kScreenRuns = 512;  // the starts are compared on no more runs than this
+constexpr i64 kFinalists = 8;     // optima of the screening that are followed on all runs
+constexpr i64 kSampleBatch = 16;  // bootstrap samples between two looks at Ctrl-C
 constexpr const char* kNothingLost = "nothing was written; the same command gives the same numbers again";
 
 // Every so many runs, so that a table sorted by size keeps its range.
@@ -44,14 +44,16 @@ std::vector<Minimum> minimize_all(const Objective& objective, const std::vector<
 }
 
 // Starts ordered by the objective there; the order of the list where equal.
-std::vector<std::vector<double>> starts_ranked(const Objective& objective, std::vector<std::vector<double>> starts, i64 count) {
+std::vector<std::vector<double>> starts_ranked(const Objective& objective, std::vector<std::vector<double>> starts,
+                                               i64 count) {
   constexpr i64 kChunk = 64;
   std::vector<double> costs(starts.size(), std::numeric_limits<double>::infinity());
   parallel_for(parallel_chunks(std::ssize(starts), kChunk), [&](i64 chunk, int) {
     const Objective own = objective;
     for (i64 i = chunk * kChunk; i < std::min<i64>((chunk + 1) * kChunk, std::ssize(starts)); ++i) {
       double cost = 0;
-      if (own.evaluate(starts[static_cast<std::size_t>(i)].data(), &cost, nullptr)) costs[static_cast<std::size_t>(i)] = cost;
+      if (own.evaluate(starts[static_cast<std::size_t>(i)].data(), &cost, nullptr))
+        costs[static_cast<std::size_t>(i)] = cost;
     }
   });
   std::vector<std::size_t> order(starts.size());
@@ -77,7 +79,8 @@ std::vector<Minimum> spread(const std::vector<Minimum>& minima, i64 count) {
   std::vector<Minimum> chosen, others;
   for (const Minimum& minimum : minima) {
     if (!std::isfinite(minimum.cost)) continue;
-    const bool known = std::any_of(chosen.begin(), chosen.end(), [&](const Minimum& m) { return same_place(m, minimum); });
+    const bool known =
+        std::any_of(chosen.begin(), chosen.end(), [&](const Minimum& m) { return same_place(m, minimum); });
     (known ? others : chosen).push_back(minimum);
   }
   if (std::ssize(chosen) > count) chosen.resize(static_cast<std::size_t>(count));
@@ -116,7 +119,8 @@ void bootstrap(const Objective& objective, const FitOptions& options, LawFit& fi
         Minimum minimum = minimize(sample, optimum.theta, minimize_options);
         if (minimum.cost < best.cost) best = std::move(minimum);
       }
-      if (std::isfinite(best.cost)) found[static_cast<std::size_t>(begin + task)] = coefficients_from_theta(fit.law, best.theta);
+      if (std::isfinite(best.cost))
+        found[static_cast<std::size_t>(begin + task)] = coefficients_from_theta(fit.law, best.theta);
     });
     progress.update(std::min(begin + kSampleBatch, options.bootstrap));
   }
@@ -129,7 +133,8 @@ void bootstrap(const Objective& objective, const FitOptions& options, LawFit& fi
 void residual_numbers(LawFit& fit) {
   double squares = 0, squares_log = 0;
   for (std::size_t i = 0; i < fit.points.size(); ++i) {
-    const double error = fit.predicted[i] - fit.points[i].loss, error_log = std::log(fit.predicted[i] / fit.points[i].loss);
+    const double error = fit.predicted[i] - fit.points[i].loss,
+                 error_log = std::log(fit.predicted[i] / fit.points[i].loss);
     squares += error * error;
     squares_log += error_log * error_log;
   }
@@ -142,10 +147,12 @@ void residual_numbers(LawFit& fit) {
 }  // namespace
 
 void FitOptions::describe(OptionList& list) {
-  list.add("bootstrap", &bootstrap, "samples for the intervals; 0: no intervals", {.unit = "N", .min = 0, .max = 100000});
+  list.add("bootstrap", &bootstrap, "samples for the intervals; 0: no intervals",
+           {.unit = "N", .min = 0, .max = 100000});
   list.add("holdout", &holdout, "runs that are predicted without having been fitted",
            {.choices = {"largest-compute", "folds", "none"}});
-  list.add("holdout-share", &holdout_share, "share of the runs that largest-compute holds out", {.min = 0.01, .max = 0.5});
+  list.add("holdout-share", &holdout_share, "share of the runs that largest-compute holds out",
+           {.min = 0.01, .max = 0.5});
   list.add("folds", &folds, "parts for --holdout folds", {.unit = "N", .min = 2, .max = 100});
   list.add("starts", &starts, "starts that are followed to an optimum, the best ones of the law's grid",
            {.unit = "N", .min = 1, .max = 100000});
@@ -163,12 +170,15 @@ double percentile(const std::vector<double>& sorted, double share) {
 }
 
 double aic_of(double rmse_log, i64 runs, i64 coefficients) {
-  return static_cast<double>(runs) * 2 * std::log(std::max(rmse_log, 1e-300)) + 2 * static_cast<double>(coefficients + 1);
+  return static_cast<double>(runs) * 2 * std::log(std::max(rmse_log, 1e-300)) +
+         2 * static_cast<double>(coefficients + 1);
 }
 
-std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts, i64 count) {
+std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts,
+                                 i64 count) {
   const Objective screen = screening_sample(objective);
-  const std::vector<std::vector<double>> chosen = starts_ranked(screen, starts_of(objective.form().law, points), starts);
+  const std::vector<std::vector<double>> chosen =
+      starts_ranked(screen, starts_of(objective.form().law, points), starts);
   interrupt_check(kNothingLost);
   std::vector<Minimum> minima =
       minimize_all(screen, chosen, {.iterations_max = 100, .rounds_max = 3, .tolerance = 1e-8});

@@ -17,27 +17,27 @@ struct FitOptions {
   std::string holdout = "largest-compute";  // or "folds", "none"
   double holdout_share = 0.2;               // of the runs, for largest-compute
   i64 folds = 5;
-  i64 starts = 48;                          // starts that are followed to an optimum
-  double huber_delta = -1;                  // below 0: the law's own
-  double weight_decay = -1;                 // below 0: the law's own
+  i64 starts = 48;           // starts that are followed to an optimum
+  double huber_delta = -1;   // below 0: the law's own
+  double weight_decay = -1;  // below 0: the law's own
   i64 seed = 1;
   void describe(OptionList& list);
 };
 
 struct Coefficient {
   std::string name;
-  double value = kMissing;              // NaN: nothing in the data could determine it
+  double value = kMissing;                 // NaN: nothing in the data could determine it
   double low = kMissing, high = kMissing;  // percentile interval, kIntervalLevel
   bool determined = false;
-  std::string note = {};                // why not
+  std::string note = {};  // why not
 };
 
 struct Holdout {
-  std::string kind;             // "largest-compute", "folds"; empty: none
-  std::vector<i64> runs;        // indices into the fit's runs
-  std::vector<double> errors;   // (predicted - measured)/measured, in the order of `runs`
-  double error = kMissing;      // mean of the absolute values
-  double error_se = kMissing;   // its standard error
+  std::string kind;            // "largest-compute", "folds"; empty: none
+  std::vector<i64> runs;       // indices into the fit's runs
+  std::vector<double> errors;  // (predicted - measured)/measured, in the order of `runs`
+  double error = kMissing;     // mean of the absolute values
+  double error_se = kMissing;  // its standard error
 };
 
 inline constexpr double kIntervalLevel = 0.95;
@@ -46,11 +46,11 @@ inline constexpr double kDecayMuch = 0.1;  // a weight decay that is a larger pa
 struct LawFit {
   Law law = Law::chinchilla;
   double huber_delta = 0, weight_decay = 0;
-  std::vector<std::string> names;       // of the runs
+  std::vector<std::string> names;  // of the runs
   std::vector<LawPoint> points;
-  std::vector<double> predicted;        // empty without a fit
-  std::vector<Minimum> optima;          // the best first; empty without a fit
-  double penalty = 0;                   // the decay's part of the best objective
+  std::vector<double> predicted;  // empty without a fit
+  std::vector<Minimum> optima;    // the best first; empty without a fit
+  double penalty = 0;             // the decay's part of the best objective
   std::vector<Coefficient> coefficients;
   std::vector<std::vector<double>> samples;  // bootstrap coefficient vectors
   Holdout holdout;
@@ -66,7 +66,8 @@ struct LawFit {
 LawFit fit_law(const Runs& all, Law law, const FitOptions& options);
 
 // The parts, for tests.
-std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts, i64 count);
+std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts,
+                                 i64 count);
 // Percentile of sorted values, linear between them; share in [0, 1].
 double percentile(const std::vector<double>& sorted, double share);
 // AIC of residuals in ln loss: n ln(mean square) + 2 (coefficients + 1).

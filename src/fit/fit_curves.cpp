@@ -18,9 +18,9 @@ namespace {
 
 constexpr std::size_t kFamilies = 4, kGroups = 10, kPoints = 200;
 constexpr int kCurvePoints = 49, kSearchPoints = 241;
-constexpr double kSearchBeyond = 100;   // the optimum is looked for in this factor beyond the sizes that were run
-constexpr double kOptimumRatioMax = 10; // of the interval's ends: more is no knowledge
-constexpr i64 kSizes = 3;               // different sizes (or sparsities) that make a curve worth drawing
+constexpr double kSearchBeyond = 100;    // the optimum is looked for in this factor beyond the sizes that were run
+constexpr double kOptimumRatioMax = 10;  // of the interval's ends: more is no knowledge
+constexpr i64 kSizes = 3;                // different sizes (or sparsities) that make a curve worth drawing
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
@@ -92,14 +92,11 @@ std::string size_column(Law law) {
   switch (law) {
     case Law::chinchilla:
     case Law::fine_grained:
-    case Law::abnar:
-      return "parameters_total";
+    case Law::abnar: return "parameters_total";
     case Law::joint:
-    case Law::flame:
-      return "parameters_active";
+    case Law::flame: return "parameters_active";
     case Law::routed:
-    case Law::leverage:
-      return "";
+    case Law::leverage: return "";
   }
   return "";
 }
@@ -107,7 +104,7 @@ std::string size_column(Law law) {
 // Runs that differ in size and tokens alone, as the law sees them.
 struct Family {
   std::string name;
-  LawPoint like;                    // experts, top_k and granularity of all of them
+  LawPoint like;  // experts, top_k and granularity of all of them
   std::vector<std::size_t> runs;
   Interpolation ln_flops_per_size;  // ln(compute / (size tokens)) over ln size
   double size_low = INFINITY, size_high = 0;
@@ -131,7 +128,8 @@ std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
     if (!(x > 0) || !(p.tokens > 0) || !(compute > 0)) continue;
     const bool grains = fit.law == Law::fine_grained && std::isfinite(p.granularity);
     const double granularity = grains ? std::round(p.granularity * 100) : -1;
-    Family& family = by_key[{known(point_number(p, "experts")), known(point_number(p, "top_k")), point_number(p, "experts_shared"), granularity}];
+    Family& family = by_key[{known(point_number(p, "experts")), known(point_number(p, "top_k")),
+                             point_number(p, "experts_shared"), granularity}];
     if (family.runs.empty()) family.like = p, family.name = family_name(p, grains);
     family.runs.push_back(i);
     family.ln_flops_per_size.add(std::log(x), std::log(compute / (x * p.tokens)));
@@ -173,8 +171,8 @@ double best_size(Law law, const std::vector<double>& coefficients, const Family&
 std::string outside_runs(const Family& family, const LawPoint& at, double size) {
   const auto outside = [](const char* of, double value, double least, double greatest) -> std::string {
     if (among_runs(value, least, greatest)) return "";
-    return fmt::format("{0} {1} are outside those that were run, {2} to {3}", format_count(value), of, format_count(least),
-                       format_count(greatest));
+    return fmt::format("{0} {1} are outside those that were run, {2} to {3}", format_count(value), of,
+                       format_count(least), format_count(greatest));
   };
   const std::string sizes = outside("parameters", size, family.size_low, family.size_high);
   return sizes.empty() ? outside("tokens", at.tokens, family.tokens_low, family.tokens_high) : sizes;
@@ -197,14 +195,15 @@ Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& famil
     why = sizes.empty() ? "without bootstrap samples its interval is not known"
                         : fmt::format("{} of {} bootstrap samples have no optimum", without, sizes.size());
   } else if (band.high / band.low >= kOptimumRatioMax) {
-    why = fmt::format("its interval, {} to {}, spans a factor of {:.0f}", format_count(band.low), format_count(band.high),
-                      band.high / band.low);
+    why = fmt::format("its interval, {} to {}, spans a factor of {:.0f}", format_count(band.low),
+                      format_count(band.high), band.high / band.low);
   } else {
     why = outside_runs(family, at_size(family, best, compute), best);
   }
   const bool determined = why.empty();
   const LawPoint at = at_size(family, determined ? best : family.size_low, compute);
-  const bool leaves = !among_runs(band.low, family.size_low, family.size_high) || !among_runs(band.high, family.size_low, family.size_high);
+  const bool leaves = !among_runs(band.low, family.size_low, family.size_high) ||
+                      !among_runs(band.high, family.size_low, family.size_high);
   return Json::object({{"size", Json::object({{"value", determined ? Json(best) : Json(nullptr)},
                                               {"low", number(band.low)},
                                               {"high", number(band.high)}})},
@@ -269,7 +268,8 @@ std::vector<std::pair<double, std::vector<std::size_t>>> equal_compute(const Law
       runs.push_back(family.runs[i]);
       sizes.insert(point_number(fit.points[family.runs[i]], column));
     }
-    if (std::ssize(sizes) >= kSizes && groups.size() < kGroups) groups.emplace_back(geometric_mean(computes, window), runs);
+    if (std::ssize(sizes) >= kSizes && groups.size() < kGroups)
+      groups.emplace_back(geometric_mean(computes, window), runs);
   }
   std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   return groups;
@@ -289,7 +289,8 @@ void isoflop_add(const LawFit& fit, const Vectors& vectors, Json& result) {
     for (const Family& family : families) {
       const auto groups = equal_compute(fit, family, column);
       if (groups.empty() || ++shown > kFamilies) continue;
-      for (const auto& [compute, runs] : groups) curves.push_back(isoflop_json(fit, vectors, family, column, runs, compute));
+      for (const auto& [compute, runs] : groups)
+        curves.push_back(isoflop_json(fit, vectors, family, column, runs, compute));
     }
     if (shown == 0 && largest.size_high > 1.2 * largest.size_low) {
       double low = INFINITY, high = 0;
@@ -300,8 +301,10 @@ void isoflop_add(const LawFit& fit, const Vectors& vectors, Json& result) {
       std::set<double> computes = {low, std::sqrt(low * high), high};
       if (high < 1.5 * low) computes = {high};
       for (const double compute : computes) curves.push_back(isoflop_json(fit, vectors, largest, column, {}, compute));
-      note = fmt::format("no {} sizes at equal compute (within {:.0f} %): the law's curves are at the least, middle and "
-                         "largest compute of the runs, without points", kSizes, 100 * kEqualCompute);
+      note = fmt::format(
+          "no {} sizes at equal compute (within {:.0f} %): the law's curves are at the least, middle and "
+          "largest compute of the runs, without points",
+          kSizes, 100 * kEqualCompute);
     } else if (shown == 0) {
       note = "the runs of a family all have one size";
     }
@@ -373,7 +376,8 @@ std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
     const LawPoint& p = fit.points[i];
     computes.push_back(run_compute(p));
     tokens.push_back(p.tokens);
-    if (!is_dense(p) && p.top_k > 0 && computes[i] > 0 && tokens[i] > 0) by_k[{p.top_k, point_number(p, "experts_shared")}].push_back(i);
+    if (!is_dense(p) && p.top_k > 0 && computes[i] > 0 && tokens[i] > 0)
+      by_k[{p.top_k, point_number(p, "experts_shared")}].push_back(i);
   }
   const auto windows = [](const std::vector<double>& values, const std::vector<std::size_t>& chosen, double ratio) {
     std::vector<double> few;

@@ -91,13 +91,15 @@ TEST(FitCurves, NoConfidentOptimum) {
   EXPECT_NE(verdict(fit_of(Law::chinchilla, c, isoflop_points(), 60, 0.2)).find("factor"), std::string::npos);
   std::vector<LawPoint> small;
   for (const double size : {1e7, 2e7, 4e7}) small.push_back(dense_point(size, 1e20));
-  EXPECT_NE(verdict(fit_of(Law::chinchilla, c, small, 40)).find("are outside those that were run, 10.0M to 40.0M"), std::string::npos);
+  EXPECT_NE(verdict(fit_of(Law::chinchilla, c, small, 40)).find("are outside those that were run, 10.0M to 40.0M"),
+            std::string::npos);
   // The best size at 1e20 was run, but at 1e18: with the tokens that it needs no run was.
   std::vector<LawPoint> gap;
   for (const double size : {1e8, 2e8, 4e8}) gap.push_back(dense_point(size, 1e18));
   for (const double size : {4e9, 8e9, 1.6e10}) gap.push_back(dense_point(size, 1e20));
   const Json far = fit_curves(fit_of(Law::chinchilla, c, gap, 40)).at("isoflop")[1].at("optimum");
-  EXPECT_NE(far.at("verdict").as_string().find("tokens are outside"), std::string::npos) << far.at("verdict").as_string();
+  EXPECT_NE(far.at("verdict").as_string().find("tokens are outside"), std::string::npos)
+      << far.at("verdict").as_string();
   LawFit open = fit_of(Law::chinchilla, c, isoflop_points(), 40);
   open.verdict = "not determined: all runs have the same tokens";
   EXPECT_NE(verdict(open).find("the law itself"), std::string::npos);
@@ -194,7 +196,8 @@ TEST(TaskCurves, GiveThePlantedSigmoid) {
     EXPECT_GE(point.at("low").as_double(), 0.25);
     EXPECT_LE(point.at("high").as_double() - point.at("low").as_double(), 0.05);
     EXPECT_NEAR(point.at("value").as_double(),
-                task_law_value(law, x, curves.at("at").at("flops").as_double(), curves.at("at").at("tpp").as_double()), 1e-9);
+                task_law_value(law, x, curves.at("at").at("flops").as_double(), curves.at("at").at("tpp").as_double()),
+                1e-9);
   }
   EXPECT_EQ(curves.at("over_flops").count(), 49);
 }

@@ -116,7 +116,8 @@ Json fit_to_json(const LawFit& fit) {
   const bool squares = !std::isfinite(fit.huber_delta);
   std::vector<Json> optima;
   for (const Minimum& m : fit.optima) {
-    optima.push_back(Json::object({{"objective", m.cost}, {"coefficients", coefficients_from_theta(fit.law, m.theta)}}));
+    optima.push_back(
+        Json::object({{"objective", m.cost}, {"coefficients", coefficients_from_theta(fit.law, m.theta)}}));
   }
   return Json::object({{"law", law_name(fit.law)},
                        {"formula", law_formula(fit.law)},
@@ -146,10 +147,12 @@ Json fit_to_json(const LawFit& fit) {
                        {"curves", fit_curves(fit)}});
 }
 
-Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>& skipped, const Comparison& comparison) {
+Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>& skipped,
+                  const Comparison& comparison) {
   Json laws = Json::array(), left_out = Json::array(), ranked = Json::array(), pairs = Json::array();
   for (const LawFit& fit : fits) laws.push_back(fit_to_json(fit));
-  for (const auto& [law, reason] : skipped) left_out.push_back(Json::object({{"law", law_name(law)}, {"reason", reason}}));
+  for (const auto& [law, reason] : skipped)
+    left_out.push_back(Json::object({{"law", law_name(law)}, {"reason", reason}}));
   for (const i64 i : comparison.order) {
     const LawFit& fit = fits[static_cast<std::size_t>(i)];
     const double best = fits[static_cast<std::size_t>(comparison.order.front())].aic;
@@ -167,10 +170,11 @@ Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>
                                   {"distinct", pair.distinct},
                                   {"text", pair.text}}));
   }
-  return Json::object({{"law", "all"},
-                       {"laws", laws},
-                       {"skipped", left_out},
-                       {"comparison", Json::object({{"laws", ranked}, {"pairs", pairs}, {"verdict", comparison.verdict}})}});
+  return Json::object(
+      {{"law", "all"},
+       {"laws", laws},
+       {"skipped", left_out},
+       {"comparison", Json::object({{"laws", ranked}, {"pairs", pairs}, {"verdict", comparison.verdict}})}});
 }
 
 Json fit_json_short(const Json& result) {
@@ -182,7 +186,9 @@ Json fit_json_short(const Json& result) {
       for (const Json& law : value.as_array()) laws.push_back(fit_json_short(law));
       brief.set(key, laws);
     } else if (key == "holdout" && value.is_object()) {
-      brief.set(key, Json::object({{"kind", value.at("kind")}, {"error", value.at("error")}, {"error_se", value.at("error_se")}}));
+      brief.set(
+          key,
+          Json::object({{"kind", value.at("kind")}, {"error", value.at("error")}, {"error_se", value.at("error_se")}}));
     } else {
       brief.set(key, value);
     }
@@ -196,7 +202,8 @@ std::string fit_to_text(const LawFit& fit) {
   text += fmt::format("verdict: {}\n", fit.verdict);
   if (fit.fitted()) {
     for (const Coefficient& c : fit.coefficients) text += coefficient_line(c);
-    const std::string delta = std::isfinite(fit.huber_delta) ? fmt::format("Huber delta {:g}", fit.huber_delta) : "least squares";
+    const std::string delta =
+        std::isfinite(fit.huber_delta) ? fmt::format("Huber delta {:g}", fit.huber_delta) : "least squares";
     text += fmt::format("objective: {:.8g} over {} runs ({}, {} residuals{}), AIC {:.1f}\n", fit.optima.front().cost,
                         fit.points.size(), delta, form_of(fit.law).log_residual ? "log" : "linear",
                         fit.weight_decay > 0 ? fmt::format(", weight decay {:g}", fit.weight_decay) : "", fit.aic);

@@ -18,7 +18,8 @@ Json fit_to_json(const LawFit& fit);
 Json fit_json_short(const Json& result);
 // A law that was not fitted, and why.
 using SkippedLaw = std::pair<Law, std::string>;
-Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>& skipped, const Comparison& comparison);
+Json fits_to_json(const std::vector<LawFit>& fits, const std::vector<SkippedLaw>& skipped,
+                  const Comparison& comparison);
 
 // Coefficients with intervals or "not determined", hold-out, verdict, the worst residuals.
 std::string fit_to_text(const LawFit& fit);

@@ -50,7 +50,8 @@ TEST(Fit, ObjectiveAtThePrintedCoefficients) {
   const Objective objective(Law::chinchilla, chinchilla_runs().points, 1e-3, 0);
   const auto cost_of = [&](const char* set) {
     double cost = 0;
-    EXPECT_TRUE(objective.evaluate(theta_from_coefficients(Law::chinchilla, published_fit(set).values).data(), &cost, nullptr));
+    EXPECT_TRUE(
+        objective.evaluate(theta_from_coefficients(Law::chinchilla, published_fit(set).values).data(), &cost, nullptr));
     return cost;
   };
   EXPECT_NEAR(cost_of("epoch-2024-notebook"), 0.001018274, 5e-9);
@@ -72,7 +73,9 @@ TEST(Fit, SameForAnyNumberOfThreads) {
   EXPECT_NE(first.find("\"samples\":[["), std::string::npos);
 }
 
-Runs chinchilla_planted(i64 count, double noise) { return synthetic_runs(published_default(Law::chinchilla), count, noise, 2); }
+Runs chinchilla_planted(i64 count, double noise) {
+  return synthetic_runs(published_default(Law::chinchilla), count, noise, 2);
+}
 
 TEST(Verdict, FewerRunsThanCoefficients) {
   for (const i64 count : {1, 4, 5}) {
@@ -82,8 +85,9 @@ TEST(Verdict, FewerRunsThanCoefficients) {
     EXPECT_EQ(fit.verdict.rfind("not determined: ", 0), 0u) << fit.verdict;
     for (const Coefficient& c : fit.coefficients) EXPECT_TRUE(std::isnan(c.value) && !c.determined);
   }
-  EXPECT_NE(fit_law(chinchilla_planted(4, 0.01), Law::chinchilla, {}).verdict.find("fewer runs (4) than coefficients (5)"),
-            std::string::npos);
+  EXPECT_NE(
+      fit_law(chinchilla_planted(4, 0.01), Law::chinchilla, {}).verdict.find("fewer runs (4) than coefficients (5)"),
+      std::string::npos);
 }
 
 TEST(Verdict, RunsOfOneSizeDetermineNothingOfTheSize) {
@@ -129,11 +133,14 @@ TEST(Verdict, NarrowNoisyRunsLeaveWideIntervals) {
   for (LawPoint& p : runs.points) {
     p.parameters_total = 1e8 * (1 + 0.5 * rng.next_uniform());
     p.tokens = 2e9 * (1 + 0.5 * rng.next_uniform());
-    p.loss = law_value(Law::chinchilla, published_default(Law::chinchilla).values, p) * std::exp(0.01 * rng.next_normal());
+    p.loss =
+        law_value(Law::chinchilla, published_default(Law::chinchilla).values, p) * std::exp(0.01 * rng.next_normal());
   }
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 60});
   EXPECT_FALSE(fit.determined) << fit.verdict;
-  EXPECT_GE(std::count_if(fit.coefficients.begin(), fit.coefficients.end(), [](const Coefficient& c) { return !c.determined; }), 3);
+  EXPECT_GE(std::count_if(fit.coefficients.begin(), fit.coefficients.end(),
+                          [](const Coefficient& c) { return !c.determined; }),
+            3);
 }
 
 // Whatever the numbers, a fit ends in a verdict: extreme sizes, repeated runs, constant and wild losses.
@@ -155,7 +162,8 @@ TEST(Verdict, WildRunsEndInAVerdict) {
     }
     const LawFit fit = fit_law(runs, law, {.bootstrap = 4, .starts = 6});
     EXPECT_FALSE(fit.verdict.empty());
-    EXPECT_FALSE(fit.determined && (wild > 10 || round % 4 == 0)) << law_name(law) << " " << count << " " << fit.verdict;
+    EXPECT_FALSE(fit.determined && (wild > 10 || round % 4 == 0))
+        << law_name(law) << " " << count << " " << fit.verdict;
     const std::string json = fit_to_json(fit).dump();
     const std::size_t nan = json.find("nan");
     EXPECT_EQ(nan, std::string::npos) << json.substr(std::max<std::size_t>(nan, 200) - 200, 400);
@@ -193,7 +201,8 @@ TEST(Compare, TheLawThatMadeTheRunsWins) {
 TEST(Compare, EqualLawsCannotBeToldApart) {
   Runs runs = chinchilla_planted(80, 0.01);
   for (LawPoint& p : runs.points) p.parameters_active = p.parameters_total;
-  const std::vector<LawFit> fits = {fit_law(runs, Law::chinchilla, {.bootstrap = 0}), fit_law(runs, Law::flame, {.bootstrap = 0})};
+  const std::vector<LawFit> fits = {fit_law(runs, Law::chinchilla, {.bootstrap = 0}),
+                                    fit_law(runs, Law::flame, {.bootstrap = 0})};
   const Comparison comparison = compare_laws(fits);
   ASSERT_EQ(comparison.pairs.size(), 1u);
   EXPECT_FALSE(comparison.pairs[0].distinct);

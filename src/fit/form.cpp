@@ -90,8 +90,9 @@ Form leverage_form() {
 }
 
 std::vector<Form> forms() {
-  return {chinchilla_form(Law::chinchilla), fine_grained_form(), abnar_form(), joint_form(), routed_form(),
-          leverage_form(), chinchilla_form(Law::flame)};
+  return {
+      chinchilla_form(Law::chinchilla), fine_grained_form(), abnar_form(), joint_form(), routed_form(), leverage_form(),
+      chinchilla_form(Law::flame)};
 }
 
 }  // namespace
@@ -129,7 +130,8 @@ std::vector<double> coefficients_from_theta(Law law, const std::vector<double>& 
   }
   if (form.start_at >= 0) {
     const std::size_t at = static_cast<std::size_t>(form.start_at);
-    coefficients[at + 1] = coefficients[at] * (1 + std::exp(std::clamp(theta[at + 1], -kSaturatingMax, kSaturatingMax)));
+    coefficients[at + 1] =
+        coefficients[at] * (1 + std::exp(std::clamp(theta[at + 1], -kSaturatingMax, kSaturatingMax)));
   }
   return coefficients;
 }

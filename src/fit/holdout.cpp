@@ -15,7 +15,7 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr i64 kFoldStarts = 12;  // of each refit
+constexpr i64 kFoldStarts = 12;        // of each refit
 constexpr u64 kFoldStep = 1ull << 40;  // beyond every bootstrap sample's step
 
 // Runs by compute, the smallest first; in their order where equal.
@@ -37,7 +37,8 @@ std::vector<std::vector<i64>> groups_of(const FitOptions& options, const LawFit&
     Rng rng(static_cast<u64>(options.seed), RngStream::bootstrap, kFoldStep);
     rng_shuffle(rng, order.data(), n);
     groups.resize(static_cast<std::size_t>(std::min(options.folds, n)));
-    for (i64 i = 0; i < n; ++i) groups[static_cast<std::size_t>(i % std::ssize(groups))].push_back(order[static_cast<std::size_t>(i)]);
+    for (i64 i = 0; i < n; ++i)
+      groups[static_cast<std::size_t>(i % std::ssize(groups))].push_back(order[static_cast<std::size_t>(i)]);
     return groups;
   }
   for (const LawPoint& p : fit.points) {
@@ -90,7 +91,8 @@ void hold_out(const FitOptions& options, LawFit& fit) {
     interrupt_check("nothing was written");
     progress.update(done++);
     if (std::ssize(fit.points) - std::ssize(held) <= std::ssize(fit.coefficients)) {
-      fit.notes.push_back(fmt::format("no hold-out: without the {} held-out runs there are no more runs than coefficients", held.size()));
+      fit.notes.push_back(fmt::format(
+          "no hold-out: without the {} held-out runs there are no more runs than coefficients", held.size()));
       return;
     }
     predict_without(held, options, fit);

@@ -25,37 +25,57 @@ struct LawText {
 
 const std::vector<LawText>& texts() {
   static const std::vector<LawText> table = {
-      {Law::chinchilla, "chinchilla", "L = E + A/N^alpha + B/D^beta", "Hoffmann et al. 2022, arXiv 2203.15556, equation 2",
-       "N: all parameters of a dense model, embedding included (parameters_total)", {"parameters_total", "tokens"},
+      {Law::chinchilla,
+       "chinchilla",
+       "L = E + A/N^alpha + B/D^beta",
+       "Hoffmann et al. 2022, arXiv 2203.15556, equation 2",
+       "N: all parameters of a dense model, embedding included (parameters_total)",
+       {"parameters_total", "tokens"},
        {"E", "A", "B", "alpha", "beta"}},
-      {Law::fine_grained, "fine-grained", "L = c + (g/G^gamma + a)/N^alpha + b/D^beta",
+      {Law::fine_grained,
+       "fine-grained",
+       "L = c + (g/G^gamma + a)/N^alpha + b/D^beta",
        "Krajewski et al. 2024, arXiv 2402.07871, equation 9",
        "N: all parameters without embedding and router (parameters_total); G = d_ff/d_expert; the expansion rate E is fixed",
-       {"parameters_total", "tokens", "granularity"}, {"c", "g", "gamma", "a", "alpha", "b", "beta"}},
-      {Law::abnar, "abnar", "L = a/N^alpha + b/D^beta + c/(1-S)^lambda + d/((1-S)^delta N^gamma) + e, S = (E-K)/E",
-       "Abnar et al. 2025, arXiv 2501.12370, equation 6", "N: all parameters (parameters_total); S: share of idle experts, shared ones are never idle",
+       {"parameters_total", "tokens", "granularity"},
+       {"c", "g", "gamma", "a", "alpha", "b", "beta"}},
+      {Law::abnar,
+       "abnar",
+       "L = a/N^alpha + b/D^beta + c/(1-S)^lambda + d/((1-S)^delta N^gamma) + e, S = (E-K)/E",
+       "Abnar et al. 2025, arXiv 2501.12370, equation 6",
+       "N: all parameters (parameters_total); S: share of idle experts, shared ones are never idle",
        {"parameters_total", "tokens", "experts", "top_k"},
        {"a", "alpha", "b", "beta", "c", "lambda", "d", "delta", "gamma", "e"}},
-      {Law::joint, "joint",
+      {Law::joint,
+       "joint",
        "L = a Eh^delta N^(alpha + gamma ln Eh) + b Eh^omega D^(beta + zeta ln Eh) + c, "
        "1/Eh = 1/(E - 1 + 1/(1/Es - 1/Em)) + 1/Em",
        "Ludziejewski et al. 2025, arXiv 2502.05172",
        "N: active parameters with embedding and head (parameters_active); E: experts of a layer, top-1 routing",
        {"parameters_active", "tokens", "experts"},
        {"a", "alpha", "delta", "gamma", "b", "beta", "omega", "zeta", "Es", "Em", "c"}},
-      {Law::routed, "routed",
+      {Law::routed,
+       "routed",
        "log10 L = a log10 N + b log10 Eh + c log10 N log10 Eh + d, 1/Eh = 1/(E - 1 + 1/(1/Es - 1/Em)) + 1/Em",
        "Clark et al. 2022, arXiv 2202.01169",
        "N: parameters of the dense base model, which a token uses (parameters_active); E: experts; all runs see equally many tokens",
-       {"parameters_active", "experts"}, {"a", "b", "c", "d", "Es", "Em"}},
-      {Law::leverage, "leverage",
+       {"parameters_active", "experts"},
+       {"a", "b", "c", "d", "Es", "Em"}},
+      {Law::leverage,
+       "leverage",
        "EL = Ah^(a + d log10 C + gamma (log2 G)^2 + beta log2 G), 1/Ah = 1/(A + 1/(1/As - 1/Am)) + 1/Am",
        "Ling team 2025, arXiv 2507.17702",
        "EL = C_dense/C_moe at equal loss; A: share of experts that a token uses, shared ones counted ((top_k + s)/(experts + s)); "
        "G = 2 d_model/d_expert; C: training FLOPs without embedding (flops)",
-       {"flops", "experts", "top_k", "granularity"}, {"a", "d", "gamma", "beta", "As", "Am"}},
-      {Law::flame, "flame", "L = E + A/N^alpha + B/D^beta", "Kang et al. 2025 (FLAME-MoE), arXiv 2505.20225",
-       "N: active parameters (parameters_active)", {"parameters_active", "tokens"}, {"E", "A", "B", "alpha", "beta"}},
+       {"flops", "experts", "top_k", "granularity"},
+       {"a", "d", "gamma", "beta", "As", "Am"}},
+      {Law::flame,
+       "flame",
+       "L = E + A/N^alpha + B/D^beta",
+       "Kang et al. 2025 (FLAME-MoE), arXiv 2505.20225",
+       "N: active parameters (parameters_active)",
+       {"parameters_active", "tokens"},
+       {"E", "A", "B", "alpha", "beta"}},
   };
   return table;
 }
@@ -122,20 +142,13 @@ double law_value(Law law, const std::vector<double>& coefficients, const LawPoin
   CHECK(coefficients.size() == law_coefficients(law).size(), "as many coefficients as the law has");
   const double* c = coefficients.data();
   switch (law) {
-    case Law::chinchilla:
-      return chinchilla_loss(c, p.parameters_total, p.tokens);
-    case Law::flame:
-      return chinchilla_loss(c, p.parameters_active, p.tokens);
-    case Law::fine_grained:
-      return fine_grained_loss(c, p.parameters_total, p.tokens, p.granularity);
-    case Law::abnar:
-      return abnar_loss(c, p.parameters_total, p.tokens, point_density(p));
-    case Law::joint:
-      return joint_loss(c, p.parameters_active, p.tokens, experts_of(p));
-    case Law::routed:
-      return routed_loss(c, p.parameters_active, experts_of(p));
-    case Law::leverage:
-      return leverage_value(c, point_density(p), p.granularity, p.flops);
+    case Law::chinchilla: return chinchilla_loss(c, p.parameters_total, p.tokens);
+    case Law::flame: return chinchilla_loss(c, p.parameters_active, p.tokens);
+    case Law::fine_grained: return fine_grained_loss(c, p.parameters_total, p.tokens, p.granularity);
+    case Law::abnar: return abnar_loss(c, p.parameters_total, p.tokens, point_density(p));
+    case Law::joint: return joint_loss(c, p.parameters_active, p.tokens, experts_of(p));
+    case Law::routed: return routed_loss(c, p.parameters_active, experts_of(p));
+    case Law::leverage: return leverage_value(c, point_density(p), p.granularity, p.flops);
   }
   CHECK(false, "a law without a value");
   return kMissing;

@@ -28,7 +28,7 @@ struct LawPoint {
   double granularity = kMissing;  // d_ff / d_expert (2402.07871); Ling's own definition is 2 d / d_expert (2507.17702)
   double loss = kMissing;         // nats a token; for `leverage`: C_dense / C_moe at equal loss
   double parameters_embedding = kMissing;  // of embedding and head together; a part of the other two counts
-  double experts_shared = kMissing;  // s: that every token uses; in neither experts nor top_k; not known: none
+  double experts_shared = kMissing;        // s: that every token uses; in neither experts nor top_k; not known: none
 };
 
 // "chinchilla", "fine-grained", "abnar", "joint", "routed", "leverage", "flame": the words of --law.
@@ -58,8 +58,8 @@ struct PublishedFit {
   Law law;
   std::string name;
   std::vector<double> values;
-  std::string source;   // paper, table
-  std::string validity; // ranges of parameters, tokens and experts that the authors fitted
+  std::string source;    // paper, table
+  std::string validity;  // ranges of parameters, tokens and experts that the authors fitted
 };
 const std::vector<PublishedFit>& published_fits();
 // The fit that `plan` uses when the user names none. Throws Error for a name that does not exist.

@@ -67,11 +67,10 @@ struct KrajewskiRow {
 
 // Table 2 of the paper; its losses lie 0.011 to 0.023 above what the rounded coefficients give.
 TEST(Law, FineGrainedTableTwo) {
-  const KrajewskiRow rows[] = {
-      {100e6, 4.37e9, 8, 2.95e18, 3.133, 3.110},    {1e9, 28.94e9, 16, 1.93e20, 2.491, 2.471},
-      {3e9, 72.90e9, 16, 1.41e21, 2.245, 2.226},    {7e9, 137.60e9, 32, 6.46e21, 2.076, 2.060},
-      {70e9, 941.07e9, 32, 4.16e23, 1.694, 1.680},  {300e9, 2.96e12, 64, 5.69e24, 1.503, 1.490},
-      {1e12, 7.94e12, 64, 4.97e25, 1.367, 1.356}};
+  const KrajewskiRow rows[] = {{100e6, 4.37e9, 8, 2.95e18, 3.133, 3.110},   {1e9, 28.94e9, 16, 1.93e20, 2.491, 2.471},
+                               {3e9, 72.90e9, 16, 1.41e21, 2.245, 2.226},   {7e9, 137.60e9, 32, 6.46e21, 2.076, 2.060},
+                               {70e9, 941.07e9, 32, 4.16e23, 1.694, 1.680}, {300e9, 2.96e12, 64, 5.69e24, 1.503, 1.490},
+                               {1e12, 7.94e12, 64, 4.97e25, 1.367, 1.356}};
   for (const KrajewskiRow& row : rows) {
     const LawPoint point = {.parameters_total = 43 * row.active, .tokens = row.tokens, .granularity = row.granularity};
     EXPECT_NEAR(value("krajewski-moe-e64", point), row.loss_computed, 6e-4);
@@ -109,8 +108,8 @@ struct JointRow {
 
 // The paper's reduced form m N^mu + n D^nu + c for each number of experts.
 TEST(Law, JointReducedCoefficients) {
-  const JointRow rows[] = {{1, 30.3640, -0.1817, 53.9838, -0.1965},  {2, 27.7982, -0.1780, 66.8401, -0.2065},
-                           {4, 24.8462, -0.1731, 87.7022, -0.2192},  {8, 21.8330, -0.1676, 119.9126, -0.2338},
+  const JointRow rows[] = {{1, 30.3640, -0.1817, 53.9838, -0.1965},   {2, 27.7982, -0.1780, 66.8401, -0.2065},
+                           {4, 24.8462, -0.1731, 87.7022, -0.2192},   {8, 21.8330, -0.1676, 119.9126, -0.2338},
                            {16, 19.0159, -0.1617, 167.5073, -0.2494}, {32, 16.5424, -0.1557, 234.6726, -0.2652}};
   const std::vector<double>& c = published_fit("ludziejewski-2025").values;
   for (const JointRow& row : rows) {
@@ -129,7 +128,8 @@ TEST(Law, JointLossAtTheOptimaOfTableOne) {
 
 TEST(Law, LeverageGoldens) {
   const auto at = [](double activation, double granularity, double flops) {
-    return value("ling-2025", {.flops = flops, .experts = 1000, .top_k = 1000 * activation, .granularity = granularity});
+    return value("ling-2025",
+                 {.flops = flops, .experts = 1000, .top_k = 1000 * activation, .granularity = granularity});
   };
   EXPECT_NEAR(at(0.031, 12, 1e22), 7.245, 1e-3);
   EXPECT_NEAR(at(0.034, 12, 1e22), 6.961, 1e-3);
@@ -141,8 +141,8 @@ TEST(Law, LeverageGoldens) {
 TEST(Law, FlameIsChinchillaOnActiveParameters) {
   const std::vector<double>& c = published_fit("flame-2025").values;
   const LawPoint point = {.parameters_total = 7e9, .parameters_active = 1.4e9, .tokens = 3e10};
-  EXPECT_NEAR(law_value(Law::flame, c, point), 2.241716 + 148.413257 / std::pow(1.4e9, 0.279702) +
-              3269017.372472 / std::pow(3e10, 0.7155), 1e-12);
+  EXPECT_NEAR(law_value(Law::flame, c, point),
+              2.241716 + 148.413257 / std::pow(1.4e9, 0.279702) + 3269017.372472 / std::pow(3e10, 0.7155), 1e-12);
 }
 
 TEST(Law, MissingNumbersGiveNoValue) {

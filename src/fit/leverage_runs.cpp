@@ -91,12 +91,14 @@ DenseCurve curve_of(const std::vector<Sample>& samples) {
 }
 
 Error no_curve(const std::string& where, const std::string& what, const std::string& got) {
-  return Error({.where = where,
-                .what = what,
-                .wanted = "the leverage C_dense/C_moe in a column (--column leverage=NAME), or losses of mixtures of experts and of at least "
-                          "four dense runs (experts 0 or 1) of different flops",
-                .got = got,
-                .fix = "add dense runs: their loss over compute is what a mixture of experts is compared with"});
+  return Error(
+      {.where = where,
+       .what = what,
+       .wanted =
+           "the leverage C_dense/C_moe in a column (--column leverage=NAME), or losses of mixtures of experts and of at least "
+           "four dense runs (experts 0 or 1) of different flops",
+       .got = got,
+       .fix = "add dense runs: their loss over compute is what a mixture of experts is compared with"});
 }
 
 }  // namespace
@@ -115,8 +117,10 @@ DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& w
   }
   const std::vector<Sample> samples = best_of_each_compute(dense);
   if (std::ssize(samples) < kDenseLeast) {
-    throw no_curve(where, "the law 'leverage' compares with dense models, and the dense runs make no curve of loss over compute",
-                   dense.empty() ? "no dense run" : fmt::format("{} dense runs of {} different flops", dense.size(), samples.size()));
+    throw no_curve(
+        where, "the law 'leverage' compares with dense models, and the dense runs make no curve of loss over compute",
+        dense.empty() ? "no dense run"
+                      : fmt::format("{} dense runs of {} different flops", dense.size(), samples.size()));
   }
   DenseCurve curve = curve_of(samples);
   curve.points = std::ssize(samples);
@@ -124,8 +128,9 @@ DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& w
   curve.compute_most = std::exp(samples.back().ln_compute);
   const double fall = std::log(curve.loss(curve.compute_least) / curve.loss(curve.compute_most));
   if (!(curve.exponent > 0) || !(fall > 2 * curve.rmse_log)) {
-    throw no_curve(where, "the dense runs' loss does not fall with their compute beyond their scatter",
-                   fmt::format("a fall of {:.2g} % over all of them, a scatter of {:.2g} %", 100 * fall, 100 * curve.rmse_log));
+    throw no_curve(
+        where, "the dense runs' loss does not fall with their compute beyond their scatter",
+        fmt::format("a fall of {:.2g} % over all of them, a scatter of {:.2g} %", 100 * fall, 100 * curve.rmse_log));
   }
   return curve;
 }
@@ -133,9 +138,11 @@ DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& w
 Runs leverage_of_losses(const Runs& runs) {
   const std::string where = fmt::format("{}", fmt::join(runs.sources, ", "));
   if (runs.measures_loss && runs.has_csv) {
-    throw Error({.where = where,
-                 .what = "the law 'leverage' cannot take studies and CSV files together: their granularities have two definitions",
-                 .fix = "write the studies' runs with --write-runs and give the granularity as 2 d_model/d_expert everywhere"});
+    throw Error(
+        {.where = where,
+         .what =
+             "the law 'leverage' cannot take studies and CSV files together: their granularities have two definitions",
+         .fix = "write the studies' runs with --write-runs and give the granularity as 2 d_model/d_expert everywhere"});
   }
   const DenseCurve curve = dense_curve(runs.points, where);
   std::vector<i64> kept;
@@ -154,23 +161,28 @@ Runs leverage_of_losses(const Runs& runs) {
     kept.push_back(i);
   }
   if (kept.empty()) {
-    throw no_curve(where, mixtures == 0 ? "no run is a mixture of experts" : "no mixture of experts has a loss that the dense runs reach",
-                   mixtures == 0 ? fmt::format("{} dense runs", runs.count()) : fmt::format("{} mixtures beyond the dense runs' compute", mixtures));
+    throw no_curve(
+        where,
+        mixtures == 0 ? "no run is a mixture of experts" : "no mixture of experts has a loss that the dense runs reach",
+        mixtures == 0 ? fmt::format("{} dense runs", runs.count())
+                      : fmt::format("{} mixtures beyond the dense runs' compute", mixtures));
   }
   std::sort(errors.begin(), errors.end());
   measured = runs_subset(measured, kept);
   measured.measures_leverage = true;
   measured.measures_loss = false;
-  measured.notes.push_back(
-      fmt::format("leverage from losses: dense curve L = {:.4g} + {:.4g}/C^{:.4g} through the best of {} computes ({:.3g} to {:.3g} FLOPs), "
-                  "scatter {:.2g} %; that is {:.2g} % of the leverage of a run in the middle, common to all, and not in the intervals",
-                  curve.constant, curve.scale, curve.exponent, curve.points, curve.compute_least, curve.compute_most, 100 * curve.rmse_log,
-                  100 * errors[errors.size() / 2]));
+  measured.notes.push_back(fmt::format(
+      "leverage from losses: dense curve L = {:.4g} + {:.4g}/C^{:.4g} through the best of {} computes ({:.3g} to {:.3g} FLOPs), "
+      "scatter {:.2g} %; that is {:.2g} % of the leverage of a run in the middle, common to all, and not in the intervals",
+      curve.constant, curve.scale, curve.exponent, curve.points, curve.compute_least, curve.compute_most,
+      100 * curve.rmse_log, 100 * errors[errors.size() / 2]));
   if (runs.measures_loss) measured.notes.push_back("granularity 2 d_model/expert_width, as the law has it");
   const i64 beyond = mixtures - std::ssize(kept);
   if (beyond > 0) {
-    measured.notes.push_back(fmt::format("{} of {} mixtures of experts were left out: a dense model of equal loss would need more than {:g} times "
-                                         "the compute of any dense run, or less than half of the least", beyond, mixtures, kBeyond));
+    measured.notes.push_back(fmt::format(
+        "{} of {} mixtures of experts were left out: a dense model of equal loss would need more than {:g} times "
+        "the compute of any dense run, or less than half of the least",
+        beyond, mixtures, kBeyond));
   }
   return measured;
 }

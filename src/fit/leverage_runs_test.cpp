@@ -46,7 +46,8 @@ Runs planted(i64 mixtures, double noise, u64 seed = 1) {
     p.experts = std::ldexp(1.0, 3 + static_cast<int>(rng.next_below(6)));
     p.top_k = std::ldexp(1.0, static_cast<int>(rng.next_below(3)));
     p.granularity = std::ldexp(1.0, 1 + static_cast<int>(rng.next_below(4)));
-    p.loss = dense_loss(law_value(Law::leverage, published_default(Law::leverage).values, p) * p.flops) * std::exp(noise * rng.next_normal());
+    p.loss = dense_loss(law_value(Law::leverage, published_default(Law::leverage).values, p) * p.flops) *
+             std::exp(noise * rng.next_normal());
     add(runs, p);
   }
   return runs;
@@ -74,7 +75,8 @@ TEST(LeverageRuns, TheDenseCurveComesBack) {
   EXPECT_TRUE(std::isinf(curve.compute_at(1.0)));
   // A pure power law, whose constant is 0.
   std::vector<LawPoint> pure;
-  for (int i = 0; i < 6; ++i) pure.push_back(dense_run(1e18 * std::pow(4, i), 50 * std::pow(1e18 * std::pow(4, i), -0.07)));
+  for (int i = 0; i < 6; ++i)
+    pure.push_back(dense_run(1e18 * std::pow(4, i), 50 * std::pow(1e18 * std::pow(4, i), -0.07)));
   EXPECT_NEAR(dense_curve(pure, "t").exponent, 0.07, 2e-3);
 }
 
@@ -119,7 +121,8 @@ TEST(LeverageRuns, WithoutADenseCurveThereIsNone) {
   no_moe.names.resize(20);
   EXPECT_NE(fault(no_moe).find("no run is a mixture"), std::string::npos) << fault(no_moe);
   for (LawPoint& p : runs.points) p.loss = p.experts > 1 ? 0.5 * p.loss : p.loss;
-  EXPECT_NE(fault(runs).find("no mixture of experts has a loss that the dense runs reach"), std::string::npos) << fault(runs);
+  EXPECT_NE(fault(runs).find("no mixture of experts has a loss that the dense runs reach"), std::string::npos)
+      << fault(runs);
 }
 
 // A study's granularity is 4 d/d_expert; a CSV's is what the law says. Both at once have no meaning.
@@ -128,8 +131,10 @@ TEST(LeverageRuns, StudiesHaveTwiceTheGranularity) {
   const double before = runs.points.back().granularity;
   runs.measures_loss = true;
   const Runs measured = leverage_of_losses(runs);
-  EXPECT_TRUE(std::any_of(measured.points.begin(), measured.points.end(), [&](const LawPoint& p) { return 2 * p.granularity == before; }));
-  EXPECT_TRUE(std::all_of(measured.points.begin(), measured.points.end(), [](const LawPoint& p) { return p.granularity <= 8; }));
+  EXPECT_TRUE(std::any_of(measured.points.begin(), measured.points.end(),
+                          [&](const LawPoint& p) { return 2 * p.granularity == before; }));
+  EXPECT_TRUE(std::all_of(measured.points.begin(), measured.points.end(),
+                          [](const LawPoint& p) { return p.granularity <= 8; }));
   runs.has_csv = true;
   EXPECT_NE(fault(runs).find("two definitions"), std::string::npos);
 }

@@ -101,7 +101,8 @@ Minimum minimize(const Objective& objective, const std::vector<double>& start, c
   return result;
 }
 
-void eigen_symmetric(const std::vector<double>& matrix, i64 p, std::vector<double>& values, std::vector<double>& vectors) {
+void eigen_symmetric(const std::vector<double>& matrix, i64 p, std::vector<double>& values,
+                     std::vector<double>& vectors) {
   const Eigen::Map<const Matrix> symmetric(matrix.data(), p, p);
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(symmetric);
   values.assign(solver.eigenvalues().data(), solver.eigenvalues().data() + p);

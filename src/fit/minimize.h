@@ -10,8 +10,8 @@
 namespace moebius::fit {
 
 struct MinimizeOptions {
-  i64 iterations_max = 200;   // of one round
-  i64 rounds_max = 6;         // each with a new scaling, until a round gains less than `tolerance` of the value
+  i64 iterations_max = 200;  // of one round
+  i64 rounds_max = 6;        // each with a new scaling, until a round gains less than `tolerance` of the value
   double tolerance = 1e-10;
 };
 
@@ -25,6 +25,7 @@ struct Minimum {
 Minimum minimize(const Objective& objective, const std::vector<double>& start, const MinimizeOptions& options);
 
 // Eigenvalues (ascending) and eigenvectors (row i belongs to value i) of a symmetric p x p matrix, row-major.
-void eigen_symmetric(const std::vector<double>& matrix, i64 p, std::vector<double>& values, std::vector<double>& vectors);
+void eigen_symmetric(const std::vector<double>& matrix, i64 p, std::vector<double>& values,
+                     std::vector<double>& vectors);
 
 }  // namespace moebius::fit

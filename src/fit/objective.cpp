@@ -10,7 +10,7 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr i64 kBlock = 512;  // runs; a block's scratch stays in the first cache
+constexpr i64 kBlock = 512;           // runs; a block's scratch stays in the first cache
 constexpr double kExponentMax = 700;  // wild starts stay finite
 
 // Four partial sums: a fixed order that the compiler can vectorise.
@@ -32,7 +32,8 @@ std::vector<std::vector<double>> form_columns(Law law, const std::vector<LawPoin
   std::vector<std::vector<double>> columns(form_of(law).columns.size(), std::vector<double>(n, 1.0));
   for (std::size_t i = 0; i < n; ++i) {
     const LawPoint& p = points[i];
-    if (law == Law::chinchilla || law == Law::fine_grained || law == Law::abnar) columns[0][i] = std::log(p.parameters_total);
+    if (law == Law::chinchilla || law == Law::fine_grained || law == Law::abnar)
+      columns[0][i] = std::log(p.parameters_total);
     if (law == Law::flame || law == Law::joint || law == Law::routed) columns[0][i] = std::log(p.parameters_active);
     if (law == Law::routed) {
       columns[1][i] = columns[0][i] / std::log(10.0);
@@ -128,7 +129,8 @@ void Objective::predict_block(const double* theta, i64 begin, i64 end) const {
   const i64 n = end - begin;
   if (form_->start_at >= 0) {
     for (i64 i = 0; i < n; ++i) {
-      saturated_[static_cast<std::size_t>(i)] = level_[static_cast<std::size_t>(shifted_index_[static_cast<std::size_t>(begin + i)])];
+      saturated_[static_cast<std::size_t>(i)] =
+          level_[static_cast<std::size_t>(shifted_index_[static_cast<std::size_t>(begin + i)])];
     }
   }
   std::fill_n(sum_.data(), n, 0.0);
@@ -168,7 +170,8 @@ bool Objective::evaluate(const double* theta, double* cost, double* gradient) co
     predict_block(theta, begin, end);
     for (i64 i = 0; i < n; ++i) {
       const std::size_t at = static_cast<std::size_t>(i);
-      const double residual = (form_->log_residual ? std::log(sum_[at]) : sum_[at]) - measured_[static_cast<std::size_t>(begin + i)];
+      const double residual =
+          (form_->log_residual ? std::log(sum_[at]) : sum_[at]) - measured_[static_cast<std::size_t>(begin + i)];
       const double size = std::fabs(residual), weight = weights_[static_cast<std::size_t>(begin + i)];
       total += weight * (size <= delta ? 0.5 * residual * residual : delta * (size - 0.5 * delta));
       const double slope = size <= delta ? residual : std::copysign(delta, residual);
@@ -229,7 +232,8 @@ void Objective::gauss_newton(const double* theta, double* matrix, double* column
   for (i64 r = 0; r < runs_; ++r) {
     predict_block(theta, r, r + 1);
     const double predicted = sum_[0], weight = weights_[static_cast<std::size_t>(r)];
-    const double residual = (form_->log_residual ? std::log(predicted) : predicted) - measured_[static_cast<std::size_t>(r)];
+    const double residual =
+        (form_->log_residual ? std::log(predicted) : predicted) - measured_[static_cast<std::size_t>(r)];
     scale_[0] = form_->log_residual ? 1 / predicted : 1.0;
     std::fill(row.begin(), row.end(), 0.0);
     add_gradient(theta, r, r + 1, row.data());

@@ -111,7 +111,8 @@ TEST(Minimize, FindsPlantedCoefficients) {
     const std::vector<double> found = coefficients_from_theta(law, minimum.theta);
     for (std::size_t j = 0; j < found.size(); ++j) {
       if (law == Law::leverage && j == 5) continue;  // as good as infinite
-      EXPECT_NEAR(found[j] / planted[j], 1, law == Law::abnar ? 0.2 : 0.02) << law_name(law) << " " << j << " cost " << minimum.cost;
+      EXPECT_NEAR(found[j] / planted[j], 1, law == Law::abnar ? 0.2 : 0.02)
+          << law_name(law) << " " << j << " cost " << minimum.cost;
     }
   }
 }

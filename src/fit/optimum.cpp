@@ -14,7 +14,7 @@ namespace moebius::fit {
 namespace {
 
 constexpr int kScanPoints = 64;
-constexpr int kGoldenSteps = 48;   // the valley shrinks by 0.618 a step: to 1e-10 of the scan's spacing
+constexpr int kGoldenSteps = 48;  // the valley shrinks by 0.618 a step: to 1e-10 of the scan's spacing
 constexpr int kBisectSteps = 60;
 constexpr double kTokensLow = 1.0, kTokensHigh = 1e20;
 
@@ -108,8 +108,8 @@ std::optional<double> tokens_for_loss(const std::function<double(double)>& loss_
 
 Optimum optimum_at_compute(const Frontier& frontier, double compute) {
   const auto tokens = [&](double size) { return compute / frontier.flops_per_token(size); };
-  const LogMinimum least = minimise_log([&](double size) { return frontier.loss(size, tokens(size)); }, frontier.size_low,
-                                     frontier.size_high);
+  const LogMinimum least = minimise_log([&](double size) { return frontier.loss(size, tokens(size)); },
+                                        frontier.size_low, frontier.size_high);
   Optimum optimum;
   optimum.size = least.at;
   optimum.tokens = tokens(least.at);

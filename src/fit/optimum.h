@@ -48,8 +48,8 @@ std::optional<double> solve_rising_log(const std::function<double(double)>& f, d
 
 // Models of one form, ordered by a size (width, or parameters): what a token costs in training and what is lost.
 struct Frontier {
-  std::function<double(double size)> flops_per_token;            // forward and backward; rises with size
-  std::function<double(double size, double tokens)> loss;        // falls with tokens
+  std::function<double(double size)> flops_per_token;      // forward and backward; rises with size
+  std::function<double(double size, double tokens)> loss;  // falls with tokens
   double size_low = 0, size_high = 0;
 };
 struct Optimum {

@@ -64,11 +64,13 @@ TEST(Optimum, JointTable1) {
     for (std::size_t i = 0; i < 6; ++i) {
       const Split split = power_law_split(joint_power_law(c, std::exp2(static_cast<double>(i))), row.compute);
       const double last = row.active[i] < 1 ? 0.0005 : 0.05;
-      EXPECT_NEAR(split.parameters / 1e9, row.active[i], 0.01 * row.active[i] + last) << row.compute << " E " << (1 << i);
+      EXPECT_NEAR(split.parameters / 1e9, row.active[i], 0.01 * row.active[i] + last)
+          << row.compute << " E " << (1 << i);
       EXPECT_NEAR(split.tokens / 1e9, row.tokens[i], 0.01 * row.tokens[i] + 0.05) << row.compute << " E " << (1 << i);
     }
   }
-  const Split sparse = power_law_split(joint_power_law(c, 32), 1e20), dense = power_law_split(joint_power_law(c, 1), 1e22);
+  const Split sparse = power_law_split(joint_power_law(c, 32), 1e20),
+              dense = power_law_split(joint_power_law(c, 1), 1e22);
   EXPECT_NEAR(sparse.parameters, 674e6, 0.5e6);
   EXPECT_NEAR(sparse.tokens, 24.7e9, 0.05e9);
   EXPECT_NEAR(sparse.loss, 2.4724, 5e-5);
@@ -102,9 +104,10 @@ TEST(Optimum, KrajewskiTable2) {
     double active, tokens, granularity, flops, loss, flops_formula;
   };
   for (const Row& row :
-       {Row{1e8, 4.37e9, 8, 2.95e18, 3.133, 2.944e18}, Row{1e9, 28.94e9, 16, 1.93e20, 2.491, 1.934e20}, Row{3e9, 72.90e9, 16, 1.41e21, 2.245, 1.416e21},
-        Row{7e9, 137.60e9, 32, 6.46e21, 2.076, 6.468e21}, Row{7e10, 941.07e9, 32, 4.16e23, 1.694, 4.171e23},
-        Row{3e11, 2.96e12, 64, 5.69e24, 1.503, 5.691e24}, Row{1e12, 7.94e12, 64, 4.97e25, 1.367, 4.981e25}}) {
+       {Row{1e8, 4.37e9, 8, 2.95e18, 3.133, 2.944e18}, Row{1e9, 28.94e9, 16, 1.93e20, 2.491, 1.934e20},
+        Row{3e9, 72.90e9, 16, 1.41e21, 2.245, 1.416e21}, Row{7e9, 137.60e9, 32, 6.46e21, 2.076, 6.468e21},
+        Row{7e10, 941.07e9, 32, 4.16e23, 1.694, 4.171e23}, Row{3e11, 2.96e12, 64, 5.69e24, 1.503, 5.691e24},
+        Row{1e12, 7.94e12, 64, 4.97e25, 1.367, 4.981e25}}) {
     Optimum best;
     double granularity = 0;
     best.loss = std::numeric_limits<double>::infinity();

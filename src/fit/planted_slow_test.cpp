@@ -13,7 +13,8 @@ TEST(Planted, CoefficientsComeBackWithinTheirIntervals) {
   for (const Law law : all_laws()) {
     const PublishedFit& planted = published_default(law);
     for (i64 seed = 1; seed <= 6; ++seed) {
-      const LawFit fit = fit_law(synthetic_runs(planted, 500, 0.005, seed), law, {.bootstrap = 100, .holdout = "none", .seed = seed});
+      const LawFit fit =
+          fit_law(synthetic_runs(planted, 500, 0.005, seed), law, {.bootstrap = 100, .holdout = "none", .seed = seed});
       for (std::size_t i = 0; i < planted.values.size(); ++i) {
         const Coefficient& c = fit.coefficients[i];
         if (law == Law::leverage && c.name == "Am") {

@@ -47,8 +47,7 @@ double configurations(const PowerDesign& design) {
 double by_law_of_t(const PowerDesign& design, const PowerNoise& noise) {
   const double seeds = static_cast<double>(design.seeds);
   const double df = configurations(design) * (seeds - 1);
-  const double error =
-      weight_norm(design) * std::sqrt((noise.seed * noise.seed + noise.item * noise.item) / seeds);
+  const double error = weight_norm(design) * std::sqrt((noise.seed * noise.seed + noise.item * noise.item) / seeds);
   const double t = student_t95(static_cast<i64>(df));
   return error * (t + (design.kind == EffectKind::equal ? kNormal90 : student_t80(df)));
 }
@@ -97,11 +96,11 @@ double of_peak(const PowerDesign& design, const PowerNoise& noise) {
   const SeedMeans points = seed_means(draw(design.x, shape, 0, design.seeds, 0, 0));
   const RiseFallTest test(points.count, points.df, 0);
   return noise.seed * bisect([&](double effect) {
-    return share_of(kStudiesPeak, [&](i64 study) {
-      const RiseFall found = test.test(seed_means(draw(design.x, shape, effect, design.seeds, 0, study)), 1);
-      return found.shape == TurnShape::inside;
-    });
-  });
+           return share_of(kStudiesPeak, [&](i64 study) {
+             const RiseFall found = test.test(seed_means(draw(design.x, shape, effect, design.seeds, 0, study)), 1);
+             return found.shape == TurnShape::inside;
+           });
+         });
 }
 
 double of_correlation(const PowerDesign& design, const PowerNoise& noise) {
@@ -111,11 +110,11 @@ double of_correlation(const PowerDesign& design, const PowerNoise& noise) {
     shape.push_back(static_cast<double>(i) / static_cast<double>(design.x.size() - 1));
   }
   return noise.seed * bisect([&](double effect) {
-    return share_of(kStudiesCorrelation, [&](i64 study) {
-      const auto groups = draw(place, shape, effect, design.seeds, noise.item / noise.seed, study);
-      return bootstrap(groups, spearman_of, static_cast<u64>(study), 0.95, kReplicatesFew).above(0);
-    });
-  });
+           return share_of(kStudiesCorrelation, [&](i64 study) {
+             const auto groups = draw(place, shape, effect, design.seeds, noise.item / noise.seed, study);
+             return bootstrap(groups, spearman_of, static_cast<u64>(study), 0.95, kReplicatesFew).above(0);
+           });
+         });
 }
 
 }  // namespace

@@ -17,9 +17,9 @@ enum class EffectKind { monotone, peak, correlation, difference, equal };
 
 struct PowerDesign {
   EffectKind kind = EffectKind::monotone;
-  std::vector<double> x;    // of each configuration, in the scale that the test uses (log2); places if x is a result
-  std::vector<bool> in_b;   // difference, equal: which group a configuration is in
-  i64 seeds = 0;            // of each configuration
+  std::vector<double> x;   // of each configuration, in the scale that the test uses (log2); places if x is a result
+  std::vector<bool> in_b;  // difference, equal: which group a configuration is in
+  i64 seeds = 0;           // of each configuration
 };
 
 // Standard deviations of one run's number: `seed` between seeds, `item` of the evaluation's items (the report adds it).

@@ -56,8 +56,8 @@ TEST(Power, MarginIsShownAsOftenAsSaid) {
     for (Group& group : groups) {
       for (int seed = 0; seed < 4; ++seed) group.push_back({0, rng.next_normal()});
     }
-    const Interval interval =
-        bootstrap(groups, [](const auto&, const auto& y) { return y[1] - y[0]; }, static_cast<u64>(study), 0.95, 1000);
+    const Interval interval = bootstrap(
+        groups, [](const auto&, const auto& y) { return y[1] - y[0]; }, static_cast<u64>(study), 0.95, 1000);
     shown += interval.above(-margin) && interval.below(margin);
   }
   EXPECT_NEAR(shown / 400.0, kPower, kTolerance);

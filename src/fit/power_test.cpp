@@ -24,7 +24,7 @@ TEST(Power, MoreSeedsForLess) {
   const double now = smallest_effect(design, noise);
   EXPECT_EQ(seeds_needed(design, noise, now), 3);
   const i64 half = seeds_needed(design, noise, now / 2);
-  EXPECT_GE(half, 9);   // four times the seeds, less what the degrees of freedom give back
+  EXPECT_GE(half, 9);  // four times the seeds, less what the degrees of freedom give back
   EXPECT_LE(half, 12);
   design.seeds = half;
   EXPECT_LE(smallest_effect(design, noise), now / 2);

@@ -21,19 +21,22 @@ const StageHelp kHelp = {
     .name = "fit",
     .summary = "coefficients of loss laws from runs, with intervals and verdicts",
     .usage = "moebius fit DATA... --law LAW|all [--task-laws] [--holdout KIND] [--out FILE]",
-    .reads = "study folders (study.json, runs/NAME/records.jsonl), run folders, CSV files with the columns\n"
-             "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage),\n  parameters_embedding, experts_shared",
+    .reads =
+        "study folders (study.json, runs/NAME/records.jsonl), run folders, CSV files with the columns\n"
+        "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage),\n  parameters_embedding, experts_shared",
     .writes = "the file of --out (fit.json), the file of --write-runs (CSV)",
-    .json_keys = "law, formula, source, meaning, quantity, objective, penalty, residual, huber_delta, weight_decay, coefficients\n"
-                 "  {NAME {value, low, high, determined, note}}, determined, verdict, notes, holdout_error (relative), holdout, rmse,\n"
-                 "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, data, seed; with --full, and in the file of --out,\n"
-                 "  also samples, residuals, curves and holdout's runs and errors;\n"
-                 "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --synthetic: planted (docs/formats.md)",
-    .examples = "  moebius fit runs/optimal-sparsity-mini --law all --out fit.json\n"
-                "  moebius fit runs/optimal-sparsity-mini --task-laws\n"
-                "  moebius fit runs.csv --law joint --column loss=eval_loss --holdout folds\n"
-                "  moebius fit chinchilla.csv --law chinchilla --drop-highest-loss 5 --json\n"
-                "  moebius fit --synthetic ludziejewski-2025 --runs 10000 --noise 0.01 --law joint"};
+    .json_keys =
+        "law, formula, source, meaning, quantity, objective, penalty, residual, huber_delta, weight_decay, coefficients\n"
+        "  {NAME {value, low, high, determined, note}}, determined, verdict, notes, holdout_error (relative), holdout, rmse,\n"
+        "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, data, seed; with --full, and in the file of --out,\n"
+        "  also samples, residuals, curves and holdout's runs and errors;\n"
+        "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --synthetic: planted (docs/formats.md)",
+    .examples =
+        "  moebius fit runs/optimal-sparsity-mini --law all --out fit.json\n"
+        "  moebius fit runs/optimal-sparsity-mini --task-laws\n"
+        "  moebius fit runs.csv --law joint --column loss=eval_loss --holdout folds\n"
+        "  moebius fit chinchilla.csv --law chinchilla --drop-highest-loss 5 --json\n"
+        "  moebius fit --synthetic ludziejewski-2025 --runs 10000 --noise 0.01 --law joint"};
 
 struct StageOptions {
   std::string law;
@@ -50,17 +53,23 @@ struct StageOptions {
     std::vector<std::string> laws;
     for (const Law each : all_laws()) laws.emplace_back(law_name(each));
     laws.emplace_back("all");
-    list.add("law", &law, "the law to fit; all: every one that the data can be asked for, and their comparison", {.choices = laws});
+    list.add("law", &law, "the law to fit; all: every one that the data can be asked for, and their comparison",
+             {.choices = laws});
     list.add("task-laws", &task_laws, "task laws and turning points of study folders; alone or beside --law");
-    list.add("column", &columns, "OURS=THEIRS: the data's name for one of our columns; in study folders loss=NAME.SOURCE of an evaluation",
+    list.add("column", &columns,
+             "OURS=THEIRS: the data's name for one of our columns; in study folders loss=NAME.SOURCE of an evaluation",
              {.unit = "OURS=THEIRS"});
-    list.add("drop-highest-loss", &drop_highest_loss, "leave out the runs with the highest loss", {.unit = "N", .min = 0});
-    list.add("synthetic", &synthetic, "instead of data: runs planted with the coefficients of this published fit, or of this law's first one",
+    list.add("drop-highest-loss", &drop_highest_loss, "leave out the runs with the highest loss",
+             {.unit = "N", .min = 0});
+    list.add("synthetic", &synthetic,
+             "instead of data: runs planted with the coefficients of this published fit, or of this law's first one",
              {.unit = "NAME"});
     list.add("runs", &runs, "number of synthetic runs", {.unit = "N", .min = 1, .max = 10000000});
     list.add("noise", &noise, "standard deviation of the synthetic runs' ln loss", {.min = 0, .max = 1});
     list.add("out", &out, "write the result here as JSON", {.unit = "FILE"});
-    list.add("full", &full, "also in --json what is as long as the runs or samples: samples, residuals, curves, runs and errors held out (--out always has them)");
+    list.add(
+        "full", &full,
+        "also in --json what is as long as the runs or samples: samples, residuals, curves, runs and errors held out (--out always has them)");
     list.add("write-runs", &write_runs, "write the runs here as CSV", {.unit = "FILE"});
   }
 };
@@ -79,7 +88,8 @@ Runs runs_read(const std::vector<std::string>& data, const StageOptions& options
                  .wanted = "study folders or CSV files, or --synthetic NAME",
                  .fix = "see moebius fit --help"});
   }
-  if (!options.synthetic.empty()) return synthetic_runs(planted_of(options.synthetic), options.runs, options.noise, seed);
+  if (!options.synthetic.empty())
+    return synthetic_runs(planted_of(options.synthetic), options.runs, options.noise, seed);
   Runs runs;
   const ColumnMap columns = column_map(options.columns);
   for (const std::string& path : data) runs_add(runs, path, columns);
@@ -100,8 +110,10 @@ void add_common(Json& result, const Runs& runs, const StageOptions& options, i64
   if (options.synthetic.empty()) return;
   const PublishedFit& planted = planted_of(options.synthetic);
   Json values = Json::object();
-  for (std::size_t i = 0; i < planted.values.size(); ++i) values.set(law_coefficients(planted.law)[i], planted.values[i]);
-  result.set("planted", Json::object({{"name", planted.name}, {"law", law_name(planted.law)}, {"coefficients", values}}));
+  for (std::size_t i = 0; i < planted.values.size(); ++i)
+    values.set(law_coefficients(planted.law)[i], planted.values[i]);
+  result.set("planted",
+             Json::object({{"name", planted.name}, {"law", law_name(planted.law)}, {"coefficients", values}}));
 }
 
 std::string planted_to_text(const StageOptions& options) {
@@ -146,7 +158,9 @@ int run_fit(const std::vector<std::string>& words) {
   const StageCommon common = stage_parse(kHelp, list, words, &data, 1000);
   if (stage.law.empty() && stage.task_laws) return only_task_laws(common, stage, data);
   if (stage.law.empty()) {
-    throw Error({.where = "--law", .what = "which law?", .wanted = "one of the laws of moebius fit --help, all, or --task-laws"});
+    throw Error({.where = "--law",
+                 .what = "which law?",
+                 .wanted = "one of the laws of moebius fit --help, all, or --task-laws"});
   }
   Runs runs = runs_read(data, stage, options.seed);
   const i64 before = runs.count();

@@ -24,10 +24,11 @@ std::string law_text(const TaskLaw& law) {
   const std::string name = measure.tasks > 1 ? fmt::format("{}, mean of {} tasks", skill, measure.tasks) : measure.task;
   std::string text = fmt::format("{}, {} ({}): {}\n", name, measure.measure, skill, law.verdict);
   if (!law.fitted) return text;
-  text += fmt::format("  {} link; {} configurations, {} runs; residual {:.3g}, seed noise {}; left-out error {:.3g}, of the mean {:.3g}\n",
-                      task_link_name(law.link), law.configurations, law.runs, law.residual,
-                      std::isfinite(law.seed_noise) ? fmt::format("{:.3g}", law.seed_noise) : "unknown",
-                      law.holdout_error, law.holdout_error_constant);
+  text += fmt::format(
+      "  {} link; {} configurations, {} runs; residual {:.3g}, seed noise {}; left-out error {:.3g}, of the mean {:.3g}\n",
+      task_link_name(law.link), law.configurations, law.runs, law.residual,
+      std::isfinite(law.seed_noise) ? fmt::format("{:.3g}", law.seed_noise) : "unknown", law.holdout_error,
+      law.holdout_error_constant);
   for (const TaskTerm& term : law.terms) {
     if (term.name == "intercept") continue;
     text += fmt::format("  {:<12} {:<34} {}{}\n", term.name, interval_text(term.value), term_verdict_name(term.verdict),
@@ -38,14 +39,14 @@ std::string law_text(const TaskLaw& law) {
 }
 
 std::string turn_text(const TurningPoint& turn) {
-  std::string text = fmt::format("{}, {} in {} ({}): {}\n", turn.measure.task, turn.measure.measure, turn.x, turn.family,
-                                 turn.verdict);
+  std::string text = fmt::format("{}, {} in {} ({}): {}\n", turn.measure.task, turn.measure.measure, turn.x,
+                                 turn.family, turn.verdict);
   if (!turn.found) return text;
   const bool logarithmic = turn.x != "train_loss";
   const auto unit = [&](double value) { return logarithmic ? std::exp2(value) : value; };
   return text + fmt::format("  at {} = {:.4g} [{:.4g}, {:.4g}]; the sides differ by {:.3g} and {:.3g}\n", turn.x,
-                            unit(turn.test.at.estimate), unit(turn.test.at.low), unit(turn.test.at.high), turn.test.rise,
-                            turn.test.fall);
+                            unit(turn.test.at.estimate), unit(turn.test.at.low), unit(turn.test.at.high),
+                            turn.test.rise, turn.test.fall);
 }
 
 }  // namespace
@@ -55,8 +56,10 @@ TaskLawsResult run_task_laws(const std::vector<std::string>& folders) {
   std::vector<std::string> left_out;
   const std::vector<TaskRun> runs = task_runs_load(folders, &left_out);
   for (const std::string& line : left_out) result.left_out.push_back(line);
-  result.text = fmt::format("task laws over {} runs: change of eta for each nat of train loss, for each e-fold of active "
-                            "FLOPs and of tokens per parameter, 95 %\n\n", runs.size());
+  result.text = fmt::format(
+      "task laws over {} runs: change of eta for each nat of train loss, for each e-fold of active "
+      "FLOPs and of tokens per parameter, 95 %\n\n",
+      runs.size());
   for (const TaskLaw& law : fit_task_laws(runs)) {
     result.task_laws.push_back(law.to_json());
     result.text += law_text(law);

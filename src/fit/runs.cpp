@@ -63,10 +63,11 @@ i64 column_find(const CsvTable& table, const Column& column, const ColumnMap& ma
     const i64 at = header_find(table, mapped->second);
     if (at >= 0) return at;
     const std::string near = nearest_word(mapped->second, table.header);
-    throw Error({.where = fmt::format("{}, line 1", table.where),
-                 .what = fmt::format("column '{}' is missing (--column {}={})", mapped->second, column.name, mapped->second),
-                 .got = fmt::format("{}", fmt::join(table.header, ", ")),
-                 .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+    throw Error(
+        {.where = fmt::format("{}, line 1", table.where),
+         .what = fmt::format("column '{}' is missing (--column {}={})", mapped->second, column.name, mapped->second),
+         .got = fmt::format("{}", fmt::join(table.header, ", ")),
+         .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
   }
   i64 at = header_find(table, column.name);
   for (const char* name : column.also) {
@@ -118,7 +119,8 @@ ColumnMap column_map(const std::vector<std::string>& texts) {
     }
   }
   if (map.contains("loss") && map.contains("leverage")) {
-    throw Error({.where = "--column", .what = "both 'loss' and 'leverage' are mapped", .wanted = "one measured quantity"});
+    throw Error(
+        {.where = "--column", .what = "both 'loss' and 'leverage' are mapped", .wanted = "one measured quantity"});
   }
   return map;
 }
@@ -132,15 +134,18 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
   const CsvTable table = csv_parse(text, where);
   ColumnMap mapped = map;
   if (map.contains("leverage")) mapped["loss"] = map.at("leverage");
-  const bool leverage =
-      map.contains("leverage") || (!map.contains("loss") && header_find(table, "loss") < 0 && header_find(table, "leverage") >= 0);
+  const bool leverage = map.contains("leverage") || (!map.contains("loss") && header_find(table, "loss") < 0 &&
+                                                     header_find(table, "leverage") >= 0);
   if (runs.count() > 0 && (runs.measures_leverage != leverage || (runs.measures_loss && leverage))) {
-    throw Error({.where = where, .what = "some data measure a loss and some the efficiency leverage", .wanted = "one of the two"});
+    throw Error({.where = where,
+                 .what = "some data measure a loss and some the efficiency leverage",
+                 .wanted = "one of the two"});
   }
   runs.measures_leverage = leverage;
   runs.has_csv = true;
   if (!leverage && !map.contains("loss") && header_find(table, "leverage") >= 0) {
-    runs.notes.push_back(fmt::format("{}: the column 'loss' was read and 'leverage' was not; --column leverage=leverage takes it", where));
+    runs.notes.push_back(fmt::format(
+        "{}: the column 'loss' was read and 'leverage' was not; --column leverage=leverage takes it", where));
   }
   std::vector<i64> places;
   for (const Column& column : columns_known()) places.push_back(column_find(table, column, mapped));
@@ -153,8 +158,8 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
     for (std::size_t i = 0; i < places.size(); ++i) {
       if (places[i] < 0) continue;
       const std::string& field = fields[static_cast<std::size_t>(places[i])];
-      const std::string at =
-          fmt::format("{}, line {}, column '{}'", where, table.lines[row], table.header[static_cast<std::size_t>(places[i])]);
+      const std::string at = fmt::format("{}, line {}, column '{}'", where, table.lines[row],
+                                         table.header[static_cast<std::size_t>(places[i])]);
       const double value = csv_number(field, at);
       number_check(value, columns_known()[i], at, field);
       point.*columns_known()[i].field = value;
@@ -171,7 +176,8 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
                    .fix = "give the run's loss or remove the line"});
     }
     runs.points.push_back(point);
-    runs.names.push_back(name_at >= 0 ? fields[static_cast<std::size_t>(name_at)] : fmt::format("line {}", table.lines[row]));
+    runs.names.push_back(name_at >= 0 ? fields[static_cast<std::size_t>(name_at)]
+                                      : fmt::format("line {}", table.lines[row]));
   }
   if (table.rows.empty()) {
     throw Error({.where = where, .what = "there is a header and no run", .wanted = "one line for each run"});
@@ -198,10 +204,12 @@ namespace {
 void embedding_take_off(Runs& runs) {
   const auto known = [](const LawPoint& p) { return !std::isnan(p.parameters_embedding); };
   const i64 count = std::count_if(runs.points.begin(), runs.points.end(), known);
-  const bool nothing = std::all_of(runs.points.begin(), runs.points.end(), [](const LawPoint& p) { return p.parameters_embedding == 0; });
+  const bool nothing = std::all_of(runs.points.begin(), runs.points.end(),
+                                   [](const LawPoint& p) { return p.parameters_embedding == 0; });
   if (count == 0 || nothing) return;
   if (count < runs.count()) {
-    runs.notes.push_back(fmt::format("only {} of {} runs have parameters_embedding: N was left as it is", count, runs.count()));
+    runs.notes.push_back(
+        fmt::format("only {} of {} runs have parameters_embedding: N was left as it is", count, runs.count()));
     return;
   }
   for (std::size_t i = 0; i < runs.points.size(); ++i) {
@@ -249,7 +257,8 @@ Runs runs_usable(const Runs& runs, Law law) {
   Runs usable = std::ssize(kept) == runs.count() ? runs : runs_subset(runs, kept);
   if (dense > 0) usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", dense));
   if (repeated > 0) {
-    usable.notes.push_back(fmt::format("{} runs repeat another one in every number and were left out: they tell nothing new", repeated));
+    usable.notes.push_back(
+        fmt::format("{} runs repeat another one in every number and were left out: they tell nothing new", repeated));
   }
   if (law == Law::fine_grained) embedding_take_off(usable);
   return usable;
@@ -280,11 +289,12 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
     for (std::size_t i = 0; i < runs.points.size() && name == "?"; ++i) {
       if (lacks(runs, law, runs.points[i], lacking)) name = runs.names[i];
     }
-    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
-                 .what = none ? fmt::format("column '{}' is missing, which the law '{}' needs", lacking, law_name(law))
-                              : fmt::format("run '{}' has no '{}', which the law '{}' needs", name, lacking, law_name(law)),
-                 .wanted = fmt::format("{}, loss", fmt::join(law_needs(law), ", ")),
-                 .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
+    throw Error(
+        {.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+         .what = none ? fmt::format("column '{}' is missing, which the law '{}' needs", lacking, law_name(law))
+                      : fmt::format("run '{}' has no '{}', which the law '{}' needs", name, lacking, law_name(law)),
+         .wanted = fmt::format("{}, loss", fmt::join(law_needs(law), ", ")),
+         .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
   }
   if (law == Law::leverage && !runs.measures_leverage) {
     throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),

@@ -23,8 +23,8 @@ struct Runs {
   std::vector<LawPoint> points;
   // The measured quantity is Ling's C_dense/C_moe and no loss: the file's column is called so, or was mapped so.
   bool measures_leverage = false;
-  bool measures_loss = false;  // certainly a loss: a study's
-  bool has_csv = false;        // some runs came out of a CSV file
+  bool measures_loss = false;        // certainly a loss: a study's
+  bool has_csv = false;              // some runs came out of a CSV file
   std::vector<std::string> sources;  // paths, as given
   std::vector<std::string> notes;    // what was derived or left out, for the user
   i64 count() const { return static_cast<i64>(points.size()); }

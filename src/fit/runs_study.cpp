@@ -16,7 +16,9 @@ void point_check(const LawPoint& p, const std::string& where) {
   for (const char* column : {"parameters_total", "parameters_active", "tokens", "flops", "granularity", "loss"}) {
     const double value = point_number(p, column);
     if (std::isnan(value) || (std::isfinite(value) && value > 0)) continue;
-    throw Error({.where = where, .what = fmt::format("{} is no finite number above 0", column), .got = fmt::format("{}", value)});
+    throw Error({.where = where,
+                 .what = fmt::format("{} is no finite number above 0", column),
+                 .got = fmt::format("{}", value)});
   }
 }
 
@@ -39,14 +41,16 @@ void run_add(Runs& runs, const RunRecords& run, const std::string& eval_wanted) 
     p.granularity = 4 * config->get_double("d_model", kMissing) / config->get_double("expert_width", kMissing);
     p.experts_shared = config->get_double("shared_experts", 0);
     if (p.experts <= 1) p.granularity = kMissing;
-    p.parameters_embedding = 2 * config->get_double("vocab", kMissing) * config->get_double("d_model", kMissing);  // the head is never tied
+    p.parameters_embedding =
+        2 * config->get_double("vocab", kMissing) * config->get_double("d_model", kMissing);  // the head is never tied
   }
   p.loss = loss_of(run, eval_wanted);
   if (!std::isfinite(p.loss)) {
-    throw Error({.where = run.path,
-                 .what = fmt::format("the run has no {}", eval_wanted.empty() ? "loss_final" : "loss '" + eval_wanted + "'"),
-                 .wanted = "a finite loss of the end of the training",
-                 .fix = "name another one: --column loss=NAME.SOURCE of an evaluation, e.g. heldout.all"});
+    throw Error(
+        {.where = run.path,
+         .what = fmt::format("the run has no {}", eval_wanted.empty() ? "loss_final" : "loss '" + eval_wanted + "'"),
+         .wanted = "a finite loss of the end of the training",
+         .fix = "name another one: --column loss=NAME.SOURCE of an evaluation, e.g. heldout.all"});
   }
   point_check(p, run.path);
   runs.points.push_back(p);
@@ -72,7 +76,9 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
                  .fix = "give the folder that 'moebius study' or 'moebius train --out' wrote"});
   }
   if (runs.measures_leverage) {
-    throw Error({.where = folder, .what = "other data measure the efficiency leverage, a study a loss", .wanted = "one of the two"});
+    throw Error({.where = folder,
+                 .what = "other data measure the efficiency leverage, a study a loss",
+                 .wanted = "one of the two"});
   }
   runs.measures_loss = true;
   i64 unfinished = 0, added = 0;
@@ -87,7 +93,8 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
         "granularity 4 d_model/expert_width; loss: {}",
         folder, eval_wanted.empty() ? "mean of the last 5 % of the training" : eval_wanted));
   }
-  if (unfinished > 0) runs.notes.push_back(fmt::format("{}: {} runs are not finished and were left out", folder, unfinished));
+  if (unfinished > 0)
+    runs.notes.push_back(fmt::format("{}: {} runs are not finished and were left out", folder, unfinished));
 }
 
 }  // namespace moebius::fit

@@ -36,7 +36,10 @@ std::string fault(const Call& call) {
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(Csv, FieldsQuotesAndLineEnds) {
-  const CsvTable table = csv_parse("\xEF\xBB\xBF" "a, b ,\"c,d\"\r\n1,\"x\"\"y\",\"two\nlines\"\r\n\r\n3,,", "t.csv");
+  const CsvTable table = csv_parse(
+      "\xEF\xBB\xBF"
+      "a, b ,\"c,d\"\r\n1,\"x\"\"y\",\"two\nlines\"\r\n\r\n3,,",
+      "t.csv");
   EXPECT_EQ(table.header, (std::vector<std::string>{"a", "b", "c,d"}));
   ASSERT_EQ(table.rows.size(), 2u);
   EXPECT_EQ(table.rows[0], (std::vector<std::string>{"1", "x\"y", "two\nlines"}));
@@ -65,13 +68,15 @@ TEST(Runs, FineGrainedTakesTheEmbeddingOff) {
   const Runs partly = runs_usable(runs_of(header + "1e8,2e9,64,1,3,2e7\n2e8,2e9,64,1,2.9,\n"), Law::fine_grained);
   EXPECT_EQ(partly.points[0].parameters_total, 1e8);
   EXPECT_TRUE(has(partly.notes.back(), "only 1 of 2 runs"));
-  EXPECT_TRUE(has(fault([&] { runs_usable(runs_of(header + "1e8,2e9,64,1,3,1e8\n"), Law::fine_grained); }), "no part of parameters_total"));
+  EXPECT_TRUE(has(fault([&] { runs_usable(runs_of(header + "1e8,2e9,64,1,3,1e8\n"), Law::fine_grained); }),
+                  "no part of parameters_total"));
 }
 
 TEST(Csv, NumbersAreReadWhole) {
   EXPECT_EQ(csv_number(" +1.5e6 ", "t"), 1.5e6);
   EXPECT_TRUE(std::isnan(csv_number("  ", "t")));
-  for (const char* wrong : {"1.5x", "12 3", "0x10", "--1", "1,5", "1e999"}) EXPECT_THROW(csv_number(wrong, "t"), Error) << wrong;
+  for (const char* wrong : {"1.5x", "12 3", "0x10", "--1", "1,5", "1e999"})
+    EXPECT_THROW(csv_number(wrong, "t"), Error) << wrong;
 }
 
 TEST(Runs, ColumnsAreFoundMappedAndDerived) {
@@ -102,7 +107,8 @@ TEST(Runs, FaultsNameFileLineAndColumn) {
   EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,9,3\n"); }), "line 2: top_k does not fit"));
   EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,0,3\n"); }), "at most 8"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n"); }), "no run"));
-  EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n1,2\n", column_map({"tokens=tokenz"})); }), "did you mean 'tokens'"));
+  EXPECT_TRUE(
+      has(fault([] { runs_of("tokens,loss\n1,2\n", column_map({"tokens=tokenz"})); }), "did you mean 'tokens'"));
   EXPECT_TRUE(has(fault([] { column_map({"losss=a"}); }), "maps no column"));
   EXPECT_TRUE(has(fault([] { column_map({"loss=a", "loss=b"}); }), "twice"));
   const Runs lacking = runs_of("parameters_total,loss\n1e8,3\n");
@@ -138,7 +144,8 @@ TEST(Runs, WrittenAndReadAgainAreTheSame) {
   ASSERT_EQ(again.count(), runs.count());
   EXPECT_EQ(again.names, runs.names);
   for (std::size_t i = 0; i < 50; ++i) {
-    for (const char* column : {"parameters_total", "parameters_active", "tokens", "flops", "experts", "top_k", "granularity", "loss"}) {
+    for (const char* column :
+         {"parameters_total", "parameters_active", "tokens", "flops", "experts", "top_k", "granularity", "loss"}) {
       ASSERT_EQ(point_number(again.points[i], column), point_number(runs.points[i], column)) << column;
     }
   }
@@ -158,10 +165,19 @@ class StudyFolder : public ::testing::Test {
                                       {"parameters_active", 1000000},
                                       {"tokens_total", 20000000},
                                       {"flops_per_token_megatron", 7e6},
-                                      {"config", Json::object({{"experts", 8}, {"top_k", 2}, {"d_model", 64}, {"expert_width", 128}, {"vocab", 100},
-                                                                {"shared_experts", shared}})}}));
-    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10000000}, {"loss", 9.0}}));
-    writer.write("eval", Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20000000}, {"loss", loss + 1}}));
+                                      {"config", Json::object({{"experts", 8},
+                                                               {"top_k", 2},
+                                                               {"d_model", 64},
+                                                               {"expert_width", 128},
+                                                               {"vocab", 100},
+                                                               {"shared_experts", shared}})}}));
+    writer.write(
+        "eval",
+        Json::object({{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 10000000}, {"loss", 9.0}}));
+    writer.write(
+        "eval",
+        Json::object(
+            {{"kind", "loss"}, {"name", "heldout"}, {"source", "all"}, {"tokens", 20000000}, {"loss", loss + 1}}));
     if (finished) writer.write("train_end", Json::object({{"tokens", 20000000}, {"loss_final", loss}}));
   }
   void write_study(const std::vector<std::string>& names) {
@@ -216,7 +232,8 @@ TEST_F(StudyFolder, FinishedMainRunsAreRead) {
   EXPECT_EQ(p.top_k, 2);
   EXPECT_EQ(p.granularity, 2);  // 4 d / expert width
   EXPECT_EQ(runs_for_law(runs, Law::fine_grained)[0].granularity, 2);
-  EXPECT_EQ(runs_usable(runs, Law::fine_grained).points[0].parameters_total, 4e6 - 2 * 64 * 100);  // without embedding and head
+  EXPECT_EQ(runs_usable(runs, Law::fine_grained).points[0].parameters_total,
+            4e6 - 2 * 64 * 100);  // without embedding and head
   EXPECT_TRUE(has(fault([&] { runs_for_law(runs, Law::leverage); }), "C_dense/C_moe"));
   EXPECT_EQ(p.loss, 3.5);
   Runs held_out;

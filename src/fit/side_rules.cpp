@@ -50,7 +50,8 @@ double kimi_flops_ratio(double sparsity) {
 double zhao_loss(const ZhaoPoint& p) {
   const ZhaoCoefficients& z = kZhao;
   const double total = std::pow(p.parameters_total, -z.alpha), active = std::pow(p.parameters_active, -z.alpha);
-  const double routing = z.e * p.experts_active + z.f / p.experts_active + (z.m * p.shared_ratio + z.n) * p.shared_ratio;
+  const double routing =
+      z.e * p.experts_active + z.f / p.experts_active + (z.m * p.shared_ratio + z.n) * p.shared_ratio;
   return routing * (total + z.k * active + z.h * p.parameters_active / p.parameters_total) + z.a * total +
          z.b * std::pow(p.tokens, -z.beta) + z.c * active + z.eps;
 }

@@ -34,7 +34,8 @@ struct Cutoff {
 
 // c is printed with one or two digits: half a unit of its last one moves the cut-offs between the paper's and ours.
 TEST(SideRules, CutoffsMeetThePaperRoughly) {
-  for (const Cutoff& row : {Cutoff{"clark-s-base", 1e12, 937e9}, Cutoff{"clark-rl-r", 3.16e10, 85e9}, Cutoff{"clark-hash", 2.15e11, 83e9}}) {
+  for (const Cutoff& row : {Cutoff{"clark-s-base", 1e12, 937e9}, Cutoff{"clark-rl-r", 3.16e10, 85e9},
+                            Cutoff{"clark-hash", 2.15e11, 83e9}}) {
     std::vector<double> c = published_fit(row.name).values;
     const double cutoff = routed_cutoff_parameters(c);
     EXPECT_NEAR(cutoff / row.ours, 1, 0.005) << row.name;

@@ -83,13 +83,13 @@ void add_fine_grained(const Means& means, Starts& starts) {
 
 void add_abnar(const Means& means, Starts& starts) {
   for (const Split& s : splits(means)) {
-    for (const double sparse : {0.1, 0.3}) {     // share of c/(1-S)^lambda in the constant
-      for (const double mixed : {0.2, 0.6}) {    // share of the mixed term in the model's part
+    for (const double sparse : {0.1, 0.3}) {   // share of c/(1-S)^lambda in the constant
+      for (const double mixed : {0.2, 0.6}) {  // share of the mixed term in the model's part
         for (const double lambda : {-0.3, 0.1}) {
           for (const double gamma : {0.1, 0.3}) {
             starts.push_back({std::log((1 - mixed) * s.model) + s.alpha * means.ln_parameters, s.alpha,
-                              std::log(s.data) + s.beta * means.ln_tokens, s.beta, std::log(sparse * s.constant), lambda,
-                              std::log(mixed * s.model) + gamma * means.ln_parameters, 0.1, gamma,
+                              std::log(s.data) + s.beta * means.ln_tokens, s.beta, std::log(sparse * s.constant),
+                              lambda, std::log(mixed * s.model) + gamma * means.ln_parameters, 0.1, gamma,
                               std::log((1 - sparse) * s.constant)});
           }
         }

@@ -16,7 +16,9 @@ double log_uniform(Rng& rng, double least, double largest) {
   return std::exp(std::log(least) + std::log(largest / least) * rng.next_uniform());
 }
 
-double power_of_two(Rng& rng, u64 exponent_max) { return std::ldexp(1.0, static_cast<int>(rng.next_below(exponent_max + 1))); }
+double power_of_two(Rng& rng, u64 exponent_max) {
+  return std::ldexp(1.0, static_cast<int>(rng.next_below(exponent_max + 1)));
+}
 
 }  // namespace
 

@@ -54,8 +54,8 @@ Interval value_at(const TaskLaw& law, const std::vector<double>& row) {
 
 Json curve_json(const TaskLaw& law, const std::string& column, double (*get)(const TaskLawPoint&)) {
   Json curve = Json::array();
-  const auto used = std::find_if(law.columns.begin(), law.columns.end(),
-                                 [&](const TaskColumn& one) { return one.name == column; });
+  const auto used =
+      std::find_if(law.columns.begin(), law.columns.end(), [&](const TaskColumn& one) { return one.name == column; });
   if (!law.fitted || used == law.columns.end() || law.points.empty()) return curve;
   double low = INFINITY, high = -INFINITY;
   for (const TaskLawPoint& point : law.points) {

@@ -16,8 +16,9 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr double kVaries = 1e-6;      // a term whose values differ by less holds nothing
-constexpr double kOwnShare = 1e-3;    // of a term's variance that earlier terms must leave, or the two cannot be told apart
+constexpr double kVaries = 1e-6;  // a term whose values differ by less holds nothing
+constexpr double kOwnShare =
+    1e-3;  // of a term's variance that earlier terms must leave, or the two cannot be told apart
 constexpr double kCeilingGain = 0.9;  // a fitted ceiling must leave less than this share of the error
 constexpr double kChanceErrors = 3;   // standard errors above the best guesser that a score must reach
 constexpr i64 kDfMin = 2;
@@ -175,8 +176,8 @@ Candidate choose_link(const Sample& sample, const TaskScore& measure) {
   Candidate simple = candidate_of(loss ? TaskLink::linear : TaskLink::sigmoid, sample, measure.chance);
   Candidate other = candidate_of(loss ? TaskLink::exponential : TaskLink::sigmoid_ceiling, sample, measure.chance);
   const double wanted = loss ? 1.0 : kCeilingGain;
-  const bool better = other.fit.converged &&
-                      (!simple.fit.converged || other.error < wanted * simple.error || std::isnan(simple.error));
+  const bool better =
+      other.fit.converged && (!simple.fit.converged || other.error < wanted * simple.error || std::isnan(simple.error));
   return better && !std::isnan(other.error) ? other : simple;
 }
 
@@ -224,7 +225,8 @@ double f_point95(double df1, double df2) {
   const double a = 2 / (9 * df1), b = 2 / (9 * df2), z = 1.645;
   const double square = (1 - b) * (1 - b) - z * z * b;
   if (square <= 0) return std::numeric_limits<double>::infinity();
-  const double root = ((1 - a) * (1 - b) + z * std::sqrt(a * (1 - b) * (1 - b) + b * (1 - a) * (1 - a) - z * z * a * b)) / square;
+  const double root =
+      ((1 - a) * (1 - b) + z * std::sqrt(a * (1 - b) * (1 - b) + b * (1 - a) * (1 - a) - z * z * a * b)) / square;
   return root * root * root;
 }
 
@@ -278,8 +280,10 @@ void set_verdict(TaskLaw& law) {
   } else {
     law.verdict = "determined";
   }
-  if (law.misfit) law.notes.push_back("the configurations lie further off the law than seeds can explain: the form is too simple");
-  if (std::isnan(law.seed_noise)) law.notes.push_back("one seed: the intervals rest on the configurations' distances from the law alone");
+  if (law.misfit)
+    law.notes.push_back("the configurations lie further off the law than seeds can explain: the form is too simple");
+  if (std::isnan(law.seed_noise))
+    law.notes.push_back("one seed: the intervals rest on the configurations' distances from the law alone");
 }
 
 TaskLaw not_fitted(TaskLaw law, const std::string& why) {
@@ -293,26 +297,19 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); 
 
 const char* task_link_name(TaskLink link) {
   switch (link) {
-    case TaskLink::linear:
-      return "linear";
-    case TaskLink::exponential:
-      return "exponential";
-    case TaskLink::sigmoid:
-      return "sigmoid";
-    case TaskLink::sigmoid_ceiling:
-      return "sigmoid with fitted ceiling";
+    case TaskLink::linear: return "linear";
+    case TaskLink::exponential: return "exponential";
+    case TaskLink::sigmoid: return "sigmoid";
+    case TaskLink::sigmoid_ceiling: return "sigmoid with fitted ceiling";
   }
   return "?";
 }
 
 const char* term_verdict_name(TermVerdict verdict) {
   switch (verdict) {
-    case TermVerdict::positive:
-      return "positive";
-    case TermVerdict::negative:
-      return "negative";
-    case TermVerdict::not_determined:
-      return "not determined";
+    case TermVerdict::positive: return "positive";
+    case TermVerdict::negative: return "negative";
+    case TermVerdict::not_determined: return "not determined";
   }
   return "?";
 }
@@ -349,7 +346,8 @@ TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure)
                                                   law.configurations, unknowns, unknowns + kDfMin));
   }
   const Candidate chosen = choose_link(sample, measure);
-  if (!chosen.fit.converged) return not_fitted(std::move(law), "the fit has no optimum: no curve of this form suits these values");
+  if (!chosen.fit.converged)
+    return not_fitted(std::move(law), "the fit has no optimum: no curve of this form suits these values");
   law.link = chosen.link;
   law.fitted = true;
   law.df = law.configurations - static_cast<i64>(chosen.fit.beta.size());

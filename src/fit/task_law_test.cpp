@@ -39,8 +39,8 @@ std::vector<TaskRun> planted(const Plan& plan, const Y& y_of) {
         run.parameters_total = width * width * experts;
         run.train_loss = 3 - 0.2 * std::log(width) - 0.1 * std::log(experts) + own;
         const double eta = -0.5 + 0.8 * (run.train_loss - 3) - 0.3 * std::log(run.flops) + 0.2 * std::log(run.tpp);
-        run.scores = {{"task", "reasoning", plan.measure, y_of(eta) + plan.noise * rng.next_normal(), 0.005, plan.chance,
-                       plan.chance}};
+        run.scores = {{"task", "reasoning", plan.measure, y_of(eta) + plan.noise * rng.next_normal(), 0.005,
+                       plan.chance, plan.chance}};
         runs.push_back(run);
       }
     }
@@ -95,8 +95,10 @@ TEST(TaskLaw, SigmoidScoreHasFloorAndCeiling) {
 }
 
 TEST(TaskLaw, WhatDoesNotVaryIsNotDetermined) {
-  const TaskLaw one_width = fit_task_laws(planted({.widths = {2}, .experts = {2, 4, 8, 16, 32, 64, 128}},
-                                                  [](double eta) { return 3 + eta; })).at(0);
+  const TaskLaw one_width =
+      fit_task_laws(planted({.widths = {2}, .experts = {2, 4, 8, 16, 32, 64, 128}}, [](double eta) {
+        return 3 + eta;
+      })).at(0);
   EXPECT_EQ(term(one_width, "flops").verdict, TermVerdict::not_determined);
   EXPECT_NE(one_width.verdict.find("partly determined: not flops (all runs have the same value)"), std::string::npos)
       << one_width.verdict;
@@ -111,7 +113,8 @@ TEST(TaskLaw, WhatDoesNotVaryIsNotDetermined) {
 TEST(TaskLaw, FewRunsChanceAndNoiseAreNotDetermined) {
   const auto verdict = [](const Plan& plan, const auto& y) { return fit_task_laws(planted(plan, y)).at(0).verdict; };
   const auto linear = [](double eta) { return 3 + eta; };
-  EXPECT_EQ(verdict({.widths = {1, 2}, .experts = {4, 8}}, linear).rfind("not determined: 4 configurations for", 0), 0u);
+  EXPECT_EQ(verdict({.widths = {1, 2}, .experts = {4, 8}}, linear).rfind("not determined: 4 configurations for", 0),
+            0u);
   EXPECT_EQ(verdict({.widths = {1}, .experts = {4}}, linear).rfind("not determined: fewer than two", 0), 0u);
   EXPECT_NE(verdict({.noise = 0.01, .measure = "acc", .chance = 0.5}, [](double) { return 0.5; }).find("guessing"),
             std::string::npos);
@@ -120,17 +123,16 @@ TEST(TaskLaw, FewRunsChanceAndNoiseAreNotDetermined) {
 }
 
 TEST(TaskLaw, MisfitIsSaid) {
-  const TaskLaw law = fit_task_laws(planted({.noise = 0.005}, [](double eta) { return 3 + eta + 0.5 * std::sin(6 * eta); })).at(0);
+  const TaskLaw law =
+      fit_task_laws(planted({.noise = 0.005}, [](double eta) { return 3 + eta + 0.5 * std::sin(6 * eta); })).at(0);
   EXPECT_TRUE(law.misfit);
 }
 
 TEST(TaskLaw, SkillsHaveMeansOfTheirTasks) {
-  const std::vector<TaskScore> scores = {{"a", "reasoning", "acc", 0.55, 0.03, 0.1, 0.2},
-                                         {"b", "reasoning", "exact_match", 0.3, 0.04, 0, 0},
-                                         {"a", "reasoning", "task_loss", 2.0, 0.1},
-                                         {"b", "reasoning", "task_loss", 1.0, kUnknown},
-                                         {"c", "memorisation", "acc", 0.7, 0.01, 0.5, 0.5},
-                                         {"c", "memorisation", "knowledge_share", 0.4, 0.01}};
+  const std::vector<TaskScore> scores = {
+      {"a", "reasoning", "acc", 0.55, 0.03, 0.1, 0.2},   {"b", "reasoning", "exact_match", 0.3, 0.04, 0, 0},
+      {"a", "reasoning", "task_loss", 2.0, 0.1},         {"b", "reasoning", "task_loss", 1.0, kUnknown},
+      {"c", "memorisation", "acc", 0.7, 0.01, 0.5, 0.5}, {"c", "memorisation", "knowledge_share", 0.4, 0.01}};
   const auto means = skill_means(scores);
   ASSERT_EQ(means.size(), 2u);  // memorisation has one task: its own law is the skill's
   EXPECT_EQ(means[0].measure, "score");

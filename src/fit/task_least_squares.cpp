@@ -128,13 +128,10 @@ struct Problem {
 
 double link_value(TaskLink link, double eta, double floor, double ceiling) {
   switch (link) {
-    case TaskLink::linear:
-      return eta;
-    case TaskLink::exponential:
-      return std::exp(eta);
+    case TaskLink::linear: return eta;
+    case TaskLink::exponential: return std::exp(eta);
     case TaskLink::sigmoid:
-    case TaskLink::sigmoid_ceiling:
-      return floor + (ceiling - floor) * sigmoid(eta);
+    case TaskLink::sigmoid_ceiling: return floor + (ceiling - floor) * sigmoid(eta);
   }
   return kUnknown;
 }

@@ -11,9 +11,9 @@ namespace moebius::fit {
 
 struct LinkFit {
   bool converged = false;
-  std::vector<double> beta;                      // of the columns; with sigmoid_ceiling the ceiling last
-  std::vector<std::vector<double>> covariance;   // times the residual variance of a row of weight 1
-  double squares = 0;                            // weighted sum of squared residuals
+  std::vector<double> beta;                     // of the columns; with sigmoid_ceiling the ceiling last
+  std::vector<std::vector<double>> covariance;  // times the residual variance of a row of weight 1
+  double squares = 0;                           // weighted sum of squared residuals
 };
 
 // y from eta; `ceiling` is used by the sigmoids.

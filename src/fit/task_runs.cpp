@@ -76,12 +76,14 @@ TaskRun task_run_of(const RunRecords& records) {
   return run;
 }
 
-void load_study(const std::string& folder, bool several, std::vector<TaskRun>& runs, std::vector<std::string>& left_out) {
+void load_study(const std::string& folder, bool several, std::vector<TaskRun>& runs,
+                std::vector<std::string>& left_out) {
   const std::size_t before = runs.size();
   for (const RunRecords& records : study_runs_read(folder).runs) {
     if (records.left_out) continue;  // that the study had no time for its seed is the study's choice
     std::string problem = records.status == RunStatus::done ? "" : run_status_name(records.status);
-    if (records.status == RunStatus::broken) problem = fmt::format("{}: {}", records.problem.where, records.problem.what);
+    if (records.status == RunStatus::broken)
+      problem = fmt::format("{}: {}", records.problem.where, records.problem.what);
     try {
       if (problem.empty()) runs.push_back(task_run_of(records));
     } catch (const Error& e) {
@@ -94,9 +96,8 @@ void load_study(const std::string& folder, bool several, std::vector<TaskRun>& r
     }
   }
   if (runs.size() > before) return;
-  throw Error({.where = folder,
-               .what = "no run of the study is finished",
-               .fix = "'moebius study' goes on where it stopped"});
+  throw Error(
+      {.where = folder, .what = "no run of the study is finished", .fix = "'moebius study' goes on where it stopped"});
 }
 
 bool same_measure(const TaskScore& a, const TaskScore& b) {
@@ -135,7 +136,8 @@ std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores) {
     at->chance_best += loss ? 0 : (score.chance_best - score.chance) / room;
     ++at->tasks;
   }
-  means.erase(std::remove_if(means.begin(), means.end(), [](const TaskScore& mean) { return mean.tasks < 2; }), means.end());
+  means.erase(std::remove_if(means.begin(), means.end(), [](const TaskScore& mean) { return mean.tasks < 2; }),
+              means.end());
   for (TaskScore& mean : means) {
     const double n = static_cast<double>(mean.tasks);
     mean.value /= n;

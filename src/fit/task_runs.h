@@ -17,25 +17,26 @@ struct TaskScore {
   std::string measure;  // task_loss (nats a token of the answer), acc, exact_match, knowledge_share; of means also
                         // score: (acc or exact_match - chance) / (1 - chance)
   double value = kUnknown, se = kUnknown;  // se: over items
-  double chance = 0;       // what blind guessing reaches; 0 for a loss
-  double chance_best = 0;  // what the best guesser without the question reaches
-  i64 tasks = 1;           // behind a mean
+  double chance = 0;                       // what blind guessing reaches; 0 for a loss
+  double chance_best = 0;                  // what the best guesser without the question reaches
+  i64 tasks = 1;                           // behind a mean
 };
 
 struct TaskRun {
-  std::string name;     // of the run
-  std::string model;    // the configuration, shared by its seeds; with several folders "FOLDER: MODEL"
-  std::string family;   // what stays when experts are added: "d64 L4 k2 F64, 3,000,000 tokens"
+  std::string name;              // of the run
+  std::string model;             // the configuration, shared by its seeds; with several folders "FOLDER: MODEL"
+  std::string family;            // what stays when experts are added: "d64 L4 k2 F64, 3,000,000 tokens"
   double train_loss = kUnknown;  // nats a token, mean of the last 5 % of the tokens
   double flops = kUnknown;       // active FLOPs of the training (Megatron's formula)
   double tokens = kUnknown, parameters_total = kUnknown, parameters_active = kUnknown;
-  double tpp = kUnknown;         // tokens / total parameters
+  double tpp = kUnknown;  // tokens / total parameters
   std::vector<TaskScore> scores;
 };
 
 // Throws Error when a folder is no study's or holds no finished run. Runs that are missing, unfinished or unreadable
 // are left out; `left_out` (if given) gets a line on each.
-std::vector<TaskRun> task_runs_load(const std::vector<std::string>& folders, std::vector<std::string>* left_out = nullptr);
+std::vector<TaskRun> task_runs_load(const std::vector<std::string>& folders,
+                                    std::vector<std::string>* left_out = nullptr);
 
 // The means over the tasks of each skill that has several: the losses, and the scores above chance. Each task weighs the same.
 std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores);

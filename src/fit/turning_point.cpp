@@ -80,8 +80,8 @@ std::string verdict_of(const TurningPoint& turn) {
     return turn.seeds < 2 ? "not determined: one seed, so the noise is not known"
                           : "not determined: the seeds show no noise, or fewer than four values of x";
   }
-  const std::string strength = fmt::format("p = {:.2g}, {:.2g} after correction for {} tests", test.p, turn.p_adjusted,
-                                           turn.tests);
+  const std::string strength =
+      fmt::format("p = {:.2g}, {:.2g} after correction for {} tests", test.p, turn.p_adjusted, turn.tests);
   switch (test.shape) {
     case TurnShape::inside:
       return turn.found ? fmt::format("found: a {} inside the range ({})", turn.direction, strength)
@@ -91,8 +91,7 @@ std::string verdict_of(const TurningPoint& turn) {
     case TurnShape::high_end:
       return fmt::format("none: the {} is at the {} end of the range", turn.direction,
                          test.shape == TurnShape::low_end ? "low" : "high");
-    case TurnShape::several:
-      return "none: more than one turn";
+    case TurnShape::several: return "none: more than one turn";
     case TurnShape::not_determined:
       return fmt::format("not determined: one of its two sides is within noise ({})", strength);
   }
@@ -151,27 +150,27 @@ Json TurningPoint::to_json() const {
   for (std::size_t i = 0; i < means.x.size(); ++i) {
     rows.push_back(Json::object({{"x", means.x[i]}, {"y", means.y[i]}, {"runs", static_cast<i64>(means.count[i])}}));
   }
-  return Json::object({{"task", measure.task},
-                       {"skill", measure.skill},
-                       {"measure", measure.measure},
-                       {"direction", direction},
-                       {"x", x},
-                       {"family", family},
-                       {"found", found},
-                       {"shape", turn_shape_name(test.shape)},
-                       {"p", number(test.p)},
-                       {"p_adjusted", number(p_adjusted)},
-                       {"tests", tests},
-                       {"at", found ? Json::object({{"value", unit(test.at.estimate)},
-                                                    {"low", unit(test.at.low)},
-                                                    {"high", unit(test.at.high)}})
-                                    : Json()},
-                       {"rise", number(test.rise)},
-                       {"fall", number(test.fall)},
-                       {"seed_noise", number(means.deviation)},
-                       {"seeds", seeds},
-                       {"points", rows},
-                       {"verdict", verdict}});
+  return Json::object(
+      {{"task", measure.task},
+       {"skill", measure.skill},
+       {"measure", measure.measure},
+       {"direction", direction},
+       {"x", x},
+       {"family", family},
+       {"found", found},
+       {"shape", turn_shape_name(test.shape)},
+       {"p", number(test.p)},
+       {"p_adjusted", number(p_adjusted)},
+       {"tests", tests},
+       {"at", found ? Json::object(
+                          {{"value", unit(test.at.estimate)}, {"low", unit(test.at.low)}, {"high", unit(test.at.high)}})
+                    : Json()},
+       {"rise", number(test.rise)},
+       {"fall", number(test.fall)},
+       {"seed_noise", number(means.deviation)},
+       {"seeds", seeds},
+       {"points", rows},
+       {"verdict", verdict}});
 }
 
 }  // namespace moebius::fit

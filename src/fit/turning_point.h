@@ -14,17 +14,17 @@ namespace moebius::fit {
 
 struct TurningPoint {
   TaskScore measure;
-  std::string direction;   // maximum (scores), minimum (losses)
-  std::string x;           // tpp, parameters_total, train_loss
-  std::string family;      // runs that differ in the number of experts alone
-  RiseFall test;           // x of tpp and parameters_total is their log2
+  std::string direction;         // maximum (scores), minimum (losses)
+  std::string x;                 // tpp, parameters_total, train_loss
+  std::string family;            // runs that differ in the number of experts alone
+  RiseFall test;                 // x of tpp and parameters_total is their log2
   double p_adjusted = kUnknown;  // Holm over the distinct tests of all tasks, families and x
-  i64 tests = 0;           // how many these were
-  i64 seeds = 0;           // fewest at any configuration
-  SeedMeans means;         // the points that were tested, x in its own unit
-  bool found = false;      // p_adjusted <= 0.05
-  std::string verdict;     // "found: ...", "none: ..." or "not determined: ..."
-  Json to_json() const;    // docs/formats.md, fit.json
+  i64 tests = 0;                 // how many these were
+  i64 seeds = 0;                 // fewest at any configuration
+  SeedMeans means;               // the points that were tested, x in its own unit
+  bool found = false;            // p_adjusted <= 0.05
+  std::string verdict;           // "found: ...", "none: ..." or "not determined: ..."
+  Json to_json() const;          // docs/formats.md, fit.json
 };
 
 // Families of at least four configurations; others give no entry. Two x that put the configurations in the same order

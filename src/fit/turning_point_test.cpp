@@ -31,7 +31,8 @@ std::vector<TaskRun> planted(const Y& y, double noise, i64 seeds = 3, u64 number
       run.tpp = 160 / std::exp2(i);
       run.parameters_total = run.tokens / run.tpp;
       run.train_loss = 3 - 0.1 * i + 1e-3 * rng.next_normal();
-      run.scores = {{"sums", "reasoning", "acc", y(std::log2(run.tpp / 20)) + noise * rng.next_normal(), 0.01, 0.1, 0.1}};
+      run.scores = {
+          {"sums", "reasoning", "acc", y(std::log2(run.tpp / 20)) + noise * rng.next_normal(), 0.01, 0.1, 0.1}};
       runs.push_back(run);
     }
   }
@@ -109,7 +110,8 @@ void write_study(const std::string& folder, i64 finished) {
          {"parameters_active", 1e5},
          {"tpp", run.tpp},
          {"flops_per_token_megatron", 1e9},
-         {"config", Json::object({{"d_model", 64}, {"layers", 4}, {"top_k", 2}, {"expert_width", 64}, {"experts", 8}})}});
+         {"config",
+          Json::object({{"d_model", 64}, {"layers", 4}, {"top_k", 2}, {"expert_width", 64}, {"experts", 8}})}});
     runs.push_back(entry);
     folder_make(path_join(folder, "runs/" + run.name));
     RecordWriter out(path_join(folder, "runs/" + run.name + "/records.jsonl"));

@@ -16,8 +16,9 @@ namespace {
 constexpr double kVanished = 1e-7;        // a coefficient that moves the prediction by less than this share has no say
 constexpr double kScaleRatioMax = 100;    // high/low of scales: two orders of magnitude
 constexpr double kExponentRatioMax = 10;  // high/low of exponents
-constexpr i64 kFreedomLeast = 2;          // runs - coefficients; with one, three in five of the claims were wrong in a simulation
-constexpr double kAloneWider = 2;         // the bootstrap is believed unless the runs alone leave this many times more open
+constexpr i64 kFreedomLeast =
+    2;  // runs - coefficients; with one, three in five of the claims were wrong in a simulation
+constexpr double kAloneWider = 2;  // the bootstrap is believed unless the runs alone leave this many times more open
 
 // "all runs have the same parameters_total", for every number that the law asks for.
 std::vector<std::string> levers_missing(const LawFit& fit) {
@@ -39,8 +40,9 @@ std::vector<std::string> scope_left(const LawFit& fit) {
       if (p.experts > 0 && p.granularity > 0) rates.insert(p.experts / p.granularity);
     }
     if (rates.size() > 1) {
-      lines.push_back(fmt::format("this law holds at one expansion rate (experts/granularity), and the runs have {} to {}", *rates.begin(),
-                                  *rates.rbegin()));
+      lines.push_back(
+          fmt::format("this law holds at one expansion rate (experts/granularity), and the runs have {} to {}",
+                      *rates.begin(), *rates.rbegin()));
     }
   }
   if (fit.law == Law::routed) {
@@ -50,7 +52,8 @@ std::vector<std::string> scope_left(const LawFit& fit) {
       largest = std::fmax(largest, p.tokens);
     }
     if (largest > 1.01 * least) {
-      lines.push_back(fmt::format("this law knows no tokens, and the runs saw {} to {}: it mixes them up", least, largest));
+      lines.push_back(
+          fmt::format("this law knows no tokens, and the runs saw {} to {}: it mixes them up", least, largest));
     }
   }
   return lines;
@@ -104,7 +107,7 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
       c.high = std::fmax(c.high, wide.high);
     }
     if (wide.determined) return;
-    const char* why = half == 0                ? "linearised"
+    const char* why = half == 0              ? "linearised"
                       : fit.weight_decay > 0 ? "linearised, without the weight decay"
                                              : "the runs alone say less than the bootstrap: linearised";
     c.note = fmt::format("{}, {}", why, wide.note);
@@ -159,11 +162,15 @@ void notes_add(const Objective& objective, LawFit& fit) {
   if (!fit.optima.front().converged) {
     fit.notes.push_back("the search ended in a flat valley before it settled: nearby coefficients fit equally well");
   }
-  if (fit.samples.empty()) fit.notes.push_back("no bootstrap: intervals are missing, and the verdict rests on errors linearised at the optimum");
+  if (fit.samples.empty())
+    fit.notes.push_back(
+        "no bootstrap: intervals are missing, and the verdict rests on errors linearised at the optimum");
   const double cost = fit.optima.front().cost;
   if (objective.weight_decay() > 0 && fit.penalty > kDecayMuch * cost) {
-    fit.notes.push_back(fmt::format("the published weight decay is {:.0f} % of the objective and pulls the coefficients towards zero; "
-                                    "--weight-decay 0 fits without it", 100 * fit.penalty / cost));
+    fit.notes.push_back(
+        fmt::format("the published weight decay is {:.0f} % of the objective and pulls the coefficients towards zero; "
+                    "--weight-decay 0 fits without it",
+                    100 * fit.penalty / cost));
   }
   for (std::size_t i = 1; cost > 0 && i < fit.optima.size(); ++i) {
     if (fit.optima[i].cost > cost * (1 + 1e-3)) continue;
@@ -174,7 +181,8 @@ void notes_add(const Objective& objective, LawFit& fit) {
       apart = apart || (c.determined && std::fabs(other[j] / c.value - 1) > 0.1);
     }
     if (!apart) continue;
-    fit.notes.push_back(fmt::format("another optimum with other coefficients is worse by only {:.2g} %", 100 * (fit.optima[i].cost / cost - 1)));
+    fit.notes.push_back(fmt::format("another optimum with other coefficients is worse by only {:.2g} %",
+                                    100 * (fit.optima[i].cost / cost - 1)));
     break;
   }
 }
@@ -183,10 +191,10 @@ void notes_add(const Objective& objective, LawFit& fit) {
 
 void judge_too_few(LawFit& fit) {
   const i64 n = std::ssize(fit.points), p = std::ssize(fit.coefficients);
-  const std::string why =
-      n < p    ? fmt::format("fewer runs ({}) than coefficients ({})", n, p)
-      : n == p ? fmt::format("as many runs as coefficients ({}): none is left to judge the fit by", n)
-               : "the objective is finite at no start";
+  const std::string why = n < p ? fmt::format("fewer runs ({}) than coefficients ({})", n, p)
+                          : n == p
+                              ? fmt::format("as many runs as coefficients ({}): none is left to judge the fit by", n)
+                              : "the objective is finite at no start";
   for (Coefficient& coefficient : fit.coefficients) coefficient.note = why;
   fit.verdict = "not determined: " + why;
 }
@@ -196,12 +204,15 @@ void judge(const Objective& objective, LawFit& fit) {
   for (const std::string& line : levers_missing(fit)) fit.notes.push_back(line);
   for (const std::string& line : scope_left(fit)) fit.notes.push_back(line);
   for (const Together& pair : levers_together(fit)) {
-    fit.notes.push_back(fmt::format("{} follows {} in these runs (a line in the logarithms, within 2 %): their terms cannot be told apart; "
-                                    "vary one of them alone", pair.b, pair.a));
+    fit.notes.push_back(fmt::format(
+        "{} follows {} in these runs (a line in the logarithms, within 2 %): their terms cannot be told apart; "
+        "vary one of them alone",
+        pair.b, pair.a));
   }
   notes_add(objective, fit);
   const i64 p = std::ssize(fit.coefficients);
-  const i64 good = std::count_if(fit.coefficients.begin(), fit.coefficients.end(), [](const Coefficient& c) { return c.determined; });
+  const i64 good = std::count_if(fit.coefficients.begin(), fit.coefficients.end(),
+                                 [](const Coefficient& c) { return c.determined; });
   const std::string flat = names_where(fit, [](const Coefficient& c) { return std::isnan(c.value); });
   const std::string loose = names_where(fit, [](const Coefficient& c) { return !c.determined; });
   fit.determined = good == p;

@@ -18,7 +18,9 @@ struct CacheShape {
   DType dtype = DType::f32;
 
   // Elements of one layer of a sequence (kernels::CacheLayout).
-  i64 layer_elements(i64 positions_max) const { return kernels::CacheLayout{kv_heads, head_dim, positions_max}.elements(); }
+  i64 layer_elements(i64 positions_max) const {
+    return kernels::CacheLayout{kv_heads, head_dim, positions_max}.elements();
+  }
 };
 
 struct Engine {

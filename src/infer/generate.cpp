@@ -19,16 +19,20 @@ namespace {
 
 // One sequence that holds a slot.
 struct Live {
-  i64 prompt = 0;   // index of its prompt
+  i64 prompt = 0;  // index of its prompt
   i64 slot = 0;
-  i64 fed = 0;      // tokens of the prompt already in the cache
-  i32 last = -1;    // generated token that is not in the cache yet
+  i64 fed = 0;    // tokens of the prompt already in the cache
+  i32 last = -1;  // generated token that is not in the cache yet
 };
 
 class Generation {
  public:
   Generation(const Engine& engine, const std::vector<Prompt>& prompts, const GenerateOptions& options)
-      : engine_(engine), prompts_(prompts), options_(options), results_(prompts.size()), bytes_(prompts.size()),
+      : engine_(engine),
+        prompts_(prompts),
+        options_(options),
+        results_(prompts.size()),
+        bytes_(prompts.size()),
         cache_(engine.cache, slots_wanted(), positions_wanted()) {
     logits_ = Buffer("logits of generation", cache_.slots() * engine.vocab * 4);
     lse_.resize(static_cast<std::size_t>(cache_.slots()));
@@ -42,8 +46,9 @@ class Generation {
       interrupt_check("generation was interrupted; what was finished before is in the records");
       step();
     }
-    log_debug(fmt::format("generated {} texts: {} rows in {} passes of up to {} sequences, {:.0f} rows/s", prompts_.size(), rows_,
-                          passes_, cache_.slots(), static_cast<double>(rows_) / (static_cast<double>(clock_ns() - start) * 1e-9)));
+    log_debug(fmt::format("generated {} texts: {} rows in {} passes of up to {} sequences, {:.0f} rows/s",
+                          prompts_.size(), rows_, passes_, cache_.slots(),
+                          static_cast<double>(rows_) / (static_cast<double>(clock_ns() - start) * 1e-9)));
     return std::move(results_);
   }
 
@@ -146,8 +151,7 @@ class Generation {
       cache_.advance(live.slot, count);
       if (live.last < 0) live.fed += count;
       if (live.last < 0 && live.fed < static_cast<i64>(prompt(live).tokens.size())) continue;
-      const std::span<const float> row(logits_.f32() + output * engine_.vocab,
-                                       static_cast<std::size_t>(engine_.vocab));
+      const std::span<const float> row(logits_.f32() + output * engine_.vocab, static_cast<std::size_t>(engine_.vocab));
       const auto o = static_cast<std::size_t>(output++);
       if (append_token(live, row, lse_[o], likeliest_[o])) ended.push_back(members_[m]);
     }
@@ -162,9 +166,10 @@ class Generation {
   bool append_token(Live& live, std::span<const float> logits_V, float lse, i32 likeliest) {
     const Prompt& p = prompt(live);
     Generated& result = results_[static_cast<std::size_t>(live.prompt)];
-    const i32 token = options_.sampler.temperature <= 0
-                          ? likeliest
-                          : sample_token(logits_V, options_.sampler, p.sequence, static_cast<i64>(result.tokens.size()), scratch_);
+    const i32 token =
+        options_.sampler.temperature <= 0
+            ? likeliest
+            : sample_token(logits_V, options_.sampler, p.sequence, static_cast<i64>(result.tokens.size()), scratch_);
     result.logprob_sum += static_cast<double>(logits_V[static_cast<std::size_t>(token)]) - static_cast<double>(lse);
     live.last = token;
     std::string& bytes = bytes_[static_cast<std::size_t>(live.prompt)];

@@ -15,26 +15,26 @@
 namespace moebius::infer {
 
 struct Prompt {
-  std::vector<i32> tokens;          // at least one
-  i64 tokens_max = 256;             // generated ones
-  std::vector<std::string> stops;   // generation ends when the new text holds one of these
-  u64 sequence = 0;                 // names the random stream (SamplerOptions)
+  std::vector<i32> tokens;         // at least one
+  i64 tokens_max = 256;            // generated ones
+  std::vector<std::string> stops;  // generation ends when the new text holds one of these
+  u64 sequence = 0;                // names the random stream (SamplerOptions)
 };
 
 enum class Finish { end_of_text, stop, length };
 
 struct Generated {
-  std::vector<i32> tokens;   // without the end-of-text token
-  std::string text;          // cut before the first stop string; invalid UTF-8 replaced by U+FFFD
-  double logprob_sum = 0;    // of the generated tokens (and of end of text, if it came), at temperature 1
+  std::vector<i32> tokens;  // without the end-of-text token
+  std::string text;         // cut before the first stop string; invalid UTF-8 replaced by U+FFFD
+  double logprob_sum = 0;   // of the generated tokens (and of end of text, if it came), at temperature 1
   Finish finish = Finish::length;
 };
 
 struct GenerateOptions {
   SamplerOptions sampler;
-  i32 end_of_text = -1;             // ends a sequence; -1: none
-  i64 sequences_max = 64;           // live at once
-  i64 rows_max = 4096;              // of one pass
+  i32 end_of_text = -1;    // ends a sequence; -1: none
+  i64 sequences_max = 64;  // live at once
+  i64 rows_max = 4096;     // of one pass
   // The bytes that a token adds to the text (Tokenizer::token_bytes); empty for special tokens.
   std::function<std::string_view(i32)> token_bytes;
   std::function<void(i64 done)> on_done;  // after each finished prompt; may be empty

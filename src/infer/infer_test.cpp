@@ -144,7 +144,8 @@ TEST(Sampler, FrequenciesFollowTheProbabilities) {
   auto frequencies = [&](const SamplerOptions& options) {
     std::vector<double> f(4);
     for (i64 i = 0; i < 20000; ++i) {
-      f[static_cast<std::size_t>(sample_token(logits, options, static_cast<u64>(i / 100), i % 100, scratch))] += 1.0 / 20000;
+      f[static_cast<std::size_t>(sample_token(logits, options, static_cast<u64>(i / 100), i % 100, scratch))] +=
+          1.0 / 20000;
     }
     return f;
   };
@@ -187,9 +188,13 @@ TEST(Text, BrokenUtf8IsReplacedAsPythonDoes) {
   EXPECT_EQ(utf8_repaired("a\xC3\xA9z"), "a\xC3\xA9z");
   // Each from Python: bytes.decode("utf-8", "replace").
   const std::string bad = "\xEF\xBF\xBD";
-  EXPECT_EQ(utf8_repaired("a\xFF" "b"), "a" + bad + "b");
+  EXPECT_EQ(utf8_repaired("a\xFF"
+                          "b"),
+            "a" + bad + "b");
   EXPECT_EQ(utf8_repaired("\xE2\x82"), bad);
-  EXPECT_EQ(utf8_repaired("\xE2\x82" "x"), bad + "x");
+  EXPECT_EQ(utf8_repaired("\xE2\x82"
+                          "x"),
+            bad + "x");
   EXPECT_EQ(utf8_repaired("\xED\xA0\x80"), bad + bad + bad);
   EXPECT_EQ(utf8_repaired("\xF0\x9F\x98"), bad);
   EXPECT_EQ(utf8_repaired("\xC0\xAF"), bad + bad);

@@ -9,9 +9,11 @@
 namespace moebius::infer {
 
 void describe(SamplerOptions& options, OptionList& list) {
-  list.add("temperature", &options.temperature, "0 takes the likeliest token; above, logits are divided by it", {.min = 0, .max = 100});
+  list.add("temperature", &options.temperature, "0 takes the likeliest token; above, logits are divided by it",
+           {.min = 0, .max = 100});
   list.add("top-k", &options.top_k, "draw from the k likeliest tokens only; 0: all", {.min = 0});
-  list.add("top-p", &options.top_p, "draw from the likeliest tokens that together reach this probability", {.min = 0, .max = 1});
+  list.add("top-p", &options.top_p, "draw from the likeliest tokens that together reach this probability",
+           {.min = 0, .max = 1});
   list.add("sample-seed", &options.seed, "seed of sampled generation", {.min = 0});
 }
 
@@ -41,7 +43,9 @@ i32 sample_token(std::span<const float> logits_V, const SamplerOptions& options,
   std::size_t keep = scratch.size();
   if (options.top_k > 0) keep = std::min(keep, static_cast<std::size_t>(options.top_k));
   const double top = scratch[0].first;
-  auto weight = [&](std::size_t i) { return std::exp((static_cast<double>(scratch[i].first) - top) / options.temperature); };
+  auto weight = [&](std::size_t i) {
+    return std::exp((static_cast<double>(scratch[i].first) - top) / options.temperature);
+  };
   double total = 0;
   for (std::size_t i = 0; i < keep; ++i) total += weight(i);
   if (options.top_p < 1) {

@@ -12,8 +12,8 @@ namespace {
 constexpr i64 kFlatElements = 1 << 15;
 }
 
-void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient, void* copy,
-                  DType copy_dtype) {
+void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient,
+                  void* copy, DType copy_dtype) {
   check_operand(copy_dtype);
   AdamwCoefficients c;
   c.beta1 = step.beta1;

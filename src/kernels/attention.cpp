@@ -107,7 +107,8 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
   CHECK(dout_TH.dtype == dtype && dq_TH.dtype == dtype && dk_TG.dtype == dtype && dv_TG.dtype == dtype,
         "attention's operands must be of one type");
   CHECK(dk_TG.stride == dv_TG.stride, "gradients of keys and values lie in one matrix");
-  run_heads(ops_of(current_table(), dtype).head_backward, {shape, q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG}, segments);
+  run_heads(ops_of(current_table(), dtype).head_backward, {shape, q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG},
+            segments);
 }
 
 WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype) {

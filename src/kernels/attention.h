@@ -22,7 +22,7 @@ struct AttentionSegment {
   const void* k = nullptr;  // position 0 of this segment, kv head 0; position p at k + p * kv_stride elements
   const void* v = nullptr;
   i64 kv_stride = 0;
-  i64 kv_rows = 0;          // keys in all; query i of the segment stands at position kv_rows - rows + i
+  i64 kv_rows = 0;  // keys in all; query i of the segment stands at position kv_rows - rows + i
 };
 
 // q_TH: [T, heads * head_dim], out_TH the same, all of one type (bf16 or f32); lse_TH [T, heads] keeps the log-sum-exp of the

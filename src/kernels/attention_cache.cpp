@@ -26,7 +26,9 @@ struct Call {
   i64 dim() const { return shape.head_dim; }
   i64 group() const { return shape.heads / shape.kv_heads; }
   i64 rows_max() const { return std::max(kQueryRows, group()); }
-  i64 prepared_bytes() const { return ops.prepare == nullptr ? 0 : ops.prepare_bytes(rows_max(), std::max(keys_padded, dim())); }
+  i64 prepared_bytes() const {
+    return ops.prepare == nullptr ? 0 : ops.prepare_bytes(rows_max(), std::max(keys_padded, dim()));
+  }
   i64 scratch_bytes() const {
     const i64 strip = rows_max() * keys_padded;
     return Scratch::bytes(rows_max() * 8) + Scratch::bytes(strip * 4) + Scratch::bytes(strip * dtype_bytes(dtype())) +
@@ -82,7 +84,8 @@ class HeadQueries {
   void block(i64 row, i64 rows, i64 position) {
     const i64 count = rows * call_.group(), stride = call_.keys_padded;
     const i64 begin = first_key(position) / kBlock * kBlock, keys = position + rows - begin;
-    for (i64 m = 0; m < count; ++m) rows_[m] = advance(call_.qkv_TC.row(row + m % rows), column(m / rows), call_.dtype());
+    for (i64 m = 0; m < count; ++m)
+      rows_[m] = advance(call_.qkv_TC.row(row + m % rows), column(m / rows), call_.dtype());
     RowsProduct scores;
     scores.rows = rows_;
     scores.num_rows = count;
@@ -134,7 +137,8 @@ Call make_call(const AttentionShape& shape, const ConstMatrix& qkv_TC, i64 colum
   check_operand(out_TH.dtype);
   CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "kv_heads must divide heads");
   CHECK(shape.head_dim > 0 && shape.head_dim <= 256 && shape.head_dim % 2 == 0, "head_dim is even and at most 256");
-  CHECK(qkv_TC.cols >= columns * shape.head_dim && out_TH.rows == qkv_TC.rows && out_TH.cols >= shape.heads * shape.head_dim,
+  CHECK(qkv_TC.cols >= columns * shape.head_dim && out_TH.rows == qkv_TC.rows &&
+            out_TH.cols >= shape.heads * shape.head_dim,
         "shapes of attention do not fit");
   return {shape, ops_of(vector_table(), qkv_TC.dtype), qkv_TC, out_TH, round_to_block(keys)};
 }
@@ -156,7 +160,8 @@ void append(const T* key, const T* value, i64 dim, i64 position, i64 value_panel
   }
 }
 
-void append_rows(const Call& call, const CachedSegment& segment, i64 kv_head, const CacheLayout& layout, void* keys, void* values) {
+void append_rows(const Call& call, const CachedSegment& segment, i64 kv_head, const CacheLayout& layout, void* keys,
+                 void* values) {
   for (i64 r = 0; r < segment.rows; ++r) {
     const void* key = call.key_row(segment.row + r, kv_head);
     const void* value = call.value_row(segment.row + r, kv_head);
@@ -187,7 +192,8 @@ void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
                       Matrix out_TH) {
   i64 keys = 0;
   for (const CachedSegment& s : segments) {
-    CHECK(s.row >= 0 && s.row + s.rows <= qkv_TC.rows && s.position + s.rows <= s.positions_max, "a segment overflows its cache");
+    CHECK(s.row >= 0 && s.row + s.rows <= qkv_TC.rows && s.position + s.rows <= s.positions_max,
+          "a segment overflows its cache");
     keys = std::max(keys, s.position + s.rows);
   }
   const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TH, keys);
@@ -199,7 +205,8 @@ void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
     const CacheLayout layout{shape.kv_heads, shape.head_dim, segment.positions_max};
     const i64 begin = unit % parts * together, end = std::min(shape.kv_heads, begin + together);
     const auto at = [&](i64 element) { return advance(segment.cache, element, call.dtype()); };
-    for (i64 h = begin; h < end; ++h) append_rows(call, segment, h, layout, at(layout.keys_at(h)), at(layout.values_at(h)));
+    for (i64 h = begin; h < end; ++h)
+      append_rows(call, segment, h, layout, at(layout.keys_at(h)), at(layout.values_at(h)));
     for (i64 h = begin; h < end; ++h) {
       const PackedHead packed{at(layout.keys_at(h)), at(layout.values_at(h)), layout.key_panel_elements(),
                               layout.value_panel_elements()};
@@ -253,7 +260,8 @@ struct PackingHead {
 
 }  // namespace
 
-void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments, Matrix out_TH) {
+void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
+                        Matrix out_TH) {
   i64 keys = 0;
   for (const AttentionSegment& s : segments) {
     CHECK(s.row >= 0 && s.row + s.rows <= q_TH.rows && s.kv_rows >= s.rows, "a segment reaches beyond its batch");
@@ -270,7 +278,8 @@ void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span
       head.value_rows[p] = advance(segment.v, at, call.dtype());
     }
     head.pack(0, segment.kv_rows);
-    HeadQueries(call, head.kv_head, head.packed(), scratch).run(segment.row, segment.rows, segment.kv_rows - segment.rows);
+    HeadQueries(call, head.kv_head, head.packed(), scratch)
+        .run(segment.row, segment.rows, segment.kv_rows - segment.rows);
   });
 }
 
@@ -278,7 +287,8 @@ void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
                       std::span<const SharingSegment> segments, Matrix out_TH) {
   i64 keys = 0;
   for (const SharedBeginning& b : beginnings) {
-    CHECK(b.row >= 0 && b.rows > 0 && b.row + b.rows <= qkv_TC.rows && b.first + b.count <= static_cast<i64>(segments.size()),
+    CHECK(b.row >= 0 && b.rows > 0 && b.row + b.rows <= qkv_TC.rows &&
+              b.first + b.count <= static_cast<i64>(segments.size()),
           "a beginning reaches beyond its batch");
     for (const SharingSegment& s : segments.subspan(static_cast<size_t>(b.first), static_cast<size_t>(b.count))) {
       CHECK(s.row >= 0 && s.row + s.rows <= qkv_TC.rows, "a segment reaches beyond its batch");

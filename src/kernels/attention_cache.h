@@ -54,7 +54,8 @@ struct SharingSegment {
 };
 
 // q_TH, out_TH: [T, heads * head_dim]. The segments' keys are packed for this call alone.
-void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments, Matrix out_TH);
+void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
+                        Matrix out_TH);
 
 // qkv_TC: [T, (heads + 2 kv_heads) * head_dim], queries, keys, values with rotary positions. Appends the segments' keys
 // and values to their caches, then writes their rows of out_TH [T, heads * head_dim].

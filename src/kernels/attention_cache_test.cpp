@@ -9,7 +9,8 @@ namespace moebius::kernels {
 namespace {
 
 AttentionShape shape_of(const AttentionCase& c) {
-  return {c.heads, c.kv_heads, c.head_dim, static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim))), c.window};
+  return {c.heads, c.kv_heads, c.head_dim, static_cast<float>(1.0 / std::sqrt(static_cast<double>(c.head_dim))),
+          c.window};
 }
 
 i64 columns_of(const AttentionCase& c) { return (c.heads + 2 * c.kv_heads) * c.head_dim; }
@@ -72,8 +73,9 @@ TEST(AttentionCache, SharedBeginningsGiveTheBitsOfWholeDocuments) {
             }
             const AttentionSegment whole = document(c, document_qkv, 0, rows);
             attention_uncached(shape_of(c), document_qkv.view.part(0, rows, 0, width), std::span(&whole, 1),
-                              wanted.view.part(0, rows, 0, width));
-            EXPECT_EQ(bytes_of(wanted.view.part(b.rows, s.rows, 0, width)), bytes_of(out.view.part(s.row, s.rows, 0, width)))
+                               wanted.view.part(0, rows, 0, width));
+            EXPECT_EQ(bytes_of(wanted.view.part(b.rows, s.rows, 0, width)),
+                      bytes_of(out.view.part(s.row, s.rows, 0, width)))
                 << "head_dim " << c.head_dim << " " << dtype_name(dtype) << " segment " << i;
           }
         EXPECT_EQ(values_of(out.view.part(0, 40, 0, width)), std::vector<double>(static_cast<size_t>(40 * width), 0.0));

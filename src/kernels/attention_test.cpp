@@ -17,8 +17,12 @@ struct TestAttention {
   std::vector<AttentionSegment> segments;
 
   TestAttention(const AttentionCase& c, DType type)
-      : dtype(type), tokens(rows_of(c)), q(type, tokens, c.heads * c.head_dim), k(type, tokens, c.kv_heads * c.head_dim),
-        v(type, tokens, c.kv_heads * c.head_dim), dout(type, tokens, c.heads * c.head_dim) {
+      : dtype(type),
+        tokens(rows_of(c)),
+        q(type, tokens, c.heads * c.head_dim),
+        k(type, tokens, c.kv_heads * c.head_dim),
+        v(type, tokens, c.kv_heads * c.head_dim),
+        dout(type, tokens, c.heads * c.head_dim) {
     shape.heads = c.heads;
     shape.kv_heads = c.kv_heads;
     shape.head_dim = c.head_dim;
@@ -49,8 +53,10 @@ struct Results {
   TestMatrix out, dq, dk, dv;
   std::vector<float> lse;
   explicit Results(const TestAttention& t)
-      : out(t.dtype, t.tokens, t.q.view.cols), dq(t.dtype, t.tokens, t.q.view.cols),
-        dk(t.dtype, t.tokens, t.k.view.cols), dv(t.dtype, t.tokens, t.k.view.cols),
+      : out(t.dtype, t.tokens, t.q.view.cols),
+        dq(t.dtype, t.tokens, t.q.view.cols),
+        dk(t.dtype, t.tokens, t.k.view.cols),
+        dv(t.dtype, t.tokens, t.k.view.cols),
         lse(static_cast<size_t>(t.tokens * t.shape.heads)) {}
 };
 
@@ -139,21 +145,23 @@ TEST(Attention, LargeScoresStayFinite) {
 
 TEST(Attention, ThreadsDoNotChangeBits) {
   const TestAttention t(kAttentionCases[0], DType::bf16);
-  for_each_set([&] {
-    std::vector<std::vector<unsigned char>> first;
-    for (int threads : {1, 2, 4}) {
-      parallel_set_threads(threads);
-      Results r(t);
-      attention_forward(t.shape, t.q.view, t.segments, r.out.view, r.lse.data());
-      attention_backward(t.shape, t.q.view, t.segments, r.out.view, t.dout.view, r.lse.data(), r.dq.view, r.dk.view,
-                         r.dv.view);
-      const std::vector<std::vector<unsigned char>> now{bytes_of(r.out.view), bytes_of(r.dq.view), bytes_of(r.dk.view),
-                                                        bytes_of(r.dv.view)};
-      if (first.empty()) first = now;
-      EXPECT_EQ(first, now);
-    }
-    parallel_set_threads(0);
-  }, false);
+  for_each_set(
+      [&] {
+        std::vector<std::vector<unsigned char>> first;
+        for (int threads : {1, 2, 4}) {
+          parallel_set_threads(threads);
+          Results r(t);
+          attention_forward(t.shape, t.q.view, t.segments, r.out.view, r.lse.data());
+          attention_backward(t.shape, t.q.view, t.segments, r.out.view, t.dout.view, r.lse.data(), r.dq.view, r.dk.view,
+                             r.dv.view);
+          const std::vector<std::vector<unsigned char>> now{bytes_of(r.out.view), bytes_of(r.dq.view),
+                                                            bytes_of(r.dk.view), bytes_of(r.dv.view)};
+          if (first.empty()) first = now;
+          EXPECT_EQ(first, now);
+        }
+        parallel_set_threads(0);
+      },
+      false);
 }
 
 // Of many segments a task takes several heads.
@@ -166,7 +174,8 @@ TEST(Attention, ManySegmentsGiveTheBitsOfEach) {
       Results all(t), each(t);
       const auto run = [&](std::span<const AttentionSegment> segments, Results& r) {
         attention_forward(t.shape, t.q.view, segments, r.out.view, r.lse.data());
-        attention_backward(t.shape, t.q.view, segments, r.out.view, t.dout.view, r.lse.data(), r.dq.view, r.dk.view, r.dv.view);
+        attention_backward(t.shape, t.q.view, segments, r.out.view, t.dout.view, r.lse.data(), r.dq.view, r.dk.view,
+                           r.dv.view);
       };
       for (Results* r : {&all, &each})
         for (TestMatrix* m : {&r->out, &r->dq, &r->dk, &r->dv}) m->fill(0);
@@ -223,7 +232,8 @@ TEST(Rope, MatchesReferenceAndTurnsBack) {
   for (i64 t = 0; t < tokens; ++t) position.push_back(static_cast<i32>(t * t * 17));
   for_each_set([&] {
     for (DType dtype : kTypes) {
-      TestMatrix x(dtype, tokens, heads * head_dim), wanted(dtype, tokens, heads * head_dim), start(dtype, tokens, heads * head_dim);
+      TestMatrix x(dtype, tokens, heads * head_dim), wanted(dtype, tokens, heads * head_dim),
+          start(dtype, tokens, heads * head_dim);
       x.random(1);
       wanted.random(1);
       start.random(1);

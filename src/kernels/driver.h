@@ -90,7 +90,9 @@ inline void prefetch_bytes(const void* data, i64 bytes) {
 // Column k_block of w as a panel whose reduction runs over n: for products with w instead of its transpose.
 inline void reinterleave_panel(const TypedOps& ops, const void* w, DType dtype, PackedShape shape, i64 k_block,
                                void* panel) {
-  const auto block = [&](i64 n_block) { return advance(w, (n_block * shape.k_blocks() + k_block) * kBlockElements, dtype); };
+  const auto block = [&](i64 n_block) {
+    return advance(w, (n_block * shape.k_blocks() + k_block) * kBlockElements, dtype);
+  };
   const i64 bytes = kBlockElements * dtype_bytes(dtype);
   for (i64 n_block = 0; n_block < shape.n_blocks(); ++n_block) {
     if (n_block + kBlocksAhead < shape.n_blocks()) prefetch_bytes(block(n_block + kBlocksAhead), bytes);
@@ -152,7 +154,9 @@ inline void clear_gradient(PackedShape shape, const GradientOut& out, i64 matric
 
 // Operands of a weight gradient of `rows` that are more than this come from memory or from a cache that is far.
 constexpr i64 kFarBytes = 8 << 20;
-inline bool operands_far(i64 rows, PackedShape shape, DType dtype) { return rows * (shape.n + shape.k) * dtype_bytes(dtype) > kFarBytes; }
+inline bool operands_far(i64 rows, PackedShape shape, DType dtype) {
+  return rows * (shape.n + shape.k) * dtype_bytes(dtype) > kFarBytes;
+}
 
 // Asks for a column block of the rows that are interleaved next: lines that lie a row apart, which nothing else foresees.
 inline void ask_rows(const void* const* rows, i64 num_rows, DType dtype, i64 block) {
@@ -178,7 +182,8 @@ void add_weight_gradient(const TypedOps& ops, DType dtype, Scratch scratch, i64 
   u8* left = scratch.take<u8>(left_panel * kGradientBlocks);
   u8* right = scratch.take<u8>(right_panel * kGradientGroup);
   for (i64 begin = 0; begin < num_rows; begin += kGradientRows) {
-    const i64 count = std::min(kGradientRows, num_rows - begin), known = std::min(kGradientRows + kInterleaveRows, num_rows - begin);
+    const i64 count = std::min(kGradientRows, num_rows - begin),
+              known = std::min(kGradientRows + kInterleaveRows, num_rows - begin);
     for (i64 i = 0; i < known; ++i) {
       dy_rows[i] = dy_of(begin + i);
       x_rows[i] = x_of(begin + i);

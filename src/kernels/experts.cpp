@@ -37,8 +37,11 @@ i64 list_chunks(const OpTable& table, const Routing& routing, ExpertTask* tasks)
   for (i64 e = 0; e < routing.experts; ++e) {
     const i64 rows = routing.expert_rows(e), parts = (rows + chunk - 1) / chunk;
     for (i64 part = 0; part < parts; ++part)
-      tasks[count++] = {e, routing.offset_E1[e] + part_begin(rows, parts, part),
-                        routing.offset_E1[e] + part_begin(rows, parts, part + 1), {}, false};
+      tasks[count++] = {e,
+                        routing.offset_E1[e] + part_begin(rows, parts, part),
+                        routing.offset_E1[e] + part_begin(rows, parts, part + 1),
+                        {},
+                        false};
   }
   return count;
 }
@@ -58,7 +61,8 @@ i64 unit_columns(const ExpertBank& bank) { return bank.activation == Activation:
 i64 width_blocks(const ExpertBank& bank) { return (bank.width + kBlock - 1) / kBlock; }
 
 // Tokens [begin, end): out_TD += their rows.
-void add_rows(const OpTable& table, const Routing& routing, i64 begin, i64 end, i64 cols, const Matrix& rows_RD, const Matrix& out_TD) {
+void add_rows(const OpTable& table, const Routing& routing, i64 begin, i64 end, i64 cols, const Matrix& rows_RD,
+              const Matrix& out_TD) {
   const auto row = [&](i64 slot) { return rows_RD.f32() + routing.row_TK[slot] * rows_RD.stride; };
   const i64 slots = end * routing.top_k;
   for (i64 slot = begin * routing.top_k; slot < slots; ++slot) {
@@ -87,7 +91,8 @@ struct ExpertOut {
 
 // True if the weights of a call come from memory.
 bool bank_far(const ExpertBank& bank) {
-  return bank.experts * (bank.up_shape().elements() + bank.down_shape().elements()) * dtype_bytes(bank.dtype) > kFarBytes;
+  return bank.experts * (bank.up_shape().elements() + bank.down_shape().elements()) * dtype_bytes(bank.dtype) >
+         kFarBytes;
 }
 
 // True if row r is token r: then products may add straight into the tokens' rows.
@@ -104,8 +109,9 @@ struct ForwardCall {
 
   i64 scratch_bytes() const {
     const i64 rows = table.rows_per_task;
-    return std::max(rows_scratch_bytes(ops, rows, bank.d_model) + Scratch::bytes(rows * 4) + Scratch::bytes(rows * 2 * kBlock * 4),
-                    rows_scratch_bytes(ops, rows, bank.width));
+    return std::max(
+        rows_scratch_bytes(ops, rows, bank.d_model) + Scratch::bytes(rows * 4) + Scratch::bytes(rows * 2 * kBlock * 4),
+        rows_scratch_bytes(ops, rows, bank.width));
   }
 
   void run_up(const ExpertTask& task, Scratch scratch) const {
@@ -125,7 +131,8 @@ struct ForwardCall {
       product.out = tile;
       product.out_stride = columns;
       product.far = far;
-      if (block + 1 < width_blocks(bank)) product.ahead = advance(up, (block + 1) * (columns / kBlock) * up_panel, bank.dtype);
+      if (block + 1 < width_blocks(bank))
+        product.ahead = advance(up, (block + 1) * (columns / kBlock) * up_panel, bank.dtype);
       ops.rows(product);
       ActivationForward a;
       a.tile = tile;
@@ -170,9 +177,7 @@ struct CombineCall {
     return std::clamp(rows * routing.experts / routing.top_k, kPartTokensLeast, kPartTokensMost);
   }
   // Which products may be added in parts, and the most rows that are not.
-  bool narrow() const {
-    return inner <= kInnerMost && routing.experts <= kSparsityMost * routing.top_k;
-  }
+  bool narrow() const { return inner <= kInnerMost && routing.experts <= kSparsityMost * routing.top_k; }
   i64 rows_least() const { return kRowsBytes / (4 * cols); }
   bool in_parts() const { return narrow() && routing.rows() > rows_least(); }
   i64 scratch_rows() const {
@@ -188,7 +193,8 @@ struct CombineCall {
     for (i64 e = 0; e < routing.experts; ++e) {
       // An expert's rows are in the order of their tokens.
       const i32 *first = routing.token_R + routing.offset_E1[e], *last = routing.token_R + routing.offset_E1[e + 1];
-      const i64 from = std::lower_bound(first, last, begin) - routing.token_R, to = std::lower_bound(first, last, end) - routing.token_R;
+      const i64 from = std::lower_bound(first, last, begin) - routing.token_R,
+                to = std::lower_bound(first, last, end) - routing.token_R;
       for (i64 row = from; row < to; row += table.rows_per_task) {
         const ExpertTask task{e, row, std::min(to, row + table.rows_per_task), {}, false};
         for (i64 r = row; r < task.end; ++r) rows[r - row] = out_TD.f32() + routing.token_R[r] * out_TD.stride + col;
@@ -216,7 +222,8 @@ void run_and_combine(const CombineCall& call, Before before, Step step) {
   const i64 tokens = parts ? call.part_tokens() : kCombineRows, columns = parts ? kPartColumns : call.cols;
   const i64 blocks = parallel_chunks(routing.tokens, tokens);
   parallel_for(blocks * parallel_chunks(call.cols, columns), [&](i64 index, int thread) {
-    const i64 begin = index % blocks * tokens, end = std::min(routing.tokens, begin + tokens), col = index / blocks * columns;
+    const i64 begin = index % blocks * tokens, end = std::min(routing.tokens, begin + tokens),
+              col = index / blocks * columns;
     const i64 part = std::min(columns, call.cols - col);
     if (parts) {
       call.run_part(begin, end, col, part, Scratch(workspace_of_thread(thread, call.thread_bytes())), step);
@@ -264,7 +271,8 @@ struct BackwardCall {
 
   i64 scratch_bytes() const {
     const i64 rows = table.rows_per_task, size = dtype_bytes(bank.dtype);
-    return std::max(rows_scratch_bytes(ops, rows, bank.d_model) + 2 * Scratch::bytes(rows * 4) + Scratch::bytes(rows * kBlock * 4) +
+    return std::max(rows_scratch_bytes(ops, rows, bank.d_model) + 2 * Scratch::bytes(rows * 4) +
+                        Scratch::bytes(rows * kBlock * 4) +
                         Scratch::bytes(reinterleaved_elements(bank.down_shape()) * size),
                     rows_scratch_bytes(ops, rows, bank.up_shape().n) +
                         Scratch::bytes(reinterleaved_elements(bank.up_shape()) * size));
@@ -322,7 +330,8 @@ struct BackwardCall {
     const i64 panel = reinterleaved_elements(shape);
     void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
     const ConstMatrix dpre_RU = scratch_RX.dpre_RU;
-    const RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n, [&](i64 i) { return dpre_RU.row(task.begin + i); });
+    const RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n,
+                           [&](i64 i) { return dpre_RU.row(task.begin + i); });
     const void* up = advance(bank.up, task.expert * shape.elements(), bank.dtype);
     for (i64 at = 0; at < out.cols; at += kBlock) {
       reinterleave_panel(ops, up, bank.dtype, shape, (out.col + at) / kBlock, turned);
@@ -362,13 +371,12 @@ struct BackwardCall {
     if (task.down) {
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dy_TD.row(token[i]); },
-          [&](i64 i) { return hidden_RF.row(task.begin + i); }, shape, task.part,
-          expert_of(ddown, task.expert, shape), far);
+          [&](i64 i) { return hidden_RF.row(task.begin + i); }, shape, task.part, expert_of(ddown, task.expert, shape),
+          far);
     } else {
       add_weight_gradient(
           ops, bank.dtype, scratch, rows, [&](i64 i) { return dpre_RU.row(task.begin + i); },
-          [&](i64 i) { return x_TD.row(token[i]); }, shape, task.part,
-          expert_of(dup, task.expert, shape), far);
+          [&](i64 i) { return x_TD.row(token[i]); }, shape, task.part, expert_of(dup, task.expert, shape), far);
     }
   }
 };
@@ -460,8 +468,8 @@ WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank) 
   const auto combined = [&](i64 bytes, i64 inner) {
     return CombineCall{table, routing, nullptr, 0, bytes, bank.d_model, inner, none, none}.thread_bytes();
   };
-  return {std::max({combined(forward.scratch_bytes(), bank.width), combined(backward.scratch_bytes(), bank.up_shape().n),
-                    gradient_scratch_bytes(bank.dtype)}),
+  return {std::max({combined(forward.scratch_bytes(), bank.width),
+                    combined(backward.scratch_bytes(), bank.up_shape().n), gradient_scratch_bytes(bank.dtype)}),
           backward_shared_bytes(table, routing, bank)};
 }
 

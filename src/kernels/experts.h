@@ -19,8 +19,9 @@ struct ExpertBank {
   i64 experts = 0, d_model = 0, width = 0;  // width F
   Activation activation = Activation::swiglu;
   DType dtype = DType::bf16;
-  const void* up = nullptr;     // expert e at up + e * up_shape().elements(): gate and up alternating (packed.h), or up alone
-  const void* down = nullptr;   // expert e at down + e * down_shape().elements()
+  const void* up =
+      nullptr;  // expert e at up + e * up_shape().elements(): gate and up alternating (packed.h), or up alone
+  const void* down = nullptr;  // expert e at down + e * down_shape().elements()
 
   PackedShape up_shape() const {
     return {activation == Activation::swiglu ? 2 * round_to_block(width) : width, d_model};

@@ -15,8 +15,12 @@ struct TestRouting {
   Routing routing;
 
   TestRouting(i64 tokens, i64 experts, i64 top_k, u64 seed)
-      : expert(static_cast<size_t>(tokens * top_k)), offset(static_cast<size_t>(experts + 1)), token(expert.size()),
-        slot(expert.size()), row(expert.size()), gate(expert.size()) {
+      : expert(static_cast<size_t>(tokens * top_k)),
+        offset(static_cast<size_t>(experts + 1)),
+        token(expert.size()),
+        slot(expert.size()),
+        row(expert.size()),
+        gate(expert.size()) {
     Rng rng(seed, RngStream::test);
     const i64 used = experts > top_k + 1 ? experts - 1 : experts;
     for (i64 t = 0; t < tokens; ++t)
@@ -33,10 +37,10 @@ struct TestRouting {
           }
         }
         expert[static_cast<size_t>(t * top_k + j)] = choice;
-        gate[static_cast<size_t>(t * top_k + j)] =
-            experts == 1 ? 1.0f : static_cast<float>(0.1 + rng.next_uniform());
+        gate[static_cast<size_t>(t * top_k + j)] = experts == 1 ? 1.0f : static_cast<float>(0.1 + rng.next_uniform());
       }
-    routing = {tokens, top_k, experts, expert.data(), gate.data(), offset.data(), token.data(), slot.data(), row.data()};
+    routing = {tokens,        top_k,        experts,     expert.data(), gate.data(),
+               offset.data(), token.data(), slot.data(), row.data()};
     dispatch_tokens(routing);
   }
 };
@@ -50,9 +54,14 @@ struct TestExperts {
   TestMatrix x, dy;
 
   TestExperts(const ExpertCase& shape, DType type)
-      : c(shape), dtype(type), routed(c.tokens, c.experts, c.top_k, 7), bank(bank_of(shape, type)),
-        up(type, bank.up_shape(), 1, 0.15, c.experts), down(type, bank.down_shape(), 2, 0.15, c.experts),
-        x(type, c.tokens, c.d_model), dy(type, c.tokens, c.d_model) {
+      : c(shape),
+        dtype(type),
+        routed(c.tokens, c.experts, c.top_k, 7),
+        bank(bank_of(shape, type)),
+        up(type, bank.up_shape(), 1, 0.15, c.experts),
+        down(type, bank.down_shape(), 2, 0.15, c.experts),
+        x(type, c.tokens, c.d_model),
+        dy(type, c.tokens, c.d_model) {
     bank.up = up.memory.data();
     bank.down = down.memory.data();
     clear_gate_padding();
@@ -85,10 +94,14 @@ struct Results {
   std::vector<float> dgate, dup, ddown;
 
   explicit Results(const TestExperts& t)
-      : pre(t.dtype, t.routed.routing.rows(), t.bank.up_shape().n), hidden(t.dtype, t.routed.routing.rows(), t.c.width),
-        out(DType::f32, t.routed.routing.rows(), t.c.d_model), y(DType::f32, t.c.tokens, t.c.d_model),
+      : pre(t.dtype, t.routed.routing.rows(), t.bank.up_shape().n),
+        hidden(t.dtype, t.routed.routing.rows(), t.c.width),
+        out(DType::f32, t.routed.routing.rows(), t.c.d_model),
+        y(DType::f32, t.c.tokens, t.c.d_model),
         dpre(t.dtype, t.routed.routing.rows(), t.bank.up_shape().n),
-        dx_rows(DType::f32, t.routed.routing.rows(), t.c.d_model), dx(DType::f32, t.c.tokens, t.c.d_model), dgate(t.routed.gate.size()),
+        dx_rows(DType::f32, t.routed.routing.rows(), t.c.d_model),
+        dx(DType::f32, t.c.tokens, t.c.d_model),
+        dgate(t.routed.gate.size()),
         dup(static_cast<size_t>(t.bank.up_shape().elements() * t.c.experts), 0.0f),
         ddown(static_cast<size_t>(t.bank.down_shape().elements() * t.c.experts), 0.0f) {
     y.random(5);
@@ -117,8 +130,8 @@ TEST(Experts, MatchReference) {
       Results wanted(t);
       run_reference(t, wanted);
       for_each_set([&] {
-        SCOPED_TRACE(std::to_string(c.tokens) + " tokens, E=" + std::to_string(c.experts) + " k=" +
-                     std::to_string(c.top_k) + " " + dtype_name(dtype));
+        SCOPED_TRACE(std::to_string(c.tokens) + " tokens, E=" + std::to_string(c.experts) +
+                     " k=" + std::to_string(c.top_k) + " " + dtype_name(dtype));
         Results got(t);
         run(t, got);
         const double limit = tolerance(dtype);
@@ -173,7 +186,8 @@ TEST(Experts, OverwriteALargeGradient) {
   const TestExperts t({64, 256, 128, 72, 2, false}, DType::bf16);
   Results added(t), scrap(t);
   run(t, added);
-  const Buffer dup("dup", static_cast<i64>(added.dup.size()) * 4), ddown("ddown", static_cast<i64>(added.ddown.size()) * 4);
+  const Buffer dup("dup", static_cast<i64>(added.dup.size()) * 4),
+      ddown("ddown", static_cast<i64>(added.ddown.size()) * 4);
   ASSERT_GT(dup.bytes(), 16 << 20);
   std::fill_n(dup.f32(), added.dup.size(), 7.0f);
   std::fill_n(ddown.f32(), added.ddown.size(), 7.0f);
@@ -186,22 +200,24 @@ TEST(Experts, OverwriteALargeGradient) {
 
 TEST(Experts, ThreadsDoNotChangeBits) {
   const TestExperts t({300, 64, 32, 8, 2, false}, DType::bf16);
-  for_each_set([&] {
-    std::vector<Results> results;
-    for (int threads : {1, 2, 4}) {
-      parallel_set_threads(threads);
-      results.emplace_back(t);
-      run(t, results.back());
-    }
-    parallel_set_threads(0);
-    for (size_t i : {1, 2}) {
-      EXPECT_EQ(bytes_of(results[0].y.view), bytes_of(results[i].y.view));
-      EXPECT_EQ(bytes_of(results[0].dx.view), bytes_of(results[i].dx.view));
-      EXPECT_EQ(results[0].dgate, results[i].dgate);
-      EXPECT_EQ(results[0].dup, results[i].dup);
-      EXPECT_EQ(results[0].ddown, results[i].ddown);
-    }
-  }, false);
+  for_each_set(
+      [&] {
+        std::vector<Results> results;
+        for (int threads : {1, 2, 4}) {
+          parallel_set_threads(threads);
+          results.emplace_back(t);
+          run(t, results.back());
+        }
+        parallel_set_threads(0);
+        for (size_t i : {1, 2}) {
+          EXPECT_EQ(bytes_of(results[0].y.view), bytes_of(results[i].y.view));
+          EXPECT_EQ(bytes_of(results[0].dx.view), bytes_of(results[i].dx.view));
+          EXPECT_EQ(results[0].dgate, results[i].dgate);
+          EXPECT_EQ(results[0].dup, results[i].dup);
+          EXPECT_EQ(results[0].ddown, results[i].ddown);
+        }
+      },
+      false);
 }
 
 TEST(Experts, TokenDoesNotDependOnItsBatch) {
@@ -241,15 +257,18 @@ TEST(Experts, LargeBatchGivesTheBitsOfASmallOne) {
     std::memcpy(small.dy.view.row(row), ConstMatrix(t.dy.view).row(kBegin + row), 200 * 2);
   }
   Results all(t), few(small);
-  for_each_set([&] {
-    for (TestMatrix* sum : {&all.y, &all.dx, &few.y, &few.dx})
-      for (i64 row = 0; row < sum->view.rows; ++row) std::fill_n(sum->view.f32() + row * sum->view.stride, sum->view.cols, 0.0f);
-    run(t, all);
-    run(small, few);
-    EXPECT_EQ(bytes_of(all.y.view.part(kBegin, kTokens, 0, 200)), bytes_of(few.y.view));
-    EXPECT_EQ(bytes_of(all.dx.view.part(kBegin, kTokens, 0, 200)), bytes_of(few.dx.view));
-    EXPECT_TRUE(all.y.padding_intact() && all.dx.padding_intact());
-  }, false);
+  for_each_set(
+      [&] {
+        for (TestMatrix* sum : {&all.y, &all.dx, &few.y, &few.dx})
+          for (i64 row = 0; row < sum->view.rows; ++row)
+            std::fill_n(sum->view.f32() + row * sum->view.stride, sum->view.cols, 0.0f);
+        run(t, all);
+        run(small, few);
+        EXPECT_EQ(bytes_of(all.y.view.part(kBegin, kTokens, 0, 200)), bytes_of(few.y.view));
+        EXPECT_EQ(bytes_of(all.dx.view.part(kBegin, kTokens, 0, 200)), bytes_of(few.dx.view));
+        EXPECT_TRUE(all.y.padding_intact() && all.dx.padding_intact());
+      },
+      false);
 }
 
 // Fewer rows of scratch than rows where sums follow at once, none for a dense bank, all elsewhere; and no more is written.
@@ -259,17 +278,19 @@ TEST(Experts, ScratchIsAsLargeAsTheySay) {
     const TestExperts t(c, DType::bf16);
     const i64 rows = experts_scratch_rows(c.tokens, c.top_k, t.bank, true), all_rows = t.routed.routing.rows();
     EXPECT_TRUE(c.experts == 1 ? rows == 0 : c.tokens > 1000 ? rows > 0 && rows < all_rows : rows == all_rows) << rows;
-    for_each_set([&] {
-      Results with_all(t), got(t);
-      run(t, with_all);
-      TestMatrix scratch(DType::f32, rows, c.d_model);
-      experts_forward(t.x.view, t.routed.routing, t.bank, got.saved(), scratch.view, got.y.view);
-      experts_backward(t.dy.view, t.x.view, t.routed.routing, t.bank, got.saved(), {got.dpre.view, scratch.view}, got.dx.view,
-                       got.dgate.data(), got.dup.data(), got.ddown.data());
-      EXPECT_TRUE(scratch.padding_intact());
-      EXPECT_EQ(bytes_of(with_all.y.view), bytes_of(got.y.view));
-      EXPECT_EQ(bytes_of(with_all.dx.view), bytes_of(got.dx.view));
-    }, false);
+    for_each_set(
+        [&] {
+          Results with_all(t), got(t);
+          run(t, with_all);
+          TestMatrix scratch(DType::f32, rows, c.d_model);
+          experts_forward(t.x.view, t.routed.routing, t.bank, got.saved(), scratch.view, got.y.view);
+          experts_backward(t.dy.view, t.x.view, t.routed.routing, t.bank, got.saved(), {got.dpre.view, scratch.view},
+                           got.dx.view, got.dgate.data(), got.dup.data(), got.ddown.data());
+          EXPECT_TRUE(scratch.padding_intact());
+          EXPECT_EQ(bytes_of(with_all.y.view), bytes_of(got.y.view));
+          EXPECT_EQ(bytes_of(with_all.dx.view), bytes_of(got.dx.view));
+        },
+        false);
   }
 }
 

@@ -15,9 +15,10 @@ namespace moebius::kernels {
 namespace {
 
 constexpr i64 kEmbeddingRows = 128;
-constexpr i64 kLossRows = 256, kLossRowsFew = 128;  // rows of a task of the loss: they share a panel of w while it is in cache
-constexpr i64 kRowsMany = 4096;              // of a batch; a smaller one is cut finer
-constexpr i64 kPartBlocks = 8;               // blocks of vocabulary whose logits are f32 at once
+constexpr i64 kLossRows = 256,
+              kLossRowsFew = 128;  // rows of a task of the loss: they share a panel of w while it is in cache
+constexpr i64 kRowsMany = 4096;    // of a batch; a smaller one is cut finer
+constexpr i64 kPartBlocks = 8;     // blocks of vocabulary whose logits are f32 at once
 constexpr i64 kPartCols = kPartBlocks * kBlock;
 // More than a row of what parts of rows are read from: a power of two would crowd all rows into the same sets of the caches.
 constexpr i64 kRowGap = 2 * kBlock;
@@ -34,9 +35,7 @@ struct HeadCall {
 
   i64 vocab() const { return w.shape.n; }
   i64 vocab_padded() const { return round_to_block(vocab()); }
-  i64 chunk_rows() const {
-    return std::clamp<i64>(kChunkElements / vocab_padded() / 48 * 48, 48, table.rows_per_task);
-  }
+  i64 chunk_rows() const { return std::clamp<i64>(kChunkElements / vocab_padded() / 48 * 48, 48, table.rows_per_task); }
   i64 panel() const { return w.shape.k_blocks() * kBlockElements; }
 
   i64 scratch_bytes(i64 rows) const {
@@ -132,7 +131,8 @@ struct LossCall : HeadCall {
       for (i64 i = 0; i < rows; ++i) {
         const float* logit = strip + i * kStripStride;
         const i64 index = i * parts() + part, target = target_T[begin + i] - first;
-        known.top[index] = ops.softmax_part(logit, cols, known.sum + index, advance(gradient_row(at + i), first, w.dtype));
+        known.top[index] =
+            ops.softmax_part(logit, cols, known.sum + index, advance(gradient_row(at + i), first, w.dtype));
         if (target >= 0 && target < cols) known.target[i] = logit[target];
       }
     }

@@ -86,8 +86,7 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
   });
 }
 
-void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw,
-                            GradientSum sum) {
+void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw, GradientSum sum) {
   check_operand(x_TK.dtype);
   CHECK(dy_TN.dtype == x_TK.dtype, "operands of a weight gradient must be of one type");
   CHECK(dy_TN.rows == x_TK.rows && dy_TN.cols >= shape.n && x_TK.cols >= shape.k, "shapes do not fit");

@@ -132,28 +132,30 @@ TEST(Linear, RowsDoNotDependOnTheirNeighbours) {
 }
 
 TEST(Linear, ThreadsDoNotChangeBits) {
-  for_each_set([] {
-    const i64 tokens = 500, n = 200, k = 64;
-    const PackedShape shape{n, k};
-    const TestWeight w(DType::bf16, shape, 1, 0.1);
-    TestMatrix x(DType::bf16, tokens, k), dy(DType::bf16, tokens, n);
-    x.random(2);
-    dy.random(3);
-    std::vector<std::vector<unsigned char>> first;
-    for (int threads : {1, 2, 4}) {
-      parallel_set_threads(threads);
-      TestMatrix y(DType::bf16, tokens, n), dx(DType::f32, tokens, k);
-      std::vector<float> dw(static_cast<size_t>(shape.elements()));
-      linear_forward(x.view, w.weight, y.view, false);
-      linear_backward_input(dy.view, w.weight, dx.view, false);
-      linear_backward_weight(dy.view, x.view, shape, dw.data());
-      const std::vector<std::vector<unsigned char>> now{bytes_of(y.view), bytes_of(dx.view),
-                                                        bytes_of(matrix_of(dw.data(), 1, shape.elements()))};
-      if (first.empty()) first = now;
-      EXPECT_EQ(first, now) << threads;
-    }
-    parallel_set_threads(0);
-  }, false);
+  for_each_set(
+      [] {
+        const i64 tokens = 500, n = 200, k = 64;
+        const PackedShape shape{n, k};
+        const TestWeight w(DType::bf16, shape, 1, 0.1);
+        TestMatrix x(DType::bf16, tokens, k), dy(DType::bf16, tokens, n);
+        x.random(2);
+        dy.random(3);
+        std::vector<std::vector<unsigned char>> first;
+        for (int threads : {1, 2, 4}) {
+          parallel_set_threads(threads);
+          TestMatrix y(DType::bf16, tokens, n), dx(DType::f32, tokens, k);
+          std::vector<float> dw(static_cast<size_t>(shape.elements()));
+          linear_forward(x.view, w.weight, y.view, false);
+          linear_backward_input(dy.view, w.weight, dx.view, false);
+          linear_backward_weight(dy.view, x.view, shape, dw.data());
+          const std::vector<std::vector<unsigned char>> now{bytes_of(y.view), bytes_of(dx.view),
+                                                            bytes_of(matrix_of(dw.data(), 1, shape.elements()))};
+          if (first.empty()) first = now;
+          EXPECT_EQ(first, now) << threads;
+        }
+        parallel_set_threads(0);
+      },
+      false);
 }
 
 TEST(Linear, SteadyStateAllocatesNothing) {

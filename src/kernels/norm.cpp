@@ -21,8 +21,7 @@ void rmsnorm_forward(ConstMatrix x_TD, const float* gain_D, float eps, Matrix y_
     const i64 end = std::min(x_TD.rows, (task + 1) * kNormRows);
     for (i64 t = task * kNormRows; t < end; ++t)
       ops.norm_forward(x_TD.f32() + t * x_TD.stride, gain_D, x_TD.cols, eps,
-                       advance(y_TD.data, t * y_TD.stride, y_TD.dtype),
-                       inv_rms_T == nullptr ? nullptr : inv_rms_T + t);
+                       advance(y_TD.data, t * y_TD.stride, y_TD.dtype), inv_rms_T == nullptr ? nullptr : inv_rms_T + t);
   });
 }
 

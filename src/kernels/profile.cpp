@@ -12,9 +12,9 @@ Profile* current = nullptr;
 }  // namespace
 
 const char* part_name(Part part) {
-  static const char* const names[] = {"other",    "data",     "embedding", "norm",         "query, key, value",
-                                      "rope",     "attention", "output",   "route",        "dispatch",
-                                      "router losses", "experts", "dense FFN", "combine",  "residual",
+  static const char* const names[] = {"other",         "data",          "embedding", "norm",    "query, key, value",
+                                      "rope",          "attention",     "output",    "route",   "dispatch",
+                                      "router losses", "experts",       "dense FFN", "combine", "residual",
                                       "head and loss", "gradient norm", "optimiser"};
   static_assert(sizeof(names) / sizeof(names[0]) == kParts);
   return names[static_cast<i64>(part)];

@@ -9,8 +9,24 @@ namespace moebius::kernels {
 
 // The operations of a step; `other` is what no scope claims.
 enum class Part {
-  other, data, embedding, norm, query_key_value, rope, attention, output, route, dispatch, router_losses,
-  experts, dense_ffn, combine, residual, head, gradient_norm, optimizer
+  other,
+  data,
+  embedding,
+  norm,
+  query_key_value,
+  rope,
+  attention,
+  output,
+  route,
+  dispatch,
+  router_losses,
+  experts,
+  dense_ffn,
+  combine,
+  residual,
+  head,
+  gradient_norm,
+  optimizer
 };
 inline constexpr i64 kParts = static_cast<i64>(Part::optimizer) + 1;
 

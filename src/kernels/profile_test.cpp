@@ -10,13 +10,10 @@ namespace {
 
 void spin(i64 ns) {
   const i64 start = clock_ns();
-  while (clock_ns() - start < ns) {
-  }
+  while (clock_ns() - start < ns) {}
 }
 
-i64 at(const Profile& profile, Part part, Way way) {
-  return profile.ns[static_cast<i64>(part)][static_cast<i64>(way)];
-}
+i64 at(const Profile& profile, Part part, Way way) { return profile.ns[static_cast<i64>(part)][static_cast<i64>(way)]; }
 
 TEST(Profile, PartsAddUpToTheWhole) {
   constexpr i64 kMs = 1000000;

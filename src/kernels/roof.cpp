@@ -43,8 +43,7 @@ double measure(int milliseconds, Round round) {
   parallel_for(threads, [&](i64 task, int) {
     begun.fetch_add(1);
     const Clock::time_point called = Clock::now();
-    while (begun.load() < threads && seconds_since(called) < kStartSeconds) {
-    }
+    while (begun.load() < threads && seconds_since(called) < kStartSeconds) {}
     const Clock::time_point begin = Clock::now();
     double work = 0, seconds = 0;
     do {

@@ -8,9 +8,9 @@
 namespace moebius::kernels {
 
 struct Roof {
-  double bf16_flops_per_s = 0;    // the fastest way this set has for bf16 products: tiles, dot product or f32 FMA
+  double bf16_flops_per_s = 0;  // the fastest way this set has for bf16 products: tiles, dot product or f32 FMA
   double f32_flops_per_s = 0;
-  double dram_bytes_per_s = 0;    // reads
+  double dram_bytes_per_s = 0;  // reads
   double l2_bytes_per_s = 0, l3_bytes_per_s = 0;
 };
 

@@ -41,8 +41,8 @@ bool gates_sum_to_one(const RouterShape& shape) {
   return shape.renormalise || (!shape.sigmoid && !shape.softmax_before_top_k);
 }
 
-RouteRows route_rows(const RouterShape& shape, const Routing& routing, const float* logits_TE, const float* prob_TE, i64 begin,
-                     i64 count) {
+RouteRows route_rows(const RouterShape& shape, const Routing& routing, const float* logits_TE, const float* prob_TE,
+                     i64 begin, i64 count) {
   RouteRows r;
   r.rows = count;
   r.experts = shape.experts;
@@ -315,8 +315,8 @@ void route_backward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shap
   const float* panels = pack_inputs(table, w_ED, experts, cols, shared);
   float* factor = shared.take<float>(experts);
   load_factors(shape, routing, losses.count_E, losses.count_tokens, factor);
-  const RouteBackwardCall call{table,    x_TD,   shape,  logits_TE,  prob_TE, routing, dgate_TK,
-                               losses,   factor, panels, dlogits_TE, dw_ED,   dx_TD};
+  const RouteBackwardCall call{table,  x_TD,   shape,  logits_TE,  prob_TE, routing, dgate_TK,
+                               losses, factor, panels, dlogits_TE, dw_ED,   dx_TD};
   const i64 bytes = Scratch::bytes(kGradientRows * 8) + 3 * Scratch::bytes(kGradientRows * kBlock * 4);
   parallel_for(parallel_chunks(x_TD.rows, kRouteRows), [&](i64 task, int thread) {
     const i64 begin = task * kRouteRows;

@@ -17,12 +17,12 @@ struct RouterShape {
 // For T tokens: K experts each with gate values, and the same grouped by expert. Memory belongs to the caller.
 struct Routing {
   i64 tokens = 0, top_k = 0, experts = 0;
-  i32* expert_TK = nullptr;   // in order of falling score
-  float* gate_TK = nullptr;   // weight of the expert's output
-  i32* offset_E1 = nullptr;   // rows of expert e are [offset[e], offset[e + 1]), R = T * K rows in all
-  i32* token_R = nullptr;     // token of a row; rows of an expert are in token order
-  i32* slot_R = nullptr;      // t * K + j of a row
-  i32* row_TK = nullptr;      // rows of token t, rising: in the order of their experts
+  i32* expert_TK = nullptr;  // in order of falling score
+  float* gate_TK = nullptr;  // weight of the expert's output
+  i32* offset_E1 = nullptr;  // rows of expert e are [offset[e], offset[e + 1]), R = T * K rows in all
+  i32* token_R = nullptr;    // token of a row; rows of an expert are in token order
+  i32* slot_R = nullptr;     // t * K + j of a row
+  i32* row_TK = nullptr;     // rows of token t, rising: in the order of their experts
 
   i64 rows() const { return tokens * top_k; }
   i64 expert_rows(i64 e) const { return offset_E1[e + 1] - offset_E1[e]; }

@@ -97,7 +97,8 @@ TEST(Head, MatchesReference) {
       for (DType out : {DType::bf16, DType::f32}) {
         if (dtype == DType::f32 && out == DType::bf16) continue;
         const TestHead t(c, dtype);
-        const size_t elements = static_cast<size_t>(t.w.weight.shape.elements()), tokens = static_cast<size_t>(c.tokens);
+        const size_t elements = static_cast<size_t>(t.w.weight.shape.elements()),
+                     tokens = static_cast<size_t>(c.tokens);
         std::vector<float> loss_wanted(tokens), dw_wanted(elements), logprob_wanted(tokens);
         std::vector<i32> argmax_wanted(tokens);
         TestMatrix dx_wanted(out, c.tokens, c.d_model);
@@ -127,7 +128,8 @@ TEST(Head, MatchesReference) {
           EXPECT_EQ(argmax, argmax_listed);
           EXPECT_TRUE(dx.padding_intact());
           std::vector<float> over(elements, 7.0f);
-          head_loss(t.x.view, t.w.weight, t.target.data(), 0.5f, loss.data(), dx.view, over.data(), GradientSum::overwrite);
+          head_loss(t.x.view, t.w.weight, t.target.data(), 0.5f, loss.data(), dx.view, over.data(),
+                    GradientSum::overwrite);
           EXPECT_EQ(over, dw);
         });
       }
@@ -135,21 +137,23 @@ TEST(Head, MatchesReference) {
 
 TEST(Head, ThreadsDoNotChangeBits) {
   const TestHead t({400, 32, 500}, DType::bf16);
-  for_each_set([&] {
-    std::vector<float> first;
-    for (int threads : {1, 2, 4}) {
-      parallel_set_threads(threads);
-      std::vector<float> loss(400), dw(static_cast<size_t>(t.w.weight.shape.elements()));
-      TestMatrix dx(DType::f32, 400, 32, 0);
-      head_loss(t.x.view, t.w.weight, t.target.data(), 1.0f, loss.data(), dx.view, dw.data());
-      std::vector<float> all = loss;
-      all.insert(all.end(), dw.begin(), dw.end());
-      all.insert(all.end(), dx.view.f32(), dx.view.f32() + 400 * 32);
-      if (first.empty()) first = all;
-      EXPECT_EQ(first, all);
-    }
-    parallel_set_threads(0);
-  }, false);
+  for_each_set(
+      [&] {
+        std::vector<float> first;
+        for (int threads : {1, 2, 4}) {
+          parallel_set_threads(threads);
+          std::vector<float> loss(400), dw(static_cast<size_t>(t.w.weight.shape.elements()));
+          TestMatrix dx(DType::f32, 400, 32, 0);
+          head_loss(t.x.view, t.w.weight, t.target.data(), 1.0f, loss.data(), dx.view, dw.data());
+          std::vector<float> all = loss;
+          all.insert(all.end(), dw.begin(), dw.end());
+          all.insert(all.end(), dx.view.f32(), dx.view.f32() + 400 * 32);
+          if (first.empty()) first = all;
+          EXPECT_EQ(first, all);
+        }
+        parallel_set_threads(0);
+      },
+      false);
 }
 
 TEST(Head, ReferenceGradientsAreFiniteDifferences) {
@@ -207,8 +211,12 @@ struct RouterResults {
   TestMatrix dx;
   Routing routing;
   explicit RouterResults(const TestRouter& t)
-      : logits(static_cast<size_t>(t.tokens * t.shape.experts)), prob(logits.size()),
-        gate(static_cast<size_t>(t.tokens * t.shape.top_k)), dlogits(logits.size()), dw(t.w.size()), expert(gate.size()),
+      : logits(static_cast<size_t>(t.tokens * t.shape.experts)),
+        prob(logits.size()),
+        gate(static_cast<size_t>(t.tokens * t.shape.top_k)),
+        dlogits(logits.size()),
+        dw(t.w.size()),
+        expert(gate.size()),
         dx(DType::f32, t.tokens, t.cols) {
     dx.fill(0);
     routing.tokens = t.tokens;
@@ -312,7 +320,8 @@ TEST(Router, GatesOfAChoiceMadeElsewhere) {
       double sum = 0;
       for (i64 j = 0; j < shape.top_k; ++j) sum += r.prob[static_cast<size_t>(token * shape.experts + j)];
       for (i64 j = 0; j < shape.top_k; ++j) {
-        const double wanted = shape.scale * r.prob[static_cast<size_t>(token * shape.experts + j)] / (to_one ? sum : 1.0);
+        const double wanted =
+            shape.scale * r.prob[static_cast<size_t>(token * shape.experts + j)] / (to_one ? sum : 1.0);
         EXPECT_NEAR(r.gate[static_cast<size_t>(token * shape.top_k + j)], wanted, 1e-6 * wanted);
       }
     }
@@ -375,7 +384,8 @@ TEST(Adamw, MatchesReference) {
       b = a;
       std::vector<float> copy_a(static_cast<size_t>(count)), copy_b = copy_a;
       adamw_update(step, count, a[0].data(), a[1].data(), a[2].data(), a[3].data(), copy_a.data(), copy_type);
-      reference::adamw_update(step, count, b[0].data(), b[1].data(), b[2].data(), b[3].data(), copy_b.data(), copy_type);
+      reference::adamw_update(step, count, b[0].data(), b[1].data(), b[2].data(), b[3].data(), copy_b.data(),
+                              copy_type);
       for (size_t i : {0, 1, 2, 3}) EXPECT_LE(error_of(values_of(a[i]), values_of(b[i])), 1e-6);
       const ConstMatrix ca{copy_a.data(), copy_type, 1, count, count}, cb{copy_b.data(), copy_type, 1, count, count};
       EXPECT_LE(error_of(values_of(ca), values_of(cb)), copy_type == DType::bf16 ? 5e-3 : 1e-6);

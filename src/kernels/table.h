@@ -15,15 +15,15 @@ struct RowsProduct {
   const void* const* rows = nullptr;  // num_rows pointers
   const void* prepared = nullptr;     // the same rows as TypedOps::prepare left them (used if the set prepares)
   i64 num_rows = 0, k = 0;
-  const void* panels = nullptr;       // panel p at p * panel_stride elements, ceil(k/32) blocks each
+  const void* panels = nullptr;  // panel p at p * panel_stride elements, ceil(k/32) blocks each
   i64 panel_stride = 0;
   i64 cols = 0;
-  bool far = false;                   // panels come from memory
-  const void* ahead = nullptr;        // what is read after the last of them, or null: as many blocks of 32 x 32, ahead_stride
-  i64 ahead_stride = 2048;            // bytes apart
+  bool far = false;             // panels come from memory
+  const void* ahead = nullptr;  // what is read after the last of them, or null: as many blocks of 32 x 32, ahead_stride
+  i64 ahead_stride = 2048;      // bytes apart
   void* out = nullptr;
   i64 out_stride = 0;
-  float* const* out_rows = nullptr;   // if not null, row m goes to out_rows[m] + out_col instead of out: f32 alone
+  float* const* out_rows = nullptr;  // if not null, row m goes to out_rows[m] + out_col instead of out: f32 alone
   i64 out_col = 0;
   Store store = Store::f32;
 };
@@ -36,7 +36,7 @@ struct PairsProduct {
   float* out = nullptr;
   i64 out_stride = 0;  // row-major out; ignored when packed
   i64 rows = 32, cols = 32;
-  bool packed = false;  // out is a packed f32 block of 32 x 32: b is its n, a its k
+  bool packed = false;     // out is a packed f32 block of 32 x 32: b is its n, a its k
   bool overwrite = false;  // packed blocks alone: what is there goes
   bool stream = false;     // and nobody reads it soon; out lies at a cache line
 };
@@ -66,18 +66,18 @@ struct ActivationBackward {
 // Attention of neighbouring heads of one segment, `group` query heads to a key/value head; pointers to row 0 of the segment and
 // to the first of these heads, strides in elements.
 struct HeadAttention {
-  i64 rows = 0, keys = 0;      // query i stands at position keys - rows + i; backward: keys = rows
+  i64 rows = 0, keys = 0;             // query i stands at position keys - rows + i; backward: keys = rows
   i64 dim = 0, heads = 1, group = 1;  // heads: of queries, whole groups
   float scale = 1;
-  i64 window = 0;              // as in AttentionShape
+  i64 window = 0;  // as in AttentionShape
   const void* q = nullptr;
   i64 q_stride = 0;
   const void* k = nullptr;
   const void* v = nullptr;
   i64 kv_stride = 0;
-  void* out = nullptr;         // backward reads it
+  void* out = nullptr;  // backward reads it
   i64 out_stride = 0;
-  float* lse = nullptr;        // [rows][lse_stride], one a head
+  float* lse = nullptr;  // [rows][lse_stride], one a head
   i64 lse_stride = 0;
   const void* dout = nullptr;
   i64 dout_stride = 0;

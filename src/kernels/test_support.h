@@ -29,14 +29,16 @@ struct TestMatrix {
 
   TestMatrix(DType dtype, i64 rows, i64 cols, i64 pad = 3)
       : memory("test", std::max<i64>(1, rows * (cols + pad) * dtype_bytes(dtype))),
-        view{memory.data(), dtype, rows, cols, cols + pad}, padding(pad) {
+        view{memory.data(), dtype, rows, cols, cols + pad},
+        padding(pad) {
     for (i64 r = 0; r < rows; ++r)
       for (i64 c = cols; c < cols + pad; ++c) reference::put(view, r, c, NAN);
   }
   TestMatrix& random(u64 seed, double scale = 1) {
     for (i64 r = 0; r < view.rows; ++r)
       for (i64 c = 0; c < view.cols; ++c)
-        reference::put(view, r, c, scale * rng_normal_at(seed, RngStream::test, 0, static_cast<u64>(r * view.cols + c)));
+        reference::put(view, r, c,
+                       scale * rng_normal_at(seed, RngStream::test, 0, static_cast<u64>(r * view.cols + c)));
     return *this;
   }
   TestMatrix& fill(double value) {
@@ -62,9 +64,9 @@ struct TestWeight {
     for (i64 copy = 0; copy < copies; ++copy)
       for (i64 n = 0; n < shape.n; ++n)
         for (i64 k = 0; k < shape.k; ++k)
-          reference::set_element(memory.data(), dtype, copy * shape.elements() + shape.index(n, k),
-                                 scale * rng_normal_at(seed, RngStream::test, static_cast<u64>(copy),
-                                                       static_cast<u64>(n * shape.k + k)));
+          reference::set_element(
+              memory.data(), dtype, copy * shape.elements() + shape.index(n, k),
+              scale * rng_normal_at(seed, RngStream::test, static_cast<u64>(copy), static_cast<u64>(n * shape.k + k)));
   }
 };
 
@@ -134,8 +136,8 @@ void for_each_set(Body body, bool emulated = true) {
 inline std::vector<unsigned char> bytes_of(const Matrix& m) {
   std::vector<unsigned char> bytes;
   for (i64 r = 0; r < m.rows; ++r) {
-    const auto* row = static_cast<const unsigned char*>(static_cast<const void*>(static_cast<u8*>(m.data) +
-                                                                                  r * m.stride * dtype_bytes(m.dtype)));
+    const auto* row = static_cast<const unsigned char*>(
+        static_cast<const void*>(static_cast<u8*>(m.data) + r * m.stride * dtype_bytes(m.dtype)));
     bytes.insert(bytes.end(), row, row + m.cols * dtype_bytes(m.dtype));
   }
   return bytes;

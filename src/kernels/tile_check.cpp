@@ -123,7 +123,8 @@ bool close(const bf16* a, const bf16* b) {
 bool heads_agree(const OpTable& table, const OpTable& other, const Operands& operands) {
   static HeadResults a, b;
   if (!attend(table, operands, a) || !attend(other, operands, b)) return false;
-  return close(a.lse, b.lse, kRows - 1) && close(a.out, b.out) && close(a.dq, b.dq) && close(a.dk, b.dk) && close(a.dv, b.dv);
+  return close(a.lse, b.lse, kRows - 1) && close(a.out, b.out) && close(a.dq, b.dq) && close(a.dk, b.dk) &&
+         close(a.dv, b.dv);
 }
 
 }  // namespace
@@ -151,11 +152,9 @@ bool holds_in_child(bool (*check)()) {
   ::close(ends[1]);
   char answer = 'n';
   ssize_t got = 0;
-  while (child > 0 && (got = ::read(ends[0], &answer, 1)) < 0 && errno == EINTR) {
-  }
+  while (child > 0 && (got = ::read(ends[0], &answer, 1)) < 0 && errno == EINTR) {}
   ::close(ends[0]);
-  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {}
   return got == 1 && answer == 'y';
 }
 

@@ -64,7 +64,9 @@ TEST(TileCheck, AWrongProductIsSeen) {
   EXPECT_FALSE(products_agree(wrong, portable_table()));
   for (const bool forward : {true, false}) {
     wrong = portable_table();
-    (forward ? wrong.typed[1].head_forward : wrong.typed[1].head_backward) = [](const HeadAttention&) -> i64 { return 0; };
+    (forward ? wrong.typed[1].head_forward : wrong.typed[1].head_backward) = [](const HeadAttention&) -> i64 {
+      return 0;
+    };
     EXPECT_FALSE(products_agree(wrong, portable_table())) << forward;
   }
 }

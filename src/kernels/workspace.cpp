@@ -43,8 +43,7 @@ i64 workspace_bytes(const WorkspaceBytes& need, int threads) {
 void* workspace_of_thread(int thread, i64 bytes) {
   CHECK(thread >= 0 && thread < kThreadsMax, "more threads than the workspace knows");
   i64 seen = largest.load(std::memory_order_relaxed);
-  while (seen < bytes && !largest.compare_exchange_weak(seen, bytes)) {
-  }
+  while (seen < bytes && !largest.compare_exchange_weak(seen, bytes)) {}
   return grown(thread_buffers()[static_cast<size_t>(thread)], kThreadLabel, bytes);
 }
 
@@ -56,7 +55,8 @@ void* workspace_shared(i64 bytes) {
 void workspace_level() {
   const i64 bytes = largest.load();
   const int threads = std::min(parallel_threads(), kThreadsMax);
-  for (int thread = 0; thread < threads; ++thread) grown(thread_buffers()[static_cast<size_t>(thread)], kThreadLabel, bytes);
+  for (int thread = 0; thread < threads; ++thread)
+    grown(thread_buffers()[static_cast<size_t>(thread)], kThreadLabel, bytes);
 }
 
 }  // namespace moebius::kernels

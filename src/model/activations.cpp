@@ -108,7 +108,8 @@ struct Planner {
     arena.rewind(mark);
     if (config.moe_layers() < config.layers) dense.dense = ffn(T, config.experts.dense_width);
     arena.rewind(std::max(after_moe, arena.mark()));
-    for (i64 l = 0; l < config.layers; ++l) plan.layers[static_cast<std::size_t>(l)] = config.layer_is_moe(l) ? moe : dense;
+    for (i64 l = 0; l < config.layers; ++l)
+      plan.layers[static_cast<std::size_t>(l)] = config.layer_is_moe(l) ? moe : dense;
   }
 
   // One residual stream, changed in place; two FFN inputs where a router reads the layer before.
@@ -145,7 +146,8 @@ struct Planner {
     const ExpertConfig& e = config.experts;
     i64 pre = 0;
     const auto ffn_of = [&](i64 experts, i64 top_k, i64 width) {
-      const i64 rows = kernels::experts_scratch_rows(T, top_k, expert_bank(config, experts, width, element_bytes == 2 ? DType::bf16 : DType::f32), kind.training);
+      const i64 rows = kernels::experts_scratch_rows(
+          T, top_k, expert_bank(config, experts, width, element_bytes == 2 ? DType::bf16 : DType::f32), kind.training);
       plan.out_rows = std::max(plan.out_rows, rows);
       pre = std::max(pre, T * top_k * up_columns(config, width));
     };

@@ -20,21 +20,21 @@ struct FfnBuffers {
 };
 
 struct LayerBuffers {
-  float* x_TD = nullptr;       // residual stream into the layer
+  float* x_TD = nullptr;  // residual stream into the layer
   float* inv_rms_T = nullptr;
-  void* h_TD = nullptr;        // normalised input of attention
-  float* raw_TC = nullptr;     // queries, keys, values before bias and QK-norm, f32; only with these
-  float* inv_rms_qk = nullptr; // of QK-norm, one row of T for each normalised group
+  void* h_TD = nullptr;         // normalised input of attention
+  float* raw_TC = nullptr;      // queries, keys, values before bias and QK-norm, f32; only with these
+  float* inv_rms_qk = nullptr;  // of QK-norm, one row of T for each normalised group
   void* qkv_TC = nullptr;
-  void* mixed_TH = nullptr;    // attention's output
+  void* mixed_TH = nullptr;  // attention's output
   float* lse_TH = nullptr;
-  float* x_mid_TD = nullptr;   // residual stream between attention and FFN
+  float* x_mid_TD = nullptr;  // residual stream between attention and FFN
   float* inv_rms_ffn_T = nullptr;
-  void* h_ffn_TD = nullptr;    // normalised input of the FFN
+  void* h_ffn_TD = nullptr;  // normalised input of the FFN
   float* logits_TE = nullptr;
   float* prob_TE = nullptr;
   kernels::Routing routing;
-  FfnBuffers experts, dense;   // dense: the dense FFN, or the shared experts
+  FfnBuffers experts, dense;  // dense: the dense FFN, or the shared experts
 };
 
 struct Activations {
@@ -43,19 +43,19 @@ struct Activations {
   std::vector<LayerBuffers> layers;
   float* x_last_TD = nullptr;
   float* inv_rms_last_T = nullptr;
-  void* h_last_TD = nullptr;       // lives from the last norm to the head: its place is scratch before and after
+  void* h_last_TD = nullptr;  // lives from the last norm to the head: its place is scratch before and after
 
   // One expert, one slot, gates of 1: the routing of a dense FFN.
   kernels::Routing identity;
   i32* position_T = nullptr;
-  float* frequency = nullptr;      // rotary, head_dim / 2
+  float* frequency = nullptr;  // rotary, head_dim / 2
   float* loss_T = nullptr;
-  float* out_RD = nullptr;         // experts' outputs before they are summed; in backward their input's gradient: out_rows
+  float* out_RD = nullptr;  // experts' outputs before they are summed; in backward their input's gradient: out_rows
   i64 out_rows = 0;
 
   // Gradients (training only). Those named dh are zero between uses: who reads one clears it.
-  float* dx_TD = nullptr;          // of the residual stream
-  void* dx_compute_TD = nullptr;   // the same in bf16
+  float* dx_TD = nullptr;         // of the residual stream
+  void* dx_compute_TD = nullptr;  // the same in bf16
   float* dh_TD = nullptr;
   float* dh_ffn_TD[2] = {nullptr, nullptr};  // of even and odd layers; with pre-gating a layer adds to the one before
   void* dpre_RU = nullptr;

@@ -54,8 +54,10 @@ void read_place(const Found& found, const StoredPlace& place, Weights& weights) 
 void check_all_used(const SafetensorsReader& reader, const std::set<std::string>& used) {
   for (const auto& [name, tensor] : reader.tensors()) {
     const std::string ignored = "rotary_emb.inv_freq";  // a table that old files carry; we compute it
-    if (used.count(name) != 0 || (name.size() > ignored.size() && name.substr(name.size() - ignored.size()) == ignored)) continue;
-    throw Error({.where = *tensor.file, .what = fmt::format("tensor '{}' has no place in this network", name),
+    if (used.count(name) != 0 || (name.size() > ignored.size() && name.substr(name.size() - ignored.size()) == ignored))
+      continue;
+    throw Error({.where = *tensor.file,
+                 .what = fmt::format("tensor '{}' has no place in this network", name),
                  .fix = "config.json and the weights belong to different models"});
   }
 }
@@ -112,7 +114,8 @@ void save_model(const Network& network, const std::string& folder) {
 ModelConfig load_config(const std::string& folder) {
   const std::string config_path = path_join(folder, "config.json");
   if (!file_exists(config_path)) {
-    throw Error({.where = folder, .what = "this is no model's folder: config.json is missing",
+    throw Error({.where = folder,
+                 .what = "this is no model's folder: config.json is missing",
                  .wanted = "a folder with config.json and model.safetensors"});
   }
   return config_from_hugging_face(Json::parse_file(config_path), config_path);

@@ -42,7 +42,8 @@ TEST_P(SaveLoad, Identity) {
       EXPECT_EQ(std::memcmp(a.copy.data(), c.copy.data(), static_cast<std::size_t>(a.elements) * 2), 0);
     }
     ASSERT_EQ(loaded->selection_bias().size(), network->selection_bias().size());
-    EXPECT_TRUE(std::equal(loaded->selection_bias().begin(), loaded->selection_bias().end(), network->selection_bias().begin()));
+    EXPECT_TRUE(std::equal(loaded->selection_bias().begin(), loaded->selection_bias().end(),
+                           network->selection_bias().begin()));
     const std::string again = fresh_folder("again");
     save_model(*inference, again);
     for (const char* file : {"model.safetensors", "config.json"}) {

@@ -54,7 +54,8 @@ void resolve_experts(ExpertConfig& experts, i64 d_model, i64 layers) {
   want_at_least("top-k", experts.top_k, 1);
   if (experts.width == 0) experts.width = 2 * d_model;
   want_at_least("expert-width", experts.width, 1);
-  if (experts.shared_experts < 0) refuse("'shared-experts' is negative", "0 or more", std::to_string(experts.shared_experts));
+  if (experts.shared_experts < 0)
+    refuse("'shared-experts' is negative", "0 or more", std::to_string(experts.shared_experts));
   if (experts.dense_width == 0) experts.dense_width = (experts.top_k + experts.shared_experts) * experts.width;
   want_at_least("dense-width", experts.dense_width, 1);
   want_at_least("bank-layers", experts.bank_layers, 1);
@@ -95,7 +96,8 @@ void AttentionConfig::describe(OptionList& list) {
 void ExpertConfig::describe(OptionList& list) {
   list.add("experts", &experts, "experts E of a layer; 0 or 1: a dense model", {.unit = "E", .min = 0, .max = 65536});
   list.add("top-k", &top_k, "experts a token goes to", {.unit = "K", .min = 1, .max = 65536});
-  list.add("expert-width", &width, "width F of an expert; 0: 2 * d-model", {.unit = "F", .min = 0, .max = kDimensionMax});
+  list.add("expert-width", &width, "width F of an expert; 0: 2 * d-model",
+           {.unit = "F", .min = 0, .max = kDimensionMax});
   list.add("shared-experts", &shared_experts, "experts that every token uses, each of the experts' width",
            {.unit = "N", .min = 0, .max = 65536});
   list.add("dense-layers-first", &dense_layers_first, "so many first layers have a dense FFN", {.unit = "N", .min = 0});
@@ -126,7 +128,8 @@ void ModelConfig::describe(OptionList& list) {
   list.add("layers", &layers, "layers", {.unit = "L", .min = 1, .max = 100000});
   list.add("sequence-max", &sequence_max, "longest sequence the model is meant for", {.unit = "tokens", .min = 1});
   list.add("norm-epsilon", &norm_epsilon, "of every RMSNorm", {.min = 0, .max = 1});
-  list.add("init-std", &init_std, "of the initial weights; output projections: / sqrt(2 * layers)", {.min = 0, .max = 10});
+  list.add("init-std", &init_std, "of the initial weights; output projections: / sqrt(2 * layers)",
+           {.min = 0, .max = 10});
   attention.describe(list);
   experts.describe(list);
   router.describe(list);

@@ -14,24 +14,24 @@ namespace moebius::model {
 
 struct AttentionConfig {
   i64 heads = 4;
-  i64 kv_heads = 0;       // 0: as many as heads
-  i64 head_dim = 0;       // 0: d_model / heads
+  i64 kv_heads = 0;  // 0: as many as heads
+  i64 head_dim = 0;  // 0: d_model / heads
   double rope_base = 10000;
-  bool qk_norm = false;   // RMSNorm over each head's query and key before RoPE (Qwen3)
+  bool qk_norm = false;        // RMSNorm over each head's query and key before RoPE (Qwen3)
   bool qk_norm_whole = false;  // with qk_norm: over all heads at once (OLMoE)
-  bool bias = false;      // on the query, key and value projections
-  i64 window = 0;         // sliding window in tokens; 0: none
+  bool bias = false;           // on the query, key and value projections
+  i64 window = 0;              // sliding window in tokens; 0: none
   void describe(OptionList& list);
 };
 
 struct ExpertConfig {
-  i64 experts = 8;             // E; 0 or 1: a dense model
-  i64 top_k = 2;               // K
-  i64 width = 0;               // F of an expert; 0: 2 * d_model
-  i64 shared_experts = 0;      // always active, each of the experts' width
-  i64 dense_layers_first = 0;  // so many first layers have a dense FFN
-  i64 dense_width = 0;         // F of a dense FFN; 0: (top_k + shared_experts) * width (equal active parameters)
-  i64 bank_layers = 1;         // layers that share one bank of experts (Megrez2: 3)
+  i64 experts = 8;                    // E; 0 or 1: a dense model
+  i64 top_k = 2;                      // K
+  i64 width = 0;                      // F of an expert; 0: 2 * d_model
+  i64 shared_experts = 0;             // always active, each of the experts' width
+  i64 dense_layers_first = 0;         // so many first layers have a dense FFN
+  i64 dense_width = 0;                // F of a dense FFN; 0: (top_k + shared_experts) * width (equal active parameters)
+  i64 bank_layers = 1;                // layers that share one bank of experts (Megrez2: 3)
   std::string activation = "swiglu";  // swiglu, gelu
   void describe(OptionList& list);
 };
@@ -41,7 +41,7 @@ struct RouterConfig {
   bool softmax_before_top_k = true;
   bool renormalise = true;
   double scale = 1.0;
-  double bias_rate = 0;        // > 0: loss-free balancing, selection bias moved by this much a step (2408.15664)
+  double bias_rate = 0;  // > 0: loss-free balancing, selection bias moved by this much a step (2408.15664)
   // Pre-gating (Megrez2): the router reads the normalised FFN input of the layer before; layer 0 reads its own.
   bool previous_layer = false;
   void describe(OptionList& list);
@@ -52,12 +52,12 @@ struct RouterConfig {
 struct LossConfig {
   double balance_coefficient = 0.01;
   double z_coefficient = 0.001;
-  bool balance_average_layers = false;          // divide both by the number of MoE layers (OLMoE, MegaBlocks)
+  bool balance_average_layers = false;  // divide both by the number of MoE layers (OLMoE, MegaBlocks)
   void describe(OptionList& list);
 };
 
 struct ModelConfig {
-  std::string name;   // preset's or user's name
+  std::string name;  // preset's or user's name
   i64 vocab = 1024;
   i64 d_model = 64;
   i64 layers = 4;
@@ -85,8 +85,8 @@ struct ModelConfig {
 struct ModelCounts {
   i64 parameters_total = 0;             // everything stored, selection biases too
   i64 parameters_active = 0;            // without the router, as the published names count; a bank counts per layer
-  i64 parameters_active_router = 0;  // with it
-  i64 parameters_embedding = 0;      // input embedding alone; the head is as large
+  i64 parameters_active_router = 0;     // with it
+  i64 parameters_embedding = 0;         // input embedding alone; the head is as large
   double flops_per_token_megatron = 0;  // forward and backward, full attention matrix, head; no router, no look-up
   double flops_per_token_6n = 0;        // 6 * parameters_active
   double flops_per_token_mfu = 0;       // 6 * active linear parameters and head, causal attention (DESIGN section 5)

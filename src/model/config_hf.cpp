@@ -75,12 +75,14 @@ void read_experts(const Reader& reader, HfClass kind, ModelConfig& config) {
   if (kind == HfClass::olmoe) {
     config.attention.qk_norm_whole = true;
     config.experts.width = reader.need("intermediate_size");
-    if (const Json* clip = json.find("clip_qkv"); clip != nullptr && !clip->is_null()) reader.refuse("clip_qkv", clip->dump());
+    if (const Json* clip = json.find("clip_qkv"); clip != nullptr && !clip->is_null())
+      reader.refuse("clip_qkv", clip->dump());
     return;
   }
   config.experts.width = reader.need("moe_intermediate_size");
   config.experts.dense_width = json.get_int("intermediate_size", 0);
-  if (json.get_int("decoder_sparse_step", 1) != 1) reader.refuse("dense layers between MoE layers", json.at("decoder_sparse_step").dump());
+  if (json.get_int("decoder_sparse_step", 1) != 1)
+    reader.refuse("dense layers between MoE layers", json.at("decoder_sparse_step").dump());
   if (const Json* dense = json.find("mlp_only_layers"); dense != nullptr && dense->is_array()) {
     for (i64 i = 0; i < dense->count(); ++i) {
       if ((*dense)[i].as_int() != i) reader.refuse("dense layers that are not the first ones", dense->dump());
@@ -105,13 +107,17 @@ ModelConfig read_own(const Reader& reader, const Json& own, HfClass kind) {
   list.set_from_json(fields, reader.where + ", \"moebius\"");
   config.resolve();
   if (kind != hf_class_of(config)) {
-    throw Error({.where = reader.where, .what = "the key \"moebius\" contradicts the file's model_type",
-                 .wanted = hf_class_name(hf_class_of(config)), .got = hf_class_name(kind)});
+    throw Error({.where = reader.where,
+                 .what = "the key \"moebius\" contradicts the file's model_type",
+                 .wanted = hf_class_name(hf_class_of(config)),
+                 .got = hf_class_name(kind)});
   }
   const auto same = [&](const char* key, i64 value) {
     if (reader.need(key) == value) return;
-    throw Error({.where = reader.where, .what = fmt::format("the key \"moebius\" contradicts '{}'", key),
-                 .wanted = std::to_string(value), .got = std::to_string(reader.need(key))});
+    throw Error({.where = reader.where,
+                 .what = fmt::format("the key \"moebius\" contradicts '{}'", key),
+                 .wanted = std::to_string(value),
+                 .got = std::to_string(reader.need(key))});
   };
   same("vocab_size", config.vocab);
   same("hidden_size", config.d_model);
@@ -162,8 +168,10 @@ HfClass hf_class_of_file(const Json& json, const std::string& where) {
     if (type == hf_class_name(kind)) return kind;
     known.emplace_back(hf_class_name(kind));
   }
-  throw Error({.where = where, .what = "this kind of model is not supported",
-               .wanted = fmt::format("model_type one of: {}", fmt::join(known, ", ")), .got = type.empty() ? "none" : type});
+  throw Error({.where = where,
+               .what = "this kind of model is not supported",
+               .wanted = fmt::format("model_type one of: {}", fmt::join(known, ", ")),
+               .got = type.empty() ? "none" : type});
 }
 
 ModelConfig config_from_hugging_face(const Json& json, const std::string& where) {
@@ -188,8 +196,8 @@ ModelConfig config_from_hugging_face(const Json& json, const std::string& where)
 
 Json config_to_hugging_face(const ModelConfig& config) {
   const HfClass kind = hf_class_of(config);
-  static constexpr const char* kArchitectures[] = {"MixtralForCausalLM", "MistralForCausalLM", "LlamaForCausalLM",
-                                                   "Qwen3MoeForCausalLM", "OlmoeForCausalLM", "MoebiusForCausalLM"};
+  static constexpr const char* kArchitectures[] = {"MixtralForCausalLM",  "MistralForCausalLM", "LlamaForCausalLM",
+                                                   "Qwen3MoeForCausalLM", "OlmoeForCausalLM",   "MoebiusForCausalLM"};
   const bool moe = config.moe_layers() > 0;
   const bool width_is_expert = kind == HfClass::mixtral || kind == HfClass::olmoe;
   Json json = Json::object({{"architectures", Json::Array{Json(kArchitectures[static_cast<int>(kind)])}},
@@ -224,7 +232,8 @@ Json config_to_hugging_face(const ModelConfig& config) {
       json.set("mlp_only_layers", dense);
       json.set("decoder_sparse_step", 1);
     }
-    if (kind != HfClass::mixtral) json.set("norm_topk_prob", config.router.renormalise || !config.router.softmax_before_top_k);
+    if (kind != HfClass::mixtral)
+      json.set("norm_topk_prob", config.router.renormalise || !config.router.softmax_before_top_k);
   }
   json.set("moebius", config.to_json());
   return json;

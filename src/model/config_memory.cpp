@@ -23,7 +23,8 @@ namespace {
 
 constexpr i64 kMiB = i64{1} << 20;
 
-kernels::WorkspaceBytes ffn_workspace(const ModelConfig& config, DType compute, i64 tokens, i64 experts, i64 top_k, i64 width) {
+kernels::WorkspaceBytes ffn_workspace(const ModelConfig& config, DType compute, i64 tokens, i64 experts, i64 top_k,
+                                      i64 width) {
   return kernels::experts_workspace(tokens, top_k, expert_bank(config, experts, width, compute));
 }
 
@@ -35,7 +36,8 @@ kernels::WorkspaceBytes pass_workspace(const ModelConfig& config, DType compute,
   kernels::WorkspaceBytes need = kernels::head_loss_workspace(tokens, {config.vocab, d}, compute);
   need.widen(kernels::linear_workspace(tokens, {qkv_width(config), d}, compute));
   need.widen(kernels::linear_workspace(tokens, {d, width}, compute));
-  need.widen(kernels::attention_workspace({a.heads, a.kv_heads, a.head_dim, 1.0f, a.window}, std::min(tokens, sequence), compute));
+  need.widen(kernels::attention_workspace({a.heads, a.kv_heads, a.head_dim, 1.0f, a.window}, std::min(tokens, sequence),
+                                          compute));
   if (config.moe_layers() > 0) {
     need.widen(ffn_workspace(config, compute, tokens, e.experts, e.top_k, e.width));
     if (e.shared_experts > 0) need.widen(ffn_workspace(config, compute, tokens, 1, 1, e.shared_experts * e.width));
@@ -82,9 +84,9 @@ std::string TrainingMemory::text() const {
     return fmt::format("  {:<28} {:>10}\n", name, format_bytes(static_cast<double>(bytes)));
   };
   return row("master weights (f32)", master) + row("compute copy (bf16)", copy) + row("gradients (f32)", gradient) +
-         row("moments (2 x f32)", moments) + row("activations", activations) + row("scratch of the kernels", workspace) +
-         row("program (measured)", program) + (data > 0 ? row("token shards (mapped)", data) : "") +
-         row("memory in all", total());
+         row("moments (2 x f32)", moments) + row("activations", activations) +
+         row("scratch of the kernels", workspace) + row("program (measured)", program) +
+         (data > 0 ? row("token shards (mapped)", data) : "") + row("memory in all", total());
 }
 
 const char* recompute_name(Recompute recompute) { return recompute == Recompute::layer ? "layer" : "none"; }

@@ -15,8 +15,8 @@ struct ActiveRow {
   i64 d, k, active;
   const char* label;
   i64 active_without_embeddings;
-  const char* flops;        // as printed: 7 significant digits
-  const char* flops_125b;   // 5 significant digits
+  const char* flops;       // as printed: 7 significant digits
+  const char* flops_125b;  // 5 significant digits
   const char* flops_6nd;
 };
 
@@ -65,8 +65,8 @@ TEST(OptimalSparsity, All65NamesAndCountsToTheDigit) {
       if (active.d != total.d || active.k > total.experts) continue;
       ++models;
       const std::string plain = fmt::format("optimal-sparsity-d{}-E{}-k{}", total.d, total.experts, active.k);
-      const std::string published = fmt::format("optimal-sparsity-math-d{}-E{}-k{}-{}-{}", total.d, total.experts, active.k,
-                                                total.label, active.label);
+      const std::string published = fmt::format("optimal-sparsity-math-d{}-E{}-k{}-{}-{}", total.d, total.experts,
+                                                active.k, total.label, active.label);
       EXPECT_TRUE(listed.count(plain)) << plain;
       const ModelConfig config = preset_config(plain);
       EXPECT_EQ(optimal_sparsity_label(config), published);
@@ -103,7 +103,8 @@ TEST(Presets, PublishedTotals) {
   EXPECT_EQ(total("megrez2-3x7b-a3b"), 7474249600);
   EXPECT_EQ(total("mixtral"), total("mixtral-8x7b"));
   const ModelCounts megrez = count_model(preset_config("megrez2-3x7b-a3b"), 4096);
-  EXPECT_EQ(fmt::format("{:.3f}", static_cast<double>(megrez.parameters_active_router - 2 * megrez.parameters_embedding) / 1e9),
+  EXPECT_EQ(fmt::format("{:.3f}",
+                        static_cast<double>(megrez.parameters_active_router - 2 * megrez.parameters_embedding) / 1e9),
             "2.992");
 }
 

@@ -71,7 +71,8 @@ ModelCounts count_model(const ModelConfig& config, i64 sequence) {
       6.0 * static_cast<double>(linear) + scores * mean_context(sequence, config.attention.window);
   // Of the input embedding one row is read.
   counts.weight_bytes_per_decoded_token = 2.0 * static_cast<double>(active + router + bias - embedding + d);
-  counts.kv_bytes_per_position = 2.0 * 2.0 * layers * static_cast<double>(config.attention.kv_heads * config.attention.head_dim);
+  counts.kv_bytes_per_position =
+      2.0 * 2.0 * layers * static_cast<double>(config.attention.kv_heads * config.attention.head_dim);
   return counts;
 }
 

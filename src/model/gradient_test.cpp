@@ -38,7 +38,8 @@ struct Problem {
     const std::vector<float> before(values, values + p.count);
     const auto at = [&](double h) {
       for (i64 i = 0; i < p.count; ++i) {
-        values[i] = static_cast<float>(static_cast<double>(before[static_cast<std::size_t>(i)]) + h * direction[static_cast<std::size_t>(i)]);
+        values[i] = static_cast<float>(static_cast<double>(before[static_cast<std::size_t>(i)]) +
+                                       h * direction[static_cast<std::size_t>(i)]);
       }
       return loss();
     };
@@ -73,13 +74,16 @@ TEST_P(Gradient, EqualsDifferences) {
     ASSERT_GT(norm, 1e-4) << p.name << " gets no gradient";
     // Padding of packed matrices must stay zero: the random part moves only what has a gradient at all.
     const auto random = [&](i64 i) {
-      return g[i] == 0 ? 0.0 : static_cast<double>(rng_normal_at(9, RngStream::test, static_cast<u64>(p.offset), static_cast<u64>(i)));
+      return g[i] == 0 ? 0.0
+                       : static_cast<double>(
+                             rng_normal_at(9, RngStream::test, static_cast<u64>(p.offset), static_cast<u64>(i)));
     };
     for (i64 i = 0; i < p.count; ++i) random_norm += random(i) * random(i);
     random_norm = std::sqrt(random_norm);
     double expected = 0;
     for (i64 i = 0; i < p.count; ++i) {
-      direction[static_cast<std::size_t>(i)] = (static_cast<double>(g[i]) / norm + random(i) / random_norm) / 1.4142135623730951;
+      direction[static_cast<std::size_t>(i)] =
+          (static_cast<double>(g[i]) / norm + random(i) / random_norm) / 1.4142135623730951;
       expected += direction[static_cast<std::size_t>(i)] * static_cast<double>(g[i]);
     }
     const double step = std::min(0.02 / norm, 0.05);
@@ -91,7 +95,8 @@ TEST_P(Gradient, EqualsDifferences) {
 
 // The first pass after begin_gradient gives what a pass from zeros gives, to the bit, whatever was there; the next adds.
 TEST_P(Gradient, BeginsAnew) {
-  const auto clean = make_network(GetParam().config, DType::bf16, true), dirty = make_network(GetParam().config, DType::bf16, true);
+  const auto clean = make_network(GetParam().config, DType::bf16, true),
+             dirty = make_network(GetParam().config, DType::bf16, true);
   const TestBatch batch = make_batch(clean->config().vocab, {8, 5});
   for (const Parameter& p : dirty->weights().parameters) std::fill_n(dirty->weights().gradient_data(p), p.count, 7.0f);
   dirty->begin_gradient();

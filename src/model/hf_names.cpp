@@ -22,12 +22,14 @@ class Places {
     place.copy = copy;
     place.row = row;
     place.rows = rows == 0 ? p.rows() : rows;
-    place.shape = p.kind == ParameterKind::vector ? std::vector<i64>{place.rows} : std::vector<i64>{place.rows, p.shape.k};
+    place.shape =
+        p.kind == ParameterKind::vector ? std::vector<i64>{place.rows} : std::vector<i64>{place.rows, p.shape.k};
     places_.push_back(std::move(place));
   }
 
   void attention(i64 layer) {
-    const std::string theirs = fmt::format("model.layers.{}.self_attn.", layer), ours = fmt::format("layers.{}.attention.", layer);
+    const std::string theirs = fmt::format("model.layers.{}.self_attn.", layer),
+                      ours = fmt::format("layers.{}.attention.", layer);
     const i64 hd = config_.attention.head_dim, q = config_.attention.heads * hd, kv = config_.attention.kv_heads * hd;
     for (const char* suffix : {"weight", "bias"}) {
       const bool bias = suffix[0] == 'b';
@@ -43,7 +45,8 @@ class Places {
       add(theirs + "k_norm.weight", ours + "key_norm");
     }
     add(fmt::format("model.layers.{}.input_layernorm.weight", layer), ours + "norm");
-    add(fmt::format("model.layers.{}.post_attention_layernorm.weight", layer), fmt::format("layers.{}.ffn.norm", layer));
+    add(fmt::format("model.layers.{}.post_attention_layernorm.weight", layer),
+        fmt::format("layers.{}.ffn.norm", layer));
   }
 
   // gate, up and down of one FFN or expert.
@@ -83,7 +86,9 @@ class Places {
   std::vector<StoredPlace> take() { return std::move(places_); }
 
  private:
-  void other(const std::string& name, std::vector<i64> shape, i64 begin) { other_at(places_.size() - 1, name, std::move(shape), begin); }
+  void other(const std::string& name, std::vector<i64> shape, i64 begin) {
+    other_at(places_.size() - 1, name, std::move(shape), begin);
+  }
   void other_at(std::size_t i, const std::string& name, std::vector<i64> shape, i64 begin) {
     places_[i].other_name = name;
     places_[i].other_shape = std::move(shape);
@@ -109,7 +114,8 @@ class Places {
 
 }  // namespace
 
-std::vector<StoredPlace> stored_places(const ModelConfig& config, const std::vector<Parameter>& parameters, HfClass kind) {
+std::vector<StoredPlace> stored_places(const ModelConfig& config, const std::vector<Parameter>& parameters,
+                                       HfClass kind) {
   Places places(config, parameters, kind);
   places.add("model.embed_tokens.weight", "embedding");
   for (i64 layer = 0; layer < config.layers; ++layer) {
@@ -126,6 +132,8 @@ std::vector<StoredPlace> stored_places(const ModelConfig& config, const std::vec
   return places.take();
 }
 
-std::string selection_bias_name(i64 layer) { return fmt::format("model.layers.{}.mlp.gate.e_score_correction_bias", layer); }
+std::string selection_bias_name(i64 layer) {
+  return fmt::format("model.layers.{}.mlp.gate.e_score_correction_bias", layer);
+}
 
 }  // namespace moebius::model

@@ -13,9 +13,9 @@ namespace moebius::model {
 struct StoredPlace {
   std::string name;
   std::vector<i64> shape;
-  i64 parameter = 0;   // index in Weights::parameters
-  i64 copy = 0;        // expert
-  i64 row = 0;         // first row of the parameter's stored matrix (queries, keys, values; gate, up)
+  i64 parameter = 0;  // index in Weights::parameters
+  i64 copy = 0;       // expert
+  i64 row = 0;        // first row of the parameter's stored matrix (queries, keys, values; gate, up)
   i64 rows = 0;
   // The same values elsewhere (newer files of Mixtral: all experts in one tensor): used when `name` is not there.
   std::string other_name;
@@ -23,7 +23,8 @@ struct StoredPlace {
   i64 other_begin = 0;  // elements
 };
 
-std::vector<StoredPlace> stored_places(const ModelConfig& config, const std::vector<Parameter>& parameters, HfClass kind);
+std::vector<StoredPlace> stored_places(const ModelConfig& config, const std::vector<Parameter>& parameters,
+                                       HfClass kind);
 
 // Name of a MoE layer's selection bias (float32, [E]).
 std::string selection_bias_name(i64 layer);

@@ -69,7 +69,7 @@ struct Network::Impl {
   Activations plan;
   Tape tape;
   AttentionSegments attention_segments;
-  std::vector<i32> chosen_rows;                  // of scoring
+  std::vector<i32> chosen_rows;  // of scoring
   std::vector<kernels::HeadTarget> targets_of_T, chosen_targets;
   PassResult result;
   std::vector<std::vector<i32>>* record = nullptr;
@@ -89,7 +89,9 @@ struct Network::Impl {
   Matrix rows(void* data, i64 count, i64 cols) const { return {data, compute, count, cols, cols}; }
   kernels::PackedWeight packed(const Parameter& p) const { return {weights.compute_data(p), compute, p.shape}; }
   const float* vector(const Parameter* p) const { return p == nullptr ? nullptr : weights.master_data(*p); }
-  float* gradient(const Parameter* p) const { return p == nullptr || !kind.training ? nullptr : weights.gradient_data(*p); }
+  float* gradient(const Parameter* p) const {
+    return p == nullptr || !kind.training ? nullptr : weights.gradient_data(*p);
+  }
   float epsilon() const { return static_cast<float>(config.norm_epsilon); }
 
   void reserve(i64 tokens_max);
@@ -120,8 +122,8 @@ void Network::Impl::reserve(i64 tokens_max) {
   }
   const i64 half = config.attention.head_dim / 2;
   for (i64 i = 0; i < half; ++i) {
-    plan.frequency[i] = static_cast<float>(
-        std::pow(config.attention.rope_base, -2.0 * static_cast<double>(i) / static_cast<double>(config.attention.head_dim)));
+    plan.frequency[i] = static_cast<float>(std::pow(
+        config.attention.rope_base, -2.0 * static_cast<double>(i) / static_cast<double>(config.attention.head_dim)));
   }
   attention_segments.reserve(tokens_max);
   tape.reserve(config.layers * kOpsPerLayer + 4, config.layers + 2);
@@ -135,17 +137,20 @@ void Network::Impl::check_input(const NetworkInput& in) const {
     CHECK(segment.row == row && segment.rows > 0 && segment.position >= 0, "segments cover all rows in order");
     CHECK((segment.cache == nullptr && segment.beginning_rows == 0) || !recording, "training has whole documents");
     CHECK(segment.cache == nullptr || segment.position == segment.cache->positions, "a segment continues its cache");
-    CHECK(segment.beginning_rows == 0 || (segment.cache == nullptr && segment.position == segment.beginning_rows &&
-                                          segment.beginning_row >= 0 &&
-                                          segment.beginning_row + segment.beginning_rows <= segment.row),
+    CHECK(segment.beginning_rows == 0 ||
+              (segment.cache == nullptr && segment.position == segment.beginning_rows && segment.beginning_row >= 0 &&
+               segment.beginning_row + segment.beginning_rows <= segment.row),
           "a beginning stands before its segments");
     row += segment.rows;
   }
   CHECK(row == tokens, "segments cover all rows in order");
   for (const i32 token : in.token_T) {
     if (token >= 0 && token < config.vocab) continue;
-    throw Error({.where = "model", .what = "a token is outside the vocabulary", .wanted = fmt::format("0 to {}", config.vocab - 1),
-                 .got = std::to_string(token), .fix = "the tokenizer does not belong to this model"});
+    throw Error({.where = "model",
+                 .what = "a token is outside the vocabulary",
+                 .wanted = fmt::format("0 to {}", config.vocab - 1),
+                 .got = std::to_string(token),
+                 .fix = "the tokenizer does not belong to this model"});
   }
 }
 
@@ -171,8 +176,11 @@ void Network::Impl::begin(const NetworkInput& in, bool record_ops, bool describe
 void Network::Impl::forward() {
   float* x = plan.layers.front().x_TD;
   tape.begin_part(false);
-  tape.run(EmbeddingOp{.table_VD = vector(embedding), .token_T = input->token_T.data(), .x_TD = f32(x, config.d_model),
-                       .dx_TD = f32(plan.dx_TD, config.d_model), .dtable_VD = gradient(embedding)});
+  tape.run(EmbeddingOp{.table_VD = vector(embedding),
+                       .token_T = input->token_T.data(),
+                       .x_TD = f32(x, config.d_model),
+                       .dx_TD = f32(plan.dx_TD, config.d_model),
+                       .dtable_VD = gradient(embedding)});
   for (i64 layer = 0; layer < config.layers; ++layer) {
     // The last layer's values are still there when backward begins.
     tape.begin_part(kind.recompute == Recompute::layer && layer + 1 < config.layers);
@@ -191,22 +199,53 @@ void Network::Impl::attention_block(i64 l) {
   const Matrix out = mixed(b.mixed_TH, width), dx = f32(plan.dx_TD, d), dh = f32(plan.dh_TD, d);
   const Matrix dqkv = mixed(plan.dqkv_TC, columns), dout = mixed(plan.dmixed_TH, width);
 
-  tape.run(NormOp{.x_TD = x, .gain_D = vector(p.norm), .epsilon = epsilon(), .y_TD = h, .inv_rms_T = b.inv_rms_T,
-                  .dy_TD = dh, .dx_TD = dx, .dgain_D = gradient(p.norm)});
-  QueryKeyValueOp qkv_op{.config = &config.attention, .epsilon = epsilon(), .x_TD = h, .w = packed(*p.qkv),
-                         .bias = vector(p.bias), .query_gain = vector(p.query_norm), .key_gain = vector(p.key_norm),
-                         .raw_TC = f32(b.raw_TC, columns), .inv_rms_qk = b.inv_rms_qk, .qkv_TC = qkv,
-                         .position_T = plan.position_T, .frequency = plan.frequency, .dqkv_TC = dqkv,
-                         .draw_TC = f32(plan.draw_TC, columns), .dx_TD = dh, .dw = gradient(p.qkv),
-                         .dbias = gradient(p.bias), .dquery_gain = gradient(p.query_norm), .dkey_gain = gradient(p.key_norm),
+  tape.run(NormOp{.x_TD = x,
+                  .gain_D = vector(p.norm),
+                  .epsilon = epsilon(),
+                  .y_TD = h,
+                  .inv_rms_T = b.inv_rms_T,
+                  .dy_TD = dh,
+                  .dx_TD = dx,
+                  .dgain_D = gradient(p.norm)});
+  QueryKeyValueOp qkv_op{.config = &config.attention,
+                         .epsilon = epsilon(),
+                         .x_TD = h,
+                         .w = packed(*p.qkv),
+                         .bias = vector(p.bias),
+                         .query_gain = vector(p.query_norm),
+                         .key_gain = vector(p.key_norm),
+                         .raw_TC = f32(b.raw_TC, columns),
+                         .inv_rms_qk = b.inv_rms_qk,
+                         .qkv_TC = qkv,
+                         .position_T = plan.position_T,
+                         .frequency = plan.frequency,
+                         .dqkv_TC = dqkv,
+                         .draw_TC = f32(plan.draw_TC, columns),
+                         .dx_TD = dh,
+                         .dw = gradient(p.qkv),
+                         .dbias = gradient(p.bias),
+                         .dquery_gain = gradient(p.query_norm),
+                         .dkey_gain = gradient(p.key_norm),
                          .sum = sum};
   tape.run(qkv_op);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.head_dim)));
-  tape.run(AttentionOp{.shape = {a.heads, a.kv_heads, a.head_dim, scale, a.window}, .layer = l, .qkv_TC = qkv,
-                       .segments = input->segments, .scratch = &attention_segments, .out_TH = out, .lse_TH = recording ? b.lse_TH : nullptr,
-                       .dout_TH = dout, .dqkv_TC = dqkv});
-  tape.run(OutputOp{.mixed_TH = out, .w = packed(*p.output), .x_TD = x, .y_TD = x_mid, .dx_TD = dx,
-                    .dx_compute_TD = mixed(plan.dx_compute_TD, d), .dmixed_TH = dout, .dw = gradient(p.output),
+  tape.run(AttentionOp{.shape = {a.heads, a.kv_heads, a.head_dim, scale, a.window},
+                       .layer = l,
+                       .qkv_TC = qkv,
+                       .segments = input->segments,
+                       .scratch = &attention_segments,
+                       .out_TH = out,
+                       .lse_TH = recording ? b.lse_TH : nullptr,
+                       .dout_TH = dout,
+                       .dqkv_TC = dqkv});
+  tape.run(OutputOp{.mixed_TH = out,
+                    .w = packed(*p.output),
+                    .x_TD = x,
+                    .y_TD = x_mid,
+                    .dx_TD = dx,
+                    .dx_compute_TD = mixed(plan.dx_compute_TD, d),
+                    .dmixed_TH = dout,
+                    .dw = gradient(p.output),
                     .sum = sum});
 }
 
@@ -221,15 +260,22 @@ void Network::Impl::ffn_block(i64 l) {
   const Matrix y = f32(last ? plan.x_last_TD : plan.layers[static_cast<std::size_t>(l + 1)].x_TD, d);
   const Matrix dh = f32(plan.dh_ffn_TD[l % 2], d);
 
-  tape.run(NormOp{.x_TD = x_mid, .gain_D = vector(p.ffn_norm), .epsilon = epsilon(), .y_TD = h,
-                  .inv_rms_T = b.inv_rms_ffn_T, .dy_TD = dh, .dx_TD = f32(plan.dx_TD, d), .dgain_D = gradient(p.ffn_norm)});
+  tape.run(NormOp{.x_TD = x_mid,
+                  .gain_D = vector(p.ffn_norm),
+                  .epsilon = epsilon(),
+                  .y_TD = h,
+                  .inv_rms_T = b.inv_rms_ffn_T,
+                  .dy_TD = dh,
+                  .dx_TD = f32(plan.dx_TD, d),
+                  .dgain_D = gradient(p.ffn_norm)});
   if (!config.layer_is_moe(l)) {
     tape.run(experts_op(h, plan.identity, *p.dense_up, *p.dense_down, e.dense_width, b.dense, x_mid, y, dh));
     return;
   }
   tape.run(route_op(l));
   if (record != nullptr) {
-    (*record)[static_cast<std::size_t>(l - e.dense_layers_first)].assign(b.routing.expert_TK, b.routing.expert_TK + b.routing.rows());
+    (*record)[static_cast<std::size_t>(l - e.dense_layers_first)].assign(b.routing.expert_TK,
+                                                                         b.routing.expert_TK + b.routing.rows());
   }
   ExpertsOp experts = experts_op(h, b.routing, *p.up, *p.down, e.width, b.experts, x_mid, y, dh);
   // Backward meets the last of the layers that share a bank first.
@@ -294,8 +340,13 @@ ExpertsOp Network::Impl::experts_op(const Matrix& x, const kernels::Routing& rou
 void Network::Impl::final_norm() {
   const i64 d = config.d_model;
   tape.begin_part(false);
-  tape.run(NormOp{.x_TD = f32(plan.x_last_TD, d), .gain_D = vector(norm), .epsilon = epsilon(), .y_TD = mixed(plan.h_last_TD, d),
-                  .inv_rms_T = plan.inv_rms_last_T, .dy_TD = f32(plan.dh_TD, d), .dx_TD = f32(plan.dx_TD, d),
+  tape.run(NormOp{.x_TD = f32(plan.x_last_TD, d),
+                  .gain_D = vector(norm),
+                  .epsilon = epsilon(),
+                  .y_TD = mixed(plan.h_last_TD, d),
+                  .inv_rms_T = plan.inv_rms_last_T,
+                  .dy_TD = f32(plan.dh_TD, d),
+                  .dx_TD = f32(plan.dx_TD, d),
                   .dgain_D = gradient(norm)});
 }
 
@@ -381,7 +432,8 @@ void Network::set_recompute(Recompute recompute) {
   impl_->kind.recompute = recompute;
 }
 
-i64 Network::activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max, Recompute recompute) {
+i64 Network::activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max,
+                              Recompute recompute) {
   return plan_activations(config, compute, {training, recompute}, tokens_max, nullptr).bytes;
 }
 
@@ -397,15 +449,21 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   if (n.sum == kernels::GradientSum::overwrite) n.clear_vectors();
   n.forward();
   n.final_norm();
-  n.tape.run(HeadOp{.x_TD = n.mixed(n.plan.h_last_TD, n.config.d_model), .w = n.packed(*n.head), .target_T = target_T.data(),
-                    .scale = loss_scale, .loss_T = loss, .dx_TD = n.f32(n.plan.dh_TD, n.config.d_model),
-                    .dw = n.gradient(n.head), .sum = n.sum});
+  n.tape.run(HeadOp{.x_TD = n.mixed(n.plan.h_last_TD, n.config.d_model),
+                    .w = n.packed(*n.head),
+                    .target_T = target_T.data(),
+                    .scale = loss_scale,
+                    .loss_T = loss,
+                    .dx_TD = n.f32(n.plan.dh_TD, n.config.d_model),
+                    .dw = n.gradient(n.head),
+                    .sum = n.sum});
   n.tape.backward();
   n.sum = kernels::GradientSum::add;
   return n.finish(target_T, loss, 1.0);
 }
 
-const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T, std::span<float> logprob_T) {
+const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T,
+                                      std::span<float> logprob_T) {
   Impl& n = *impl_;
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.begin(input, false, true);
@@ -423,10 +481,11 @@ const PassResult& Network::score_pass(const NetworkInput& input, std::span<const
   return n.finish(target_T, logprob, -1.0);
 }
 
-void Network::score_targets(const NetworkInput& input, std::span<const kernels::HeadTarget> targets, std::span<float> logprob,
-                            std::span<i32> argmax) {
+void Network::score_targets(const NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                            std::span<float> logprob, std::span<i32> argmax) {
   Impl& n = *impl_;
-  CHECK(logprob.size() == targets.size() && (argmax.empty() || argmax.size() == targets.size()), "one result for each target");
+  CHECK(logprob.size() == targets.size() && (argmax.empty() || argmax.size() == targets.size()),
+        "one result for each target");
   n.begin(input, false, false);
   n.forward();
   n.score(targets, logprob.data(), argmax.empty() ? nullptr : argmax.data());

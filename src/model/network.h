@@ -24,8 +24,8 @@ struct KvSlot {
 
 // A segment sees itself; with a cache also what stands there; with a beginning also rows of an earlier segment.
 struct Segment {
-  i64 row = 0, rows = 0;         // rows of the batch
-  i64 position = 0;              // position of its first row (RoPE)
+  i64 row = 0, rows = 0;  // rows of the batch
+  i64 position = 0;       // position of its first row (RoPE)
   const KvSlot* cache = nullptr;
   // Rows [beginning_row, + beginning_rows) of the batch: the first rows of a segment without cache and beginning, which
   // starts at position 0. `position` is then beginning_rows. Segments of one beginning that follow each other share work.
@@ -40,12 +40,12 @@ struct NetworkInput {
 // What the routers did in one pass, per MoE layer: losses and assignments per expert.
 struct LayerRouting {
   double balance = 0, z = 0;
-  double entropy = 0;         // mean entropy of the router's probabilities, nats
-  std::vector<i64> count_E;   // assignments
+  double entropy = 0;        // mean entropy of the router's probabilities, nats
+  std::vector<i64> count_E;  // assignments
 };
 
 struct PassResult {
-  double loss_sum = 0;   // nats, over rows with a target
+  double loss_sum = 0;  // nats, over rows with a target
   i64 targets = 0;
   std::vector<LayerRouting> layers;
 };

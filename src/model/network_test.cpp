@@ -49,7 +49,9 @@ TEST_P(Equality, AloneIsPacked) {
       EXPECT_TRUE(same_bits(scores(*network, alone), expected)) << dtype_name(compute);
     }
     TestBatch changed = packed;
-    for (i64 i = 0; i < 9; ++i) changed.token_T[static_cast<std::size_t>(i)] = static_cast<i32>((packed.token_T[static_cast<std::size_t>(i)] + 1) % 37);
+    for (i64 i = 0; i < 9; ++i)
+      changed.token_T[static_cast<std::size_t>(i)] =
+          static_cast<i32>((packed.token_T[static_cast<std::size_t>(i)] + 1) % 37);
     const std::vector<float> after = scores(*network, changed);
     EXPECT_FALSE(same_bits(after, together));
     EXPECT_EQ(std::memcmp(after.data() + 9, together.data() + 9, (after.size() - 9) * 4), 0) << dtype_name(compute);
@@ -62,7 +64,8 @@ struct TestCache {
       : layer(kernels::CacheLayout{config.attention.kv_heads, config.attention.head_dim, positions}.elements()),
         memory("test", sequences * config.layers * layer * dtype_bytes(compute)) {
     for (i64 s = 0; s < sequences; ++s) {
-      slots.push_back({static_cast<u8*>(memory.data()) + s * config.layers * layer * dtype_bytes(compute), layer, positions, 0});
+      slots.push_back(
+          {static_cast<u8*>(memory.data()) + s * config.layers * layer * dtype_bytes(compute), layer, positions, 0});
     }
   }
   i64 layer;
@@ -85,8 +88,10 @@ TEST_P(Equality, CachedIsWhole) {
     for (i64 begin = 0, count = 4; begin < length; begin += count, count = 1) {  // a prompt of four, then one by one
       TestBatch step;
       for (i64 s = 0; s < 2; ++s) {
-        step.segments.push_back({.row = s * count, .rows = count, .position = begin, .cache = &cache.slots[static_cast<std::size_t>(s)]});
-        for (i64 i = 0; i < count; ++i) step.token_T.push_back(whole.token_T[static_cast<std::size_t>(s * length + begin + i)]);
+        step.segments.push_back(
+            {.row = s * count, .rows = count, .position = begin, .cache = &cache.slots[static_cast<std::size_t>(s)]});
+        for (i64 i = 0; i < count; ++i)
+          step.token_T.push_back(whole.token_T[static_cast<std::size_t>(s * length + begin + i)]);
       }
       const std::vector<i32> last = {static_cast<i32>(count - 1), static_cast<i32>(2 * count - 1)};
       std::vector<float> logits(static_cast<std::size_t>(2 * V));
@@ -108,7 +113,8 @@ TEST_P(Equality, SharedBeginningIsWhole) {
     const auto network = make_network(config, compute, false);
     const TestBatch whole = make_batch(config.vocab, {9 + 4, 9 + 1, 9 + 6, 20});
     TestBatch apart = whole, shared;
-    for (std::size_t s = 1; s < 3; ++s) std::copy_n(apart.token_T.begin(), 9, apart.token_T.begin() + apart.segments[s].row);
+    for (std::size_t s = 1; s < 3; ++s)
+      std::copy_n(apart.token_T.begin(), 9, apart.token_T.begin() + apart.segments[s].row);
     shared.token_T.assign(apart.token_T.begin(), apart.token_T.begin() + 9);
     shared.segments = {{.row = 0, .rows = 9}};
     std::vector<kernels::HeadTarget> targets_apart, targets_shared;
@@ -138,7 +144,8 @@ TEST_P(Equality, SharedBeginningIsWhole) {
     }
     std::vector<float> listed(targets.size());
     network->score_targets(whole.input(), targets, listed, {});
-    for (std::size_t i = 0; i < targets.size(); ++i) EXPECT_EQ(listed[i], all[static_cast<std::size_t>(targets[i].row)]);
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      EXPECT_EQ(listed[i], all[static_cast<std::size_t>(targets[i].row)]);
   }
 }
 
@@ -313,7 +320,8 @@ TEST(Network, InferencePlanIsTrainingPlan) {
           weights_set_rows(inference.weights(), p, copy, 0, p.rows(), rows.data());
         }
       }
-      std::copy(training->selection_bias().begin(), training->selection_bias().end(), inference.selection_bias().begin());
+      std::copy(training->selection_bias().begin(), training->selection_bias().end(),
+                inference.selection_bias().begin());
       const TestBatch batch = make_batch(variant.config.vocab, {12, 30});
       EXPECT_TRUE(same_bits(scores(*training, batch), scores(inference, batch))) << variant.name;
     }
@@ -323,7 +331,8 @@ TEST(Network, InferencePlanIsTrainingPlan) {
 // Softmax before top-k and renormalised is softmax over the chosen (facts: both are Mixtral's).
 TEST(Network, TwoWaysToSayMixtral) {
   const auto all = variants();
-  const auto before = make_network(all[0].config, DType::f32, false), after = make_network(all[1].config, DType::f32, false);
+  const auto before = make_network(all[0].config, DType::f32, false),
+             after = make_network(all[1].config, DType::f32, false);
   const TestBatch batch = make_batch(37, {20});
   const std::vector<float> a = scores(*before, batch), b = scores(*after, batch);
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 2e-5f);

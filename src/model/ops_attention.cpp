@@ -19,9 +19,8 @@ constexpr i64 kColumnsPerTask = 64;
 
 template <typename F>
 void for_row_chunks(i64 rows, const F& body) {
-  parallel_for(parallel_chunks(rows, kRowsPerTask), [&](i64 task, int) {
-    body(task * kRowsPerTask, std::min(rows, (task + 1) * kRowsPerTask));
-  });
+  parallel_for(parallel_chunks(rows, kRowsPerTask),
+               [&](i64 task, int) { body(task * kRowsPerTask, std::min(rows, (task + 1) * kRowsPerTask)); });
 }
 
 void add_bias(Matrix y_TC, const float* bias_C) {
@@ -85,16 +84,14 @@ void clear_rows(Matrix m) {
 
 void NormOp::forward() const { kernels::rmsnorm_forward(x_TD, gain_D, epsilon, y_TD, inv_rms_T); }
 
-void NormOp::backward() const {
-  kernels::rmsnorm_backward(dy_TD, x_TD, gain_D, inv_rms_T, dx_TD, dgain_D, dy_TD);
-}
+void NormOp::backward() const { kernels::rmsnorm_backward(dy_TD, x_TD, gain_D, inv_rms_T, dx_TD, dgain_D, dy_TD); }
 
 // Query heads, then key heads, each normalised alone; or all query heads at once and all key heads at once.
 void QueryKeyValueOp::normalise() const {
   const i64 hd = config->head_dim, heads = config->heads, kv = config->kv_heads, rows = raw_TC.rows;
   if (config->qk_norm_whole) {
-    kernels::rmsnorm_forward(raw_TC.part(0, rows, 0, heads * hd), query_gain, epsilon, qkv_TC.part(0, rows, 0, heads * hd),
-                             inv_rms_qk);
+    kernels::rmsnorm_forward(raw_TC.part(0, rows, 0, heads * hd), query_gain, epsilon,
+                             qkv_TC.part(0, rows, 0, heads * hd), inv_rms_qk);
     kernels::rmsnorm_forward(raw_TC.part(0, rows, heads * hd, kv * hd), key_gain, epsilon,
                              qkv_TC.part(0, rows, heads * hd, kv * hd), inv_rms_qk + rows);
     return;
@@ -122,7 +119,8 @@ void QueryKeyValueOp::forward() const {
   }
   const kernels::ProfileScope scope(kernels::Part::rope);
   // Queries' heads and keys' lie side by side.
-  kernels::rope_apply(qkv_TC.part(0, rows, 0, q_width + kv_width), config->heads + config->kv_heads, hd, position_T, frequency, false);
+  kernels::rope_apply(qkv_TC.part(0, rows, 0, q_width + kv_width), config->heads + config->kv_heads, hd, position_T,
+                      frequency, false);
 }
 
 // draw = gradient of raw; it starts as zero under queries and keys, because the norm's backward adds.
@@ -146,8 +144,8 @@ void QueryKeyValueOp::backward() const {
   const i64 hd = config->head_dim, q_width = config->heads * hd, kv_width = config->kv_heads * hd, rows = x_TD.rows;
   {
     const kernels::ProfileScope scope(kernels::Part::rope);
-    kernels::rope_apply(dqkv_TC.part(0, rows, 0, q_width + kv_width), config->heads + config->kv_heads, hd, position_T, frequency,
-                        true);
+    kernels::rope_apply(dqkv_TC.part(0, rows, 0, q_width + kv_width), config->heads + config->kv_heads, hd, position_T,
+                        frequency, true);
   }
   if (raw_TC.data != nullptr) {
     if (query_gain != nullptr) {
@@ -175,7 +173,8 @@ void AttentionSegments::clear() {
 }
 
 void AttentionOp::fill_segments() const {
-  const i64 size = dtype_bytes(qkv_TC.dtype), q_width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
+  const i64 size = dtype_bytes(qkv_TC.dtype), q_width = shape.heads * shape.head_dim,
+            kv_width = shape.kv_heads * shape.head_dim;
   AttentionSegments& lists = *scratch;
   lists.clear();
   for (const Segment& segment : segments) {
@@ -192,8 +191,8 @@ void AttentionOp::fill_segments() const {
       lists.sharing.push_back({segment.row, segment.rows});
     } else {
       const u8* row = static_cast<const u8*>(qkv_TC.row(segment.row));
-      lists.alone.push_back({segment.row, segment.rows, row + q_width * size, row + (q_width + kv_width) * size, qkv_TC.stride,
-                             segment.rows});
+      lists.alone.push_back({segment.row, segment.rows, row + q_width * size, row + (q_width + kv_width) * size,
+                             qkv_TC.stride, segment.rows});
     }
   }
 }
@@ -206,7 +205,8 @@ void AttentionOp::forward() const {
                       : kernels::attention_uncached(shape, q_TH, scratch->alone, out_TH);
   }
   if (!scratch->cached.empty()) kernels::attention_cached(shape, qkv_TC, scratch->cached, out_TH);
-  if (!scratch->beginnings.empty()) kernels::attention_shared(shape, qkv_TC, scratch->beginnings, scratch->sharing, out_TH);
+  if (!scratch->beginnings.empty())
+    kernels::attention_shared(shape, qkv_TC, scratch->beginnings, scratch->sharing, out_TH);
 }
 
 void AttentionOp::backward() const {

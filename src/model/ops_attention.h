@@ -37,9 +37,9 @@ struct QueryKeyValueOp {
   float epsilon;
   Matrix x_TD;
   kernels::PackedWeight w;
-  const float* bias;              // null: none
+  const float* bias;                   // null: none
   const float *query_gain, *key_gain;  // null: no QK-norm
-  Matrix raw_TC;                  // f32; data null without bias and QK-norm
+  Matrix raw_TC;                       // f32; data null without bias and QK-norm
   float* inv_rms_qk;
   Matrix qkv_TC;
   const i32* position_T;

@@ -17,14 +17,14 @@ kernels::RouterShape router_shape(const ModelConfig& config);
 // From the router's input to a Routing.
 struct RouteOp {
   kernels::RouterShape shape;
-  Matrix x_TD;               // this layer's FFN input, or with pre-gating that of the layer before
+  Matrix x_TD;  // this layer's FFN input, or with pre-gating that of the layer before
   const float* w_ED;
-  const float* bias_E;       // selection bias; null: none
+  const float* bias_E;  // selection bias; null: none
   float *logits_TE, *prob_TE;
   kernels::Routing routing;
   kernels::RouterLossGradients losses;
   const std::vector<i32>* replay_TK;  // a choice to take instead of its own; null: none
-  LayerRouting* result;  // null: nobody asks
+  LayerRouting* result;               // null: nobody asks
   float *dgate_TK, *dlogits_TE, *dw_ED;
   Matrix dx_TD;
 
@@ -46,7 +46,7 @@ struct ExpertsOp {
   kernels::ExpertSaved saved;
   Matrix out_RD;
   Matrix residual_TD, y_TD;
-  Matrix dy_TD;              // gradient of y: the residual stream's, which it leaves as it is
+  Matrix dy_TD;  // gradient of y: the residual stream's, which it leaves as it is
   Matrix dx_TD;
   kernels::ExpertBackwardScratch scratch;
   float *dgate_TK, *dup, *ddown;

@@ -68,8 +68,8 @@ TEST_P(Logits, EqualTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Logits,
-                         testing::Values("theirs_mixtral", "theirs_fused", "theirs_mistral", "ours_mixtral", "ours_mistral",
-                                         "ours_qwen3_moe", "ours_olmoe"),
+                         testing::Values("theirs_mixtral", "theirs_fused", "theirs_mistral", "ours_mixtral",
+                                         "ours_mistral", "ours_qwen3_moe", "ours_olmoe"),
                          [](const auto& info) { return std::string(info.param); });
 
 // One tensor of PyTorch's gradient, in the order of the stored matrix, from ours.

@@ -103,12 +103,22 @@ struct Preset {
 const std::vector<Preset>& presets() {
   static const std::vector<Preset> table = {
       {"mixtral-8x7b",
-       [](const std::string& n) { return mixtral(n, {32000, 4096, 32, 32, 8, 128, 8, 2, 14336}, 32768); }},
+       [](const std::string& n) {
+         return mixtral(n, {32000, 4096, 32, 32, 8, 128, 8, 2, 14336}, 32768);
+       }},
       {"mixtral-8x22b",
-       [](const std::string& n) { return mixtral(n, {32000, 6144, 56, 48, 8, 128, 8, 2, 16384}, 65536); }},
+       [](const std::string& n) {
+         return mixtral(n, {32000, 6144, 56, 48, 8, 128, 8, 2, 16384}, 65536);
+       }},
       {"olmoe-1b-7b", olmoe},
-      {"qwen3-30b-a3b", [](const std::string& n) { return qwen3(n, {151936, 2048, 48, 32, 4, 128, 128, 8, 768}); }},
-      {"qwen3-235b-a22b", [](const std::string& n) { return qwen3(n, {151936, 4096, 94, 64, 4, 128, 128, 8, 1536}); }},
+      {"qwen3-30b-a3b",
+       [](const std::string& n) {
+         return qwen3(n, {151936, 2048, 48, 32, 4, 128, 128, 8, 768});
+       }},
+      {"qwen3-235b-a22b",
+       [](const std::string& n) {
+         return qwen3(n, {151936, 4096, 94, 64, 4, 128, 128, 8, 1536});
+       }},
       {"deepseek-moe-16b", deepseek_moe},
       {"megrez2-3x7b-a3b", megrez2},
       {"flame-moe-38m-100m", [](const std::string& n) { return flame_moe(n, 9, 256, 1368, 176); }},
@@ -173,7 +183,8 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
              top_k = number_after(words[at + 2], "k");
   if (!d || !experts || !top_k) return std::nullopt;
   if (*d % 128 != 0) {
-    throw Error({.where = name, .what = "the family has heads of 128", .wanted = "d a multiple of 128", .got = words[at]});
+    throw Error(
+        {.where = name, .what = "the family has heads of 128", .wanted = "d a multiple of 128", .got = words[at]});
   }
   ModelConfig config = optimal_sparsity(*d, *experts, *top_k);
   config.resolve();
@@ -181,7 +192,8 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
     const std::string label = optimal_sparsity_label(config);
     const std::string given = words[at + 3] + "-" + words[at + 4];
     if (label.size() < given.size() || label.substr(label.size() - given.size()) != given) {
-      throw Error({.where = name, .what = "the sizes in this name are not this model's", .wanted = label, .got = given});
+      throw Error(
+          {.where = name, .what = "the sizes in this name are not this model's", .wanted = label, .got = given});
     }
   }
   config.name = name;
@@ -191,11 +203,12 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
 [[noreturn]] void unknown_preset(const std::string& name) {
   const std::vector<std::string> names = preset_names();
   const std::string near = nearest_word(name, names);
-  throw Error({.where = "preset '" + name + "'",
-               .what = "there is no such preset",
-               .wanted = fmt::format("one of: {}, or optimal-sparsity-d{{512,1024,2048}}-E{{8..256}}-k{{2..16}}",
-                                     fmt::join(names.begin(), names.begin() + static_cast<i64>(presets().size()), ", ")),
-               .fix = near.empty() ? "see moebius plan --list" : fmt::format("did you mean '{}'?", near)});
+  throw Error(
+      {.where = "preset '" + name + "'",
+       .what = "there is no such preset",
+       .wanted = fmt::format("one of: {}, or optimal-sparsity-d{{512,1024,2048}}-E{{8..256}}-k{{2..16}}",
+                             fmt::join(names.begin(), names.begin() + static_cast<i64>(presets().size()), ", ")),
+       .fix = near.empty() ? "see moebius plan --list" : fmt::format("did you mean '{}'?", near)});
 }
 
 }  // namespace

@@ -86,7 +86,8 @@ struct Counter {
     // The router reads the norm's output from cache and keeps its scores (f32), the choice and the gates.
     const double router = moe * experts * d, kept = moe * (4 * experts + 8 * k);
     add(Part::route, false, 2 * tokens * router, 4 * router * passes + tokens * kept, true);
-    add(Part::route, true, 4 * tokens * router, 4 * router * passes + gradient_bytes(router, passes) + tokens * kept, true);
+    add(Part::route, true, 4 * tokens * router, 4 * router * passes + gradient_bytes(router, passes) + tokens * kept,
+        true);
     // Before and behind the activation; experts without a token are not read. The norm's output is read by backward.
     const double used = std::min(experts, tokens / passes * k), saved = moe * c * k * matrices * f;
     const double sharing = static_cast<double>(x.bank_layers);

@@ -18,15 +18,15 @@ namespace moebius::model {
 // One operation, all layers and micro-batches of a step together.
 struct StepOperation {
   kernels::Part part = kernels::Part::other;
-  bool backward = false;       // towards the input and the weights; the head is one operation, counted as forward
-  bool f32 = false;            // its products are f32 in every precision (the router)
+  bool backward = false;  // towards the input and the weights; the head is one operation, counted as forward
+  bool f32 = false;       // its products are f32 in every precision (the router)
   double flops = 0, bytes = 0;
   std::string name() const;
 };
 
 struct StepShape {
-  double tokens = 0;           // of a step, without padding; the mean of several steps
-  double document = 0;         // tokens that attend to each other; documents of n_i tokens: document_mean
+  double tokens = 0;    // of a step, without padding; the mean of several steps
+  double document = 0;  // tokens that attend to each other; documents of n_i tokens: document_mean
   i64 micro_batches = 1;
 };
 

@@ -102,7 +102,8 @@ TEST(Roofline, TakesTheSlowerOfArithmeticAndMemory) {
   EXPECT_DOUBLE_EQ(bound_seconds({Part::experts, false, false, 2e12, 1e10}, DType::f32, roof), 20);
   EXPECT_DOUBLE_EQ(bound_seconds({Part::experts, false, false, 2e12, 5e10}, DType::bf16, roof), 5);
   EXPECT_DOUBLE_EQ(bound_seconds({Part::route, false, true, 1e11, 0}, DType::bf16, roof), 1);
-  const std::vector<StepOperation> both = {{Part::experts, false, false, 1e12, 0}, {Part::optimizer, false, false, 0, 1e10}};
+  const std::vector<StepOperation> both = {{Part::experts, false, false, 1e12, 0},
+                                           {Part::optimizer, false, false, 0, 1e10}};
   EXPECT_DOUBLE_EQ(roofline_seconds(both, DType::bf16, roof), 2);
 }
 

@@ -40,15 +40,30 @@ inline std::vector<Variant> variants() {
   };
   add("mixtral", [](ModelConfig&) {});
   add("softmax_after", [](ModelConfig& c) { c.router.softmax_before_top_k = false; });
-  add("not_renormalised", [](ModelConfig& c) { c.router.renormalise = false; c.router.scale = 2.5; });
-  add("top_1", [](ModelConfig& c) { c.router.renormalise = false; c.experts.top_k = 1; });
-  add("sigmoid_bias", [](ModelConfig& c) { c.router.score = "sigmoid"; c.router.bias_rate = 0.01; });
+  add("not_renormalised", [](ModelConfig& c) {
+    c.router.renormalise = false;
+    c.router.scale = 2.5;
+  });
+  add("top_1", [](ModelConfig& c) {
+    c.router.renormalise = false;
+    c.experts.top_k = 1;
+  });
+  add("sigmoid_bias", [](ModelConfig& c) {
+    c.router.score = "sigmoid";
+    c.router.bias_rate = 0.01;
+  });
   add("qk_norm", [](ModelConfig& c) { c.attention.qk_norm = true; });
   add("qk_norm_whole", [](ModelConfig& c) { c.attention.qk_norm = c.attention.qk_norm_whole = true; });
   add("attention_bias", [](ModelConfig& c) { c.attention.bias = true; });
-  add("window", [](ModelConfig& c) { c.attention.window = 3; c.attention.kv_heads = 4; });
+  add("window", [](ModelConfig& c) {
+    c.attention.window = 3;
+    c.attention.kv_heads = 4;
+  });
   add("dense", [](ModelConfig& c) { c.experts.experts = 0; });
-  add("dense_gelu", [](ModelConfig& c) { c.experts.experts = 1; c.experts.activation = "gelu"; });
+  add("dense_gelu", [](ModelConfig& c) {
+    c.experts.experts = 1;
+    c.experts.activation = "gelu";
+  });
   add("gelu", [](ModelConfig& c) { c.experts.activation = "gelu"; });
   add("shared", [](ModelConfig& c) { c.experts.shared_experts = 2; });
   add("deepseek", [](ModelConfig& c) {
@@ -66,7 +81,10 @@ inline std::vector<Variant> variants() {
     c.router.bias_rate = 0.01;
     c.router.previous_layer = true;
   });
-  add("pre_gating", [](ModelConfig& c) { c.router.previous_layer = true; c.experts.bank_layers = 2; });
+  add("pre_gating", [](ModelConfig& c) {
+    c.router.previous_layer = true;
+    c.experts.bank_layers = 2;
+  });
   return all;
 }
 
@@ -78,7 +96,8 @@ inline std::unique_ptr<Network> make_network(const ModelConfig& config, DType co
   for (const Parameter& p : network->weights().parameters) {
     if (p.kind != ParameterKind::vector) continue;
     for (i64 i = 0; i < p.count; ++i) {
-      network->weights().master_data(p)[i] += 0.2f * rng_normal_at(seed, RngStream::test, static_cast<u64>(p.offset), static_cast<u64>(i));
+      network->weights().master_data(p)[i] +=
+          0.2f * rng_normal_at(seed, RngStream::test, static_cast<u64>(p.offset), static_cast<u64>(i));
     }
   }
   refresh_copy(network->weights());

@@ -14,8 +14,8 @@ namespace moebius::model {
 
 namespace {
 
-constexpr i64 kAlignment = 64;      // elements
-constexpr i64 kRowsPerTask = 64;    // of one matrix
+constexpr i64 kAlignment = 64;    // elements
+constexpr i64 kRowsPerTask = 64;  // of one matrix
 
 // Collects parameters; those used in f32 come before the packed matrices.
 class TableBuilder {
@@ -161,7 +161,9 @@ Weights make_weights(const ModelConfig& config, DType compute, bool training) {
   Weights weights;
   weights.parameters = list_parameters(config);
   weights.compute = compute;
-  const auto end_of = [](const Parameter& p) { return (p.offset + p.count + kAlignment - 1) / kAlignment * kAlignment; };
+  const auto end_of = [](const Parameter& p) {
+    return (p.offset + p.count + kAlignment - 1) / kAlignment * kAlignment;
+  };
   weights.elements = arena_elements(weights.parameters);
   for (const Parameter& p : weights.parameters) {
     if (!p.is_packed()) weights.f32_elements = end_of(p);
@@ -198,7 +200,8 @@ void weights_get_rows(const Weights& weights, const Parameter& p, i64 copy_index
   }
 }
 
-void weights_get_gradient_rows(const Weights& weights, const Parameter& p, i64 copy_index, i64 begin, i64 count, float* rows) {
+void weights_get_gradient_rows(const Weights& weights, const Parameter& p, i64 copy_index, i64 begin, i64 count,
+                               float* rows) {
   CHECK(begin >= 0 && count >= 0 && begin + count <= p.rows(), "rows of the matrix");
   const float* base = weights.gradient_data(p) + copy_index * copy_elements(p);
   for (i64 r = 0; r < count; ++r) {

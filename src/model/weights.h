@@ -16,7 +16,7 @@ enum class ParameterKind { matrix, expert_up, expert_down, vector, embedding, ro
 
 // One parameter; an expert bank is one parameter with `experts` matrices behind each other.
 struct Parameter {
-  std::string name;     // ours: "layers.3.attention.query_key_value", "banks.0.up"
+  std::string name;  // ours: "layers.3.attention.query_key_value", "banks.0.up"
   ParameterKind kind;
   kernels::PackedShape shape;  // of one matrix; vectors: n = length, k = 1; embedding, router: n rows of k
   i64 copies = 1;              // experts of a bank
@@ -25,7 +25,7 @@ struct Parameter {
   bool decays = true;          // weight decay applies (not to vectors)
   double init_std = 0;         // 0: filled with ones (norm gains) or zeros (biases)
   bool init_ones = false;
-  i64 width = 0;               // expert_up with a gate: F, the rows of gate and of up before padding; else 0
+  i64 width = 0;  // expert_up with a gate: F, the rows of gate and of up before padding; else 0
   i64 rows() const { return width > 0 ? 2 * width : shape.n; }  // of one matrix as it is stored: gate, then up
   // Row r of the stored matrix stands at this row of the packed one.
   i64 packed_row(i64 r) const {
@@ -67,8 +67,10 @@ void init_weights(const ModelConfig& config, Weights& weights, u64 seed);
 
 // Rows [begin, begin + count) of one stored matrix (or elements of a vector: shape.k is 1), row-major f32, to their
 // places and back. Writing fills whatever the network has: the master, and without it the compute copy.
-void weights_set_rows(Weights& weights, const Parameter& parameter, i64 copy_index, i64 begin, i64 count, const float* rows);
-void weights_get_rows(const Weights& weights, const Parameter& parameter, i64 copy_index, i64 begin, i64 count, float* rows);
+void weights_set_rows(Weights& weights, const Parameter& parameter, i64 copy_index, i64 begin, i64 count,
+                      const float* rows);
+void weights_get_rows(const Weights& weights, const Parameter& parameter, i64 copy_index, i64 begin, i64 count,
+                      float* rows);
 // The same from the gradient.
 void weights_get_gradient_rows(const Weights& weights, const Parameter& parameter, i64 copy_index, i64 begin, i64 count,
                                float* rows);

@@ -22,11 +22,11 @@ constexpr double kRoutedTokens = 130e9;  // of every run behind the routed law
 // What is sought under one law.
 struct Task {
   enum class Mode {
-    compute,     // the least loss for `compute`
-    split,       // `compute` and `tokens` given: the shape follows
-    tokens,      // `tokens` given and memory bounds the size
-    per_token,   // `compute` and `flops_per_token` given (Ling's allocation)
-    inference,   // `loss` given: the fewest FLOPs of training and inference
+    compute,    // the least loss for `compute`
+    split,      // `compute` and `tokens` given: the shape follows
+    tokens,     // `tokens` given and memory bounds the size
+    per_token,  // `compute` and `flops_per_token` given (Ling's allocation)
+    inference,  // `loss` given: the fewest FLOPs of training and inference
   };
   Mode mode = Mode::compute;
   double compute = 0, tokens = 0, flops_per_token = 0, loss = 0, inference_tokens = 0;
@@ -99,8 +99,8 @@ std::optional<Choice> solve_form(const Form& form, const LawFit& fit, const std:
   return std::isfinite(choice.value) ? std::optional(choice) : std::nullopt;
 }
 
-std::optional<Choice> solve_forms(const std::vector<Form>& forms, const LawFit& fit, const std::vector<double>& coefficients,
-                                  const Task& task, const Budget& budget) {
+std::optional<Choice> solve_forms(const std::vector<Form>& forms, const LawFit& fit,
+                                  const std::vector<double>& coefficients, const Task& task, const Budget& budget) {
   std::optional<Choice> best;
   for (const Form& form : forms) {
     const auto choice = solve_form(form, fit, coefficients, task, budget);
@@ -134,7 +134,8 @@ Task routed_task(const Budget& budget) {
 }
 
 Task leverage_task(const Budget& budget, double compute) {
-  if (budget.inference_tokens > 0) return {.reason = "the law gives a leverage and no loss, so there is no equal loss to hold"};
+  if (budget.inference_tokens > 0)
+    return {.reason = "the law gives a leverage and no loss, so there is no equal loss to hold"};
   if (compute <= 0) return {.reason = "the law wants --compute"};
   if (budget.compute > 0 && budget.tokens > 0) {
     return {.mode = Task::Mode::split, .compute = compute, .tokens = budget.tokens, .reason = ""};
@@ -170,7 +171,8 @@ Task task_of(const Budget& budget, const LawFit& fit, const std::vector<double>&
 }
 
 // A built shape that meets the task as nearly as its size allows; nothing when it does not.
-std::optional<Choice> built_choice(const Form& form, const LawFit& fit, const Task& task, const Budget& budget, i64 width) {
+std::optional<Choice> built_choice(const Form& form, const LawFit& fit, const Task& task, const Budget& budget,
+                                   i64 width) {
   Choice choice;
   choice.form = form;
   choice.config = build(form, budget.geometry, width);
@@ -178,7 +180,8 @@ std::optional<Choice> built_choice(const Form& form, const LawFit& fit, const Ta
   choice.numbers = numbers_of(choice.config, budget.geometry.sequence);
   if (budget.memory > 0 && memory_bytes(choice.numbers) > budget.memory) return std::nullopt;
   const double per_token = law_flops_per_token(choice.form, choice.numbers);
-  choice.tokens = task.mode == Task::Mode::tokens || task.mode == Task::Mode::split ? task.tokens : task.compute / per_token;
+  choice.tokens =
+      task.mode == Task::Mode::tokens || task.mode == Task::Mode::split ? task.tokens : task.compute / per_token;
   if (task.mode == Task::Mode::inference) {
     const auto tokens = fit::tokens_for_loss(
         [&](double t) { return value_of(fit, fit.values, choice.form, choice.numbers, t); }, task.loss);
@@ -198,7 +201,8 @@ double shape_score(const Task& task, const Choice& choice) {
   return score_of(task, choice);
 }
 
-std::vector<Choice> build_shapes(const std::vector<Form>& forms, const LawFit& fit, const Task& task, const Budget& budget) {
+std::vector<Choice> build_shapes(const std::vector<Form>& forms, const LawFit& fit, const Task& task,
+                                 const Budget& budget) {
   static const std::vector<i64> widths = buildable_widths();
   std::vector<Choice> shapes;
   for (const Form& form : forms) {
@@ -207,7 +211,8 @@ std::vector<Choice> build_shapes(const std::vector<Form>& forms, const LawFit& f
     std::optional<Choice> best;
     for (const i64 width : widths) {
       const double ratio = static_cast<double>(width) / continuous->numbers.d_model;
-      if (ratio < 0.5 || ratio > 2 || !buildable(form, budget.geometry, width)) continue;  // the law's valley has one bottom
+      if (ratio < 0.5 || ratio > 2 || !buildable(form, budget.geometry, width))
+        continue;  // the law's valley has one bottom
       const auto choice = built_choice(form, fit, task, budget, width);
       if (choice && (!best || shape_score(task, *choice) < shape_score(task, *best))) best = choice;
     }
@@ -253,7 +258,8 @@ LawPlan plan_law(const Budget& budget, const LawFit& fit) {
   if (!plan.reason.empty()) return plan;
   plan.optimum = solve_forms(forms, fit, fit.values, task, budget);
   if (!plan.optimum) {
-    plan.reason = budget.memory > 0 ? "no shape fits the memory and the budget" : "the budget is too small for any shape";
+    plan.reason =
+        budget.memory > 0 ? "no shape fits the memory and the budget" : "the budget is too small for any shape";
     return plan;
   }
   const auto [least, most] = std::minmax_element(forms.begin(), forms.end(), sparser);
@@ -270,7 +276,8 @@ LawPlan plan_law(const Budget& budget, const LawFit& fit) {
   }
   fill_intervals(plan, forms, budget);
   plan.warnings = fit.warnings;
-  const auto far = extrapolation_warnings(fit, law_point(plan.optimum->form, plan.optimum->numbers, plan.optimum->tokens));
+  const auto far =
+      extrapolation_warnings(fit, law_point(plan.optimum->form, plan.optimum->numbers, plan.optimum->tokens));
   plan.warnings.insert(plan.warnings.end(), far.begin(), far.end());
   if (fit.law == Law::routed && budget.tokens > 0 && budget.tokens != kRoutedTokens) {
     plan.warnings.push_back("routed: the law holds for 130B tokens only; it cannot tell what other tokens change");
@@ -295,7 +302,8 @@ void check_budget(const Budget& budget) {
   }
   const double sequence = static_cast<double>(budget.geometry.sequence);
   if (budget.tokens > 0 && budget.tokens < sequence) {
-    refuse(fmt::format("{:g} training tokens are less than one sequence of {:g}", budget.tokens, sequence), "give more tokens, like --tokens 100B");
+    refuse(fmt::format("{:g} training tokens are less than one sequence of {:g}", budget.tokens, sequence),
+           "give more tokens, like --tokens 100B");
   }
   if (budget.inference_tokens > 0 && budget.tokens > 0) {
     refuse("--tokens fixes what --inference-tokens is to choose: smaller models reach the same loss with more tokens",
@@ -310,20 +318,23 @@ std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>
   check_budget(budget);
   std::vector<LawPlan> plans;
   for (const LawFit& fit : fits) plans.push_back(plan_law(budget, fit));
-  const bool any = std::any_of(plans.begin(), plans.end(), [](const LawPlan& plan) { return plan.optimum.has_value(); });
+  const bool any =
+      std::any_of(plans.begin(), plans.end(), [](const LawPlan& plan) { return plan.optimum.has_value(); });
   if (!any) {
     std::string reasons;
     for (const LawPlan& plan : plans) {
       reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", fit::law_name(plan.fit.law), plan.reason);
     }
     const double d = static_cast<double>(buildable_widths().front());
-    const Numbers least = numbers_of(build({.width = 2}, budget.geometry, buildable_widths().front()), budget.geometry.sequence);
-    throw Error({.where = "moebius plan",
-                 .what = "no model fits this budget",
-                 .got = reasons,
-                 .fix = fmt::format("give more compute or memory, or a smaller --vocab: the smallest dense shape (d {:g}) has "
-                                    "{} parameters with this vocabulary and needs {} to be held",
-                                    d, format_exact(std::llround(least.total)), format_bytes(memory_bytes(least)))});
+    const Numbers least =
+        numbers_of(build({.width = 2}, budget.geometry, buildable_widths().front()), budget.geometry.sequence);
+    throw Error(
+        {.where = "moebius plan",
+         .what = "no model fits this budget",
+         .got = reasons,
+         .fix = fmt::format("give more compute or memory, or a smaller --vocab: the smallest dense shape (d {:g}) has "
+                            "{} parameters with this vocabulary and needs {} to be held",
+                            d, format_exact(std::llround(least.total)), format_bytes(memory_bytes(least)))});
   }
   return plans;
 }

@@ -38,10 +38,10 @@ struct Choice {
 
 struct LawPlan {
   LawFit fit;
-  std::string reason;            // why the law gives no plan; empty: it does
-  std::optional<Choice> optimum; // at a continuous width
+  std::string reason;                     // why the law gives no plan; empty: it does
+  std::optional<Choice> optimum;          // at a continuous width
   std::optional<Choice> compute_optimal;  // with inference tokens: what training alone would choose, at the same loss
-  std::vector<Choice> shapes;    // that can be built, one a form, the best first
+  std::vector<Choice> shapes;             // that can be built, one a form, the best first
   Interval parameters_active, parameters_total, tokens, value, experts;
   bool sparsest = false;  // the optimum has the greatest share of idle experts of all forms: the law sets no end to it
   std::vector<std::string> warnings;  // extrapolation, and what the fit says of itself

@@ -34,8 +34,10 @@ Budget budget_of(const BudgetOptions& options, const PlanOptions& plan, const mo
   if (!options.memory.empty()) {
     const auto bytes = parse_bytes(options.memory);
     if (!bytes || *bytes <= 0) {
-      throw Error(
-          {.where = "--memory", .what = "this is no amount of memory", .wanted = "80GiB, 24GB, ...", .got = options.memory});
+      throw Error({.where = "--memory",
+                   .what = "this is no amount of memory",
+                   .wanted = "80GiB, 24GB, ...",
+                   .got = options.memory});
     }
     budget.memory = static_cast<double>(*bytes);
   }
@@ -86,11 +88,13 @@ void BudgetOptions::describe(OptionList& list) {
   list.add("inference-tokens", &inference_tokens,
            "tokens the model will process later: least training + inference FLOPs at the loss that --compute buys",
            {.unit = "N", .min = 0});
-  list.add("skill", &skill, "also the rule of the Optimal Sparsity paper", {.choices = {"", "reasoning", "memorisation"}});
+  list.add("skill", &skill, "also the rule of the Optimal Sparsity paper",
+           {.choices = {"", "reasoning", "memorisation"}});
   list.add("fit", &fit, "coefficients and samples from moebius fit --out, or a published fit's name (hoffmann-2022)",
            {.unit = "fit.json"});
   list.add("law", &laws, "plan under this law alone", {.choices = law_words()});
-  list.add("width-per-layer", &width_per_layer, "depth rule of planned shapes: layers = d / this", {.min = 8, .max = 1024});
+  list.add("width-per-layer", &width_per_layer, "depth rule of planned shapes: layers = d / this",
+           {.min = 8, .max = 1024});
   list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape",
            {.unit = "FOLDER"});
   list.add("shapes", &shapes, "shapes a law that the table shows", {.unit = "N", .min = 1, .max = 50});

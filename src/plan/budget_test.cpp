@@ -45,9 +45,10 @@ TEST(Budget, JointMemoryTable) {
     double compute, gigabytes;
     i64 paper, ours;
   };
-  for (const Cell& cell : {Cell{1e21, 24, 16, 32}, Cell{1e21, 80, 32, 32}, Cell{1e21, 640, 32, 32}, Cell{1e22, 24, 4, 4},
-                           Cell{1e22, 80, 16, 16}, Cell{1e22, 640, 32, 32}, Cell{1e23, 24, 1, 1}, Cell{1e23, 80, 8, 4},
-                           Cell{1e23, 640, 32, 32}, Cell{1e24, 24, 1, 1}, Cell{1e24, 80, 1, 1}, Cell{1e24, 640, 16, 8}}) {
+  for (const Cell& cell :
+       {Cell{1e21, 24, 16, 32}, Cell{1e21, 80, 32, 32}, Cell{1e21, 640, 32, 32}, Cell{1e22, 24, 4, 4},
+        Cell{1e22, 80, 16, 16}, Cell{1e22, 640, 32, 32}, Cell{1e23, 24, 1, 1}, Cell{1e23, 80, 8, 4},
+        Cell{1e23, 640, 32, 32}, Cell{1e24, 24, 1, 1}, Cell{1e24, 80, 1, 1}, Cell{1e24, 640, 16, 8}}) {
     Budget budget = budget_with(cell.compute);
     budget.memory = cell.gigabytes * 1e9;
     const auto plans = plan_budget(budget, fits_with(fit::Law::joint));
@@ -67,7 +68,8 @@ TEST(Budget, JointMemoryTable) {
 // 2402.07871, table 2, through the whole plan: granularity exact, active parameters and tokens within some per cent.
 TEST(Budget, FineGrainedOptimumIsKrajewskisTable2) {
   for (const auto& [compute, active, tokens, granularity] :
-       {std::tuple{2.95e18, 1e8, 4.37e9, 8.0}, std::tuple{1.41e21, 3e9, 72.9e9, 16.0}, std::tuple{6.46e21, 7e9, 137.6e9, 32.0}}) {
+       {std::tuple{2.95e18, 1e8, 4.37e9, 8.0}, std::tuple{1.41e21, 3e9, 72.9e9, 16.0},
+        std::tuple{6.46e21, 7e9, 137.6e9, 32.0}}) {
     const auto plans = plan_budget(budget_with(compute), fits_with(fit::Law::fine_grained));
     EXPECT_EQ(optimum(plans).form.granularity, granularity);
     EXPECT_EQ(optimum(plans).form.top_k, static_cast<i64>(granularity));
@@ -95,9 +97,11 @@ TEST(Budget, ParametersAreThePapersFormulas) {
   const Geometry geometry = budget_with(1e20).geometry;
   for (const Form& form : forms_of(fit::Law::joint, "")) {
     const Numbers numbers = numbers_at(form, geometry, 1024);
-    const double embedding = 2.0 * 1024 * 50257, block = 16.0 * 1024 * 1024, router = 16.0 * 1024 * (form.experts > 1 ? form.experts : 0);
+    const double embedding = 2.0 * 1024 * 50257, block = 16.0 * 1024 * 1024,
+                 router = 16.0 * 1024 * (form.experts > 1 ? form.experts : 0);
     EXPECT_NEAR(numbers.active, embedding + 13 * block, 1) << form.experts;
-    EXPECT_NEAR(numbers.total, embedding + (4 + 9 * static_cast<double>(form.experts)) * block + router, 1) << form.experts;
+    EXPECT_NEAR(numbers.total, embedding + (4 + 9 * static_cast<double>(form.experts)) * block + router, 1)
+        << form.experts;
   }
   for (const Form& form : forms_of(fit::Law::fine_grained, "krajewski-moe-e64")) {
     const Numbers numbers = numbers_at(form, geometry, 1024);
@@ -162,7 +166,8 @@ TEST(Budget, BuiltShapesAreExactAndNearTheOptimum) {
     }
     for (std::size_t i = 1; i < plan.shapes.size(); ++i) {
       const bool leverage = plan.fit.law == fit::Law::leverage;
-      EXPECT_LE(leverage ? -plan.shapes[i - 1].value : plan.shapes[i - 1].value, leverage ? -plan.shapes[i].value : plan.shapes[i].value);
+      EXPECT_LE(leverage ? -plan.shapes[i - 1].value : plan.shapes[i - 1].value,
+                leverage ? -plan.shapes[i].value : plan.shapes[i].value);
     }
     if (plan.fit.law != fit::Law::leverage && plan.fit.law != fit::Law::routed) {
       EXPECT_NEAR(plan.shapes.front().value, plan.optimum->value, 0.004) << fit::law_name(plan.fit.law);
@@ -173,7 +178,8 @@ TEST(Budget, BuiltShapesAreExactAndNearTheOptimum) {
 // Brute force over every buildable shape of every form, with nothing of the search: no shape beats the plan's first.
 TEST(Budget, NoShapeBeatsTheFirst) {
   const Budget budget = budget_with(3e20);
-  for (const fit::Law law : {fit::Law::chinchilla, fit::Law::fine_grained, fit::Law::abnar, fit::Law::joint, fit::Law::flame}) {
+  for (const fit::Law law :
+       {fit::Law::chinchilla, fit::Law::fine_grained, fit::Law::abnar, fit::Law::joint, fit::Law::flame}) {
     const auto plans = plan_budget(budget, fits_with(law));
     double best = 1e9;
     for (const Form& form : forms_of(law, plans.front().fit.name)) {
@@ -238,7 +244,8 @@ TEST(Budget, IntervalsFromSamples) {
   ASSERT_TRUE(plans.front().tokens.known);
   EXPECT_DOUBLE_EQ(plans.front().tokens.low, optimum(plans).tokens);
   EXPECT_DOUBLE_EQ(plans.front().tokens.high, optimum(plans).tokens);
-  for (std::size_t i = 0; i < 50; ++i) fit.samples[i][2] *= 0.5 + 0.02 * static_cast<double>(i);  // B: more means more tokens
+  for (std::size_t i = 0; i < 50; ++i)
+    fit.samples[i][2] *= 0.5 + 0.02 * static_cast<double>(i);  // B: more means more tokens
   plans = plan_budget(budget_with(1e21), {fit});
   EXPECT_LT(plans.front().tokens.low, optimum(plans).tokens);
   EXPECT_GT(plans.front().tokens.high, optimum(plans).tokens);

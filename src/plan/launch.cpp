@@ -46,7 +46,8 @@ std::string toml_model(const model::ModelConfig& config) {
 
 // The planned model, and with half and twice its experts.
 std::string toml_models(const Form& form) {
-  std::string text = fmt::format("[[models]]\nname = \"planned\"\nexperts = {}\ntop-k = {}\n", form.experts, form.top_k);
+  std::string text =
+      fmt::format("[[models]]\nname = \"planned\"\nexperts = {}\ntop-k = {}\n", form.experts, form.top_k);
   if (form.experts <= 1) return text;
   if (form.experts / 2 >= std::max<i64>(form.top_k, 2)) {
     text += fmt::format("[[models]]\nname = \"half\"\nexperts = {}\ntop-k = {}\n", form.experts / 2, form.top_k);
@@ -59,7 +60,8 @@ std::string toml_rate(const Rate& rate) {
   constexpr double kRateMost = 0.02;
   const double peak = std::min(rate.learning_rate, kRateMost);
   if (rate.inside) return fmt::format("[learning-rate]\nvalue = {:.4g}\nsource = \"{}\"\n\n", peak, rate.source);
-  return fmt::format("# {}: so a sweep.\n[learning-rate]\nsweep = [{:.4g}, {:.4g}, {:.4g}]\n\n", rate.source, peak / 4, peak / 2, peak);
+  return fmt::format("# {}: so a sweep.\n[learning-rate]\nsweep = [{:.4g}, {:.4g}, {:.4g}]\n\n", rate.source, peak / 4,
+                     peak / 2, peak);
 }
 
 class Arguments {
@@ -82,7 +84,8 @@ void add_model(Arguments& args, const Launch& launch) {
   args.group("MODEL_ARGS");
   args.add("num-layers", config.layers);
   args.add("hidden-size", config.d_model);
-  args.add("ffn-hidden-size", moe && config.experts.dense_layers_first == 0 ? config.experts.width : config.experts.dense_width);
+  args.add("ffn-hidden-size",
+           moe && config.experts.dense_layers_first == 0 ? config.experts.width : config.experts.dense_width);
   args.add("num-attention-heads", config.attention.heads);
   args.add("kv-channels", config.attention.head_dim);
   if (config.attention.kv_heads != config.attention.heads) {
@@ -114,10 +117,11 @@ void add_experts(Arguments& args, const Launch& launch) {
   args.add("num-experts", experts.experts);
   args.add("moe-router-topk", experts.top_k);
   args.add("moe-ffn-hidden-size", experts.width);
-  if (experts.shared_experts > 0) args.add("moe-shared-expert-intermediate-size", experts.shared_experts * experts.width);
+  if (experts.shared_experts > 0)
+    args.add("moe-shared-expert-intermediate-size", experts.shared_experts * experts.width);
   if (experts.dense_layers_first > 0) {
-    args.add("moe-layer-freq",
-             fmt::format("\"([0]*{}+[1]*{})\"", experts.dense_layers_first, config.layers - experts.dense_layers_first));
+    args.add("moe-layer-freq", fmt::format("\"([0]*{}+[1]*{})\"", experts.dense_layers_first,
+                                           config.layers - experts.dense_layers_first));
   }
   args.add("moe-router-score-function", config.router.score);
   // Renormalised gates equal the softmax over the chosen logits, Megatron's default; others are its pre-softmax.
@@ -198,19 +202,23 @@ std::string study_file(const Launch& launch) {
   const bool moe = c.form.experts > 1;
   text += fmt::format("name = \"{}\"\ntitle = \"{}\"\n", c.config.name,
                       moe ? "A planned model and its neighbours in sparsity" : "A planned dense model");
-  text += fmt::format("question = \"{}\"\n", moe ? "Does the loss fall with the number of experts at equal active parameters and tokens?"
-                                                  : "Which loss does the planned model reach?");
-  text += fmt::format("tokens = {}\nseeds = [1]\n\n[model]\n{}\n{}\n", launch.steps * batch, toml_model(c.config), toml_models(c.form));
+  text += fmt::format("question = \"{}\"\n",
+                      moe ? "Does the loss fall with the number of experts at equal active parameters and tokens?"
+                          : "Which loss does the planned model reach?");
+  text += fmt::format("tokens = {}\nseeds = [1]\n\n[model]\n{}\n{}\n", launch.steps * batch, toml_model(c.config),
+                      toml_models(c.form));
   text += fmt::format("[data]\nsequence = {}\nvocab = {}\nseed = 1\n\n", launch.sequence, c.config.vocab);
   text += "[[data.text]]\nname = \"wikipedia\"\ninput = [\"corpora/enwiki2019-00.jsonl.gz\"]\nshare = 0.5\n\n";
   text += "[data.facts]\nshare = 0.2\n\n[data.arithmetic]\nshare = 0.3\n\n";
-  text += fmt::format("[train]\nbatch-tokens = {}\nschedule = \"cosine\"\nwarmup-steps = {}\n\n", batch, launch.warmup_steps);
+  text += fmt::format("[train]\nbatch-tokens = {}\nschedule = \"cosine\"\nwarmup-steps = {}\n\n", batch,
+                      launch.warmup_steps);
   text += toml_rate(launch.rate);
   text += "[evaluate]\nat = [1.0]\ntasks = []\n";
   if (moe) {
     text += "\n[[hypotheses]]\nid = \"loss-total\"\n";
     text += "text = \"At equal active parameters, held-out loss falls as experts are added.\"\n";
-    text += "kind = \"monotone\"\nx = \"parameters_total\"\ny = \"eval.wikipedia.wikipedia.loss\"\ndirection = \"decrease\"\n";
+    text +=
+        "kind = \"monotone\"\nx = \"parameters_total\"\ny = \"eval.wikipedia.wikipedia.loss\"\ndirection = \"decrease\"\n";
   }
   return text;
 }
@@ -224,15 +232,18 @@ std::string megatron_script(const Launch& launch) {
   std::string text = "#!/bin/bash\n" + heading(launch, "# ");
   text += fmt::format("# Flags: {}.\n", kMegatronVersion);
   text += "# Run it in a checkout of Megatron-LM, on every node, with the variables below set in the environment:\n";
-  text += fmt::format("# DATA (prefix of .bin and .idx), TOKENIZER (a Hugging Face tokenizer of {} tokens), CHECKPOINTS (a folder).\n", config.vocab);
+  text += fmt::format(
+      "# DATA (prefix of .bin and .idx), TOKENIZER (a Hugging Face tokenizer of {} tokens), CHECKPOINTS (a folder).\n",
+      config.vocab);
   text += "set -eu\nexport CUDA_DEVICE_MAX_CONNECTIONS=1\n";
   text += ": \"${DATA:?}\" \"${TOKENIZER:?}\" \"${CHECKPOINTS:?}\"\n";
   text += "GPUS=${GPUS:-8} NODES=${NODES:-1} NODE_RANK=${NODE_RANK:-0} MASTER_ADDR=${MASTER_ADDR:-localhost}\n";
   text += "MASTER_PORT=${MASTER_PORT:-6000} TP=${TP:-1} PP=${PP:-1} EP=${EP:-1} MICRO_BATCH=${MICRO_BATCH:-1}\n\n";
   text += args.finish();
-  text += "\ntorchrun --nproc_per_node \"$GPUS\" --nnodes \"$NODES\" --node_rank \"$NODE_RANK\" \\\n"
-          "  --master_addr \"$MASTER_ADDR\" --master_port \"$MASTER_PORT\" pretrain_gpt.py \\\n"
-          "  \"${MODEL_ARGS[@]}\" \"${MOE_ARGS[@]}\" \"${TRAINING_ARGS[@]}\" \"${DATA_ARGS[@]}\" \"${OUTPUT_ARGS[@]}\" \"$@\"\n";
+  text +=
+      "\ntorchrun --nproc_per_node \"$GPUS\" --nnodes \"$NODES\" --node_rank \"$NODE_RANK\" \\\n"
+      "  --master_addr \"$MASTER_ADDR\" --master_port \"$MASTER_PORT\" pretrain_gpt.py \\\n"
+      "  \"${MODEL_ARGS[@]}\" \"${MOE_ARGS[@]}\" \"${TRAINING_ARGS[@]}\" \"${DATA_ARGS[@]}\" \"${OUTPUT_ARGS[@]}\" \"$@\"\n";
   return text;
 }
 

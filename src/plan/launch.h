@@ -10,7 +10,8 @@
 
 namespace moebius::plan {
 
-constexpr const char* kMegatronVersion = "Megatron-LM, megatron/training/arguments.py of commit 000c4ac2; shape and experts also by megatron-core 0.16.1";
+constexpr const char* kMegatronVersion =
+    "Megatron-LM, megatron/training/arguments.py of commit 000c4ac2; shape and experts also by megatron-core 0.16.1";
 constexpr const char* kTorchtitanVersion = "torchtitan 0.3.0";
 
 // What a launch needs beside the shape.

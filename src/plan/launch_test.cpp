@@ -62,7 +62,8 @@ TEST(Launch, MegatronSharedExpertsAndDenseLayers) {
   const std::string script = megatron_script(launch);
   EXPECT_TRUE(has(script, "--moe-shared-expert-intermediate-size " + std::to_string(2 * experts.width) + "\n"));
   EXPECT_TRUE(has(script, "--ffn-hidden-size " + std::to_string(experts.dense_width) + "\n"));
-  EXPECT_TRUE(has(script, "--moe-layer-freq \"([0]*1+[1]*" + std::to_string(launch.choice.config.layers - 1) + ")\"\n"));
+  EXPECT_TRUE(
+      has(script, "--moe-layer-freq \"([0]*1+[1]*" + std::to_string(launch.choice.config.layers - 1) + ")\"\n"));
   EXPECT_FALSE(has(script, "--moe-router-pre-softmax"));
 }
 
@@ -77,7 +78,8 @@ TEST(Launch, TorchtitanSaysTheShapeOrNothing) {
   const Launch launch = launch_of(fit::Law::flame);
   const model::ModelConfig& config = launch.choice.config;
   const std::string module = torchtitan_module(launch);
-  EXPECT_TRUE(has(module, "VOCAB, DIM, LAYERS = 50304, " + std::to_string(config.d_model) + ", " + std::to_string(config.layers) + "\n"));
+  EXPECT_TRUE(has(module, "VOCAB, DIM, LAYERS = 50304, " + std::to_string(config.d_model) + ", " +
+                              std::to_string(config.layers) + "\n"));
   EXPECT_TRUE(has(module, "EXPERTS, TOP_K, EXPERT_WIDTH = 64, 6, " + std::to_string(config.experts.width) + "\n"));
   EXPECT_TRUE(has(module, "def plan() -> Trainer.Config:"));
   EXPECT_EQ(torchtitan_module(launch_of(fit::Law::fine_grained)), "");  // GELU
@@ -91,7 +93,8 @@ TEST(Launch, StudyIsToml) {
   ASSERT_EQ(study.at("models").count(), 3);
   EXPECT_EQ(study.at("models")[0].at("experts").as_int(), launch.choice.form.experts);
   EXPECT_EQ(study.at("models")[1].at("experts").as_int(), launch.choice.form.experts / 2);
-  EXPECT_DOUBLE_EQ(study.at("data").at("text")[0].at("share").as_double() + study.at("data").at("facts").at("share").as_double() +
+  EXPECT_DOUBLE_EQ(study.at("data").at("text")[0].at("share").as_double() +
+                       study.at("data").at("facts").at("share").as_double() +
                        study.at("data").at("arithmetic").at("share").as_double(),
                    1.0);
 }

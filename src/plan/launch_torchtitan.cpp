@@ -144,24 +144,27 @@ std::string torchtitan_module(const Launch& launch) {
   // Gates renormalised after the choice equal the softmax over the chosen logits.
   const bool renormalise = config.router.renormalise || !config.router.softmax_before_top_k;
   std::string text = fmt::format("\"\"\"{}: planned by moebius under {}.\n\n", config.name, launch.why);
-  text += fmt::format("Written for {}. With this file in the current folder (or on PYTHONPATH):\n\n"
-                      "    torchrun --nproc_per_node 8 -m torchtitan.train --module torchtitan_plan --config plan\n\n",
-                      kTorchtitanVersion);
-  text += "Set the tokenizer (hf_assets_path), the data set and the parallel degrees to what you have. Experts are balanced by\n"
-          "torchtitan's selection bias: 0.3 has neither the auxiliary loss nor the z-loss that the other launch files use.\n";
+  text += fmt::format(
+      "Written for {}. With this file in the current folder (or on PYTHONPATH):\n\n"
+      "    torchrun --nproc_per_node 8 -m torchtitan.train --module torchtitan_plan --config plan\n\n",
+      kTorchtitanVersion);
+  text +=
+      "Set the tokenizer (hf_assets_path), the data set and the parallel degrees to what you have. Experts are balanced by\n"
+      "torchtitan's selection bias: 0.3 has neither the auxiliary loss nor the z-loss that the other launch files use.\n";
   text += fmt::format("Learning rate: {}.\n\"\"\"\n\n{}\n", launch.rate.source, kImports);
-  text += fmt::format("NAME = \"{}\"\nVOCAB, DIM, LAYERS = {}, {}, {}\n", config.name, config.vocab, config.d_model, config.layers);
-  text += fmt::format("HEADS, KV_HEADS, HEAD_DIM, QK_NORM = {}, {}, {}, {}\n", config.attention.heads, config.attention.kv_heads,
-                      config.attention.head_dim, python_bool(config.attention.qk_norm));
+  text += fmt::format("NAME = \"{}\"\nVOCAB, DIM, LAYERS = {}, {}, {}\n", config.name, config.vocab, config.d_model,
+                      config.layers);
+  text += fmt::format("HEADS, KV_HEADS, HEAD_DIM, QK_NORM = {}, {}, {}, {}\n", config.attention.heads,
+                      config.attention.kv_heads, config.attention.head_dim, python_bool(config.attention.qk_norm));
   text += fmt::format("EXPERTS, TOP_K, EXPERT_WIDTH = {}, {}, {}\n", experts.experts, experts.top_k, experts.width);
-  text += fmt::format("SHARED_WIDTH, DENSE_LAYERS_FIRST, DENSE_WIDTH = {}, {}, {}\n", experts.shared_experts * experts.width,
-                      experts.dense_layers_first, experts.dense_width);
-  text += fmt::format("SCORE, ROUTE_NORM, BALANCE_RATE = \"{}\", {}, {}\n", config.router.score, python_bool(renormalise),
-                      config.router.bias_rate > 0 ? config.router.bias_rate : 1e-3);
+  text += fmt::format("SHARED_WIDTH, DENSE_LAYERS_FIRST, DENSE_WIDTH = {}, {}, {}\n",
+                      experts.shared_experts * experts.width, experts.dense_layers_first, experts.dense_width);
+  text += fmt::format("SCORE, ROUTE_NORM, BALANCE_RATE = \"{}\", {}, {}\n", config.router.score,
+                      python_bool(renormalise), config.router.bias_rate > 0 ? config.router.bias_rate : 1e-3);
   text += fmt::format("NORM_EPSILON, INIT_STD, ROPE_BASE = {}, {}, {:.1f}\n", config.norm_epsilon, config.init_std,
                       config.attention.rope_base);
-  text += fmt::format("SEQUENCE, BATCH_SEQUENCES, STEPS, WARMUP_STEPS = {}, {}, {}, {}\n", launch.sequence, launch.batch_sequences,
-                      launch.steps, launch.warmup_steps);
+  text += fmt::format("SEQUENCE, BATCH_SEQUENCES, STEPS, WARMUP_STEPS = {}, {}, {}, {}\n", launch.sequence,
+                      launch.batch_sequences, launch.steps, launch.warmup_steps);
   text += fmt::format("LEARNING_RATE = {:.4g}\n{}", launch.rate.learning_rate, kBlocks);
   return text;
 }

@@ -21,20 +21,15 @@ using fit::Law;
 // What the authors' runs spanned. Sources: the papers' texts (docs/plan.md says which numbers are read off where).
 std::map<std::string, std::pair<double, double>> published_ranges(const fit::PublishedFit& fit) {
   switch (fit.law) {
-    case Law::chinchilla:
-      return {{"parameters_total", {44e6, 16e9}}, {"tokens", {2e8, 5e11}}};
+    case Law::chinchilla: return {{"parameters_total", {44e6, 16e9}}, {"tokens", {2e8, 5e11}}};
     case Law::fine_grained:
       return {{"parameters_total", {129e6, 3.7e9}}, {"tokens", {16e9, 130e9}}, {"granularity", {1, 16}}};
-    case Law::abnar:
-      return {{"flops", {3e19, 1e21}}, {"sparsity", {0, 0.98}}};
+    case Law::abnar: return {{"flops", {3e19, 1e21}}, {"sparsity", {0, 0.98}}};
     case Law::joint:
       return {{"parameters_active", {1e7, 2.7e9}}, {"parameters_total", {1e7, 5e9}}, {"experts", {1, 32}}};
-    case Law::routed:
-      return {{"parameters_active", {15e6, 1.3e9}}, {"experts", {1, 512}}};
-    case Law::leverage:
-      return {{"flops", {3e18, 3e20}}, {"activation", {1.0 / 128, 1}}, {"granularity", {2, 16}}};
-    case Law::flame:
-      return {{"flops", {1e18, 2.4e20}}, {"parameters_active", {33e6, 1.8e9}}};
+    case Law::routed: return {{"parameters_active", {15e6, 1.3e9}}, {"experts", {1, 512}}};
+    case Law::leverage: return {{"flops", {3e18, 3e20}}, {"activation", {1.0 / 128, 1}}, {"granularity", {2, 16}}};
+    case Law::flame: return {{"flops", {1e18, 2.4e20}}, {"parameters_active", {33e6, 1.8e9}}};
   }
   return {};
 }
@@ -59,7 +54,8 @@ std::vector<std::vector<double>> draw_samples(const std::vector<double>& values,
 }
 
 [[noreturn]] void refuse(const std::string& path, const std::string& what) {
-  throw Error({.where = path, .what = what, .wanted = "a fit.json as `moebius fit DATA --law ... --out fit.json` writes it"});
+  throw Error(
+      {.where = path, .what = what, .wanted = "a fit.json as `moebius fit DATA --law ... --out fit.json` writes it"});
 }
 
 std::vector<double> numbers_or_throw(const Json& array, std::size_t count, const std::string& path) {
@@ -73,13 +69,16 @@ std::vector<double> numbers_or_throw(const Json& array, std::size_t count, const
 // show. Without the decay the samples would lie about another optimum than the one planned by. What the decay pulls all of
 // them by they cannot show, so that is said where it matters.
 void decay_note(const Json& json, LawFit& fit) {
-  const double decay = json.get_double("weight_decay", 0), penalty = json.get_double("penalty", 0), cost = json.get_double("objective", 0);
+  const double decay = json.get_double("weight_decay", 0), penalty = json.get_double("penalty", 0),
+               cost = json.get_double("objective", 0);
   if (!(decay > 0)) return;
-  if (!fit.interval_source.empty()) fit.interval_source += fmt::format(", fitted with weight decay {:g} as its coefficients were", decay);
+  if (!fit.interval_source.empty())
+    fit.interval_source += fmt::format(", fitted with weight decay {:g} as its coefficients were", decay);
   if (!(penalty > fit::kDecayMuch * cost)) return;
-  fit.warnings.push_back(fmt::format("{}: the weight decay is {:.0f} % of the fit's objective: it pulls the optimum, and the intervals do not show "
-                                     "by how much (compare a fit with --weight-decay 0)",
-                                     fit::law_name(fit.law), 100 * penalty / cost));
+  fit.warnings.push_back(fmt::format(
+      "{}: the weight decay is {:.0f} % of the fit's objective: it pulls the optimum, and the intervals do not show "
+      "by how much (compare a fit with --weight-decay 0)",
+      fit::law_name(fit.law), 100 * penalty / cost));
 }
 
 // Nothing when the fit says of a coefficient that the data do not hold it.
@@ -90,7 +89,8 @@ bool read_law(const Json& json, const std::string& path, LawFit& fit) {
   const Json& coefficients = json.at("coefficients");
   for (const std::string& name : fit::law_coefficients(fit.law)) {
     const Json* entry = coefficients.find(name);
-    if (entry == nullptr) refuse(path, fmt::format("the law '{}' lacks the coefficient '{}'", fit::law_name(fit.law), name));
+    if (entry == nullptr)
+      refuse(path, fmt::format("the law '{}' lacks the coefficient '{}'", fit::law_name(fit.law), name));
     const Json& value = entry->at("value");
     if (value.is_null()) return false;
     fit.values.push_back(value.as_double());
@@ -114,7 +114,8 @@ bool read_law(const Json& json, const std::string& path, LawFit& fit) {
   }
   fit.validity = fmt::format("the runs of {}", path);
   if (!json.get_bool("determined", true)) {
-    fit.warnings.push_back(fmt::format("{}: the fit's own verdict: {}", fit::law_name(fit.law), json.get_string("verdict", "not determined")));
+    fit.warnings.push_back(fmt::format("{}: the fit's own verdict: {}", fit::law_name(fit.law),
+                                       json.get_string("verdict", "not determined")));
   }
   return true;
 }
@@ -172,7 +173,8 @@ std::vector<LawFit> published_law_fits() {
 
 void replace_from_file(std::vector<LawFit>& fits, const std::string& path) {
   const Json json = Json::parse_file(path);
-  if (!json.is_object() || (!json.contains("law") && !json.contains("laws"))) refuse(path, "neither 'law' nor 'laws' is in it");
+  if (!json.is_object() || (!json.contains("law") && !json.contains("laws")))
+    refuse(path, "neither 'law' nor 'laws' is in it");
   const Json::Array laws = json.contains("laws") ? json.at("laws").as_array() : Json::Array{json};
   int read = 0;
   for (const Json& entry : laws) {
@@ -190,9 +192,10 @@ void replace_from_file(std::vector<LawFit>& fits, const std::string& path) {
     }
   }
   if (read == 0) {
-    throw Error({.where = path,
-                 .what = "no law of this file has all its coefficients",
-                 .fix = "its data do not determine them: fit more runs, or leave out --fit and plan by the published laws"});
+    throw Error(
+        {.where = path,
+         .what = "no law of this file has all its coefficients",
+         .fix = "its data do not determine them: fit more runs, or leave out --fit and plan by the published laws"});
   }
 }
 
@@ -201,8 +204,8 @@ std::vector<std::string> extrapolation_warnings(const LawFit& fit, const fit::La
   for (const auto& [column, range] : fit.ranges) {
     const double value = column_value(point, column);
     if (!std::isfinite(value) || fit::among_runs(value, range.first, range.second)) continue;
-    warnings.push_back(fmt::format("{}: {} {:.3g} is outside {:.3g} to {:.3g}, the runs behind {}", fit::law_name(fit.law),
-                                   column, value, range.first, range.second, fit.name));
+    warnings.push_back(fmt::format("{}: {} {:.3g} is outside {:.3g} to {:.3g}, the runs behind {}",
+                                   fit::law_name(fit.law), column, value, range.first, range.second, fit.name));
   }
   return warnings;
 }

@@ -22,7 +22,7 @@ Interval interval_95(std::vector<double> values);
 
 struct LawFit {
   fit::Law law = fit::Law::chinchilla;
-  std::string name;             // of the published fit, or the file
+  std::string name;  // of the published fit, or the file
   std::string source, validity;
   std::vector<double> values;
   std::vector<std::vector<double>> samples;  // for intervals; empty: their width is not known

@@ -85,9 +85,13 @@ TEST(LawFit, RefusesBadFiles) {
   EXPECT_THROW(replace_from_file(fits, test_path("none.json")), Error);
   EXPECT_THROW(replace_from_file(fits, write("fit_other.json", R"({"runs":[]})")), Error);
   EXPECT_THROW(replace_from_file(fits, write("fit_law.json", R"({"law":"chinchila"})")), Error);
-  EXPECT_THROW(replace_from_file(fits, write("fit_lacks.json", R"({"law":"chinchilla","coefficients":{"E":{"value":1}}})")), Error);
+  EXPECT_THROW(
+      replace_from_file(fits, write("fit_lacks.json", R"({"law":"chinchilla","coefficients":{"E":{"value":1}}})")),
+      Error);
   // Coefficients that the data do not hold.
-  EXPECT_THROW(replace_from_file(fits, write("fit_null.json", R"({"law":"chinchilla","coefficients":{"E":{"value":null}}})")), Error);
+  EXPECT_THROW(
+      replace_from_file(fits, write("fit_null.json", R"({"law":"chinchilla","coefficients":{"E":{"value":null}}})")),
+      Error);
 }
 
 TEST(LawFit, WarnsOutsideItsRanges) {

@@ -18,10 +18,12 @@ bool in_family(const std::string& name) { return name.rfind("optimal-sparsity-",
 void PlanOptions::describe(OptionList& options) {
   options.add("preset", &preset, "a model by name; the same as the first word", {.unit = "NAME"});
   options.add("tokens", &tokens, "training tokens; 0: the family's own budget", {.unit = "N", .min = 0});
-  options.add("sequence", &sequence, "tokens of a sequence; 0: the model's longest", {.unit = "N", .min = 0, .max = 1 << 24});
+  options.add("sequence", &sequence, "tokens of a sequence; 0: the model's longest",
+              {.unit = "N", .min = 0, .max = 1 << 24});
   options.add("micro-batch-tokens", &micro_batch_tokens, "tokens of one pass", {.unit = "N", .min = 1, .max = 1 << 24});
   options.add("precision", &precision, "of storage and products", {.choices = {"bf16", "f32"}});
-  options.add("recompute", &recompute, "what backward makes anew instead of keeping it", {.choices = {"none", "layer"}});
+  options.add("recompute", &recompute, "what backward makes anew instead of keeping it",
+              {.choices = {"none", "layer"}});
   options.add("list", &list, "print the presets' names");
 }
 
@@ -48,26 +50,27 @@ Plan make_plan(const model::ModelConfig& config, const PlanOptions& options) {
 Json plan_to_json(const Plan& plan) {
   const model::ModelCounts& counts = plan.counts;
   const double tokens = static_cast<double>(plan.tokens);
-  Json json = Json::object({{"name", plan.config.name},
-                            {"parameters_total", counts.parameters_total},
-                            {"parameters_active", counts.parameters_active},
-                            {"parameters_active_router", counts.parameters_active_router},
-                            {"parameters_active_non_embedding", counts.parameters_active - 2 * counts.parameters_embedding},
-                            {"parameters_embedding", counts.parameters_embedding},
-                            {"flops_per_token_megatron", counts.flops_per_token_megatron},
-                            {"flops_per_token_6n", counts.flops_per_token_6n},
-                            {"flops_per_token_mfu", counts.flops_per_token_mfu},
-                            {"sequence", plan.sequence},
-                            {"sparsity", plan.sparsity},
-                            {"tokens", plan.tokens},
-                            {"tpp", plan.tpp},
-                            {"flops_megatron", counts.flops_per_token_megatron * tokens},
-                            {"flops_6n", counts.flops_per_token_6n * tokens},
-                            {"training_memory", plan.memory.to_json()},
-                            {"checkpoint_bytes", plan.checkpoint_bytes},
-                            {"checkpoint_training_bytes", plan.checkpoint_training_bytes},
-                            {"weight_bytes_per_decoded_token", counts.weight_bytes_per_decoded_token},
-                            {"kv_bytes_per_position", counts.kv_bytes_per_position}});
+  Json json =
+      Json::object({{"name", plan.config.name},
+                    {"parameters_total", counts.parameters_total},
+                    {"parameters_active", counts.parameters_active},
+                    {"parameters_active_router", counts.parameters_active_router},
+                    {"parameters_active_non_embedding", counts.parameters_active - 2 * counts.parameters_embedding},
+                    {"parameters_embedding", counts.parameters_embedding},
+                    {"flops_per_token_megatron", counts.flops_per_token_megatron},
+                    {"flops_per_token_6n", counts.flops_per_token_6n},
+                    {"flops_per_token_mfu", counts.flops_per_token_mfu},
+                    {"sequence", plan.sequence},
+                    {"sparsity", plan.sparsity},
+                    {"tokens", plan.tokens},
+                    {"tpp", plan.tpp},
+                    {"flops_megatron", counts.flops_per_token_megatron * tokens},
+                    {"flops_6n", counts.flops_per_token_6n * tokens},
+                    {"training_memory", plan.memory.to_json()},
+                    {"checkpoint_bytes", plan.checkpoint_bytes},
+                    {"checkpoint_training_bytes", plan.checkpoint_training_bytes},
+                    {"weight_bytes_per_decoded_token", counts.weight_bytes_per_decoded_token},
+                    {"kv_bytes_per_position", counts.kv_bytes_per_position}});
   if (in_family(plan.config.name)) json.set("label", model::optimal_sparsity_label(plan.config));
   json.set("config", plan.config.to_json());
   return json;
@@ -86,7 +89,8 @@ std::string plan_to_text(const Plan& plan) {
                                                      : config.name);
   row("layers x width", fmt::format("{} x {}", config.layers, config.d_model));
   if (config.moe_layers() > 0) {
-    row("experts", fmt::format("E {}, top-k {}, F {}", config.experts.experts, config.experts.top_k, config.experts.width));
+    row("experts",
+        fmt::format("E {}, top-k {}, F {}", config.experts.experts, config.experts.top_k, config.experts.width));
     row("sparsity", fmt::format("{:.6g}", plan.sparsity), "1 - k/E");
   } else {
     row("dense FFN", fmt::format("F {}", config.experts.dense_width));
@@ -102,7 +106,8 @@ std::string plan_to_text(const Plan& plan) {
   if (plan.tokens > 0) {
     row("training tokens", format_exact(plan.tokens));
     row("TPP", fmt::format("{:.2f}", plan.tpp), "tokens / total parameters");
-    row("training FLOPs, Megatron", fmt::format("{:.4e}", counts.flops_per_token_megatron * static_cast<double>(plan.tokens)));
+    row("training FLOPs, Megatron",
+        fmt::format("{:.4e}", counts.flops_per_token_megatron * static_cast<double>(plan.tokens)));
     row("training FLOPs, 6N", fmt::format("{:.4e}", counts.flops_per_token_6n * static_cast<double>(plan.tokens)));
   }
   row("training memory", format_bytes(static_cast<double>(plan.memory.total())), "at its peak:");
@@ -110,7 +115,8 @@ std::string plan_to_text(const Plan& plan) {
   row("checkpoint", format_bytes(plan.checkpoint_bytes),
       fmt::format("while training {}", format_bytes(plan.checkpoint_training_bytes)));
   row("bytes per decoded token", format_bytes(counts.weight_bytes_per_decoded_token),
-      fmt::format("weights in bf16; and {} for each position of the cache", format_bytes(counts.kv_bytes_per_position)));
+      fmt::format("weights in bf16; and {} for each position of the cache",
+                  format_bytes(counts.kv_bytes_per_position)));
   return text;
 }
 

@@ -13,13 +13,13 @@
 namespace moebius::plan {
 
 struct PlanOptions {
-  std::string preset;             // empty: the model is given by flags alone
-  i64 tokens = 0;                 // training tokens; 0: the family's own budget, if it has one
-  i64 sequence = 0;               // tokens of a sequence, for attention's FLOPs; 0: the model's longest
-  i64 micro_batch_tokens = 4096;  // rows of one forward and backward pass
-  std::string precision = "bf16"; // bf16, f32
-  std::string recompute = "none"; // none, layer
-  bool list = false;              // print the presets' names
+  std::string preset;              // empty: the model is given by flags alone
+  i64 tokens = 0;                  // training tokens; 0: the family's own budget, if it has one
+  i64 sequence = 0;                // tokens of a sequence, for attention's FLOPs; 0: the model's longest
+  i64 micro_batch_tokens = 4096;   // rows of one forward and backward pass
+  std::string precision = "bf16";  // bf16, f32
+  std::string recompute = "none";  // none, layer
+  bool list = false;               // print the presets' names
   void describe(OptionList& list);
 };
 

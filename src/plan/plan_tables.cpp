@@ -45,11 +45,13 @@ std::string expert_text(const Form& form) {
 }
 
 std::string disagreement_text(const std::vector<LawPlan>& plans) {
-  const auto planned = std::count_if(plans.begin(), plans.end(), [](const LawPlan& plan) { return plan.optimum.has_value(); });
+  const auto planned =
+      std::count_if(plans.begin(), plans.end(), [](const LawPlan& plan) { return plan.optimum.has_value(); });
   if (planned < 2) return "";
   const Disagreement spread = disagreement(plans);
   const auto part = [](const char* what, const Interval& i) {
-    return fmt::format("{} {} to {} (x{})", what, short_number(i.low), short_number(i.high), short_number(i.high / i.low));
+    return fmt::format("{} {} to {} (x{})", what, short_number(i.low), short_number(i.high),
+                       short_number(i.high / i.low));
   };
   return fmt::format("the laws disagree: {}, {}, {}\n", part("active parameters", spread.parameters_active),
                      part("tokens", spread.tokens), part("TPP", spread.tpp));
@@ -66,7 +68,8 @@ std::string costs_text(const Budget& budget, const std::vector<LawPlan>& plans) 
     if (plan.compute_optimal) {
       const Choice& o = *plan.compute_optimal;
       text += fmt::format(" + inference {:.3g} = {:.3g} FLOPs; compute-optimal ({} active): {:.3g}", c.flops_inference,
-                          c.flops_training + c.flops_inference, format_count(o.numbers.active), o.flops_training + o.flops_inference);
+                          c.flops_training + c.flops_inference, format_count(o.numbers.active),
+                          o.flops_training + o.flops_inference);
     }
     text += "\n";
   }
@@ -76,7 +79,8 @@ std::string costs_text(const Budget& budget, const std::vector<LawPlan>& plans) 
 // Of the law `routed`: the parameters of the dense model with the optimum's loss; NaN of the others.
 double effective_parameters(const LawPlan& plan) {
   if (plan.fit.law != Law::routed || !plan.optimum) return fit::kMissing;
-  return fit::routed_effective_parameters(plan.fit.values, plan.optimum->numbers.active, static_cast<double>(plan.optimum->form.experts));
+  return fit::routed_effective_parameters(plan.fit.values, plan.optimum->numbers.active,
+                                          static_cast<double>(plan.optimum->form.experts));
 }
 
 }  // namespace
@@ -85,16 +89,18 @@ std::string budget_text(const Budget& budget) {
   std::string text = "budget:";
   if (budget.compute > 0) text += fmt::format(" {:.4g} training FLOPs", budget.compute);
   if (budget.tokens > 0) text += fmt::format("{} {:.4g} training tokens", budget.compute > 0 ? "," : "", budget.tokens);
-  if (budget.memory > 0) text += fmt::format(", {} to hold weights and {} positions of cache", format_bytes(budget.memory), kCachePositions);
+  if (budget.memory > 0)
+    text += fmt::format(", {} to hold weights and {} positions of cache", format_bytes(budget.memory), kCachePositions);
   if (budget.inference_tokens > 0) text += fmt::format(", {:.4g} tokens of inference", budget.inference_tokens);
-  text += fmt::format("\nshapes: vocabulary {}, layers = d / {:g}, heads of 64 (of 128 from d 1024 on), attention over {} tokens\n",
-                      budget.geometry.base.vocab, budget.geometry.width_per_layer, budget.geometry.sequence);
+  text += fmt::format(
+      "\nshapes: vocabulary {}, layers = d / {:g}, heads of 64 (of 128 from d 1024 on), attention over {} tokens\n",
+      budget.geometry.base.vocab, budget.geometry.width_per_layer, budget.geometry.sequence);
   return text;
 }
 
 std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
-  std::string text = fmt::format("\n{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8}{:>9}  {:<22}{}\n", "law (optimum)", "E", "k", "G",
-                                 "active", "total", "tokens", "TPP", "loss", "active, 95 %", "tokens, 95 %");
+  std::string text = fmt::format("\n{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8}{:>9}  {:<22}{}\n", "law (optimum)", "E",
+                                 "k", "G", "active", "total", "tokens", "TPP", "loss", "active, 95 %", "tokens, 95 %");
   std::string notes;
   for (const LawPlan& plan : plans) {
     const std::string word(fit::law_name(plan.fit.law));
@@ -104,13 +110,15 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
       continue;
     }
     const Choice& c = *plan.optimum;
-    text += fmt::format("{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8}{:>9}  {:<22}{}\n", name, expert_text(c.form), c.form.top_k,
-                        granularity_text(c.form), format_count(c.numbers.active), format_count(c.numbers.total),
-                        format_count(c.tokens), tpp_text(c), value_text(c.form, c.value),
+    text += fmt::format("{:<13}{:>6}{:>4}{:>5}{:>8}{:>8}{:>9}{:>8}{:>9}  {:<22}{}\n", name, expert_text(c.form),
+                        c.form.top_k, granularity_text(c.form), format_count(c.numbers.active),
+                        format_count(c.numbers.total), format_count(c.tokens), tpp_text(c), value_text(c.form, c.value),
                         spread_text(plan.parameters_active), spread_text(plan.tokens));
-    if (!plan.fit.interval_source.empty()) notes += fmt::format("  {}: intervals from {}\n", word, plan.fit.interval_source);
+    if (!plan.fit.interval_source.empty())
+      notes += fmt::format("  {}: intervals from {}\n", word, plan.fit.interval_source);
     const double dense = effective_parameters(plan);
-    if (std::isfinite(dense)) notes += fmt::format("  {}: equals a dense model of {} by its law\n", word, format_count(dense));
+    if (std::isfinite(dense))
+      notes += fmt::format("  {}: equals a dense model of {} by its law\n", word, format_count(dense));
   }
   text += disagreement_text(plans) + costs_text(budget, plans);
   const auto words = [&](auto holds) {
@@ -124,29 +132,34 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
   const std::string bound = words([](const LawPlan& plan) { return plan.optimum->memory_binds; });
   const std::string far = words([](const LawPlan& plan) { return !plan.warnings.empty(); });
   if (!bound.empty()) text += fmt::format("memory binds: {}\n", bound);
-  if (!sparsest.empty()) text += fmt::format("no best sparsity within the runs of {}: the sparsest form wins, --memory bounds it\n", sparsest);
+  if (!sparsest.empty())
+    text +=
+        fmt::format("no best sparsity within the runs of {}: the sparsest form wins, --memory bounds it\n", sparsest);
   if (!far.empty()) text += "*: not to be trusted here, see the warnings below\n";
-  text += "losses of different laws are of different data and tokenizers: compare within a law only; EL = C_dense / C_moe\n";
+  text +=
+      "losses of different laws are of different data and tokenizers: compare within a law only; EL = C_dense / C_moe\n";
   return text + notes;
 }
 
 std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans, i64 each) {
-  std::string text = fmt::format("\n{:<13}{:>6}{:>5}{:>7}{:>4}{:>7}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n", "built shapes", "d", "L", "E",
-                                 "k", "F", "G", "active", "total", "tokens", "TPP", "loss", "memory");
+  std::string text =
+      fmt::format("\n{:<13}{:>6}{:>5}{:>7}{:>4}{:>7}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n", "built shapes", "d", "L",
+                  "E", "k", "F", "G", "active", "total", "tokens", "TPP", "loss", "memory");
   for (const LawPlan& plan : plans) {
     for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < each; ++i) {
       const Choice& c = plan.shapes[i];
       const bool moe = c.form.experts > 1;
-      text += fmt::format("{:<13}{:>6}{:>5}{:>7}{:>4}{:>7}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n", fit::law_name(plan.fit.law),
-                          c.config.d_model, c.config.layers, expert_text(c.form), c.form.top_k,
-                          moe ? c.config.experts.width : c.config.experts.dense_width, granularity_text(c.form),
-                          count_text(c.numbers.active), count_text(c.numbers.total),
-                          format_count(c.tokens), tpp_text(c), value_text(c.form, c.value),
-                          format_bytes(memory_bytes(c.numbers)));
+      text +=
+          fmt::format("{:<13}{:>6}{:>5}{:>7}{:>4}{:>7}{:>5}{:>16}{:>18}{:>9}{:>8}{:>9}{:>11}\n",
+                      fit::law_name(plan.fit.law), c.config.d_model, c.config.layers, expert_text(c.form), c.form.top_k,
+                      moe ? c.config.experts.width : c.config.experts.dense_width, granularity_text(c.form),
+                      count_text(c.numbers.active), count_text(c.numbers.total), format_count(c.tokens), tpp_text(c),
+                      value_text(c.form, c.value), format_bytes(memory_bytes(c.numbers)));
     }
   }
-  text += fmt::format("E+s: s shared experts; memory: weights and {} positions of cache in bf16; training: 18 bytes a parameter\n",
-                      kCachePositions);
+  text += fmt::format(
+      "E+s: s shared experts; memory: weights and {} positions of cache in bf16; training: 18 bytes a parameter\n",
+      kCachePositions);
   for (const LawPlan& plan : plans) {
     if (plan.shapes.empty()) continue;
     text += fmt::format("  {}: {}; FLOPs a token {}\n", fit::law_name(plan.fit.law), form_text(plan.fit.law),
@@ -159,17 +172,18 @@ std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans,
         least = std::min(least, c.flops_training), most = std::max(most, c.flops_training);
       }
     }
-    text += fmt::format("  with these tokens the built shapes cost {:.2f} to {:.2f} of --compute\n", least / budget.compute,
-                        most / budget.compute);
+    text += fmt::format("  with these tokens the built shapes cost {:.2f} to {:.2f} of --compute\n",
+                        least / budget.compute, most / budget.compute);
   }
   if (budget.memory > 0) {
     for (const LawPlan& plan : plans) {
       if (plan.shapes.empty()) continue;
       const Choice& c = plan.shapes.front();
       const double training = 18 * c.numbers.total;
-      text += fmt::format("  {}: training its first shape holds {} beside activations{}\n", fit::law_name(plan.fit.law), format_bytes(training),
-                          training > budget.memory ? ", more than --memory: spread it over devices"
-                                                   : ", within --memory");
+      text +=
+          fmt::format("  {}: training its first shape holds {} beside activations{}\n", fit::law_name(plan.fit.law),
+                      format_bytes(training),
+                      training > budget.memory ? ", more than --memory: spread it over devices" : ", within --memory");
     }
   }
   return text;
@@ -182,22 +196,23 @@ Json interval_json(const Interval& interval) {
 Json choice_json(const Budget& budget, const Choice& choice) {
   const Form& form = choice.form;
   const bool built = choice.config.attention.head_dim > 0;
-  Json json = Json::object({{"d_model", choice.numbers.d_model},
-                            {"layers", choice.numbers.layers},
-                            {"experts", form.experts},
-                            {"shared_experts", form.shared},
-                            {"top_k", form.top_k},
-                            {"granularity", form.law == Law::fine_grained || form.law == Law::leverage ? Json(form.granularity) : Json()},
-                            {"parameters_total", choice.numbers.total},
-                            {"parameters_active", choice.numbers.active},
-                            {"tokens", choice.tokens},
-                            {"tpp", choice.tokens / choice.numbers.total},
-                            {form.law == Law::leverage ? "leverage" : "loss", choice.value},
-                            {"flops_training", choice.flops_training},
-                            {"flops_formula", law_flops_formula(form.law)},
-                            {"memory_bytes", memory_bytes(choice.numbers)},
-                            {"training_bytes", 18 * choice.numbers.total},
-                            {"memory_binds", choice.memory_binds}});
+  Json json = Json::object(
+      {{"d_model", choice.numbers.d_model},
+       {"layers", choice.numbers.layers},
+       {"experts", form.experts},
+       {"shared_experts", form.shared},
+       {"top_k", form.top_k},
+       {"granularity", form.law == Law::fine_grained || form.law == Law::leverage ? Json(form.granularity) : Json()},
+       {"parameters_total", choice.numbers.total},
+       {"parameters_active", choice.numbers.active},
+       {"tokens", choice.tokens},
+       {"tpp", choice.tokens / choice.numbers.total},
+       {form.law == Law::leverage ? "leverage" : "loss", choice.value},
+       {"flops_training", choice.flops_training},
+       {"flops_formula", law_flops_formula(form.law)},
+       {"memory_bytes", memory_bytes(choice.numbers)},
+       {"training_bytes", 18 * choice.numbers.total},
+       {"memory_binds", choice.memory_binds}});
   if (budget.inference_tokens > 0) json.set("flops_inference", choice.flops_inference);
   if (built) {
     json.set("d_model", choice.config.d_model);
@@ -226,24 +241,25 @@ Json laws_json(const Budget& budget, const std::vector<LawPlan>& plans) {
     Json shapes = Json::array();
     for (const Choice& shape : plan.shapes) shapes.push_back(choice_json(budget, shape));
     const double effective = effective_parameters(plan);
-    laws.push_back(Json::object({{"law", fit::law_name(plan.fit.law)},
-                                 {"fit", plan.fit.name},
-                                 {"source", plan.fit.source},
-                                 {"validity", plan.fit.validity},
-                                 {"form", form_text(plan.fit.law)},
-                                 {"reason", plan.reason.empty() ? Json() : Json(plan.reason)},
-                                 {"optimum", plan.optimum ? choice_json(budget, *plan.optimum) : Json()},
-                                 {"compute_optimal", plan.compute_optimal ? choice_json(budget, *plan.compute_optimal) : Json()},
-                                 {"interval_source", plan.fit.interval_source.empty() ? Json() : Json(plan.fit.interval_source)},
-                                 {"sparsest", plan.sparsest},
-                                 {"parameters_effective", std::isfinite(effective) ? Json(effective) : Json()},
-                                 {"parameters_active_95", interval_json(plan.parameters_active)},
-                                 {"parameters_total_95", interval_json(plan.parameters_total)},
-                                 {"tokens_95", interval_json(plan.tokens)},
-                                 {"value_95", interval_json(plan.value)},
-                                 {"experts_95", interval_json(plan.experts)},
-                                 {"shapes", shapes},
-                                 {"warnings", plan.warnings}}));
+    laws.push_back(
+        Json::object({{"law", fit::law_name(plan.fit.law)},
+                      {"fit", plan.fit.name},
+                      {"source", plan.fit.source},
+                      {"validity", plan.fit.validity},
+                      {"form", form_text(plan.fit.law)},
+                      {"reason", plan.reason.empty() ? Json() : Json(plan.reason)},
+                      {"optimum", plan.optimum ? choice_json(budget, *plan.optimum) : Json()},
+                      {"compute_optimal", plan.compute_optimal ? choice_json(budget, *plan.compute_optimal) : Json()},
+                      {"interval_source", plan.fit.interval_source.empty() ? Json() : Json(plan.fit.interval_source)},
+                      {"sparsest", plan.sparsest},
+                      {"parameters_effective", std::isfinite(effective) ? Json(effective) : Json()},
+                      {"parameters_active_95", interval_json(plan.parameters_active)},
+                      {"parameters_total_95", interval_json(plan.parameters_total)},
+                      {"tokens_95", interval_json(plan.tokens)},
+                      {"value_95", interval_json(plan.value)},
+                      {"experts_95", interval_json(plan.experts)},
+                      {"shapes", shapes},
+                      {"warnings", plan.warnings}}));
   }
   return laws;
 }

@@ -66,7 +66,8 @@ RateRule ling_rule(const RateInput& in) {
 // The grid of the paper, by falling density: of each k / E the largest k.
 std::vector<Form> reasoning_forms() {
   std::vector<Form> forms;
-  for (const auto& [experts, top_k] : {std::pair<i64, i64>{32, 16}, {64, 16}, {128, 16}, {256, 16}, {256, 8}, {256, 4}, {256, 2}}) {
+  for (const auto& [experts, top_k] :
+       {std::pair<i64, i64>{32, 16}, {64, 16}, {128, 16}, {256, 16}, {256, 8}, {256, 4}, {256, 2}}) {
     forms.push_back({.law = fit::Law::abnar, .experts = experts, .top_k = top_k, .width = 2});
   }
   return forms;
@@ -98,7 +99,8 @@ Choice skill_choice(const Form& form, const Budget& budget, const LawFit& law, i
 }
 
 // Of one form the width whose distance from what the skill asks is least; nothing when none comes near or fits the memory.
-void add_nearest(std::vector<Choice>& shapes, const Form& form, const Budget& budget, const LawFit& law, bool reasoning) {
+void add_nearest(std::vector<Choice>& shapes, const Form& form, const Budget& budget, const LawFit& law,
+                 bool reasoning) {
   double least = reasoning ? std::log(1.5) : 1e300;  // a shape with a TPP below 13 or above 30 is no shape of the rule
   const Choice* kept = nullptr;
   std::vector<Choice> found;
@@ -112,7 +114,8 @@ void add_nearest(std::vector<Choice>& shapes, const Form& form, const Budget& bu
     if (budget.memory > 0 && memory_bytes(choice.numbers) > budget.memory) break;
     // Both given: of the widths that the compute allows, the largest.
     if (budget.tokens > 0 && budget.compute > 0 && !reasoning && choice.flops_training > budget.compute) break;
-    const double distance = reasoning ? std::fabs(std::log(choice.tokens / choice.numbers.total / kReasoningTpp)) : choice.value;
+    const double distance =
+        reasoning ? std::fabs(std::log(choice.tokens / choice.numbers.total / kReasoningTpp)) : choice.value;
     if (distance >= least) continue;
     least = distance;
     found.assign(1, choice);
@@ -142,7 +145,9 @@ RateInput rate_input(const Choice& choice) {
   return in;
 }
 
-std::vector<RateRule> rate_rules(const RateInput& input) { return {step_law(input), joint_rule(input), ling_rule(input)}; }
+std::vector<RateRule> rate_rules(const RateInput& input) {
+  return {step_law(input), joint_rule(input), ling_rule(input)};
+}
 
 Rate choose_rate(const std::vector<RateRule>& rules) {
   const RateRule* chosen = &rules.front();
@@ -182,7 +187,8 @@ std::vector<SideNote> side_notes(const Choice& choice) {
                                100.0 * static_cast<double>(form.shared) / static_cast<double>(active))});
   const fit::LingAllocation wan = fit::wan_allocation(choice.numbers.flops_megatron * choice.tokens);
   notes.push_back({"Wan et al. 2026, arXiv 2603.21862, second-hand",
-                   fmt::format("for this compute {} tokens; the plan has {}", format_count(wan.tokens), format_count(choice.tokens))});
+                   fmt::format("for this compute {} tokens; the plan has {}", format_count(wan.tokens),
+                               format_count(choice.tokens))});
   return notes;
 }
 
@@ -227,7 +233,8 @@ std::string skill_rule_text(const std::string& skill) {
       "tokens, one seed each; not seen with shared experts, other token budgets or other forms";
   if (skill == "reasoning") {
     return "reasoning: accuracy peaks near 20 training tokens a TOTAL parameter; at equal TPP a larger top-k is better; at "
-           "equal loss more active compute is better. How dense is open: the loss law decides below. " + evidence;
+           "equal loss more active compute is better. How dense is open: the loss law decides below. " +
+           evidence;
   }
   return "memorisation: improves with total parameters and falling TPP, so the sparsest shape that fits. " + evidence;
 }

@@ -20,8 +20,8 @@ struct RateRule {
 struct RateInput {
   double total_core = 0, active_core = 0;  // parameters without embedding, head, router and norms
   double tokens = 0;
-  double compute = 0;   // training FLOPs by Megatron's formula
-  double experts = 1;   // routed ones
+  double compute = 0;     // training FLOPs by Megatron's formula
+  double experts = 1;     // routed ones
   double activation = 1;  // share of experts that a token uses, shared ones counted
 };
 RateInput rate_input(const Choice& choice);

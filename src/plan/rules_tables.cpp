@@ -41,26 +41,27 @@ std::string rates_text(const Choice& choice, const std::vector<RateRule>& rules)
                         rule.batch_tokens > 0 ? format_count(rule.batch_tokens) : "-",
                         rule.warning.empty() ? "inside" : "OUTSIDE: " + rule.warning);
   }
-  text += fmt::format("the rules disagree by x{:.2g} in the rate; taken: {:.3g} with batches of {} tokens\n", high / low,
-                      rate.learning_rate, format_count(rate.batch_tokens));
+  text += fmt::format("the rules disagree by x{:.2g} in the rate; taken: {:.3g} with batches of {} tokens\n",
+                      high / low, rate.learning_rate, format_count(rate.batch_tokens));
   text += wrapped("from " + rate.source);
   const double tpp = choice.tokens / choice.numbers.total;
-  text += wrapped(fmt::format("weight decay {:.2g} would give AdamW the timescale of Bergsma et al. 2025, 1.084 TPP^-0.527 of the run "
-                              "(dense models; TPP {:.3g})",
-                              timescale_weight_decay(rate, choice.tokens, tpp), tpp));
+  text += wrapped(fmt::format(
+      "weight decay {:.2g} would give AdamW the timescale of Bergsma et al. 2025, 1.084 TPP^-0.527 of the run "
+      "(dense models; TPP {:.3g})",
+      timescale_weight_decay(rate, choice.tokens, tpp), tpp));
   return text;
 }
 
 std::string skill_text(const SkillPlan& plan, i64 shapes) {
   std::string text = fmt::format("\nrule for {}\n", plan.skill) + wrapped(skill_rule_text(plan.skill));
-  text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8}{:>11}{:>12}\n", "", "d", "L", "E", "k", "active", "total",
-                      "tokens", "TPP", "FLOPs", "Abnar loss");
+  text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8}{:>11}{:>12}\n", "", "d", "L", "E", "k",
+                      "active", "total", "tokens", "TPP", "FLOPs", "Abnar loss");
   for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < std::max<i64>(shapes, 7); ++i) {
     const Choice& c = plan.shapes[i];
-    text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8.3g}{:>11.3g}{:>12.4f}\n", i == 0 ? "the pick" : "", c.config.d_model,
-                        c.config.layers, c.form.experts, c.form.top_k, format_exact(std::llround(c.numbers.active)),
-                        format_exact(std::llround(c.numbers.total)), format_count(c.tokens), c.tokens / c.numbers.total,
-                        c.flops_training, c.value);
+    text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8.3g}{:>11.3g}{:>12.4f}\n",
+                        i == 0 ? "the pick" : "", c.config.d_model, c.config.layers, c.form.experts, c.form.top_k,
+                        format_exact(std::llround(c.numbers.active)), format_exact(std::llround(c.numbers.total)),
+                        format_count(c.tokens), c.tokens / c.numbers.total, c.flops_training, c.value);
   }
   for (const std::string& warning : plan.warnings) text += wrapped(warning);
   return text;

@@ -11,7 +11,12 @@ namespace moebius::plan {
 namespace {
 
 RateInput input_of(double total, double active, double tokens, double compute, double experts, double activation) {
-  return {.total_core = total, .active_core = active, .tokens = tokens, .compute = compute, .experts = experts, .activation = activation};
+  return {.total_core = total,
+          .active_core = active,
+          .tokens = tokens,
+          .compute = compute,
+          .experts = experts,
+          .activation = activation};
 }
 
 TEST(Rules, PublishedFormulas) {
@@ -61,7 +66,8 @@ TEST(Rules, SideNotesSayWhatTheShapeHas) {
   const auto notes = side_notes(choice);
   ASSERT_EQ(notes.size(), 3u);
   EXPECT_NE(notes[0].text.find("E/k 48 needs 0.59 times"), std::string::npos) << notes[0].text;  // 1 / 1.69
-  EXPECT_NE(notes[1].text.find("best are 6.8 active experts, 31 % shared; the shape has 9 and 11 %"), std::string::npos);
+  EXPECT_NE(notes[1].text.find("best are 6.8 active experts, 31 % shared; the shape has 9 and 11 %"),
+            std::string::npos);
   EXPECT_NE(notes[2].text.find("87.5B tokens; the plan has 100B"), std::string::npos) << notes[2].text;
   choice.form.top_k = 4;  // E/k 96: beyond the law
   EXPECT_EQ(side_notes(choice).size(), 2u);
@@ -107,11 +113,13 @@ TEST(Rules, MemorisationIsSparsest) {
   const SkillPlan plan = plan_skill("memorisation", budget_with(1e21, 0), abnar());
   EXPECT_EQ(plan.shapes.front().form.experts, 256);
   for (std::size_t i = 1; i < plan.shapes.size(); ++i) {
-    EXPECT_LT(plan.shapes[i - 1].tokens / plan.shapes[i - 1].numbers.total, plan.shapes[i].tokens / plan.shapes[i].numbers.total);
+    EXPECT_LT(plan.shapes[i - 1].tokens / plan.shapes[i - 1].numbers.total,
+              plan.shapes[i].tokens / plan.shapes[i].numbers.total);
   }
   Budget small = budget_with(1e21, 0);
   small.memory = 24e9;
-  for (const Choice& shape : plan_skill("memorisation", small, abnar()).shapes) EXPECT_LE(memory_bytes(shape.numbers), 24e9);
+  for (const Choice& shape : plan_skill("memorisation", small, abnar()).shapes)
+    EXPECT_LE(memory_bytes(shape.numbers), 24e9);
 }
 
 TEST(Rules, BudgetTooSmall) {

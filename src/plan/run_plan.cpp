@@ -16,7 +16,8 @@ const StageHelp& help() {
   static const StageHelp text = {
       .name = "plan",
       .summary = "what a model costs; and for a budget, which model: shapes, tokens, rates under every loss law",
-      .usage = "moebius plan [PRESET] [--tokens N] [--d-model D ...] | plan --compute FLOPS [--memory 80GiB] [--out FOLDER]",
+      .usage =
+          "moebius plan [PRESET] [--tokens N] [--d-model D ...] | plan --compute FLOPS [--memory 80GiB] [--out FOLDER]",
       .reads = "nothing, or the TOML file of --config, or the fit.json of --fit",
       .writes = "nothing, or FOLDER: plan.json, study.toml, megatron.sh, torchtitan_plan.py (--out)",
       .json_keys =
@@ -69,8 +70,9 @@ bool asks_for_budget(const std::vector<std::string>& words, PlanOptions options,
   }
   if (!budget.asked()) return false;
   throw Error({.where = "moebius plan",
-               .what = fmt::format("'{}' is a model, and --compute, --memory, --inference-tokens, --skill and --fit ask for one",
-                                   options.preset),
+               .what = fmt::format(
+                   "'{}' is a model, and --compute, --memory, --inference-tokens, --skill and --fit ask for one",
+                   options.preset),
                .fix = "give either a model or a budget"});
 }
 

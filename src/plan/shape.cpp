@@ -90,18 +90,12 @@ i64 round_to(double value, i64 multiple) {
 
 std::vector<Form> forms_of(Law law, const std::string& fit_name) {
   switch (law) {
-    case Law::chinchilla:
-      return {{.law = law, .width = 8.0 / 3}};
-    case Law::fine_grained:
-      return fine_grained_forms(fit_name);
-    case Law::abnar:
-      return abnar_forms();
-    case Law::joint:
-      return joint_forms();
-    case Law::routed:
-      return routed_forms();
-    case Law::leverage:
-      return leverage_forms();
+    case Law::chinchilla: return {{.law = law, .width = 8.0 / 3}};
+    case Law::fine_grained: return fine_grained_forms(fit_name);
+    case Law::abnar: return abnar_forms();
+    case Law::joint: return joint_forms();
+    case Law::routed: return routed_forms();
+    case Law::leverage: return leverage_forms();
     case Law::flame:
       return {{.law = law, .experts = 64, .top_k = 6, .shared = 2, .width = 0.6875, .dense_width = 5.34375}};
   }
@@ -111,20 +105,13 @@ std::vector<Form> forms_of(Law law, const std::string& fit_name) {
 
 std::string form_text(Law law) {
   switch (law) {
-    case Law::chinchilla:
-      return "dense, SwiGLU of 8/3 d";
-    case Law::fine_grained:
-      return "G E experts (E 64, or the fit's) of 4 d / G, top-G, GELU";
-    case Law::abnar:
-      return "Mixtral form: SwiGLU experts of 2 d, top-2, E 4 to 64; the law sees k/E alone";
-    case Law::joint:
-      return "SwiGLU experts of 3 d, top-1, E 1 to 32";
-    case Law::routed:
-      return "GELU experts of 4 d, top-1, E 1 to 512, in every layer (the paper: every second)";
-    case Law::leverage:
-      return "a shared expert, the first layer dense, active width 39/16 d as Ling-mini-beta";
-    case Law::flame:
-      return "64 SwiGLU experts of 11/16 d, top-6, two shared, the first layer dense";
+    case Law::chinchilla: return "dense, SwiGLU of 8/3 d";
+    case Law::fine_grained: return "G E experts (E 64, or the fit's) of 4 d / G, top-G, GELU";
+    case Law::abnar: return "Mixtral form: SwiGLU experts of 2 d, top-2, E 4 to 64; the law sees k/E alone";
+    case Law::joint: return "SwiGLU experts of 3 d, top-1, E 1 to 32";
+    case Law::routed: return "GELU experts of 4 d, top-1, E 1 to 512, in every layer (the paper: every second)";
+    case Law::leverage: return "a shared expert, the first layer dense, active width 39/16 d as Ling-mini-beta";
+    case Law::flame: return "64 SwiGLU experts of 11/16 d, top-6, two shared, the first layer dense";
   }
   return "";
 }
@@ -141,7 +128,8 @@ Numbers numbers_at(const Form& form, const Geometry& geometry, double d) {
   const double dense = form.dense_width > 0 ? std::min(1.0, n.layers) : 0, moe = n.layers - dense;
   const double fixed = n.layers * (2 * d * d + 2 * d * kv) + dense * matrices * form.dense_width * d * d;
   const double expert = moe * matrices * form.width * d * d;
-  const double stored = static_cast<double>(form.experts + form.shared), used = static_cast<double>(form.top_k + form.shared);
+  const double stored = static_cast<double>(form.experts + form.shared),
+               used = static_cast<double>(form.top_k + form.shared);
   n.total_core = fixed + stored * expert;
   n.active_core = fixed + used * expert;
   n.active = n.embedding + n.active_core;
@@ -198,16 +186,17 @@ model::ModelConfig build(const Form& form, const Geometry& geometry, i64 d_model
   config.experts.top_k = form.top_k;
   config.experts.shared_experts = form.shared;
   config.experts.width = round_to(form.width * d, kExpertMultiple);
-  config.experts.dense_width = round_to((form.experts > 1 && form.dense_width > 0 ? form.dense_width : form.width) * d, kExpertMultiple);
+  config.experts.dense_width =
+      round_to((form.experts > 1 && form.dense_width > 0 ? form.dense_width : form.width) * d, kExpertMultiple);
   config.experts.dense_layers_first = form.experts > 1 && form.dense_width > 0 ? 1 : 0;
   config.experts.activation = form.gelu ? "gelu" : "swiglu";
   if (form.top_k == 1) {  // a renormalised single gate would be the constant 1
     config.router.renormalise = false;
     config.router.softmax_before_top_k = true;
   }
-  config.name = form.experts > 1
-                    ? fmt::format("{}-d{}-L{}-E{}-k{}", fit::law_name(form.law), d_model, config.layers, form.experts, form.top_k)
-                    : fmt::format("{}-d{}-L{}-dense", fit::law_name(form.law), d_model, config.layers);
+  config.name = form.experts > 1 ? fmt::format("{}-d{}-L{}-E{}-k{}", fit::law_name(form.law), d_model, config.layers,
+                                               form.experts, form.top_k)
+                                 : fmt::format("{}-d{}-L{}-dense", fit::law_name(form.law), d_model, config.layers);
   config.resolve();
   return config;
 }

@@ -15,10 +15,10 @@ namespace moebius::plan {
 struct Form {
   fit::Law law = fit::Law::chinchilla;
   i64 experts = 1, top_k = 1, shared = 0;
-  double width = 0;         // F / d of an expert, or of the only FFN
-  double dense_width = 0;   // F / d of a dense first layer; 0: there is none
-  bool gelu = false;        // two matrices instead of three
-  double granularity = 1;   // as the law defines it
+  double width = 0;        // F / d of an expert, or of the only FFN
+  double dense_width = 0;  // F / d of a dense first layer; 0: there is none
+  bool gelu = false;       // two matrices instead of three
+  double granularity = 1;  // as the law defines it
 };
 
 // What all shapes of a plan share: the rule for depth, and the options of the model that the user may set.
@@ -31,11 +31,11 @@ struct Geometry {
 // What laws, memory and tables ask of a model.
 struct Numbers {
   double d_model = 0, layers = 0;
-  double total = 0, active = 0;            // parameters; active without the router, both with embedding and head
-  double embedding = 0;                    // input embedding and head together
-  double total_core = 0, active_core = 0;  // without embedding, head, router and norms
-  double flops_6n = 0, flops_megatron = 0; // per token, forward and backward
-  double kv_bytes_per_position = 0;        // bf16
+  double total = 0, active = 0;             // parameters; active without the router, both with embedding and head
+  double embedding = 0;                     // input embedding and head together
+  double total_core = 0, active_core = 0;   // without embedding, head, router and norms
+  double flops_6n = 0, flops_megatron = 0;  // per token, forward and backward
+  double kv_bytes_per_position = 0;         // bf16
 };
 
 // The forms among which a plan under the law chooses, the sparsest last. `fit_name`: for laws whose published fits hold for

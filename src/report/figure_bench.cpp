@@ -26,9 +26,10 @@ std::string caption_of(const StepRecord& record) {
       "Filled: measured time of an operation, all layers together; hatched: its roofline bound, max(FLOPs / peak, "
       "compulsory bytes / bandwidth), on the machine's roof measured around each repeat. In brackets: time over bound. The "
       "bound of the whole step is {:.1f} ms: {} of it is reached.",
-      format_count(record.tokens_per_step), format_count(record.parameters_total), format_count(record.parameters_active),
-      record.precision, record.isa, record.threads, 1e3 * record.step_seconds, format_count(record.tokens_per_s),
-      share_text(record.mfu), 1e3 * record.roofline_seconds, share_text(record.roofline_ratio));
+      format_count(record.tokens_per_step), format_count(record.parameters_total),
+      format_count(record.parameters_active), record.precision, record.isa, record.threads, 1e3 * record.step_seconds,
+      format_count(record.tokens_per_s), share_text(record.mfu), 1e3 * record.roofline_seconds,
+      share_text(record.roofline_ratio));
 }
 
 // The fields of every record; `rows` is the key of its operations, `name` that of their names.
@@ -39,7 +40,8 @@ void bench_parse(const Json& record, const char* rows, const char* name, i64 row
   bench.time = record.get_string("time", "");
   const Json::Array& operations = record.at(rows).as_array();
   if (static_cast<i64>(operations.size()) > rows_max) {
-    throw Error({.what = fmt::format("'{}' has {} entries", rows, operations.size()), .wanted = fmt::format("at most {}", rows_max)});
+    throw Error({.what = fmt::format("'{}' has {} entries", rows, operations.size()),
+                 .wanted = fmt::format("at most {}", rows_max)});
   }
   for (const Json& row : operations) {
     bench.operations.push_back({.name = row.at(name).as_string(),
@@ -63,13 +65,14 @@ std::string shares_text(const std::vector<BenchRecord>& records) {
   }
   if (shares.empty()) return "";
   std::sort(shares.begin(), shares.end());
-  return fmt::format("reach {} of their roofline bound in the median, {} at the least and {} at the most", share_text(shares[shares.size() / 2]),
-                     share_text(shares.front()), share_text(shares.back()));
+  return fmt::format("reach {} of their roofline bound in the median, {} at the least and {} at the most",
+                     share_text(shares[shares.size() / 2]), share_text(shares.front()), share_text(shares.back()));
 }
 
 // Two bars for each operation: its time and its bound.
 struct TimeBars {
-  Series time{.name = "measured", .style = 0, .line = false}, bound{.name = "roofline bound", .style = 1, .line = false};
+  Series time{.name = "measured", .style = 0, .line = false},
+      bound{.name = "roofline bound", .style = 1, .line = false};
 
   void add(const BenchOperation& one, std::string label) {
     if (!std::isfinite(one.seconds)) return;
@@ -92,7 +95,8 @@ std::vector<std::string> with_time_columns(std::vector<std::string> columns) {
   return columns;
 }
 std::vector<std::string> with_times(std::vector<std::string> fields, const BenchOperation& one) {
-  for (const double value : {one.seconds, one.bound_seconds, one.time_over_bound, one.flops, one.bytes}) fields.push_back(csv_number(value));
+  for (const double value : {one.seconds, one.bound_seconds, one.time_over_bound, one.flops, one.bytes})
+    fields.push_back(csv_number(value));
   return fields;
 }
 
@@ -128,9 +132,10 @@ BenchRecord operation_parse(const Json& record) {
 }
 
 std::string step_summary(const StepRecord& record) {
-  return fmt::format("A training step of {} tokens takes {:.1f} ms ({} tokens per second): MFU {}, {} of its roofline bound is reached.",
-                     format_count(record.tokens_per_step), 1e3 * record.step_seconds, format_count(record.tokens_per_s),
-                     share_text(record.mfu), share_text(record.roofline_ratio));
+  return fmt::format(
+      "A training step of {} tokens takes {:.1f} ms ({} tokens per second): MFU {}, {} of its roofline bound is reached.",
+      format_count(record.tokens_per_step), 1e3 * record.step_seconds, format_count(record.tokens_per_s),
+      share_text(record.mfu), share_text(record.roofline_ratio));
 }
 
 std::string grid_summary(const GridRecord& record) {
@@ -141,11 +146,13 @@ std::string grid_summary(const GridRecord& record) {
 
 std::string operations_summary(const std::vector<BenchRecord>& records) {
   const std::string shares = shares_text(records);
-  return shares.empty() ? "Operations alone were measured, none of them with a bound." : fmt::format("Operations measured alone {}.", shares);
+  return shares.empty() ? "Operations alone were measured, none of them with a bound."
+                        : fmt::format("Operations measured alone {}.", shares);
 }
 
 Figure figure_grid(const GridRecord& record, std::size_t number) {
-  Figure figure{.id = fmt::format("grid_{}", number + 1), .title = "Operations alone: share of the roofline bound by shape"};
+  Figure figure{.id = fmt::format("grid_{}", number + 1),
+                .title = "Operations alone: share of the roofline bound by shape"};
   figure.caption = fmt::format(
       "{} of {} shapes, {}, {}, {} threads. A cell is a shape; its number is the share of the roofline bound that was reached, in per "
       "cent: max(FLOPs / peak, compulsory bytes / bandwidth) over the measured time, on the machine's roof measured around each repeat. "
@@ -190,7 +197,9 @@ Figure figure_operations(const std::vector<BenchRecord>& records) {
   for (std::size_t i = 0; i < records.size(); ++i) {
     const BenchRecord& record = records[i];
     for (const BenchOperation& one : record.operations) {
-      csv.row(with_times({record.time, record.isa, record.precision, std::to_string(record.threads), one.name, one.shape, one.direction}, one));
+      csv.row(with_times({record.time, record.isa, record.precision, std::to_string(record.threads), one.name,
+                          one.shape, one.direction},
+                         one));
       if (i >= first) bars.add(one, same ? one.shape : fmt::format("{}, {}", one.shape, setting(record)));
     }
   }
@@ -198,7 +207,8 @@ Figure figure_operations(const std::vector<BenchRecord>& records) {
       "{}The records in their order{}. Filled: measured time of one call; hatched: its roofline bound, max(FLOPs / peak, operands and "
       "results moved once / bandwidth), on the machine's roof measured around each repeat. In brackets: time over bound; below 1 the "
       "operands stayed in a cache that the bound does not count.",
-      same ? setting(records.back()) + ". " : "", first > 0 ? fmt::format(", the last {} of {}", kOperationRecordsDrawn, records.size()) : "");
+      same ? setting(records.back()) + ". " : "",
+      first > 0 ? fmt::format(", the last {} of {}", kOperationRecordsDrawn, records.size()) : "");
   figure.panels.push_back(bars.panel("milliseconds of a call"));
   figure.csv = csv.text();
   return figure;

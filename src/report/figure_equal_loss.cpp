@@ -10,8 +10,8 @@ namespace moebius::report {
 
 namespace {
 
-constexpr double kBinShare = 1.0 / 6;   // of the range of losses
-constexpr double kFlopsApart = 1.02;    // FLOPs that differ by less say nothing about FLOPs
+constexpr double kBinShare = 1.0 / 6;  // of the range of losses
+constexpr double kFlopsApart = 1.02;   // FLOPs that differ by less say nothing about FLOPs
 
 struct LossBin {
   double low = 0, high = 0;
@@ -61,8 +61,9 @@ void law_add(const FitTaskLaw& law, View& view, CsvTable& csv) {
   for (const FitPoint& p : law.over_flops) {
     if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
     line.points.push_back({p.x, p.y, p.low, p.high});
-    csv.row({"law", name, "", "", "", "", "flops_train", csv_number(p.x), fmt::format("eval.{}.all.{}", law.task, law.measure),
-             csv_number(p.y), csv_number(p.low), csv_number(p.high), "law", ""});
+    csv.row({"law", name, "", "", "", "", "flops_train", csv_number(p.x),
+             fmt::format("eval.{}.all.{}", law.task, law.measure), csv_number(p.y), csv_number(p.low),
+             csv_number(p.high), "law", ""});
   }
   if (!line.points.empty()) view.series.push_back(std::move(line));
 }
@@ -79,7 +80,9 @@ Figure figure_equal_loss(const StudyRecords& study, const std::vector<Point>& po
   CsvTable csv = point_table();
   const std::vector<LossBin> bins = bins_of(points);
   for (const char* skill : {"memorisation", "reasoning", "knowledge", "language"}) {
-    Panel panel{.title = std::string(skill_title(skill)) + ": score", .x_label = metric_label("flops_train"), .x_log = true,
+    Panel panel{.title = std::string(skill_title(skill)) + ": score",
+                .x_label = metric_label("flops_train"),
+                .x_log = true,
                 .selector = skill};
     for (const TaskPart& part : task_parts(study)) {
       if (part.skill != skill) continue;
@@ -87,8 +90,8 @@ Figure figure_equal_loss(const StudyRecords& study, const std::vector<Point>& po
         View view{.name = part_title(part, key), .y_label = metric_label(key)};
         i64 style = 0;
         for (const LossBin& bin : bins) {
-          Series series = series_of(bin.points, fmt::format("loss {:.3f} to {:.3f}", bin.low, bin.high), style++, "flops_train",
-                                    fmt::format("eval.{}.{}.{}", part.name, part.part, key), csv);
+          Series series = series_of(bin.points, fmt::format("loss {:.3f} to {:.3f}", bin.low, bin.high), style++,
+                                    "flops_train", fmt::format("eval.{}.{}.{}", part.name, part.part, key), csv);
           if (series.points.size() > 1) view.series.push_back(std::move(series));
         }
         if (!view.series.empty() && part.part == "all") {

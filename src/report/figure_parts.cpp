@@ -24,12 +24,9 @@ double rounded(double value) {
 
 const char* interval_kind_name(IntervalKind kind) {
   switch (kind) {
-    case IntervalKind::seeds:
-      return "seeds";
-    case IntervalKind::items:
-      return "items";
-    case IntervalKind::none:
-      return "none";
+    case IntervalKind::seeds: return "seeds";
+    case IntervalKind::items: return "items";
+    case IntervalKind::none: return "none";
   }
   return "";
 }
@@ -109,7 +106,8 @@ Styles::Styles(const std::vector<const RunRecords*>& runs) {
   for (const RunRecords* run : runs) {
     const double width = several_widths ? run->config_number("d_model") : 0;
     const double top_k = run->dense() ? 0 : run->config_number("top_k");
-    order.emplace(std::tuple{!run->dense(), width, top_k, several_tokens ? run->number("tokens_total") : 0}, series_of(*run));
+    order.emplace(std::tuple{!run->dense(), width, top_k, several_tokens ? run->number("tokens_total") : 0},
+                  series_of(*run));
     model_styles.emplace(run->model, 0);
   }
   for (const auto& [key, name] : order) series_styles.emplace(name, static_cast<i64>(series_styles.size()));

@@ -317,8 +317,10 @@ std::vector<Figure> figures_build(const StudyRecords& study) {
   std::vector<Figure> figures;
   if (!study.main_runs().empty()) figures_of_runs(study, figures);
   const auto first = [](std::size_t records) { return records - std::min(records, kBenchDrawn); };
-  for (std::size_t i = first(study.steps.size()); i < study.steps.size(); ++i) keep(figures, figure_step(study.steps[i], i));
-  for (std::size_t i = first(study.grids.size()); i < study.grids.size(); ++i) keep(figures, figure_grid(study.grids[i], i));
+  for (std::size_t i = first(study.steps.size()); i < study.steps.size(); ++i)
+    keep(figures, figure_step(study.steps[i], i));
+  for (std::size_t i = first(study.grids.size()); i < study.grids.size(); ++i)
+    keep(figures, figure_grid(study.grids[i], i));
   if (!study.operations.empty()) keep(figures, figure_operations(study.operations));
   for (Figure& figure : figures_fit(study.fit)) keep(figures, std::move(figure));
   return figures;

@@ -13,8 +13,8 @@ namespace moebius::report {
 
 struct FigurePoint {
   double x = 0, y = 0;
-  double low = kUnknown, high = kUnknown;  // 95 % interval of y
-  std::string label = {};                  // short, drawn beside the point
+  double low = kUnknown, high = kUnknown;      // 95 % interval of y
+  std::string label = {};                      // short, drawn beside the point
   double x_low = kUnknown, x_high = kUnknown;  // 95 % interval of x
 };
 
@@ -25,7 +25,7 @@ struct Series {
   bool line = true;        // joined by a line
   bool marker = true;
   std::vector<FigurePoint> points = {};
-  bool curve = false;  // a law's line: no markers, the intervals as a band
+  bool curve = false;   // a law's line: no markers, the intervals as a band
   bool hollow = false;  // markers with an empty middle, seen on top of others
   bool strong = false;  // in the text's own colour, with large markers: optima, the line of equality
 };
@@ -58,8 +58,8 @@ struct Panel {
   bool x_log = false, y_log = false, bars = false;
   std::string selector = {};  // panels of one figure with the same selector change their view together; empty: one view
   std::vector<View> views = {};
-  std::string menu = {};     // words beside the selector; empty: "SELECTOR task and grade"
-  bool tall = false;         // alone in its row, and higher than others
+  std::string menu = {};  // words beside the selector; empty: "SELECTOR task and grade"
+  bool tall = false;      // alone in its row, and higher than others
 };
 
 // Expert load of one run: one row a layer, one cell an expert, as multiples of the mean.

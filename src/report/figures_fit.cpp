@@ -13,7 +13,7 @@ namespace moebius::report {
 
 namespace {
 
-constexpr std::size_t kDrawn = 1500;        // points in one panel; the CSV has all
+constexpr std::size_t kDrawn = 1500;          // points in one panel; the CSV has all
 constexpr std::size_t kIntervalsDrawn = 300;  // more bars than this cover the points
 
 std::string view_name(const FitLaw& law, const std::string& family) {
@@ -96,13 +96,14 @@ std::vector<std::string> families_of(const std::vector<FitGroup>& groups) {
 std::string open_text(const std::vector<std::string>& open) {
   if (open.empty()) return "";
   if (open.size() == 1) return "An optimum that is not determined is not drawn: " + open.front() + ".";
-  return fmt::format("{} optima that are not determined are not drawn (the CSV says why of each), like {}.", open.size(), open.front());
+  return fmt::format("{} optima that are not determined are not drawn (the CSV says why of each), like {}.",
+                     open.size(), open.front());
 }
 
 Figure figure_isoflop(const FitRecords& fit) {
   Figure figure{.id = "law_isoflop", .title = "IsoFLOP curves"};
-  CsvTable csv({"law", "family", "compute", "what", "run", "size_name", "size", "size_low", "size_high", "tokens", "loss",
-                "loss_low", "loss_high", "verdict"});
+  CsvTable csv({"law", "family", "compute", "what", "run", "size_name", "size", "size_low", "size_high", "tokens",
+                "loss", "loss_low", "loss_high", "verdict"});
   Panel panel{.x_log = true, .selector = "law", .menu = "Law", .tall = true};
   std::vector<std::string> open;
   std::string notes;
@@ -110,7 +111,8 @@ Figure figure_isoflop(const FitRecords& fit) {
     for (const std::string& family : families_of(law.isoflop)) panel.views.push_back(isoflop_view(law, family, csv));
     for (const FitGroup& group : law.isoflop) {
       if (group.has_optimum) continue;
-      open.push_back(fmt::format("{}, {} FLOPs: {}", view_name(law, group.family), flops_text(group.compute), group.optimum_verdict));
+      open.push_back(fmt::format("{}, {} FLOPs: {}", view_name(law, group.family), flops_text(group.compute),
+                                 group.optimum_verdict));
     }
     if (!law.isoflop_note.empty() && !law.isoflop.empty()) notes += fmt::format(" {}: {}.", law.law, law.isoflop_note);
   }
@@ -130,7 +132,8 @@ Figure figure_isoflop(const FitRecords& fit) {
 std::string sparsity_name(const FitLaw& law, const FitGroup& group) {
   const auto name_of = [](const FitGroup& g) { return fmt::format("{}, {} FLOPs", g.family, flops_text(g.compute)); };
   const std::string name = name_of(group);
-  const auto same = std::count_if(law.sparsity.begin(), law.sparsity.end(), [&](const FitGroup& g) { return name_of(g) == name; });
+  const auto same =
+      std::count_if(law.sparsity.begin(), law.sparsity.end(), [&](const FitGroup& g) { return name_of(g) == name; });
   return same > 1 ? fmt::format("{}, {} tokens", name, format_count(group.tokens)) : name;
 }
 
@@ -140,8 +143,8 @@ Figure figure_sparsity(const FitRecords& fit) {
       "Runs with equal compute, tokens and k that differ in the number of experts; the dense run of the same compute "
       "stands at 1. Sparsity = 1 - k/E: E/k of 2, 8, 32 is a sparsity of 0.5, 0.875, 0.969. Lines: the law, dotted: 95 % "
       "over bootstrap samples; a law that these runs do not determine has no line.";
-  CsvTable csv({"law", "family", "compute", "tokens", "what", "run", "experts", "sparsity", "experts_per_active", "loss",
-                "loss_low", "loss_high"});
+  CsvTable csv({"law", "family", "compute", "tokens", "what", "run", "experts", "sparsity", "experts_per_active",
+                "loss", "loss_low", "loss_high"});
   Panel panel{.title = "Loss against experts per active expert",
               .x_label = "E/k = 1 / (1 - sparsity)",
               .x_log = true,
@@ -187,7 +190,8 @@ void predictions_add(const FitLaw& law, PredictionViews& views, CsvTable& csv) {
   const std::string unit = law.quantity == "leverage" ? "leverage" : "loss, nats per token";
   views.predicted = {.name = view_name(law, ""), .y_label = "predicted " + unit};
   views.residual = {.name = view_name(law, ""), .y_label = "predicted - measured, %"};
-  Series fitted{.name = "runs, as fitted", .style = 0, .line = false}, held{.name = "held out", .style = 2, .line = false, .hollow = true};
+  Series fitted{.name = "runs, as fitted", .style = 0, .line = false},
+      held{.name = "held out", .style = 2, .line = false, .hollow = true};
   Series fitted_error = fitted, held_error = held;
   double low = INFINITY, high = -INFINITY;
   const std::size_t stride = 1 + (law.residuals.size() - 1) / kDrawn;
@@ -204,11 +208,17 @@ void predictions_add(const FitLaw& law, PredictionViews& views, CsvTable& csv) {
     fitted.points.push_back({r.measured, r.predicted, bars ? r.low : kUnknown, bars ? r.high : kUnknown});
     if (std::isfinite(r.held_out)) held.points.push_back({r.measured, r.held_out});
     if (!(r.compute > 0) || r.measured == 0) continue;
-    fitted_error.points.push_back({r.compute, percent(r.predicted), bars ? percent(r.low) : kUnknown, bars ? percent(r.high) : kUnknown});
+    fitted_error.points.push_back(
+        {r.compute, percent(r.predicted), bars ? percent(r.low) : kUnknown, bars ? percent(r.high) : kUnknown});
     if (std::isfinite(r.held_out)) held_error.points.push_back({r.compute, percent(r.held_out)});
   }
   if (fitted.points.empty()) return;
-  views.predicted.series.push_back({.name = "equal", .style = 7, .marker = false, .points = {{low, low}, {high, high}}, .curve = true, .strong = true});
+  views.predicted.series.push_back({.name = "equal",
+                                    .style = 7,
+                                    .marker = false,
+                                    .points = {{low, low}, {high, high}},
+                                    .curve = true,
+                                    .strong = true});
   add_if_any(views.predicted, std::move(fitted));
   add_if_any(views.predicted, std::move(held));
   add_if_any(views.residual, std::move(fitted_error));
@@ -241,7 +251,8 @@ Figure figure_predicted(const FitRecords& fit) {
 
 View task_law_view(const FitTaskLaw& law, CsvTable& csv) {
   const char* known = knowledge_name(knowledge_of(law.verdict));
-  View view{.name = fmt::format("{}: {} ({})", law.task, metric_label(law.measure), known), .y_label = metric_label(law.measure)};
+  View view{.name = fmt::format("{}: {} ({})", law.task, metric_label(law.measure), known),
+            .y_label = metric_label(law.measure)};
   Series measured{.name = "configurations, measured", .style = 0, .line = false};
   Series predicted{.name = "the law at each one's own FLOPs and TPP", .style = 4, .line = false};
   const bool shown = knowledge_of(law.verdict) != Knowledge::none;
@@ -249,11 +260,12 @@ View task_law_view(const FitTaskLaw& law, CsvTable& csv) {
     csv.row({law.task, law.skill, law.measure, "configuration", p.model, csv_number(p.train_loss), csv_number(p.flops),
              csv_number(p.tpp), csv_number(p.measured), csv_number(p.predicted), "", ""});
     if (std::isfinite(p.train_loss) && std::isfinite(p.measured)) measured.points.push_back({p.train_loss, p.measured});
-    if (shown && std::isfinite(p.train_loss) && std::isfinite(p.predicted)) predicted.points.push_back({p.train_loss, p.predicted});
+    if (shown && std::isfinite(p.train_loss) && std::isfinite(p.predicted))
+      predicted.points.push_back({p.train_loss, p.predicted});
   }
   for (const FitPoint& p : law.over_train_loss) {
-    csv.row({law.task, law.skill, law.measure, "law", "", csv_number(p.x), "", "", "", csv_number(p.y), csv_number(p.low),
-             csv_number(p.high)});
+    csv.row({law.task, law.skill, law.measure, "law", "", csv_number(p.x), "", "", "", csv_number(p.y),
+             csv_number(p.low), csv_number(p.high)});
   }
   add_if_any(view, std::move(measured));
   if (!shown) return view;
@@ -269,14 +281,15 @@ Figure figure_task_laws(const FitRecords& fit) {
       "Points: means over the seeds of a configuration. Line: the law at the runs' mean FLOPs and TPP; dotted: its 95 % band "
       "(the law's mean, not a new run). Crosses: the law at each configuration's own FLOPs and TPP. A law that is not "
       "determined has points only; the table says why.";
-  CsvTable csv({"task", "skill", "measure", "what", "model", "train_loss", "flops", "tpp", "measured", "predicted", "low",
-                "high"});
+  CsvTable csv({"task", "skill", "measure", "what", "model", "train_loss", "flops", "tpp", "measured", "predicted",
+                "low", "high"});
   std::vector<std::string> skills;
   for (const FitTaskLaw& law : fit.task_laws) {
     if (std::find(skills.begin(), skills.end(), law.skill) == skills.end()) skills.push_back(law.skill);
   }
   for (const std::string& skill : skills) {
-    Panel panel{.title = skill_title(skill), .x_label = "training loss, nats per token", .selector = skill, .menu = "measure"};
+    Panel panel{
+        .title = skill_title(skill), .x_label = "training loss, nats per token", .selector = skill, .menu = "measure"};
     if (skill.empty()) panel.selector = "other";
     for (const FitTaskLaw& law : fit.task_laws) {
       if (law.skill == skill) panel.views.push_back(task_law_view(law, csv));
@@ -284,7 +297,8 @@ Figure figure_task_laws(const FitRecords& fit) {
     // Scores before losses: they are what a law of tasks is asked for. But first those with a law.
     const auto is_score = [](const View& view) { return view.name.find("loss") == std::string::npos; };
     std::stable_partition(panel.views.begin(), panel.views.end(), is_score);
-    std::stable_partition(panel.views.begin(), panel.views.end(), [](const View& view) { return view.series.size() > 1; });
+    std::stable_partition(panel.views.begin(), panel.views.end(),
+                          [](const View& view) { return view.series.size() > 1; });
     if (panel.views.size() == 1) panel.title += ": " + panel.views.front().name;
     figure.panels.push_back(std::move(panel));
   }
@@ -299,12 +313,15 @@ Figure figure_turning(const FitRecords& fit) {
   figure.caption =
       "Means of configurations that differ in the number of experts alone. A turning point is drawn (vertical line, dotted: "
       "95 %) only where the test finds one after correction for the number of tests; the table gives every verdict.";
-  CsvTable csv({"task", "skill", "measure", "x_name", "family", "x", "y", "verdict", "p_adjusted", "at", "at_low", "at_high"});
+  CsvTable csv(
+      {"task", "skill", "measure", "x_name", "family", "x", "y", "verdict", "p_adjusted", "at", "at_low", "at_high"});
   Panel panel{.x_log = true, .selector = "turning", .menu = "Test"};
   for (const FitTurn& turn : fit.turning_points) {
     const std::string verdict = turn.verdict.substr(0, turn.verdict.find(':'));
-    View view{.name = fmt::format("{}: {} over {}, {}: {}", turn.task, metric_label(turn.measure), metric_label(turn.x == "train_loss" ? "train.loss_final" : turn.x), turn.family, verdict),
-              .y_label = metric_label(turn.measure)};
+    View view{
+        .name = fmt::format("{}: {} over {}, {}: {}", turn.task, metric_label(turn.measure),
+                            metric_label(turn.x == "train_loss" ? "train.loss_final" : turn.x), turn.family, verdict),
+        .y_label = metric_label(turn.measure)};
     view.x_label = metric_label(turn.x == "train_loss" ? "train.loss_final" : turn.x);
     Series series{.name = turn.family, .style = 0};
     for (const FitPoint& p : turn.points) {
@@ -314,7 +331,9 @@ Figure figure_turning(const FitRecords& fit) {
       if (std::isfinite(p.x) && std::isfinite(p.y)) series.points.push_back({p.x, p.y});
     }
     add_if_any(view, std::move(series));
-    if (turn.found) view.marks.push_back({turn.at.estimate, turn.at.low, turn.at.high, fmt::format("turn at {:.3g}", turn.at.estimate)});
+    if (turn.found)
+      view.marks.push_back(
+          {turn.at.estimate, turn.at.low, turn.at.high, fmt::format("turn at {:.3g}", turn.at.estimate)});
     panel.views.push_back(std::move(view));
   }
   // What was found comes first.

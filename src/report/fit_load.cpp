@@ -48,7 +48,8 @@ class Node {
     if (json_ == nullptr) return nodes;
     if (!json_->is_array()) wrong("an array");
     if (json_->count() > kFitEntriesMax) wrong(fmt::format("at most {} entries", kFitEntriesMax));
-    for (const Json& one : json_->as_array()) nodes.emplace_back(&one, file_, fmt::format("{}[{}]", path_, nodes.size()));
+    for (const Json& one : json_->as_array())
+      nodes.emplace_back(&one, file_, fmt::format("{}[{}]", path_, nodes.size()));
     return nodes;
   }
 
@@ -67,9 +68,7 @@ class Node {
   }
 
   // {value, low, high}
-  Interval interval() const {
-    return {(*this)["value"].number(), (*this)["low"].number(), (*this)["high"].number()};
-  }
+  Interval interval() const { return {(*this)["value"].number(), (*this)["low"].number(), (*this)["high"].number()}; }
 
   // [low, high]
   Interval ends(double estimate) const {
@@ -233,9 +232,8 @@ FitTurn turn_of(const Node& node) {
   turn.tests = node["tests"].number();
   turn.at = node["at"].interval();
   for (const Node& point : node["points"].items()) {
-    turn.points.push_back({.name = fmt::format("{:g} runs", point["runs"].number()),
-                           .x = point["x"].number(),
-                           .y = point["y"].number()});
+    turn.points.push_back(
+        {.name = fmt::format("{:g} runs", point["runs"].number()), .x = point["x"].number(), .y = point["y"].number()});
   }
   return turn;
 }
@@ -281,12 +279,9 @@ Knowledge knowledge_of(const std::string& verdict) {
 
 const char* knowledge_name(Knowledge knowledge) {
   switch (knowledge) {
-    case Knowledge::determined:
-      return "determined";
-    case Knowledge::partly:
-      return "partly determined";
-    case Knowledge::none:
-      return "not determined";
+    case Knowledge::determined: return "determined";
+    case Knowledge::partly: return "partly determined";
+    case Knowledge::none: return "not determined";
   }
   return "?";
 }

@@ -58,7 +58,8 @@ TEST(FitReport, IsoflopShowsOnlyDeterminedOptima) {
   EXPECT_NE(figure.caption.find("spans a factor of 900"), std::string::npos) << figure.caption;
   EXPECT_EQ(lines_with(figure.csv, ",run,"), 7);  // and the header
   EXPECT_EQ(lines_with(figure.csv, ",law,"), 6);
-  EXPECT_NE(figure.csv.find("optimum,,parameters_active,2100000,1700000,2600000,,2.78"), std::string::npos) << figure.csv;
+  EXPECT_NE(figure.csv.find("optimum,,parameters_active,2100000,1700000,2600000,,2.78"), std::string::npos)
+      << figure.csv;
 }
 
 // Two groups of one compute that differ in their tokens must have two names, or the legend holds one entry for both.
@@ -99,7 +100,7 @@ TEST(FitReport, SparsityAndPredictions) {
 TEST(FitReport, TaskLawsAndTurningPoints) {
   const std::vector<Figure> figures = figures_fit(fit_parse(fake_fit(), "fake"));
   const View& law = figure_named(figures, "task_laws").panels.front().views.front();
-  ASSERT_EQ(law.series.size(), 3u);  // measured, predicted, the law
+  ASSERT_EQ(law.series.size(), 3u);                     // measured, predicted, the law
   EXPECT_NEAR(law.series[2].points[2].y, 0.55, 1e-12);  // the sigmoid's middle
   EXPECT_NEAR(law.series[2].points[2].low, 0.53, 1e-12);
   EXPECT_TRUE(law.series[2].curve);
@@ -120,15 +121,17 @@ TEST(FitReport, TaskLawsAndTurningPoints) {
 
 TEST(FitReport, NotDeterminedIsNeverANumber) {
   const FitRecords fit = fit_parse(fake_fit(), "fake");
-  const std::string page = html_table(table_coefficients(fit)) + html_table(table_task_laws(fit)) + html_table(table_turning_points(fit));
+  const std::string page =
+      html_table(table_coefficients(fit)) + html_table(table_task_laws(fit)) + html_table(table_turning_points(fit));
   EXPECT_NE(page.find("0.3400 [0.3060, 0.3740]"), std::string::npos) << page;
   EXPECT_NE(page.find("not determined [0.01111, 0.01358]"), std::string::npos) << page;
   EXPECT_EQ(page.find("0.01235"), std::string::npos);
   EXPECT_EQ(page.find("0.7654"), std::string::npos);
   EXPECT_NE(page.find("4.000 [2.900, 5.500]"), std::string::npos);
   const std::vector<std::string> sentences = recommended_sentences(fit);
-  EXPECT_EQ(sentences[0], "For 1.2e15 training FLOPs: width 128, 4 layers, 16 experts with 1 per token: 5.00M parameters, "
-                          "1.00M active, trained on 200M tokens.");
+  EXPECT_EQ(sentences[0],
+            "For 1.2e15 training FLOPs: width 128, 4 layers, 16 experts with 1 per token: 5.00M parameters, "
+            "1.00M active, trained on 200M tokens.");
   EXPECT_EQ(sentences.back(), "joint meets unseen runs within 1.05 %");
   Json open = fake_fit();
   Json recommended = fake_recommended();
@@ -148,7 +151,8 @@ TEST(FitReport, FolderWithFitAlone) {
     ids.push_back(figure.at("id").as_string());
     EXPECT_NE(page.find(data_uri_csv(file_read(figure.at("csv").as_string()))), std::string::npos) << ids.back();
   }
-  EXPECT_EQ(ids, (std::vector<std::string>{"law_isoflop", "law_sparsity", "law_predicted", "task_laws", "turning_points"}));
+  EXPECT_EQ(ids,
+            (std::vector<std::string>{"law_isoflop", "law_sparsity", "law_predicted", "task_laws", "turning_points"}));
   EXPECT_EQ(result.at("recommended").at("law").as_string(), "joint");
   EXPECT_EQ(result.at("laws")[0].at("verdict").as_string(), "partly determined: not gamma");
   EXPECT_NE(page.find("a note &lt;i&gt;"), std::string::npos);
@@ -157,10 +161,11 @@ TEST(FitReport, FolderWithFitAlone) {
 }
 
 TEST(FitReport, PartsMayBeMissing) {
-  for (const char* text : {"{}", R"({"law":"all","laws":[]})", R"({"laws":[{"law":"joint"}]})",
-                           R"({"laws":[{"law":"joint","curves":{"isoflop":[{"compute":1e15}]}}],"task_laws":[{}],"turning_points":[{}]})",
-                           R"({"laws":[{"law":"joint","residuals":[{"run":"a"},{"run":"b","measured":0,"predicted":1,"compute":-1}]}]})",
-                           R"({"recommended":{},"laws":null,"task_laws":null})"}) {
+  for (const char* text :
+       {"{}", R"({"law":"all","laws":[]})", R"({"laws":[{"law":"joint"}]})",
+        R"({"laws":[{"law":"joint","curves":{"isoflop":[{"compute":1e15}]}}],"task_laws":[{}],"turning_points":[{}]})",
+        R"({"laws":[{"law":"joint","residuals":[{"run":"a"},{"run":"b","measured":0,"predicted":1,"compute":-1}]}]})",
+        R"({"recommended":{},"laws":null,"task_laws":null})"}) {
     const std::string folder = folder_with("parts", text);
     EXPECT_NO_THROW(report_write(folder, {})) << text;
     EXPECT_TRUE(file_exists(path_join(folder, "report.html"))) << text;
@@ -179,15 +184,19 @@ TEST(FitReport, HostileValues) {
     }
     return std::string("no error");
   };
-  EXPECT_NE(error(R"({"laws":[{"residuals":[{"measured":"NaN"}]}]})").find("laws[0].residuals[0].measured"), std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"residuals":[{"measured":"NaN"}]}]})").find("laws[0].residuals[0].measured"),
+            std::string::npos);
   EXPECT_NE(error(R"({"laws":[{"holdout_error":1e999}]})").find("fit.json"), std::string::npos);
   EXPECT_NE(error(R"({"laws":[{"holdout_error":NaN}]})").find("fit.json"), std::string::npos);
   EXPECT_NE(error(R"({"laws":{"law":"joint"}})").find("'laws'"), std::string::npos);
   EXPECT_NE(error(R"([1,2])").find("an object"), std::string::npos);
   EXPECT_NE(error(R"({"laws":[{"verdict":3}]})").find("laws[0].verdict"), std::string::npos);
   EXPECT_NE(error(R"({"laws":[{"coefficients":[1]}]})").find("laws[0].coefficients"), std::string::npos);
-  EXPECT_NE(error(R"({"laws":[{"coefficients":{"a":{"determined":"yes"}}}]})").find("laws[0].coefficients.a.determined"), std::string::npos);
-  EXPECT_NE(error(R"({"laws":[{"curves":{"predicted_95":[[1]]},"residuals":[{}]}]})").find("predicted_95[0]"), std::string::npos);
+  EXPECT_NE(
+      error(R"({"laws":[{"coefficients":{"a":{"determined":"yes"}}}]})").find("laws[0].coefficients.a.determined"),
+      std::string::npos);
+  EXPECT_NE(error(R"({"laws":[{"curves":{"predicted_95":[[1]]},"residuals":[{}]}]})").find("predicted_95[0]"),
+            std::string::npos);
   EXPECT_NE(error(R"({"turning_points":[{"at":[1,2,3]}]})").find("turning_points[0].at"), std::string::npos);
   EXPECT_NE(error(R"({"recommended":{"reasons":"many"}})").find("recommended.reasons"), std::string::npos);
   std::string many = R"({"task_laws":[0)";
@@ -201,7 +210,8 @@ TEST(FitReport, HostileValues) {
 TEST(FitReport, ManyRunsAreThinnedInTheFigureOnly) {
   Json fit = fake_fit(), residuals = Json::array();
   for (int i = 0; i < 5000; ++i) {
-    residuals.push_back(Json::object({{"run", std::to_string(i)}, {"measured", 2 + 1e-4 * i}, {"predicted", 2.0}, {"compute", 1e15 + i}}));
+    residuals.push_back(Json::object(
+        {{"run", std::to_string(i)}, {"measured", 2 + 1e-4 * i}, {"predicted", 2.0}, {"compute", 1e15 + i}}));
   }
   Json law = fake_law();
   law.set("residuals", residuals);
@@ -238,13 +248,31 @@ TEST(FitReport, EqualLossJoinsModelsOfOneLoss) {
 }
 
 Json bench_record() {
-  return Json::object({{"type", "bench_train"}, {"time", "2026-01-01T00:00:00Z"}, {"isa", "avx512"}, {"precision", "bf16"}, {"threads", 2},
-                       {"parameters_total", 1000000}, {"parameters_active", 300000}, {"tokens_per_step", 8192}, {"tokens_per_s", 40000},
-                       {"step_seconds", 0.2}, {"roofline_seconds", 0.05}, {"roofline_ratio", 0.25}, {"mfu", 0.3},
-                       {"operations", Json(Json::Array{Json::object({{"name", "experts"}, {"direction", "backward"}, {"seconds", 0.1},
-                                                                     {"share", 0.5}, {"flops", 1e9}, {"bytes", 1e6},
-                                                                     {"bound_seconds", 0.04}, {"time_over_bound", 2.5}}),
-                                                       Json::object({{"name", "other"}, {"direction", "both"}, {"seconds", 0.02}, {"share", 0.1}})})}});
+  return Json::object(
+      {{"type", "bench_train"},
+       {"time", "2026-01-01T00:00:00Z"},
+       {"isa", "avx512"},
+       {"precision", "bf16"},
+       {"threads", 2},
+       {"parameters_total", 1000000},
+       {"parameters_active", 300000},
+       {"tokens_per_step", 8192},
+       {"tokens_per_s", 40000},
+       {"step_seconds", 0.2},
+       {"roofline_seconds", 0.05},
+       {"roofline_ratio", 0.25},
+       {"mfu", 0.3},
+       {"operations",
+        Json(Json::Array{
+            Json::object({{"name", "experts"},
+                          {"direction", "backward"},
+                          {"seconds", 0.1},
+                          {"share", 0.5},
+                          {"flops", 1e9},
+                          {"bytes", 1e6},
+                          {"bound_seconds", 0.04},
+                          {"time_over_bound", 2.5}}),
+            Json::object({{"name", "other"}, {"direction", "both"}, {"seconds", 0.02}, {"share", 0.1}})})}});
 }
 
 TEST(BenchReport, TimeBesideItsBound) {
@@ -253,9 +281,10 @@ TEST(BenchReport, TimeBesideItsBound) {
   const Json result = report_write(folder, {});
   ASSERT_EQ(result.at("figures").count(), 1);
   EXPECT_EQ(result.at("figures")[0].at("id").as_string(), "bench_1");
-  EXPECT_EQ(file_read(result.at("figures")[0].at("csv").as_string()),
-            "operation,direction,seconds,bound_seconds,time_over_bound,flops,bytes\nexperts,backward,0.1,0.04,2.5,1000000000,1000000\n"
-            "other,both,0.02,,,,\n");
+  EXPECT_EQ(
+      file_read(result.at("figures")[0].at("csv").as_string()),
+      "operation,direction,seconds,bound_seconds,time_over_bound,flops,bytes\nexperts,backward,0.1,0.04,2.5,1000000000,1000000\n"
+      "other,both,0.02,,,,\n");
   const Figure figure = figure_step(step_parse(bench_record()), 0);
   const View& view = figure.panels.front().views.front();
   ASSERT_EQ(view.series.size(), 2u);
@@ -270,11 +299,23 @@ TEST(BenchReport, TimeBesideItsBound) {
 
 Json grid_record() {
   const auto row = [](const char* direction, double ratio) {
-    return Json::object({{"operation", "linear"}, {"shape", "linear T=64 d=32 N=96"}, {"direction", direction}, {"seconds", 1e-5},
-                         {"flops", 4e5}, {"bytes", 2e4}, {"flops_per_s", 4e10}, {"bound_seconds", 1e-5 / ratio}, {"time_over_bound", ratio}});
+    return Json::object({{"operation", "linear"},
+                         {"shape", "linear T=64 d=32 N=96"},
+                         {"direction", direction},
+                         {"seconds", 1e-5},
+                         {"flops", 4e5},
+                         {"bytes", 2e4},
+                         {"flops_per_s", 4e10},
+                         {"bound_seconds", 1e-5 / ratio},
+                         {"time_over_bound", ratio}});
   };
-  Json record = Json::object({{"type", "bench_grid"}, {"time", "2026-01-02T00:00:00Z"}, {"isa", "avx2"}, {"precision", "bf16"},
-                              {"threads", 2}, {"shapes", 3}, {"shapes_measured", 2}});
+  Json record = Json::object({{"type", "bench_grid"},
+                              {"time", "2026-01-02T00:00:00Z"},
+                              {"isa", "avx2"},
+                              {"precision", "bf16"},
+                              {"threads", 2},
+                              {"shapes", 3},
+                              {"shapes_measured", 2}});
   record.set("rows", Json(Json::Array{row("forward", 2), row("backward", 4), row("both", 5)}));
   return record;
 }
@@ -286,7 +327,9 @@ TEST(BenchReport, TheGridsMap) {
   ASSERT_EQ(result.at("figures").count(), 1);
   EXPECT_EQ(result.at("figures")[0].at("id").as_string(), "grid_1");
   const std::string csv = file_read(result.at("figures")[0].at("csv").as_string());
-  EXPECT_EQ(csv.substr(0, csv.find("forward")), "operation,shape,direction,seconds,bound_seconds,time_over_bound,flops,bytes\nlinear,linear T=64 d=32 N=96,");
+  EXPECT_EQ(
+      csv.substr(0, csv.find("forward")),
+      "operation,shape,direction,seconds,bound_seconds,time_over_bound,flops,bytes\nlinear,linear T=64 d=32 N=96,");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 4);
   const std::string page = file_read(path_join(folder, "report.html"));
   EXPECT_NE(page.find("<svg xmlns"), std::string::npos);
@@ -314,7 +357,9 @@ TEST(BenchReport, OperationsAloneStandInOneFigure) {
   EXPECT_EQ(csv.substr(0, csv.find('\n')),
             "time,isa,precision,threads,operation,shape,direction,seconds,bound_seconds,time_over_bound,flops,bytes");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7);
-  EXPECT_NE(file_read(path_join(folder, "report.html")).find("Operations measured alone reach 25.0 % of their roofline bound"), std::string::npos);
+  EXPECT_NE(file_read(path_join(folder, "report.html"))
+                .find("Operations measured alone reach 25.0 % of their roofline bound"),
+            std::string::npos);
   Figure figure = figure_operations(study_load(folder).operations);
   const Series& time = figure.panels.front().views.front().series.front();
   ASSERT_EQ(time.points.size(), 6u);
@@ -325,7 +370,8 @@ TEST(BenchReport, OperationsAloneStandInOneFigure) {
   record.set("threads", 1);
   AppendFile(records).append(record.dump() + "\n");
   figure = figure_operations(study_load(folder).operations);
-  EXPECT_EQ(figure.panels.front().views.front().series.front().points.back().label, "linear T=64 d=32 N=96, bf16, avx2, 1 threads (5.0x)");
+  EXPECT_EQ(figure.panels.front().views.front().series.front().points.back().label,
+            "linear T=64 d=32 N=96, bf16, avx2, 1 threads (5.0x)");
   for (int i = 0; i < 30; ++i) AppendFile(records).append(record.dump() + "\n");
   figure = figure_operations(study_load(folder).operations);
   EXPECT_EQ(figure.panels.front().views.front().series.front().points.size(), 24u * 3);

@@ -128,7 +128,10 @@ std::string header_html(const StudyRecords& study, const std::string& title) {
   if (!question.empty()) out += "<p class=\"question\">" + html_escape(question) + "</p>\n";
   i64 done = 0;
   for (const RunRecords& run : study.runs) done += run.status == RunStatus::done ? 1 : 0;
-  out += fmt::format("<p class=\"meta\">{} {} &middot; {} of {} run{} done", study.is_study ? "study" : study.runs.empty() ? "folder" : "run",
+  out += fmt::format("<p class=\"meta\">{} {} &middot; {} of {} run{} done",
+                     study.is_study       ? "study"
+                     : study.runs.empty() ? "folder"
+                                          : "run",
                      html_escape(study.study.get_string("name", "")), done, study.runs.size(),
                      study.runs.size() == 1 ? "" : "s");
   if (study.runs.empty()) out.erase(out.rfind(" &middot;"));
@@ -209,7 +212,8 @@ std::string laws_body(const FitRecords& fit, const std::string& figures) {
   }
   const Table coefficients = table_coefficients(fit);
   if (!coefficients.rows.empty()) {
-    out += "<details><summary>Coefficients with their intervals</summary>\n" + html_table(coefficients) + "</details>\n";
+    out +=
+        "<details><summary>Coefficients with their intervals</summary>\n" + html_table(coefficients) + "</details>\n";
   }
   out += figures;
   for (const Table& table : {table_task_laws(fit), table_turning_points(fit)}) {
@@ -253,17 +257,10 @@ std::string json_for_script(const Json& value) {
   std::string out;
   for (const char c : value.dump()) {
     switch (c) {
-      case '<':
-        out += "\\u003c";
-        break;
-      case '>':
-        out += "\\u003e";
-        break;
-      case '&':
-        out += "\\u0026";
-        break;
-      default:
-        out += c;
+      case '<': out += "\\u003c"; break;
+      case '>': out += "\\u003e"; break;
+      case '&': out += "\\u0026"; break;
+      default: out += c;
     }
   }
   return out;
@@ -333,7 +330,8 @@ std::string html_page(const StudyRecords& study, const Summary& summary, const s
   }
   out += "</nav>\n<main>\n";
   if (!figures.empty()) {
-    out += "<noscript><p>The figures are drawn by a script; without scripts their data is still here as CSV.</p></noscript>\n";
+    out +=
+        "<noscript><p>The figures are drawn by a script; without scripts their data is still here as CSV.</p></noscript>\n";
   }
   for (const Part& part : parts) out += section(part.id, part.title, part.body);
   return out + "</main>\n" + figures_script(figures) + "</body>\n</html>\n";

@@ -195,12 +195,9 @@ Verdict by_sign(const Interval& effect, double sign) {
 
 std::string by_sign_reason(Verdict verdict) {
   switch (verdict) {
-    case Verdict::supported:
-      return "the interval lies wholly on the side that was claimed";
-    case Verdict::refuted:
-      return "the interval lies wholly on the other side";
-    case Verdict::unresolved:
-      return "the interval holds 0: the effect is within noise";
+    case Verdict::supported: return "the interval lies wholly on the side that was claimed";
+    case Verdict::refuted: return "the interval lies wholly on the other side";
+    case Verdict::unresolved: return "the interval holds 0: the effect is within noise";
   }
   return "";
 }
@@ -215,8 +212,8 @@ std::string step_against(const Sample& sample, double sign, u64 number) {
   for (std::size_t i = 0; i + 1 < order.size(); ++i) {
     const std::vector<Group> pair = {sample.groups[order[i]], sample.groups[order[i + 1]]};
     if (pair[0].front().x == pair[1].front().x) continue;
-    const Interval step =
-        bootstrap(pair, [](const auto&, const auto& y) { return y[1] - y[0]; }, number + 1000 * (i + 1), coverage);
+    const Interval step = bootstrap(
+        pair, [](const auto&, const auto& y) { return y[1] - y[0]; }, number + 1000 * (i + 1), coverage);
     if (by_sign(step, sign) == Verdict::refuted) {
       return fmt::format("the step from {} to {} goes the other way beyond noise", sample.models[order[i]],
                          sample.models[order[i + 1]]);
@@ -346,12 +343,9 @@ std::string verdict_forbidden(const Sample& sample) {
 
 const char* verdict_name(Verdict verdict) {
   switch (verdict) {
-    case Verdict::supported:
-      return "supported";
-    case Verdict::refuted:
-      return "refuted";
-    case Verdict::unresolved:
-      return "unresolved";
+    case Verdict::supported: return "supported";
+    case Verdict::refuted: return "refuted";
+    case Verdict::unresolved: return "unresolved";
   }
   return "?";
 }

@@ -43,7 +43,8 @@ void study_records_read(StudyRecords& study) {
     study.roofline_seconds += record.get_double("roofline_seconds", 0);
     study.roof_seconds += record.get_double("roof_seconds", 0);
     for (RunRecords& run : study.runs) {
-      if (run.name == record.get_string("run", "") && std::isnan(run.seconds)) run.seconds = record.get_double("seconds", kUnknown);
+      if (run.name == record.get_string("run", "") && std::isnan(run.seconds))
+        run.seconds = record.get_double("seconds", kUnknown);
     }
   }
 }

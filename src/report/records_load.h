@@ -40,19 +40,19 @@ struct GridRecord : BenchRecord {
 
 struct StudyRecords {
   std::string folder;
-  bool is_study = false;  // false: a single run's folder
-  Json study;             // study.json; an object, made up from the run for a single run
+  bool is_study = false;         // false: a single run's folder
+  Json study;                    // study.json; an object, made up from the run for a single run
   std::vector<RunRecords> runs;  // without trunks and without those for which the study had no time
-  i64 runs_left_out = 0;  // of seeds for which the study had no time
-  Json roof;              // the last `roof` record, or null
-  double idle_seconds = 0;  // of jobs that waited for others, the sum over `runs_end`
+  i64 runs_left_out = 0;         // of seeds for which the study had no time
+  Json roof;                     // the last `roof` record, or null
+  double idle_seconds = 0;       // of jobs that waited for others, the sum over `runs_end`
   double wall_seconds = 0, roofline_seconds = 0, roof_seconds = 0;  // sums over `run_done`
-  Json machine;           // object, perhaps empty
-  std::string time_last;  // time of the newest record
-  std::vector<StepRecord> steps;  // bench's, in the order of the folder
+  Json machine;                                                     // object, perhaps empty
+  std::string time_last;                                            // time of the newest record
+  std::vector<StepRecord> steps;                                    // bench's, in the order of the folder
   std::vector<GridRecord> grids;
   std::vector<BenchRecord> operations;  // alone
-  FitRecords fit;           // the folder's fit.json; `present` is false without one
+  FitRecords fit;                       // the folder's fit.json; `present` is false without one
 
   bool has_bench() const { return !(steps.empty() && grids.empty() && operations.empty()); }
   std::vector<const RunRecords*> main_runs() const;   // with data, no sweep

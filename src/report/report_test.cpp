@@ -54,12 +54,13 @@ TEST(Report, WholeStudy) {
     EXPECT_GT(csv.size(), 100u) << ids.back();
     EXPECT_NE(page.find(data_uri_csv(csv)), std::string::npos) << ids.back();
   }
-  EXPECT_EQ(ids, (std::vector<std::string>{"loss_parameters", "task_train_loss", "task_tpp", "task_flops", "equal_loss", "knowledge",
-                                           "learning_curves", "score_curves", "expert_load", "cost"}));
+  EXPECT_EQ(ids, (std::vector<std::string>{"loss_parameters", "task_train_loss", "task_tpp", "task_flops", "equal_loss",
+                                           "knowledge", "learning_curves", "score_curves", "expert_load", "cost"}));
   EXPECT_EQ(result.at("hypotheses")[0].at("verdict").as_string(), "supported");
   EXPECT_EQ(result.at("runs_missing").count(), 0);
   EXPECT_TRUE(says(result.at("summary").at("shows"), "facts: accuracy: the best run"));
-  EXPECT_TRUE(says(result.at("summary").at("done"), "43.0 % of the roofline of its steps and 22.0 % of the machine's roof"));
+  EXPECT_TRUE(
+      says(result.at("summary").at("done"), "43.0 % of the roofline of its steps and 22.0 % of the machine's roof"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "gsm8k: accuracy"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "dead experts"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "facts (10.5 times)"));

@@ -80,17 +80,18 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
   for (const FitLaw& law : study.fit.laws) laws.push_back(Json::object({{"law", law.law}, {"verdict", law.verdict}}));
   const FitRecommended& model = study.fit.recommended;
   const auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
-  return Json::object({{"report", paths.page},
-                       {"laws", std::move(laws)},
-                       {"recommended", Json::object({{"law", text_or_null(model.law)}, {"verdict", text_or_null(model.verdict)}})},
-                       {"figures_folder", paths.figures},
-                       {"figures", std::move(drawn)},
-                       {"hypotheses", std::move(tested)},
-                       {"runs_done", done},
-                       {"runs_missing", std::move(missing)},
-                       {"summary", Json::object({{"done", Json(summary.done)},
-                                                 {"shows", Json(summary.shows)},
-                                                 {"shows_not", Json(summary.shows_not)}})}});
+  return Json::object(
+      {{"report", paths.page},
+       {"laws", std::move(laws)},
+       {"recommended", Json::object({{"law", text_or_null(model.law)}, {"verdict", text_or_null(model.verdict)}})},
+       {"figures_folder", paths.figures},
+       {"figures", std::move(drawn)},
+       {"hypotheses", std::move(tested)},
+       {"runs_done", done},
+       {"runs_missing", std::move(missing)},
+       {"summary",
+        Json::object(
+            {{"done", Json(summary.done)}, {"shows", Json(summary.shows)}, {"shows_not", Json(summary.shows_not)}})}});
 }
 
 std::string text_of(const Json& result) {

@@ -85,8 +85,11 @@ class FakeStudyWriter {
                                         {"f32_flops_per_s", 2.1e11},
                                         {"dram_bytes_per_s", 2.2e10}}));
     for (const double share : {0.5, 0.36}) {
-      records.write("run_done", Json::object({{"run", "sweep-10"}, {"seconds", 10}, {"wall_seconds", 10.0},
-                                              {"roofline_seconds", 10 * share}, {"roof_seconds", 2.2}}));
+      records.write("run_done", Json::object({{"run", "sweep-10"},
+                                              {"seconds", 10},
+                                              {"wall_seconds", 10.0},
+                                              {"roofline_seconds", 10 * share},
+                                              {"roof_seconds", 2.2}}));
     }
     // Not the atomic write: its syncs are most of the tests' time.
     AppendFile(path_join(fake_.folder, "study.json")).append(study_json(std::move(runs)).dump(1));

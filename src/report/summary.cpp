@@ -70,8 +70,8 @@ void say_runs(const StudyRecords& study, Summary& out) {
   }
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
-      out.done.push_back(
-          fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name, error_line(Error(run.problem))));
+      out.done.push_back(fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name,
+                                     error_line(Error(run.problem))));
     }
   }
 }
@@ -99,12 +99,15 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
   const std::string cpu = study.machine.get_string("cpu", "");
   if (seconds > 0) {
-    out.done.push_back(fmt::format("{} of training, summed over its runs{}.", format_seconds(seconds), cpu.empty() ? "" : " on " + cpu));
+    out.done.push_back(fmt::format("{} of training, summed over its runs{}.", format_seconds(seconds),
+                                   cpu.empty() ? "" : " on " + cpu));
   }
   if (study.wall_seconds > 0) {
-    out.done.push_back(fmt::format("Over its whole time, training reached {:.1f} % of the roofline of its steps and {:.1f} % of the "
-                                   "machine's roof.", 100 * study.roofline_seconds / (study.wall_seconds + study.idle_seconds),
-                                   100 * study.roof_seconds / (study.wall_seconds + study.idle_seconds)));
+    out.done.push_back(
+        fmt::format("Over its whole time, training reached {:.1f} % of the roofline of its steps and {:.1f} % of the "
+                    "machine's roof.",
+                    100 * study.roofline_seconds / (study.wall_seconds + study.idle_seconds),
+                    100 * study.roof_seconds / (study.wall_seconds + study.idle_seconds)));
   }
 }
 
@@ -336,8 +339,8 @@ void say_data(const StudyRecords& study, Summary& out) {
         fmt::format("What fresh text would do: these sources were seen more than once: {}.", joined(repeated)));
   }
   if (study.runs_left_out > 0) {
-    out.shows_not.push_back(fmt::format("What {} runs of further seeds would add: the minutes given to the study were spent.",
-                                        study.runs_left_out));
+    out.shows_not.push_back(fmt::format(
+        "What {} runs of further seeds would add: the minutes given to the study were spent.", study.runs_left_out));
   }
   const Json* evaluations = study.study.find("evaluations");
   for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {

@@ -317,7 +317,8 @@ std::string runs_csv(const StudyRecords& study) {
   const std::vector<std::string> numbers = {
       "parameters_total", "parameters_active", "flops_per_token_megatron", "flops_per_token_6n", "tokens_total", "tpp",
       "sparsity",         "learning_rate",     "balance_coefficient",      "z_coefficient"};
-  const std::vector<std::string> train = {"loss_final", "tokens_per_s", "roof_share", "mfu", "roofline_ratio_wall", "peak_memory_bytes"};
+  const std::vector<std::string> train = {"loss_final", "tokens_per_s",        "roof_share",
+                                          "mfu",        "roofline_ratio_wall", "peak_memory_bytes"};
   std::vector<std::string> header = {"run", "model", "role", "status", "seed"};
   header.insert(header.end(), config.begin(), config.end());
   header.insert(header.end(), numbers.begin(), numbers.end());
@@ -327,7 +328,8 @@ std::string runs_csv(const StudyRecords& study) {
   CsvTable csv(header);
   for (const RunRecords& run : study.runs) {
     const double seed = run.number("seed");
-    std::vector<std::string> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main", run_status_name(run.status),
+    std::vector<std::string> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main",
+                                    run_status_name(run.status),
                                     csv_number(std::isfinite(seed) ? seed : run.number("seed_init"))};
     for (const std::string& key : config) row.push_back(csv_number(run.config_number(key)));
     for (const std::string& key : numbers) row.push_back(csv_number(run.number(key)));

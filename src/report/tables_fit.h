@@ -10,12 +10,12 @@
 
 namespace moebius::report {
 
-Table table_laws(const FitRecords& fit);          // fitted and skipped, one row each
+Table table_laws(const FitRecords& fit);                    // fitted and skipped, one row each
 std::vector<std::string> law_notes(const FitRecords& fit);  // of all laws, each once
 Table table_coefficients(const FitRecords& fit);
 Table table_task_laws(const FitRecords& fit);
 Table table_turning_points(const FitRecords& fit);
-Table table_choices(const FitRecords& fit);       // what each law would build for the recommendation's compute
+Table table_choices(const FitRecords& fit);  // what each law would build for the recommendation's compute
 
 // The sentences under "Recommended model": the model or why there is none, first; then the reasons.
 std::vector<std::string> recommended_sentences(const FitRecords& fit);

@@ -25,10 +25,11 @@ const StageHelp kHelp = {
     .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run [--pilot FOLDER] [--noise X]]",
     .reads = "studies/NAME.toml or FILE.toml, the corpora it names",
     .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
-    .json_keys = "report, fit, runs_done, runs_skipped, seconds, train_seconds, wall_seconds, idle_seconds, roofline_seconds, "
-                 "roof_share and roofline_ratio (roof_seconds and roofline_seconds / (wall_seconds + idle_seconds)); with --dry-run: runs (name, "
-                 "parameters_total, parameters_active, flops_per_token_megatron, flops_per_token_6n, tpp, seconds_estimated, "
-                 "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
+    .json_keys =
+        "report, fit, runs_done, runs_skipped, seconds, train_seconds, wall_seconds, idle_seconds, roofline_seconds, "
+        "roof_share and roofline_ratio (roof_seconds and roofline_seconds / (wall_seconds + idle_seconds)); with --dry-run: runs (name, "
+        "parameters_total, parameters_active, flops_per_token_megatron, flops_per_token_6n, tpp, seconds_estimated, "
+        "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
     .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run --noise 0.03"};
 
 }  // namespace
@@ -39,11 +40,16 @@ int run_study(const std::vector<std::string>& words) {
   std::vector<std::string> pilots;
   double noise = 0;
   options.add("out", &out, "folder of the study; empty: runs/NAME", {.unit = "FOLDER"});
-  options.add("pilot", &pilots, "dry run: finished studies whose seeds show the noise, separated by commas; the study's own folder counts too",
-              {.unit = "FOLDERS"});
-  options.add("noise", &noise, "dry run: standard deviation between seeds to assume where no runs show it", {.unit = "X", .min = 0, .max = 1e6});
+  options.add(
+      "pilot", &pilots,
+      "dry run: finished studies whose seeds show the noise, separated by commas; the study's own folder counts too",
+      {.unit = "FOLDERS"});
+  options.add("noise", &noise, "dry run: standard deviation between seeds to assume where no runs show it",
+              {.unit = "X", .min = 0, .max = 1e6});
   i64 jobs = 0;
-  options.add("jobs", &jobs, "runs that train side by side, each with its share of the threads; 0: one a thread where steps are short", {.unit = "N", .min = 0});
+  options.add("jobs", &jobs,
+              "runs that train side by side, each with its share of the threads; 0: one a thread where steps are short",
+              {.unit = "N", .min = 0});
   std::vector<std::string> names;
   const StageCommon common = stage_parse(kHelp, options, words, &names, 1);
   if (names.empty()) {
@@ -76,11 +82,12 @@ int run_study(const std::vector<std::string>& words) {
   log_info("the plan:\n" + table);
 
   const StudyResult result = run_study_plan(plan, out);
-  stage_print(common, result.to_json(),
-              fmt::format("{} runs in {} ({} were done before)\ntraining: {:.1f} % of its steps' roofline over its whole time, "
-                          "{:.1f} % of the machine's roof\nreport: {}\n",
-                          result.runs_done, format_seconds(result.seconds), result.runs_skipped,
-                          100 * result.roofline_ratio(), 100 * result.roof_share(), result.report));
+  stage_print(
+      common, result.to_json(),
+      fmt::format("{} runs in {} ({} were done before)\ntraining: {:.1f} % of its steps' roofline over its whole time, "
+                  "{:.1f} % of the machine's roof\nreport: {}\n",
+                  result.runs_done, format_seconds(result.seconds), result.runs_skipped, 100 * result.roofline_ratio(),
+                  100 * result.roof_share(), result.report));
   return 0;
 }
 

@@ -11,9 +11,9 @@
 namespace moebius::study {
 
 struct Branch {
-  double at = 0;         // share of the study's tokens at which the decay begins
-  i64 step_begin = 0;    // updates of the trunk before it
-  i64 steps_total = 0;   // with the decay; step_begin = steps_total - round(decay-fraction * steps_total)
+  double at = 0;        // share of the study's tokens at which the decay begins
+  i64 step_begin = 0;   // updates of the trunk before it
+  i64 steps_total = 0;  // with the decay; step_begin = steps_total - round(decay-fraction * steps_total)
 };
 
 struct BranchPlan {

@@ -58,15 +58,18 @@ TEST(StudyBranches, DecaysBeginWhereTheyShould) {
 std::string study_text(const std::string& schedule, const std::string& at) {
   return R"(name = "branched"
 tokens = 2048
-seeds = [1])" + kTinyModel + R"(
+seeds = [1])" +
+         kTinyModel + R"(
 [grid]
-experts = [2, 4])" + tiny_data("1.0", "4") + R"(
+experts = [2, 4])" +
+         tiny_data("1.0", "4") + R"(
 [train]
 batch-tokens = 256
 tensorboard = false
 decay-fraction = 0.4
 warmup-steps = 1
-schedule = ")" + schedule + R"("
+schedule = ")" +
+         schedule + R"("
 [learning-rate]
 value = 2e-3
 source = "a guess"
@@ -74,7 +77,8 @@ source = "a guess"
 at = [0, 0.5, 1.0]
 items-max = 2
 [branches]
-at = )" + at + "\n";
+at = )" + at +
+         "\n";
 }
 
 TEST(StudyBranches, PlanCountsTheTrunkOnce) {
@@ -150,7 +154,8 @@ TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
     const std::string out = path_join(folder, "runs/" + run.name);
     if (run.role == "trunk") {
       for (const i64 step : run.branch_steps) {
-        EXPECT_FALSE(folder_exists(path_join(out, "branch-" + std::to_string(step)))) << "its state is no longer wanted";
+        EXPECT_FALSE(folder_exists(path_join(out, "branch-" + std::to_string(step))))
+            << "its state is no longer wanted";
       }
       continue;
     }

@@ -28,7 +28,8 @@ std::string input_path(const StudySpec& spec, const std::string& file) {
   if (file_exists(beside)) return beside;
   const std::string shipped = path_join(study_source_folder(), file);
   if (file_exists(shipped)) return shipped;
-  throw Error({.where = spec.path, .what = fmt::format("there is no file '{}'", file),
+  throw Error({.where = spec.path,
+               .what = fmt::format("there is no file '{}'", file),
                .fix = "give paths relative to the study's file, to the working folder or to the source tree"});
 }
 
@@ -201,11 +202,9 @@ StudyFiles prepare_data(const StudySpec& spec, const std::string& folder) {
   Json shards = Json::array(), items = Json::array();
   for (const StudyShard& shard : files.shards) shards.push_back(shard_to_json(shard));
   for (const std::string& item : files.items) items.push_back(path_name(item));
-  file_write_atomic(stamp, Json::object({{"settings", settings},
-                                         {"vocab", files.vocab},
-                                         {"items", items},
-                                         {"shards", shards}})
-                               .dump(2));
+  file_write_atomic(
+      stamp,
+      Json::object({{"settings", settings}, {"vocab", files.vocab}, {"items", items}, {"shards", shards}}).dump(2));
   return files;
 }
 

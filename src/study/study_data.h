@@ -15,17 +15,17 @@ struct StudyShard {
   std::string name;
   std::string prefix;
   double share = 0;
-  i64 tokens = 0;     // in the shard
+  i64 tokens = 0;  // in the shard
   i64 documents = 0;
   i64 bytes = 0;
   std::string held_out;  // text file (JSON lines) for the held-out loss; empty: none
 };
 
 struct StudyFiles {
-  std::string tokenizer;               // tokenizer.json
+  std::string tokenizer;  // tokenizer.json
   std::vector<StudyShard> shards;
-  std::vector<std::string> items;      // item files of the generated tasks
-  i64 vocab = 0;                       // tokens the tokenizer has
+  std::vector<std::string> items;  // item files of the generated tasks
+  i64 vocab = 0;                   // tokens the tokenizer has
 
   std::vector<data::MixtureSource> mixture() const;
   // The rows of study.json's "data": weights, sizes, passes that `tokens` need.

@@ -109,7 +109,9 @@ StudyBranches read_branches(const Json& table, const std::string& where) {
   std::sort(branches.at.begin(), branches.at.end());
   const bool twice = std::adjacent_find(branches.at.begin(), branches.at.end()) != branches.at.end();
   if (branches.at.empty() || branches.at.front() <= 0 || twice) {
-    throw Error({.where = where, .what = "no branches", .wanted = "shares of the tokens above 0, each once: at = [0.25, 0.5, 1.0]"});
+    throw Error({.where = where,
+                 .what = "no branches",
+                 .wanted = "shares of the tokens above 0, each once: at = [0.25, 0.5, 1.0]"});
   }
   return branches;
 }
@@ -264,8 +266,10 @@ StudySpec study_load(const std::string& name_or_path) {
   list.add("seeds-minutes", &spec.seeds_minutes,
            "a seed after the first begins only while the study is expected to end within these minutes; 0: all begin",
            {.min = 0, .max = 1e7});
-  read_table(root, list,
-             {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"}, where);
+  read_table(
+      root, list,
+      {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"},
+      where);
   if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name and tokens must be given"});
   spec.model = table_or_throw(root, "model", where);
   spec.models = read_models(root, where);
@@ -277,7 +281,8 @@ StudySpec study_load(const std::string& name_or_path) {
   if (const Json* hypotheses = root.find("hypotheses")) spec.hypotheses = *hypotheses;
   if (const Json* notes = root.find("notes")) spec.notes = *notes;
   if (spec.data.text.empty() && spec.data.facts_share <= 0 && spec.data.arithmetic_share <= 0) {
-    throw Error({.where = where, .what = "the study has no data: give [[data.text]], [data.facts] or [data.arithmetic]"});
+    throw Error(
+        {.where = where, .what = "the study has no data: give [[data.text]], [data.facts] or [data.arithmetic]"});
   }
   return spec;
 }

@@ -15,7 +15,7 @@ struct StudyText {
   std::string name;
   std::vector<std::string> input;
   std::string field = "text";
-  double share = 0;          // of the training tokens
+  double share = 0;                // of the training tokens
   double held_out_bytes = 200000;  // text scored for the held-out loss
 };
 
@@ -23,8 +23,8 @@ struct StudyText {
 struct StudyData {
   i64 sequence = 128;
   i64 vocab = 1024;
-  i64 seed = 1;                          // order of the data
-  double tokenizer_bytes_each = 1.5e6;   // text of each source that the tokenizer is trained on
+  i64 seed = 1;                         // order of the data
+  double tokenizer_bytes_each = 1.5e6;  // text of each source that the tokenizer is trained on
   std::vector<StudyText> text;
   double facts_share = 0, arithmetic_share = 0;  // 0: the task is not in the study
   data::FactsOptions facts;
@@ -42,27 +42,27 @@ struct StudyModel {
 // How learning rates are chosen: one value with its source, or a sweep at the smallest and the largest number of
 // experts, the others by interpolation in log E.
 struct StudyLearningRate {
-  double value = 0;              // > 0: this one for all
-  std::string source;            // why
-  std::vector<double> sweep;     // three values or so
-  i64 sweep_tokens = 0;          // tokens of a trial; 0: a fifth of the budget
+  double value = 0;           // > 0: this one for all
+  std::string source;         // why
+  std::vector<double> sweep;  // three values or so
+  i64 sweep_tokens = 0;       // tokens of a trial; 0: a fifth of the budget
 };
 
 struct StudyEvaluate {
-  std::vector<std::string> tasks;      // names of eval tasks beside the generated ones
-  i64 items_max = 0;                   // of each task and grade; 0: all
-  std::vector<double> at = {1.0};      // fractions of the budget at which runs are evaluated; 0: untrained
+  std::vector<std::string> tasks;  // names of eval tasks beside the generated ones
+  i64 items_max = 0;               // of each task and grade; 0: all
+  std::vector<double> at = {1.0};  // fractions of the budget at which runs are evaluated; 0: untrained
   i64 batch_tokens = 8192;
 };
 
 // Several token budgets from one trunk; empty: none.
 struct StudyBranches {
-  std::vector<double> at;              // shares of the study's tokens at which a decay begins, rising
+  std::vector<double> at;  // shares of the study's tokens at which a decay begins, rising
 };
 
 struct StudySpec {
   std::string name, title, question;
-  i64 tokens = 0;            // of each run
+  i64 tokens = 0;  // of each run
   std::vector<i64> seeds = {1};
   double seeds_minutes = 0;  // a further seed begins only while the study is expected to end within these; 0: all begin
   Json model = Json::object();
@@ -74,7 +74,7 @@ struct StudySpec {
   StudyBranches branches;
   Json hypotheses = Json::array();
   Json notes = Json::array();
-  std::string path;          // of the file
+  std::string path;  // of the file
 };
 
 // `name_or_path`: "quick" finds studies/quick.toml in the source tree. Throws Error for unknown keys (with the nearest),

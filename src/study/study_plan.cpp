@@ -43,9 +43,9 @@ PlannedRun plan_run(const StudySpec& spec, const model::ModelConfig& config, i64
   run.counts = model::count_model(config, spec.data.sequence);
   run.learning_rate = spec.learning_rate.value;
   run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
-  run.sparsity = config.experts.experts > 1 ? 1.0 - static_cast<double>(config.experts.top_k) /
-                                                        static_cast<double>(config.experts.experts)
-                                            : 0.0;
+  run.sparsity = config.experts.experts > 1
+                     ? 1.0 - static_cast<double>(config.experts.top_k) / static_cast<double>(config.experts.experts)
+                     : 0.0;
   return run;
 }
 
@@ -204,9 +204,10 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
   const double span = std::log(static_cast<double>(plan.most_experts) / static_cast<double>(plan.fewest_experts));
   for (PlannedRun& run : plan.runs) {
     if (run.role == "sweep") continue;
-    const double at = span > 0 ? std::log(static_cast<double>(expert_count(run.config)) /
-                                          static_cast<double>(plan.fewest_experts)) / span
-                               : 0.0;
+    const double at =
+        span > 0
+            ? std::log(static_cast<double>(expert_count(run.config)) / static_cast<double>(plan.fewest_experts)) / span
+            : 0.0;
     run.learning_rate = std::exp((1 - at) * std::log(low) + at * std::log(high));
   }
   std::vector<std::string> rates;
@@ -246,23 +247,24 @@ Json plan_to_json(const StudyPlan& plan) {
     runs.as_array().back().set("tokens_shared", run.tokens_shared);
   }
   const StudySpec& spec = plan.spec;
-  return Json::object({{"name", spec.name},
-                       {"title", spec.title.empty() ? spec.name : spec.title},
-                       {"question", spec.question},
-                       {"budget_tokens", spec.tokens},
-                       {"runs", runs},
-                       {"seeds", Json::object({{"init", Json(Json::Array(spec.seeds.begin(), spec.seeds.end()))},
-                                               {"data", Json(Json::Array{Json(spec.data.seed)})},
-                                               {"items", Json(Json::Array{Json(spec.data.facts.seed),
-                                                                          Json(spec.data.arithmetic.seed)})}})},
-                       {"branches", spec.branches.at},
-                       {"hypotheses", spec.hypotheses},
-                       {"notes", spec.notes}});
+  return Json::object(
+      {{"name", spec.name},
+       {"title", spec.title.empty() ? spec.name : spec.title},
+       {"question", spec.question},
+       {"budget_tokens", spec.tokens},
+       {"runs", runs},
+       {"seeds",
+        Json::object({{"init", Json(Json::Array(spec.seeds.begin(), spec.seeds.end()))},
+                      {"data", Json(Json::Array{Json(spec.data.seed)})},
+                      {"items", Json(Json::Array{Json(spec.data.facts.seed), Json(spec.data.arithmetic.seed)})}})},
+       {"branches", spec.branches.at},
+       {"hypotheses", spec.hypotheses},
+       {"notes", spec.notes}});
 }
 
 std::string plan_table(const StudyPlan& plan) {
-  std::string text = fmt::format("{:<22} {:>12} {:>12} {:>11} {:>8} {:>8} {:>9} {:>10}\n", "run", "parameters", "active",
-                                 "FLOP/token", "TPP", "tokens", "rate", "time here");
+  std::string text = fmt::format("{:<22} {:>12} {:>12} {:>11} {:>8} {:>8} {:>9} {:>10}\n", "run", "parameters",
+                                 "active", "FLOP/token", "TPP", "tokens", "rate", "time here");
   for (const PlannedRun& run : plan.runs) {
     text += fmt::format("{:<22} {:>12} {:>12} {:>11} {:>8.2f} {:>8} {:>9} {:>10}\n", run.name,
                         format_exact(run.counts.parameters_total), format_exact(run.counts.parameters_active),
@@ -272,14 +274,16 @@ std::string plan_table(const StudyPlan& plan) {
                         run.seconds_estimated > 0 ? format_seconds(run.seconds_estimated) : "?");
   }
   if (plan.seconds_estimated > 0) {
-    text += fmt::format("{} runs, about {} of training on this machine (roof {}/s in bf16){}{}\n", plan.runs.size(),
-                        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s),
-                        plan.jobs > 1 ? fmt::format(", {} side by side", plan.jobs) : "",
-                        plan.spec.branches.at.empty() ? "" : "; a branch's time is that of its own steps, the trunk counts once");
+    text += fmt::format(
+        "{} runs, about {} of training on this machine (roof {}/s in bf16){}{}\n", plan.runs.size(),
+        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s),
+        plan.jobs > 1 ? fmt::format(", {} side by side", plan.jobs) : "",
+        plan.spec.branches.at.empty() ? "" : "; a branch's time is that of its own steps, the trunk counts once");
   }
   if (plan.spec.seeds.size() > 1 && plan.spec.seeds_minutes > 0) {
-    text += fmt::format("seeds after the first begin as long as the study is expected to end within {:g} minutes, evaluations included\n",
-                        plan.spec.seeds_minutes);
+    text += fmt::format(
+        "seeds after the first begin as long as the study is expected to end within {:g} minutes, evaluations included\n",
+        plan.spec.seeds_minutes);
   }
   return text;
 }

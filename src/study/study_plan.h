@@ -15,22 +15,22 @@
 namespace moebius::study {
 
 struct PlannedRun {
-  std::string name;          // its folder: "E32-k2", with "-s2" when the study has several seeds
-  std::string model;         // the configuration's name, shared by its seeds
-  std::string role = "main"; // "sweep": a learning-rate trial; "trunk": what branches share
+  std::string name;           // its folder: "E32-k2", with "-s2" when the study has several seeds
+  std::string model;          // the configuration's name, shared by its seeds
+  std::string role = "main";  // "sweep": a learning-rate trial; "trunk": what branches share
   i64 seed = 1;
   i64 tokens = 0;
   model::ModelConfig config;
   model::ModelCounts counts;
-  double learning_rate = 0;  // 0: not known before the sweep
-  double tpp = 0;            // tokens / total parameters (2508.18672)
-  double sparsity = 0;       // 1 - k/E
-  double seconds_estimated = 0;  // of its own steps: a branch's without the trunk's
-  bool left_out = false;     // its seed had no room in spec.seeds_minutes
-  std::string branch_of;     // a branch: the name of its trunk
-  i64 branch_step = 0;       // and after how many of the trunk's steps it begins
-  i64 tokens_shared = 0;     // and their tokens
-  i64 warmup_steps = -1;     // of trunk and branches; -1: as [train] says
+  double learning_rate = 0;       // 0: not known before the sweep
+  double tpp = 0;                 // tokens / total parameters (2508.18672)
+  double sparsity = 0;            // 1 - k/E
+  double seconds_estimated = 0;   // of its own steps: a branch's without the trunk's
+  bool left_out = false;          // its seed had no room in spec.seeds_minutes
+  std::string branch_of;          // a branch: the name of its trunk
+  i64 branch_step = 0;            // and after how many of the trunk's steps it begins
+  i64 tokens_shared = 0;          // and their tokens
+  i64 warmup_steps = -1;          // of trunk and branches; -1: as [train] says
   std::vector<i64> branch_steps;  // a trunk: where branches begin
 
   i64 tokens_own() const { return tokens - tokens_shared; }

@@ -98,7 +98,8 @@ Design design_of(const report::StudyRecords& study, const report::Hypothesis& h)
 
 std::string effect_name_of(const report::Hypothesis& h, bool x_is_result) {
   const std::string y = report::metric_label(h.y), x = h.x.empty() ? "" : report::metric_label(h.x);
-  if (h.kind == "monotone" && x_is_result) return fmt::format("{}: change for each step from one configuration to the next in {}", y, x);
+  if (h.kind == "monotone" && x_is_result)
+    return fmt::format("{}: change for each step from one configuration to the next in {}", y, x);
   if (h.kind == "monotone") return fmt::format("{}: change for each doubling of {}", y, x);
   if (h.kind == "peak") return fmt::format("{}: the turning point against both ends of the range of {}", y, x);
   if (h.kind == "correlation") return fmt::format("{}: whole change along {}", y, x);
@@ -121,7 +122,8 @@ double seconds_of_seed(const StudyPlan& plan, const std::vector<std::string>& mo
   for (const PlannedRun& run : plan.runs) {
     if (std::find(trunks.begin(), trunks.end(), run.name) != trunks.end()) seconds += run.seconds_estimated;
   }
-  return seconds / static_cast<double>(plan.jobs) / static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
+  return seconds / static_cast<double>(plan.jobs) /
+         static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
 }
 
 void set_noise(const std::vector<report::StudyRecords>& studies, double assumed, PowerRow& row) {
@@ -170,7 +172,8 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); 
 
 }  // namespace
 
-std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders, double noise_assumed) {
+std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders,
+                                  double noise_assumed) {
   const report::StudyRecords planned = records_of(plan);
   std::vector<report::StudyRecords> studies;
   for (const std::string& folder : folders) studies.push_back(report::study_load(folder));
@@ -197,14 +200,17 @@ std::string power_table(const std::vector<PowerRow>& rows) {
                             ? fmt::format(" (the plan has {}; verdicts need {})", row.seeds, report::kSeedsForVerdict)
                             : "",
                         row.seconds > 0 ? format_seconds(row.seconds) + " for its runs" : "");
-    text += row.seeds_half > 0 ? fmt::format("  half of it needs {} seeds, {}\n", row.seeds_half, format_seconds(row.seconds_half))
-                               : fmt::format("  half of it needs more than {} seeds\n", fit::kSeedsMax);
-    text += fmt::format("  noise of a run {:.3g}{}; {}\n", row.noise.seed,
-                        row.noise.item > 0 ? fmt::format(", of its items {:.3g}", row.noise.item) : "", row.noise_source);
+    text += row.seeds_half > 0
+                ? fmt::format("  half of it needs {} seeds, {}\n", row.seeds_half, format_seconds(row.seconds_half))
+                : fmt::format("  half of it needs more than {} seeds\n", fit::kSeedsMax);
+    text +=
+        fmt::format("  noise of a run {:.3g}{}; {}\n", row.noise.seed,
+                    row.noise.item > 0 ? fmt::format(", of its items {:.3g}", row.noise.item) : "", row.noise_source);
   }
   if (unknown) {
-    text += "the noise between seeds can be measured (--pilot FOLDER: a study with two or more seeds) or assumed (--noise X; a\n"
-            "published pilot with 8.4M active parameters had 0.02 to 0.10 nats in its losses, arXiv 2508.18672 in small)\n";
+    text +=
+        "the noise between seeds can be measured (--pilot FOLDER: a study with two or more seeds) or assumed (--noise X; a\n"
+        "published pilot with 8.4M active parameters had 0.02 to 0.10 nats in its losses, arXiv 2508.18672 in small)\n";
   }
   return text;
 }

@@ -13,15 +13,15 @@ namespace moebius::study {
 
 struct PowerRow {
   std::string id, kind, y;
-  std::string effect_name;        // "change of facts: accuracy for each doubling of total parameters"
-  std::string problem;            // why nothing can be said; empty: the numbers below hold
-  fit::PowerNoise noise;          // standard deviations of one run
-  std::string noise_source;       // "3 seeds of 7 configurations, 14 degrees of freedom" or "assumed (--noise)"
-  i64 noise_df = 0;               // 0: assumed
+  std::string effect_name;          // "change of facts: accuracy for each doubling of total parameters"
+  std::string problem;              // why nothing can be said; empty: the numbers below hold
+  fit::PowerNoise noise;            // standard deviations of one run
+  std::string noise_source;         // "3 seeds of 7 configurations, 14 degrees of freedom" or "assumed (--noise)"
+  i64 noise_df = 0;                 // 0: assumed
   i64 seeds = 0, seeds_tested = 0;  // of the plan; those the effect is for: at least the report's three
   double effect = kUnknown;
-  double seconds = 0;             // of its runs with seeds_tested seeds, here
-  i64 seeds_half = 0;             // for half the effect; 0: more than kSeedsMax
+  double seconds = 0;  // of its runs with seeds_tested seeds, here
+  i64 seeds_half = 0;  // for half the effect; 0: more than kSeedsMax
   double seconds_half = 0;
 };
 

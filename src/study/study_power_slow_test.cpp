@@ -107,13 +107,11 @@ TEST(StudyPower, TheReportFindsWhatTheDryRunPromises) {
   const auto rows = study_power(plan, {}, kNoise);
   ASSERT_EQ(rows.size(), 3u);
   for (const PowerRow& row : rows) ASSERT_EQ(row.problem, "") << row.id;
-  const double slope = share_supported(plan, 0, [&](const Json& run) {
-    return rows[0].effect * std::log2(run.at("parameters_total").as_double());
-  });
+  const double slope = share_supported(
+      plan, 0, [&](const Json& run) { return rows[0].effect * std::log2(run.at("parameters_total").as_double()); });
   EXPECT_NEAR(slope, 0.8, 0.07);
-  const double pair = share_supported(plan, 1, [&](const Json& run) {
-    return run.at("config").at("experts").as_double() > 16 ? rows[1].effect : 0.0;
-  });
+  const double pair = share_supported(
+      plan, 1, [&](const Json& run) { return run.at("config").at("experts").as_double() > 16 ? rows[1].effect : 0.0; });
   EXPECT_NEAR(pair, 0.8, 0.07);
   double low = 1e9, high = -1e9;
   for (const PlannedRun& run : plan.runs) {

@@ -70,8 +70,8 @@ bool SeedBudget::has_room(const PlannedRun& run) {
     first_seed /= static_cast<double>(plan_.jobs);
     open_ = open_ && spent + first_seed <= plan_.spec.seeds_minutes * 60;
     if (!open_) {
-      log_info(fmt::format("seed {} is left out: {} are spent, a seed takes {}, and the study has {:g} minutes", run.seed,
-                           format_seconds(spent), format_seconds(first_seed), plan_.spec.seeds_minutes));
+      log_info(fmt::format("seed {} is left out: {} are spent, a seed takes {}, and the study has {:g} minutes",
+                           run.seed, format_seconds(spent), format_seconds(first_seed), plan_.spec.seeds_minutes));
     }
   }
   return open_;
@@ -99,9 +99,8 @@ RunQueue::RunQueue(const StudyPlan& plan) : plan_(plan), waiting_(plan.runs.size
     keys.emplace_back(!trial, trial ? 0 : place[run.seed],
                       -cost_seconds_per_token(plan, run) * static_cast<double>(run.tokens_own()));
   }
-  std::stable_sort(waiting_.begin(), waiting_.end(), [&](i64 a, i64 b) {
-    return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)];
-  });
+  std::stable_sort(waiting_.begin(), waiting_.end(),
+                   [&](i64 a, i64 b) { return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)]; });
 }
 
 bool RunQueue::may_begin(const PlannedRun& run) const {

@@ -57,9 +57,9 @@ class RunQueue {
   bool may_begin(const PlannedRun& run) const;
 
   const StudyPlan& plan_;
-  std::vector<i64> waiting_;           // in their order
-  std::set<std::string> ended_;        // names
-  i64 trials_open_ = 0, open_ = 0;     // not ended
+  std::vector<i64> waiting_;        // in their order
+  std::set<std::string> ended_;     // names
+  i64 trials_open_ = 0, open_ = 0;  // not ended
 };
 
 }  // namespace moebius::study

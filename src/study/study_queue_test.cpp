@@ -94,9 +94,11 @@ TEST(StudyQueue, JobsByTheWorkOfAStepAndTheMemory) {
   EXPECT_EQ(choose_jobs(small, 3, 2), 2);
   EXPECT_THROW(choose_jobs(small, 10'000'000, 2), Error);
   // A step of a million tokens keeps all threads busy by itself.
-  const StudyPlan large = tiny_plan(test_path("large.toml"), "name = \"large\"\ntokens = \"8M\"\nseeds = [1, 2]\n" + kTinyModel +
-                                    "[[models]]\nname = \"dense\"\nexperts = 1\n" + tiny_data("1.0", "5") +
-                                    "[learning-rate]\nvalue = 1e-3\nsource = \"test\"\n[train]\nbatch-tokens = 1048576\nmicro-batch-tokens = 4096\n");
+  const StudyPlan large = tiny_plan(
+      test_path("large.toml"),
+      "name = \"large\"\ntokens = \"8M\"\nseeds = [1, 2]\n" + kTinyModel +
+          "[[models]]\nname = \"dense\"\nexperts = 1\n" + tiny_data("1.0", "5") +
+          "[learning-rate]\nvalue = 1e-3\nsource = \"test\"\n[train]\nbatch-tokens = 1048576\nmicro-batch-tokens = 4096\n");
   EXPECT_EQ(choose_jobs(large, 0, 2), 1);
   EXPECT_EQ(choose_jobs(large, 2, 2), 2);
 }

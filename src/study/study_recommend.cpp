@@ -42,14 +42,16 @@ plan::Budget budget_of(const StudyPlan& study) {
   }
   if (like == nullptr) return budget;
   budget.geometry.sequence = study.spec.data.sequence;
-  budget.geometry.width_per_layer = static_cast<double>(like->config.d_model) / static_cast<double>(like->config.layers);
+  budget.geometry.width_per_layer =
+      static_cast<double>(like->config.d_model) / static_cast<double>(like->config.layers);
   budget.geometry.base = plan::budget_base();
   budget.geometry.base.vocab = like->config.vocab;
   return budget;
 }
 
 void path_to_name(std::string& text, const std::string& path) {
-  for (std::size_t at = text.find(path); at != std::string::npos; at = text.find(path, at)) text.replace(at, path.size(), "fit.json");
+  for (std::size_t at = text.find(path); at != std::string::npos; at = text.find(path, at))
+    text.replace(at, path.size(), "fit.json");
 }
 
 // Fits of laws that these runs determine at least partly.
@@ -82,13 +84,14 @@ std::string doubt_of(const Json& law, const plan::LawPlan& plan) {
   }
   if (2 * known < all) return fmt::format("the runs determine only {} of its {} coefficients", known, all);
   const plan::Choice& optimum = *plan.optimum;
-  const auto outside = plan::extrapolation_warnings(plan.fit, plan::law_point(optimum.form, optimum.numbers, optimum.tokens));
+  const auto outside =
+      plan::extrapolation_warnings(plan.fit, plan::law_point(optimum.form, optimum.numbers, optimum.tokens));
   if (!outside.empty()) return "its optimum lies outside the runs: " + outside.front();
   const plan::Interval& active = plan.parameters_active;
   if (!active.known) return "the interval of its optimum is not known";
   if (active.high / active.low >= kSizeRatioMax) {
-    return fmt::format("the interval of its optimum, {} to {} active parameters, says too little", format_count(active.low),
-                       format_count(active.high));
+    return fmt::format("the interval of its optimum, {} to {} active parameters, says too little",
+                       format_count(active.low), format_count(active.high));
   }
   return "";
 }
@@ -98,7 +101,8 @@ struct Candidate {
   double error = 0;  // on runs held out
 };
 
-std::vector<Candidate> candidates_of(const Json& fit, const std::vector<plan::LawPlan>& plans, std::vector<std::string>& reasons) {
+std::vector<Candidate> candidates_of(const Json& fit, const std::vector<plan::LawPlan>& plans,
+                                     std::vector<std::string>& reasons) {
   std::vector<Candidate> candidates;
   for (const plan::LawPlan& one : plans) {
     const std::string name(fit::law_name(one.fit.law)), doubt = doubt_of(*law_in(fit, name), one);
@@ -107,20 +111,24 @@ std::vector<Candidate> candidates_of(const Json& fit, const std::vector<plan::La
       continue;
     }
     // The leverage's error is one of a ratio of FLOPs and cannot be set against errors of losses: it comes last.
-    const double error = one.fit.law == fit::Law::leverage ? INFINITY : law_in(fit, name)->get_double("holdout_error", INFINITY);
+    const double error =
+        one.fit.law == fit::Law::leverage ? INFINITY : law_in(fit, name)->get_double("holdout_error", INFINITY);
     candidates.push_back({&one, std::isfinite(error) ? error : INFINITY});
   }
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.error < b.error; });
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.error < b.error; });
   return candidates;
 }
 
-void describe_choice(const Json& fit, const std::vector<Candidate>& candidates, std::string& verdict, std::vector<std::string>& reasons) {
+void describe_choice(const Json& fit, const std::vector<Candidate>& candidates, std::string& verdict,
+                     std::vector<std::string>& reasons) {
   const plan::LawPlan& best = *candidates.front().plan;
   const std::string name(fit::law_name(best.fit.law));
   const std::string law_verdict = law_in(fit, name)->get_string("verdict", "");
   reasons.push_back(fmt::format("the verdict on {}: {}", name, law_verdict));
   if (std::isfinite(candidates.front().error)) {
-    reasons.push_back(fmt::format("{} meets runs that it had not seen within {:.2f} %{}", name, 100 * candidates.front().error,
+    reasons.push_back(fmt::format("{} meets runs that it had not seen within {:.2f} %{}", name,
+                                  100 * candidates.front().error,
                                   candidates.size() > 1 ? ", the best of the laws that give a shape" : ""));
   }
   double low = INFINITY, high = 0;
@@ -128,9 +136,11 @@ void describe_choice(const Json& fit, const std::vector<Candidate>& candidates, 
     low = std::min(low, one.plan->optimum->numbers.active);
     high = std::max(high, one.plan->optimum->numbers.active);
   }
-  verdict = begins(law_verdict, "determined") ? "determined" : "partly determined: some coefficients of the law are not";
+  verdict =
+      begins(law_verdict, "determined") ? "determined" : "partly determined: some coefficients of the law are not";
   if (high > kLawsApart * low) {
-    verdict = fmt::format("partly determined: the laws' optima are {} to {} active parameters", format_count(low), format_count(high));
+    verdict = fmt::format("partly determined: the laws' optima are {} to {} active parameters", format_count(low),
+                          format_count(high));
   }
   if (best.sparsest) reasons.push_back("the sparsest form of the law wins: it sets no end to sparsity, memory does");
   for (const std::string& warning : best.warnings) reasons.push_back("take care: " + warning);
@@ -144,7 +154,8 @@ Json laws_shown(Json laws, const Json& fit, const std::vector<plan::LawPlan>& pl
     const std::string doubt = doubt_of(*law_in(fit, fit::law_name(plans[i].fit.law)), plans[i]);
     if (doubt.empty()) continue;
     law.set("reason", doubt);
-    for (const char* key : {"optimum", "parameters_active_95", "parameters_total_95", "tokens_95", "value_95", "experts_95"}) {
+    for (const char* key :
+         {"optimum", "parameters_active_95", "parameters_total_95", "tokens_95", "value_95", "experts_95"}) {
       law.set(key, nullptr);
     }
   }

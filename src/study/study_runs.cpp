@@ -106,8 +106,8 @@ std::string branch_folder(const std::string& folder, const PlannedRun& run) {
   return path_join(folder, fmt::format("runs/{}/branch-{}", run.branch_of, run.branch_step));
 }
 
-train::TrainHooks make_hooks(const StudyPlan& plan, const PlannedRun& run,
-                             const std::string& folder, std::shared_ptr<const eval::Evaluator> evaluator) {
+train::TrainHooks make_hooks(const StudyPlan& plan, const PlannedRun& run, const std::string& folder,
+                             std::shared_ptr<const eval::Evaluator> evaluator) {
   train::TrainHooks hooks;
   hooks.run = run.name;
   hooks.branch_steps = run.branch_steps;
@@ -147,7 +147,9 @@ Json identity(const Json& study) {
   for (const char* key : {"name", "budget_tokens", "seeds"}) part.set(key, study.at(key));
   Json runs = Json::array();
   for (const Json& run : study.at("runs").as_array()) {
-    runs.push_back(Json::object({{"name", run.at("name")}, {"config", run.at("config")}, {"seed", run.at("seed")},
+    runs.push_back(Json::object({{"name", run.at("name")},
+                                 {"config", run.at("config")},
+                                 {"seed", run.at("seed")},
                                  {"tokens_total", run.at("tokens_total")}}));
   }
   part.set("runs", runs);
@@ -166,8 +168,8 @@ Json evaluations_of(const StudySpec& spec, const StudyFiles& files) {
   Json rows = Json::array();
   for (const std::string& path : files.items) {
     const std::string name = path.substr(path.rfind('/') + 1, path.rfind('.') - path.rfind('/') - 1);
-    rows.push_back(Json::object({{"name", name},
-                                 {"skill", name.rfind("facts", 0) == 0 ? "memorisation" : "reasoning"}}));
+    rows.push_back(
+        Json::object({{"name", name}, {"skill", name.rfind("facts", 0) == 0 ? "memorisation" : "reasoning"}}));
   }
   for (const std::string& name : spec.evaluate.tasks) rows.push_back(Json::object({{"name", name}}));
   return rows;
@@ -242,8 +244,7 @@ class Runs {
     write_study_json(plan_, files_, rule_, path_join(folder_, "study.json"));
     while (!queue_.finished()) {
       interrupt_check("the runs that had begun have saved their state; the same command goes on");
-      while (children_.running() < plan_.jobs && begin_next()) {
-      }
+      while (children_.running() < plan_.jobs && begin_next()) {}
       if (children_.running() > 0) busy_seconds += end_one(result);
     }
     write_study_json(plan_, files_, rule_, path_join(folder_, "study.json"));

@@ -157,7 +157,7 @@ TEST(StudyPower, SaysWhatItDoesNotKnowAndWhatSeedsBuy) {
   const auto assumed = study_power(plan, {}, 0.05);
   EXPECT_EQ(assumed[1].noise_source, "assumed (--noise)");
   EXPECT_EQ(assumed[1].seeds, 2);
-  EXPECT_EQ(assumed[1].seeds_tested, 3);       // the report wants three
+  EXPECT_EQ(assumed[1].seeds_tested, 3);  // the report wants three
   EXPECT_NEAR(assumed[1].effect, 0.05 * std::sqrt(2.0 / 3) * (2.776 + 0.941), 1e-3);
   EXPECT_NEAR(assumed[1].seconds, 360, 1e-9);  // two models, three seeds, a minute each
   EXPECT_GE(assumed[1].seeds_half, 8);
@@ -168,7 +168,8 @@ TEST(StudyPower, SaysWhatItDoesNotKnowAndWhatSeedsBuy) {
 TEST(StudyPower, PilotShowsTheNoise) {
   const std::string folder = test_folder();
   Json runs = Json::array();
-  for (const auto& [model, name, loss] : {std::tuple{"a", "a1", 2.99}, {"a", "a2", 3.01}, {"b", "b1", 2.5}, {"b", "b2", 2.56}}) {
+  for (const auto& [model, name, loss] :
+       {std::tuple{"a", "a1", 2.99}, {"a", "a2", 3.01}, {"b", "b1", 2.5}, {"b", "b2", 2.56}}) {
     runs.push_back(Json::object({{"name", name}, {"model", model}}));
     folder_make(path_join(folder, std::string("runs/") + name));
     RecordWriter out(path_join(folder, std::string("runs/") + name + "/records.jsonl"));

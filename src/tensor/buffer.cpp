@@ -34,8 +34,7 @@ Buffer::Buffer(std::string label, i64 bytes) : label_(std::move(label)), bytes_(
   allocations.fetch_add(1);
   const i64 now = bytes_in_use.fetch_add(bytes) + bytes;
   i64 peak = bytes_peak.load();
-  while (now > peak && !bytes_peak.compare_exchange_weak(peak, now)) {
-  }
+  while (now > peak && !bytes_peak.compare_exchange_weak(peak, now)) {}
 }
 
 Buffer::~Buffer() {

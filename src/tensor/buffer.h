@@ -37,7 +37,7 @@ class Buffer {
 // Memory that a buffer of so many bytes takes: whole huge pages from the first on.
 i64 buffer_bytes_taken(i64 bytes);
 
-i64 buffer_allocations();   // how many since the start
+i64 buffer_allocations();  // how many since the start
 i64 buffer_bytes_in_use();
 i64 buffer_bytes_peak();
 

@@ -12,8 +12,9 @@ struct Row {
   const char* name;
   i64 bytes;
 };
-constexpr Row kRows[] = {{DType::f32, "F32", 4}, {DType::bf16, "BF16", 2}, {DType::f16, "F16", 2}, {DType::f64, "F64", 8},
-                         {DType::i32, "I32", 4}, {DType::i64, "I64", 8},   {DType::u8, "U8", 1}};
+constexpr Row kRows[] = {{DType::f32, "F32", 4}, {DType::bf16, "BF16", 2}, {DType::f16, "F16", 2},
+                         {DType::f64, "F64", 8}, {DType::i32, "I32", 4},   {DType::i64, "I64", 8},
+                         {DType::u8, "U8", 1}};
 
 const Row& row_of(DType dtype) {
   for (const Row& row : kRows) {
@@ -30,7 +31,8 @@ DType dtype_from_name(const std::string& name, const std::string& where) {
   for (const Row& row : kRows) {
     if (name == row.name) return row.dtype;
   }
-  throw Error({.where = where, .what = "unknown tensor format", .wanted = "F32, BF16, F16, F64, I32, I64 or U8", .got = name});
+  throw Error(
+      {.where = where, .what = "unknown tensor format", .wanted = "F32, BF16, F16, F64, I32, I64 or U8", .got = name});
 }
 
 float f16_to_float(u16 bits) {

@@ -19,7 +19,10 @@ constexpr i64 kHeaderMax = 100 << 20;  // the limit that the format's own librar
 
 [[noreturn]] void broken(const std::string& path, const std::string& what, const std::string& wanted = "",
                          const std::string& got = "") {
-  throw Error({.where = path, .what = what, .wanted = wanted, .got = got,
+  throw Error({.where = path,
+               .what = what,
+               .wanted = wanted,
+               .got = got,
                .fix = "the file is damaged or not a safetensors file: copy or download it again"});
 }
 
@@ -33,7 +36,8 @@ std::vector<i64> parse_shape(const Json& json, const std::string& path, const st
   if (!json.is_array() || json.count() > 16) broken(path, fmt::format("tensor '{}' has no proper shape", name));
   std::vector<i64> shape;
   for (const Json& item : json.as_array()) {
-    if (!item.is_int() || item.as_int() < 0) broken(path, fmt::format("tensor '{}' has no proper shape", name), "", json.dump());
+    if (!item.is_int() || item.as_int() < 0)
+      broken(path, fmt::format("tensor '{}' has no proper shape", name), "", json.dump());
     shape.push_back(item.as_int());
   }
   return shape;
@@ -48,15 +52,16 @@ i64 shape_bytes(const std::vector<i64>& shape, DType dtype, const std::string& p
   return bytes;
 }
 
-StoredTensor parse_tensor(const Json& json, const std::string& path, const std::string& name, const u8* data, i64 data_bytes,
-                          i64& begin) {
+StoredTensor parse_tensor(const Json& json, const std::string& path, const std::string& name, const u8* data,
+                          i64 data_bytes, i64& begin) {
   if (!json.is_object()) broken(path, fmt::format("tensor '{}' is described by no object", name));
   const Json* dtype = json.find("dtype");
   const Json* shape = json.find("shape");
   const Json* offsets = json.find("data_offsets");
   if (dtype == nullptr || !dtype->is_string() || shape == nullptr || offsets == nullptr || !offsets->is_array() ||
       offsets->count() != 2 || !(*offsets)[0].is_int() || !(*offsets)[1].is_int()) {
-    broken(path, fmt::format("tensor '{}' is described wrongly", name), "dtype, shape and two data_offsets", json.dump());
+    broken(path, fmt::format("tensor '{}' is described wrongly", name), "dtype, shape and two data_offsets",
+           json.dump());
   }
   StoredTensor tensor;
   tensor.dtype = dtype_from_name(dtype->as_string(), fmt::format("{}, tensor '{}'", path, name));
@@ -81,7 +86,9 @@ void check_layout(std::vector<std::pair<i64, i64>>& spans, i64 data_bytes, const
   std::sort(spans.begin(), spans.end());
   i64 at = 0;
   for (const auto& [begin, end] : spans) {
-    if (begin != at) broken(path, begin < at ? "tensors overlap" : "there is a gap between tensors", std::to_string(at), std::to_string(begin));
+    if (begin != at)
+      broken(path, begin < at ? "tensors overlap" : "there is a gap between tensors", std::to_string(at),
+             std::to_string(begin));
     at = end;
   }
   if (at != data_bytes) {
@@ -91,11 +98,12 @@ void check_layout(std::vector<std::pair<i64, i64>>& spans, i64 data_bytes, const
 }
 
 Json parse_header(const FileMap& map, const std::string& path, i64& data_at) {
-  if (map.bytes() < 8) broken(path, "the file is too short for a header", "8 bytes at least", std::to_string(map.bytes()));
+  if (map.bytes() < 8)
+    broken(path, "the file is too short for a header", "8 bytes at least", std::to_string(map.bytes()));
   const u64 length = read_u64(map.data());
   if (length > static_cast<u64>(kHeaderMax) || length > static_cast<u64>(map.bytes() - 8)) {
-    broken(path, "the header does not fit in the file", fmt::format("at most {} bytes", std::min(kHeaderMax, map.bytes() - 8)),
-           std::to_string(length));
+    broken(path, "the header does not fit in the file",
+           fmt::format("at most {} bytes", std::min(kHeaderMax, map.bytes() - 8)), std::to_string(length));
   }
   data_at = 8 + static_cast<i64>(length);
   Json header = Json::parse({reinterpret_cast<const char*>(map.data()) + 8, length}, path + ", header");
@@ -140,7 +148,8 @@ SafetensorsReader::SafetensorsReader(const std::string& path) : path_(path) {
   } else if (file_exists(index)) {
     add_index(path, index);
   } else {
-    throw Error({.where = path, .what = "the folder holds no weights",
+    throw Error({.where = path,
+                 .what = "the folder holds no weights",
                  .wanted = "model.safetensors or model.safetensors.index.json"});
   }
 }
@@ -196,22 +205,27 @@ void SafetensorsReader::add_index(const std::string& folder, const std::string& 
 const StoredTensor& SafetensorsReader::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found != tensors_.end()) return found->second;
-  throw Error({.where = path_, .what = fmt::format("tensor '{}' is missing", name),
+  throw Error({.where = path_,
+               .what = fmt::format("tensor '{}' is missing", name),
                .fix = "config.json and the weights belong to different models, or the file is incomplete"});
 }
 
 const StoredTensor& SafetensorsReader::find(const std::string& name, const std::vector<i64>& shape) const {
   const StoredTensor& tensor = find(name);
   if (tensor.shape == shape) return tensor;
-  throw Error({.where = *tensor.file, .what = fmt::format("tensor '{}' has another shape", name),
-               .wanted = fmt::format("[{}]", fmt::join(shape, ", ")), .got = fmt::format("[{}]", fmt::join(tensor.shape, ", ")),
+  throw Error({.where = *tensor.file,
+               .what = fmt::format("tensor '{}' has another shape", name),
+               .wanted = fmt::format("[{}]", fmt::join(shape, ", ")),
+               .got = fmt::format("[{}]", fmt::join(tensor.shape, ", ")),
                .fix = "config.json and the weights belong to different models"});
 }
 
 void stored_to_f32(const StoredTensor& tensor, i64 begin, i64 count, float* dst) {
   CHECK(begin >= 0 && count >= 0 && begin <= tensor.elements() - count, "elements lie in the tensor");
   if (tensor.dtype == DType::i32 || tensor.dtype == DType::i64 || tensor.dtype == DType::u8) {
-    throw Error({.where = *tensor.file, .what = "weights are whole numbers", .wanted = "F32, BF16, F16 or F64",
+    throw Error({.where = *tensor.file,
+                 .what = "weights are whole numbers",
+                 .wanted = "F32, BF16, F16 or F64",
                  .got = dtype_name(tensor.dtype)});
   }
   const i64 size = dtype_bytes(tensor.dtype);

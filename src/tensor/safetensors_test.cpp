@@ -80,12 +80,19 @@ TEST(Safetensors, RefusesDamage) {
   refused(file_with(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "negative size");
   refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), "backward offsets");
   refused(file_with(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}})", 8), "negative offset");
-  refused(file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,8]}})", 8),
-          "overflowing shape");
-  refused(file_with(R"({"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", 8),
-          "overlap");
-  refused(file_with(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", 8),
-          "gap");
+  refused(
+      file_with(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,8]}})", 8),
+      "overflowing shape");
+  refused(
+      file_with(
+          R"({"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+          8),
+      "overlap");
+  refused(
+      file_with(
+          R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+          8),
+      "gap");
   refused(file_with(R"({"a":{"dtype":"F32","shape":2,"data_offsets":[0,8]}})", 8), "shape is no list");
   refused(file_with(R"({"a":{"dtype":"F32","shape":[2]}})", 8), "no offsets");
   refused(file_with(R"({"a":7})", 8), "no description");
@@ -103,7 +110,8 @@ TEST(Safetensors, SurvivesRandomDamage) {
     const u64 changes = 1 + rng.next_below(4);
     for (u64 i = 0; i < changes; ++i) {
       const std::size_t at = rng.next_below(bytes.size());
-      bytes[at] = static_cast<char>(rng.next_below(2) == 0 ? rng.next_below(256) : "0123456789[]{},:\""[rng.next_below(17)]);
+      bytes[at] =
+          static_cast<char>(rng.next_below(2) == 0 ? rng.next_below(256) : "0123456789[]{},:\""[rng.next_below(17)]);
     }
     if (rng.next_below(4) == 0) bytes.resize(rng.next_below(bytes.size()));
     std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
@@ -111,7 +119,8 @@ TEST(Safetensors, SurvivesRandomDamage) {
       const SafetensorsReader reader(path);
       for (const auto& [name, tensor] : reader.tensors()) {
         std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
-        if (tensor.dtype == DType::f32 || tensor.dtype == DType::bf16) stored_to_f32(tensor, 0, tensor.elements(), values.data());
+        if (tensor.dtype == DType::f32 || tensor.dtype == DType::bf16)
+          stored_to_f32(tensor, 0, tensor.elements(), values.data());
       }
     } catch (const Error&) {
       ++refused;

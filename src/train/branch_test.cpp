@@ -63,11 +63,14 @@ model::ModelConfig biased_config() {
   return config;
 }
 
-std::string bytes_of(const std::string& out, const char* name) { return file_read(path_join(out, std::string("checkpoint/") + name)); }
+std::string bytes_of(const std::string& out, const char* name) {
+  return file_read(path_join(out, std::string("checkpoint/") + name));
+}
 
 std::vector<i64> steps_of(const std::string& out, const char* type) {
   std::vector<i64> steps;
-  for (const Json& record : records_read(path_join(out, "records.jsonl"), type)) steps.push_back(record.at("step").as_int());
+  for (const Json& record : records_read(path_join(out, "records.jsonl"), type))
+    steps.push_back(record.at("step").as_int());
   return steps;
 }
 
@@ -93,8 +96,7 @@ TEST(TrainBranch, EqualsTheRunThatGoesAlone) {
     EXPECT_LE(part.seconds_shared, trunk_done.seconds);
     EXPECT_GT(part.seconds, part.seconds_shared);
     shared_before = part.seconds_shared;
-    EXPECT_EQ(records_read(path_join(branch, "records.jsonl"), "run")[0].get_string("branch_of", ""),
-              path_name(trunk));
+    EXPECT_EQ(records_read(path_join(branch, "records.jsonl"), "run")[0].get_string("branch_of", ""), path_name(trunk));
     // Done is done, also when the trunk is gone.
     hooks.branch_from = "/no/such/trunk/branch-1";
     EXPECT_TRUE(tiny_run(branch_options(branch, at), hooks, biased_config()).skipped);
@@ -102,7 +104,8 @@ TEST(TrainBranch, EqualsTheRunThatGoesAlone) {
 }
 
 TEST(TrainBranch, HasTheEvaluationsOfTheRunThatGoesAlone) {
-  const std::string trunk = fresh_folder("trunk_eval"), alone = fresh_folder("alone_eval"), branch = fresh_folder("branch_eval");
+  const std::string trunk = fresh_folder("trunk_eval"), alone = fresh_folder("alone_eval"),
+                    branch = fresh_folder("branch_eval");
   const i64 at = 8, total = branch_options(alone, at).steps;
   TrainHooks hooks = trunk_hooks();
   add_evaluation(hooks, total);

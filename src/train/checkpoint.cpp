@@ -61,7 +61,8 @@ void read_parts(const std::string& path, const std::vector<Part>& parts) {
     const i64 count = static_cast<i64>(part.values.size());
     const StoredTensor& tensor = reader.find(part.name, {count});
     if (tensor.dtype != DType::f32) {
-      throw Error({.where = path, .what = fmt::format("tensor '{}' is not F32", part.name),
+      throw Error({.where = path,
+                   .what = fmt::format("tensor '{}' is not F32", part.name),
                    .fix = "the file is not an optimiser's state of this program"});
     }
     // Piece by piece, or the pages of the whole file would stand beside the weights.
@@ -159,7 +160,9 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
     for (const Json& name : json.at("isa_past").as_array()) state.isa_past.push_back(name.as_string());
     state.data = json.at("data");
   } catch (const Error& e) {
-    throw Error({.where = where, .what = "the run's state is not readable", .got = e.parts().what,
+    throw Error({.where = where,
+                 .what = "the run's state is not readable",
+                 .got = e.parts().what,
                  .fix = "go on from an older checkpoint, or remove the run's folder to start again"});
   }
   return state;

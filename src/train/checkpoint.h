@@ -15,22 +15,22 @@ namespace moebius::train {
 
 // Where a run stands. Together with the weights and moments it decides all that follows.
 struct TrainState {
-  i64 step = 0;                  // updates done
-  i64 tokens = 0;                // rows fed
+  i64 step = 0;    // updates done
+  i64 tokens = 0;  // rows fed
   i64 micro_batch_tokens = 0;
   std::string recompute = "none";  // changes no number; kept where the options leave it open
   bool finished = false;
   bool evaluation_pending = false;  // the evaluation after this step was interrupted
-  double seconds = 0;            // spent in steps, over all processes
-  double wall_seconds = 0;       // from the first to the last step, without evaluations
-  double roofline_seconds = 0;   // that the steps' roofline asks for
+  double seconds = 0;               // spent in steps, over all processes
+  double wall_seconds = 0;          // from the first to the last step, without evaluations
+  double roofline_seconds = 0;      // that the steps' roofline asks for
   double seconds_shared = 0, wall_seconds_shared = 0, roofline_seconds_shared = 0;  // the trunk's before a branch began
-  double flops = 0;              // done, MFU's count
-  double loss_end_sum = 0;       // over the last 5 % of the steps: sum of losses, and how many
+  double flops = 0;                                                                 // done, MFU's count
+  double loss_end_sum = 0;  // over the last 5 % of the steps: sum of losses, and how many
   i64 loss_end_steps = 0;
-  std::string isa;               // that the last steps used
+  std::string isa;                    // that the last steps used
   std::vector<std::string> isa_past;  // others before it, when isa-change allowed that
-  Json data;                     // position of the source
+  Json data;                          // position of the source
   Json to_json() const;
   static TrainState from_json(const Json& json, const std::string& where);
 };
@@ -43,10 +43,10 @@ struct RunIdentity {
 };
 
 struct CheckpointPlace {
-  std::string out;             // the run's folder
-  std::string tokenizer;       // file to copy; empty: none
-  i64 kept = 0;                // older checkpoints kept as checkpoint-STEP
-  i64 bytes_wanted = 0;        // on disk, checked before anything is written
+  std::string out;        // the run's folder
+  std::string tokenizer;  // file to copy; empty: none
+  i64 kept = 0;           // older checkpoints kept as checkpoint-STEP
+  i64 bytes_wanted = 0;   // on disk, checked before anything is written
 };
 
 // Throws Error on a full disk or a missing permission; the checkpoint before stays as it is.

@@ -81,7 +81,8 @@ TEST(TrainKill, KilledAtAnyInstantEqualsUninterrupted) {
       continue;
     }
     ASSERT_EQ(WEXITSTATUS(status), 0) << "a resumed run failed";
-    done = saved_step(cut) == kSteps && Json::parse_file(path_join(cut, "checkpoint/state.json")).at("finished").as_bool();
+    done =
+        saved_step(cut) == kSteps && Json::parse_file(path_join(cut, "checkpoint/state.json")).at("finished").as_bool();
   }
   ASSERT_TRUE(done);
   EXPECT_GE(kills, 3);
@@ -98,7 +99,8 @@ TEST(TrainKill, InterruptSaves) {
   ::unsetenv(kLong);
   ASSERT_GT(child, 0);
   const std::string records = path_join(out, "records.jsonl");
-  for (int i = 0; i < 20'000 && (!file_exists(records) || records_read(records, "step").size() < 5); ++i) ::usleep(1000);
+  for (int i = 0; i < 20'000 && (!file_exists(records) || records_read(records, "step").size() < 5); ++i)
+    ::usleep(1000);
   ::kill(child, SIGINT);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);

@@ -48,19 +48,22 @@ MemoryPlan plan_memory(const model::ModelConfig& config, const TrainOptions& opt
   for (std::size_t i = 0; i < ways.size() && !fits; ++i) fits = choose_micro_batch(config, options, ways[i], plan);
   plan.checkpoint_bytes = plan.memory.elements * (dtype_bytes(options.compute()) + 12) + (i64{1} << 20);
   if (fits) {
-    if (data_bytes > 0) plan.memory.data = std::min(data_bytes, steps_total(options) * options.batch_tokens * kTokenBytes);
+    if (data_bytes > 0)
+      plan.memory.data = std::min(data_bytes, steps_total(options) * options.batch_tokens * kTokenBytes);
     return plan;
   }
   const auto text = [](i64 bytes) { return format_bytes(static_cast<double>(bytes)); };
   const model::TrainingMemory& memory = plan.memory;
-  throw Error({.where = "memory",
-               .what = fmt::format("the model does not fit: a micro-batch of {} tokens needs too much",
-                                   plan.micro_batch_tokens),
-               .wanted = fmt::format("at most {}", text(plan.limit_bytes)),
-               .got = fmt::format("{} for weights, gradients and moments + {} for activations + {} for program and scratch",
-                                  text(memory.weights()), text(memory.activations), text(memory.program + memory.workspace)),
-               .fix = fmt::format("{}a smaller model, a shorter --sequence, a smaller --micro-batch-tokens or a larger --memory-max",
-                                  plan.recompute == model::Recompute::none ? "--recompute auto, " : "")});
+  throw Error(
+      {.where = "memory",
+       .what =
+           fmt::format("the model does not fit: a micro-batch of {} tokens needs too much", plan.micro_batch_tokens),
+       .wanted = fmt::format("at most {}", text(plan.limit_bytes)),
+       .got = fmt::format("{} for weights, gradients and moments + {} for activations + {} for program and scratch",
+                          text(memory.weights()), text(memory.activations), text(memory.program + memory.workspace)),
+       .fix = fmt::format(
+           "{}a smaller model, a shorter --sequence, a smaller --micro-batch-tokens or a larger --memory-max",
+           plan.recompute == model::Recompute::none ? "--recompute auto, " : "")});
 }
 
 Json MemoryPlan::to_json() const {
@@ -73,7 +76,9 @@ Json MemoryPlan::to_json() const {
 }
 
 std::string MemoryPlan::text() const {
-  const auto row = [](const char* name, const std::string& value) { return fmt::format("  {:<28} {:>10}\n", name, value); };
+  const auto row = [](const char* name, const std::string& value) {
+    return fmt::format("  {:<28} {:>10}\n", name, value);
+  };
   return memory.text() + row("limit", format_bytes(static_cast<double>(limit_bytes))) +
          row("micro-batch, tokens", std::to_string(micro_batch_tokens)) +
          row("recomputation", model::recompute_name(recompute)) +

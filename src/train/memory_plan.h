@@ -12,12 +12,12 @@ namespace moebius::train {
 
 struct MemoryPlan {
   model::TrainingMemory memory;
-  i64 limit_bytes = 0;        // memory-max, or 70 % of what is available
+  i64 limit_bytes = 0;  // memory-max, or 70 % of what is available
   i64 micro_batch_tokens = 0;
   model::Recompute recompute = model::Recompute::none;
-  i64 checkpoint_bytes = 0;   // on disk, with the optimiser's state
+  i64 checkpoint_bytes = 0;  // on disk, with the optimiser's state
   Json to_json() const;
-  std::string text() const;   // a table for people
+  std::string text() const;  // a table for people
 };
 
 // Chooses the largest micro-batch (a divisor of the step in whole sequences) that stays below the limit, or takes the

@@ -60,7 +60,8 @@ std::vector<std::vector<i32>> documents_of(const MemoryCase& c) {
   Rng rng(4, RngStream::test);
   std::vector<std::vector<i32>> documents(16);
   for (auto& document : documents) {
-    for (i64 i = 0; i < c.sequence; ++i) document.push_back(static_cast<i32>(rng.next_below(static_cast<u64>(c.vocab))));
+    for (i64 i = 0; i < c.sequence; ++i)
+      document.push_back(static_cast<i32>(rng.next_below(static_cast<u64>(c.vocab))));
   }
   return documents;
 }
@@ -110,7 +111,8 @@ TEST(TrainMemory, ThePlanIsThePeakWithinFivePercent) {
       const double peak = static_cast<double>(peak_of_child(i, folder));
       const Json memory = Json::parse_file(path_join(folder, "options.json")).at("memory");
       const double planned = memory.at("total_bytes").as_double();
-      EXPECT_NEAR(planned / peak, 1, 0.05) << "case " << i << ", " << what << ": planned " << planned << ", peak " << peak;
+      EXPECT_NEAR(planned / peak, 1, 0.05)
+          << "case " << i << ", " << what << ": planned " << planned << ", peak " << peak;
       EXPECT_EQ(memory.at("recompute").as_string(), kCases[i].recompute);
       RecordProperty("ratio_" + std::to_string(i), std::to_string(planned / peak));
     }

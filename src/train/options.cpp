@@ -16,7 +16,8 @@ void OptimizerOptions::describe(OptionList& list) {
   list.add("warmup-steps", &warmup_steps, "steps of linear warm-up; -1: by warmup-fraction",
            {.unit = "STEPS", .min = -1, .max = 1e12});
   list.add("warmup-fraction", &warmup_fraction, "warm-up as a share of all steps", {.unit = "X", .min = 0, .max = 1});
-  list.add("final-fraction", &final_fraction, "last learning rate as a share of the peak", {.unit = "X", .min = 0, .max = 1});
+  list.add("final-fraction", &final_fraction, "last learning rate as a share of the peak",
+           {.unit = "X", .min = 0, .max = 1});
   list.add("decay-fraction", &decay_fraction, "wsd: share of all steps that decays", {.unit = "X", .min = 0, .max = 1});
   list.add("decay-shape", &decay_shape, "wsd: how it decays", {.choices = {"linear", "1-sqrt"}});
   list.add("weight-decay", &weight_decay, "decoupled, not on vectors", {.unit = "X", .min = 0, .max = 10});
@@ -41,9 +42,10 @@ void TrainOptions::describe(OptionList& list) {
            {.unit = "N", .min = 0, .max = 1e10});
   list.add("memory-max", &memory_max, "memory limit that decides the micro-batch; empty: 70 % of what is available",
            {.unit = "BYTES"});
-  list.add("recompute", &recompute,
-           "activations that backward makes anew instead of keeping them; auto: those of a layer if nothing fits otherwise",
-           {.choices = {"none", "layer", "auto"}});
+  list.add(
+      "recompute", &recompute,
+      "activations that backward makes anew instead of keeping them; auto: those of a layer if nothing fits otherwise",
+      {.choices = {"none", "layer", "auto"}});
   list.add("attend-across-documents", &attend_across_documents, "let attention cross the borders of packed documents");
   list.add("positions-restart", &positions_restart, "positions restart at each document");
   list.add("seed-init", &seed_init, "seed of the initial weights", {.unit = "N", .min = 0, .max = 9e15});
@@ -58,7 +60,8 @@ void TrainOptions::describe(OptionList& list) {
            {.unit = "N", .min = 0, .max = 1e6});
   list.add("optimizer-kept", &optimizer_kept, "keep optimizer.safetensors when the run is finished");
   list.add("record-every", &record_every, "steps between step records", {.unit = "N", .min = 1, .max = 1e12});
-  list.add("router-every", &router_every, "steps between router records; 0: none", {.unit = "N", .min = 0, .max = 1e12});
+  list.add("router-every", &router_every, "steps between router records; 0: none",
+           {.unit = "N", .min = 0, .max = 1e12});
   list.add("tensorboard", &tensorboard, "write TensorBoard event files too");
   list.add("isa-change", &isa_change, "allow resuming on another instruction set (other rounding; recorded)");
   optimizer.describe(list);
@@ -66,7 +69,8 @@ void TrainOptions::describe(OptionList& list) {
 
 i64 steps_total(const TrainOptions& options) {
   if (options.batch_tokens % options.sequence != 0) {
-    const i64 near = std::max<i64>(1, (options.batch_tokens + options.sequence / 2) / options.sequence) * options.sequence;
+    const i64 near =
+        std::max<i64>(1, (options.batch_tokens + options.sequence / 2) / options.sequence) * options.sequence;
     throw Error({.where = "batch-tokens",
                  .what = "a step is not a whole number of sequences",
                  .wanted = fmt::format("a multiple of the sequence, {}", options.sequence),
@@ -93,16 +97,18 @@ i64 steps_total(const TrainOptions& options) {
 void check_options(const TrainOptions& options) {
   const i64 steps = steps_total(options);
   if (options.out.empty()) throw Error({.where = "train", .what = "no folder for the run", .fix = "--out FOLDER"});
-  if (options.micro_batch_tokens > 0 && (options.micro_batch_tokens % options.sequence != 0 ||
-                                         options.batch_tokens % options.micro_batch_tokens != 0)) {
-    throw Error({.where = "micro-batch-tokens",
-                 .what = "micro-batches do not cut a step into equal parts of whole sequences",
-                 .wanted = fmt::format("a divisor of {} that is a multiple of {}", options.batch_tokens, options.sequence),
-                 .got = fmt::format("{}", options.micro_batch_tokens),
-                 .fix = "0 lets the program choose"});
+  if (options.micro_batch_tokens > 0 &&
+      (options.micro_batch_tokens % options.sequence != 0 || options.batch_tokens % options.micro_batch_tokens != 0)) {
+    throw Error(
+        {.where = "micro-batch-tokens",
+         .what = "micro-batches do not cut a step into equal parts of whole sequences",
+         .wanted = fmt::format("a divisor of {} that is a multiple of {}", options.batch_tokens, options.sequence),
+         .got = fmt::format("{}", options.micro_batch_tokens),
+         .fix = "0 lets the program choose"});
   }
   if (!options.memory_max.empty() && !parse_bytes(options.memory_max)) {
-    throw Error({.where = "memory-max", .what = "not a number of bytes", .wanted = "like 8GiB", .got = options.memory_max});
+    throw Error(
+        {.where = "memory-max", .what = "not a number of bytes", .wanted = "like 8GiB", .got = options.memory_max});
   }
   if (!options.data.empty() && !options.mixture.empty()) {
     throw Error({.where = "train", .what = "both --data and --mixture are given", .fix = "give one of the two"});

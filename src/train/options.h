@@ -13,18 +13,18 @@ namespace moebius::train {
 
 // AdamW and its learning rate. Defaults: facts of arXiv 2508.18672 but for the learning rate, which belongs to small models.
 struct OptimizerOptions {
-  double learning_rate = 1e-3;    // peak
-  std::string schedule = "cosine";  // cosine, wsd, constant
-  i64 warmup_steps = -1;          // -1: by the fraction
-  double warmup_fraction = 0.02;  // of all steps
-  double final_fraction = 0.1;    // last learning rate / peak (cosine, wsd)
-  double decay_fraction = 0.2;    // wsd: the share of all steps that decays
+  double learning_rate = 1e-3;         // peak
+  std::string schedule = "cosine";     // cosine, wsd, constant
+  i64 warmup_steps = -1;               // -1: by the fraction
+  double warmup_fraction = 0.02;       // of all steps
+  double final_fraction = 0.1;         // last learning rate / peak (cosine, wsd)
+  double decay_fraction = 0.2;         // wsd: the share of all steps that decays
   std::string decay_shape = "linear";  // wsd: linear, 1-sqrt
-  double weight_decay = 0.1;      // not on vectors
+  double weight_decay = 0.1;           // not on vectors
   double beta1 = 0.9;
   double beta2 = 0.95;
   double epsilon = 1e-8;
-  double clip = 1.0;              // global norm of the gradient; 0: never
+  double clip = 1.0;  // global norm of the gradient; 0: never
   void describe(OptionList& list);
 };
 
@@ -38,22 +38,22 @@ struct TrainOptions {
   i64 steps = 0;                  // or the number of steps
   i64 batch_tokens = 16384;       // tokens of a step
   i64 sequence = 128;
-  i64 micro_batch_tokens = 0;     // 0: the largest part of a step that fits memory_max; kept on resume
-  std::string memory_max;         // "8GiB"; empty: 70 % of what is available
-  std::string recompute = "none"; // none, layer; auto: layer when not even one sequence fits without
+  i64 micro_batch_tokens = 0;      // 0: the largest part of a step that fits memory_max; kept on resume
+  std::string memory_max;          // "8GiB"; empty: 70 % of what is available
+  std::string recompute = "none";  // none, layer; auto: layer when not even one sequence fits without
   bool attend_across_documents = false;
   bool positions_restart = true;
   i64 seed_init = 1;
   i64 seed_data = 1;
   std::string precision = "bf16";  // bf16, f32
-  i64 checkpoint_steps = 0;       // 0: not by steps
-  double checkpoint_minutes = 5;  // 0: not by time
-  i64 checkpoints_kept = 0;       // older ones kept as checkpoint-STEP
-  bool optimizer_kept = false;    // keep optimizer.safetensors when the run is finished
-  i64 record_every = 1;           // steps between `step` records
-  i64 router_every = 50;          // steps between `router` records; 0: never
+  i64 checkpoint_steps = 0;        // 0: not by steps
+  double checkpoint_minutes = 5;   // 0: not by time
+  i64 checkpoints_kept = 0;        // older ones kept as checkpoint-STEP
+  bool optimizer_kept = false;     // keep optimizer.safetensors when the run is finished
+  i64 record_every = 1;            // steps between `step` records
+  i64 router_every = 50;           // steps between `router` records; 0: never
   bool tensorboard = true;
-  bool isa_change = false;        // resume on another instruction set: other rounding, recorded
+  bool isa_change = false;  // resume on another instruction set: other rounding, recorded
   OptimizerOptions optimizer;
   void describe(OptionList& list);  // the optimiser's too
 

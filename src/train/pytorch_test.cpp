@@ -14,7 +14,8 @@ std::string golden(const std::string& name) {
 // The golden batches, one after the other.
 class GoldenSource : public data::BatchSource {
  public:
-  GoldenSource(const Json& batches, i64 sequences, i64 length) : batches_(batches), sequences_(sequences), length_(length) {}
+  GoldenSource(const Json& batches, i64 sequences, i64 length)
+      : batches_(batches), sequences_(sequences), length_(length) {}
 
   void next(data::Batch& batch) override {
     data::batch_shape(batch, sequences_, length_);
@@ -62,7 +63,8 @@ TEST(TrainPytorch, EqualLossesForTwentySteps) {
     optimizer.beta2 = hyper.at("beta2").as_double();
     optimizer.epsilon = hyper.at("epsilon").as_double();
     optimizer.clip = hyper.at("clip").as_double();
-    model::ModelConfig config = model::config_from_hugging_face(Json::parse_file(golden("start/config.json")), "golden");
+    model::ModelConfig config =
+        model::config_from_hugging_face(Json::parse_file(golden("start/config.json")), "golden");
     config.losses.balance_coefficient = hyper.at("balance_coefficient").as_double();
     config.losses.z_coefficient = hyper.at("z_coefficient").as_double();
     GoldenSource source(run.at("batches"), file.at("sequences").as_int(), options.sequence);
@@ -75,7 +77,8 @@ TEST(TrainPytorch, EqualLossesForTwentySteps) {
       EXPECT_NEAR(ours.at("loss").as_double(), theirs.at("loss").as_double(), 1e-4) << name << " step " << i + 1;
       EXPECT_NEAR(ours.at("loss_balance").as_double(), theirs.at("balance").as_double(), 1e-4) << name << " " << i + 1;
       EXPECT_NEAR(ours.at("loss_z").as_double(), theirs.at("z").as_double(), 1e-4) << name << " step " << i + 1;
-      EXPECT_NEAR(ours.at("grad_norm").as_double() / theirs.at("grad_norm").as_double(), 1, 1e-3) << name << " " << i + 1;
+      EXPECT_NEAR(ours.at("grad_norm").as_double() / theirs.at("grad_norm").as_double(), 1, 1e-3)
+          << name << " " << i + 1;
     }
   }
 }

@@ -93,11 +93,20 @@ void RunLog::write_step(const StepReport& report, i64 tokens) {
   fields.set("load_max_over_mean", report.load_max_over_mean);
   fields.set("dead_experts", report.dead_experts);
   records_.write("step", fields);
-  const double values[] = {report.loss, report.loss_balance, report.loss_z, report.grad_norm, report.learning_rate,
-                           rate, share, roofline, report.load_max_over_mean, static_cast<double>(report.dead_experts)};
-  const char* const tags[] = {"train/loss", "train/loss_balance", "train/loss_z", "train/grad_norm",
-                              "train/learning_rate", "speed/tokens_per_s", "speed/roof_share", "speed/roofline_ratio",
-                              "router/load_max_over_mean", "router/dead_experts"};
+  const double values[] = {report.loss,
+                           report.loss_balance,
+                           report.loss_z,
+                           report.grad_norm,
+                           report.learning_rate,
+                           rate,
+                           share,
+                           roofline,
+                           report.load_max_over_mean,
+                           static_cast<double>(report.dead_experts)};
+  const char* const tags[] = {"train/loss",         "train/loss_balance",   "train/loss_z",
+                              "train/grad_norm",    "train/learning_rate",  "speed/tokens_per_s",
+                              "speed/roof_share",   "speed/roofline_ratio", "router/load_max_over_mean",
+                              "router/dead_experts"};
   for (std::size_t i = 0; i < std::size(values); ++i) events_.scalar(tags[i], report.step, values[i]);
   flops_sum_ = 0;
   work_ = {};

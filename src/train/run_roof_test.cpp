@@ -15,7 +15,8 @@ const kernels::Roof kRoof{1e12, 1e11, 1e10, 0, 0};
 
 double by_operations(double tokens, double document, i64 micro_batches) {
   return model::roofline_seconds(
-      model::train_operations(testing::tiny_config(), DType::bf16, {tokens, document, micro_batches}), DType::bf16, kRoof);
+      model::train_operations(testing::tiny_config(), DType::bf16, {tokens, document, micro_batches}), DType::bf16,
+      kRoof);
 }
 
 TEST(RunRoof, IsTheSumOfItsSteps) {
@@ -42,7 +43,8 @@ TEST(RunRoof, CountsDocumentsByTheirPairs) {
     work.add(report);
     return roof.roofline_seconds(work);
   };
-  const double pair = 12.0 * 32 * static_cast<double>(config.layers);  // 6 forward and backward for scores, 6 for values
+  const double pair =
+      12.0 * 32 * static_cast<double>(config.layers);  // 6 forward and backward for scores, 6 for values
   EXPECT_NEAR(flops(8 * 8 + 24 * 24) - flops(2 * 16 * 16), (300 + 36 - 272) * pair, 1);
 }
 
@@ -90,7 +92,8 @@ TEST(RunRoof, EvaluationsAreNoTrainingTime) {
     ::usleep(300'000);
     return std::vector<Json>();
   };
-  const TrainResult result = testing::tiny_run(testing::tiny_options(testing::fresh_folder("roof_evaluated"), 4), hooks);
+  const TrainResult result =
+      testing::tiny_run(testing::tiny_options(testing::fresh_folder("roof_evaluated"), 4), hooks);
   EXPECT_LT(result.wall_seconds, 0.3 + result.seconds);
 }
 

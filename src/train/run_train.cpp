@@ -20,18 +20,21 @@ const StageHelp kHelp = {
     .summary = "tokens to a checkpoint",
     .usage = "moebius train --data NAME=PREFIX:WEIGHT,... --tokens N --out FOLDER [--preset NAME] [options]",
     .reads = "token shards (PREFIX.bin, .idx, .meta.json), tokenizer.json, or a mixture's TOML file",
-    .writes = "OUT/checkpoint/ (config.json, model.safetensors, tokenizer.json; state.json, optimizer.safetensors), "
-              "OUT/records.jsonl, OUT/options.json, OUT/tensorboard/",
-    .json_keys = "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds (in steps), "
-                 "wall_seconds (with checkpoints and logging, without evaluations), roofline_seconds, seconds_shared, "
-                 "wall_seconds_shared, roofline_seconds_shared (of a branch's trunk), tokens_per_s, roof_flops_per_s, mfu, "
-                 "roofline_ratio (roofline_seconds / seconds), roofline_ratio_wall (/ wall_seconds), micro_batch_tokens, recompute, planned_memory_bytes, "
-                 "peak_memory_bytes, allocations_steady, checkpoint; with "
-                 "--dry-run: train, model, steps_total, parameters_total, parameters_active, flops_per_token_megatron, "
-                 "flops_per_token_6n, flops_per_token_mfu, memory, roof_flops_per_s, dram_bytes_per_s, seconds_estimated",
-    .examples = "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"
-                "      --d-model 128 --layers 4 --experts 16 --top-k 2 --tokens 10M --out runs/first\n"
-                "  the same command again goes on after a stop, and says so when the run is finished",
+    .writes =
+        "OUT/checkpoint/ (config.json, model.safetensors, tokenizer.json; state.json, optimizer.safetensors), "
+        "OUT/records.jsonl, OUT/options.json, OUT/tensorboard/",
+    .json_keys =
+        "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds (in steps), "
+        "wall_seconds (with checkpoints and logging, without evaluations), roofline_seconds, seconds_shared, "
+        "wall_seconds_shared, roofline_seconds_shared (of a branch's trunk), tokens_per_s, roof_flops_per_s, mfu, "
+        "roofline_ratio (roofline_seconds / seconds), roofline_ratio_wall (/ wall_seconds), micro_batch_tokens, recompute, planned_memory_bytes, "
+        "peak_memory_bytes, allocations_steady, checkpoint; with "
+        "--dry-run: train, model, steps_total, parameters_total, parameters_active, flops_per_token_megatron, "
+        "flops_per_token_6n, flops_per_token_mfu, memory, roof_flops_per_s, dram_bytes_per_s, seconds_estimated",
+    .examples =
+        "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"
+        "      --d-model 128 --layers 4 --experts 16 --top-k 2 --tokens 10M --out runs/first\n"
+        "  the same command again goes on after a stop, and says so when the run is finished",
 };
 
 constexpr double kShareAssumed = 0.15;  // of the roof, for the estimate before anything has run
@@ -158,10 +161,10 @@ int run_train(const std::vector<std::string>& words) {
   std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
                                  format_exact(result.tokens), result.loss_final,
                                  result.skipped ? " (finished before, nothing done)" : "");
-  text += fmt::format("{} tokens/s, {:.1f} % of the roof ({:.0f} GFLOP/s), {:.1f} % of the steps' roofline, {} of memory\n",
-                      format_count(result.tokens_per_s), 100 * result.mfu, result.roof_flops_per_s * 1e-9,
-                      100 * result.roofline_ratio_wall(),
-                      format_bytes(static_cast<double>(result.peak_memory_bytes)));
+  text +=
+      fmt::format("{} tokens/s, {:.1f} % of the roof ({:.0f} GFLOP/s), {:.1f} % of the steps' roofline, {} of memory\n",
+                  format_count(result.tokens_per_s), 100 * result.mfu, result.roof_flops_per_s * 1e-9,
+                  100 * result.roofline_ratio_wall(), format_bytes(static_cast<double>(result.peak_memory_bytes)));
   text += fmt::format("checkpoint: {}\n", result.checkpoint);
   stage_print(given.common, result.to_json(), text);
   return 0;

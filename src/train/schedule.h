@@ -11,9 +11,9 @@ struct Schedule {
   enum class Kind { cosine, wsd_linear, wsd_one_minus_sqrt, constant };
   Kind kind = Kind::cosine;
   double peak = 0;
-  double last = 0;        // learning rate at step `total`
-  i64 warmup = 0;         // steps
-  i64 decay = 0;          // wsd: so many last steps
+  double last = 0;  // learning rate at step `total`
+  i64 warmup = 0;   // steps
+  i64 decay = 0;    // wsd: so many last steps
   i64 total = 0;
 };
 

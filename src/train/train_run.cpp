@@ -24,7 +24,7 @@ namespace moebius::train {
 
 namespace {
 
-constexpr i64 kWarmSteps = 3;         // allocations count after so many steps of a process
+constexpr i64 kWarmSteps = 3;           // allocations count after so many steps of a process
 constexpr double kPendingSeconds = 60;  // work worth a checkpoint before an evaluation
 
 std::string folder_above(const std::string& folder) { return std::filesystem::path(folder).parent_path().string(); }
@@ -60,7 +60,7 @@ class Run {
   void train(RunLog& log);
   void step(Trainer& trainer, RunLog& log);
   void save(RunLog& log, bool finished);
-  void count_time();      // what this process adds to the state's times
+  void count_time();  // what this process adds to the state's times
   void count_roofline();
   TrainResult result() const;
 
@@ -76,9 +76,9 @@ class Run {
   std::unique_ptr<model::Network> network_;
   AdamwState adamw_;
   std::optional<RunRoof> roof_;
-  StepsWork work_;                                      // of this process, as the three below
+  StepsWork work_;  // of this process, as the three below
   i64 train_ns_ = 0, evaluate_ns_ = 0;
-  double wall_before_ = 0, roofline_before_ = 0;        // of the processes before
+  double wall_before_ = 0, roofline_before_ = 0;  // of the processes before
   i64 steps_here_ = 0, allocations_ = 0, saved_ns_ = 0;
   i64 data_ns_ = 0, pass_ns_ = 0, optimizer_ns_ = 0;  // in steps of this process
 };
@@ -113,9 +113,9 @@ TrainResult Run::run() {
   Json fields = done.to_json();
   fields.set("roof_share", done.mfu);
   const auto seconds = [](i64 ns) { return static_cast<double>(ns) * 1e-9; };
-  fields.set("part_seconds", Json::object({{"data", seconds(data_ns_)},
-                                           {"pass", seconds(pass_ns_)},
-                                           {"optimizer", seconds(optimizer_ns_)}}));
+  fields.set(
+      "part_seconds",
+      Json::object({{"data", seconds(data_ns_)}, {"pass", seconds(pass_ns_)}, {"optimizer", seconds(optimizer_ns_)}}));
   log.end(fields);
   save(log, true);
   return done;
@@ -195,7 +195,8 @@ std::optional<Json> Run::read_branch() const {
   }
   RunIdentity trunk = identity_;
   const Json& saved = state->at("options");
-  for (const char* key : {"steps_total", "schedule", "decay_fraction", "decay_shape", "final_fraction", "warmup_fraction"}) {
+  for (const char* key :
+       {"steps_total", "schedule", "decay_fraction", "decay_shape", "final_fraction", "warmup_fraction"}) {
     trunk.options.set(key, saved.at(key));
   }
   check_identity(*state, trunk, from);
@@ -203,12 +204,14 @@ std::optional<Json> Run::read_branch() const {
   const i64 step = state->at("step").as_int();
   if (saved.at("schedule").as_string() != "constant" || options_.optimizer.warmup_steps < 0 ||
       schedule.total - schedule.decay < step) {
-    throw Error({.where = from,
-                 .what = "a run cannot branch off here",
-                 .wanted = "a trunk with the schedule constant, warmup-steps for both, and a decay that begins at the branch or later",
-                 .got = fmt::format("schedule {}, warmup-steps {}, branch at step {}, decay from step {}",
-                                    saved.at("schedule").as_string(), options_.optimizer.warmup_steps, step,
-                                    schedule.total - schedule.decay)});
+    throw Error(
+        {.where = from,
+         .what = "a run cannot branch off here",
+         .wanted =
+             "a trunk with the schedule constant, warmup-steps for both, and a decay that begins at the branch or later",
+         .got = fmt::format("schedule {}, warmup-steps {}, branch at step {}, decay from step {}",
+                            saved.at("schedule").as_string(), options_.optimizer.warmup_steps, step,
+                            schedule.total - schedule.decay)});
   }
   return state;
 }
@@ -232,8 +235,8 @@ void Run::copy_weights(const std::string& folder) {
                  .fix = "give the options of that model, or drop --init-from"});
   };
   Json wanted = config_.to_json(), got = model::load_config(folder).to_json();
-  for (const char* key : {"vocab", "d_model", "layers", "heads", "kv_heads", "head_dim", "rope_base", "experts", "top_k",
-                          "expert_width", "activation"}) {
+  for (const char* key : {"vocab", "d_model", "layers", "heads", "kv_heads", "head_dim", "rope_base", "experts",
+                          "top_k", "expert_width", "activation"}) {
     const Json *a = wanted.find(key), *b = got.find(key);
     if (a != nullptr && b != nullptr && a->dump() != b->dump()) refuse(key, a->dump(), b->dump());
   }
@@ -267,28 +270,28 @@ void Run::write_start(RunLog& log) const {
   const double density =
       experts.experts > 1 ? static_cast<double>(experts.top_k) / static_cast<double>(experts.experts) : 1.0;
   Json fields = Json::object({{"run", run_name(options_, hooks_)},
-                        {"config", config},
-                        {"parameters_total", counts.parameters_total},
-                        {"parameters_active", counts.parameters_active},
-                        {"flops_per_token_megatron", counts.flops_per_token_megatron},
-                        {"flops_per_token_6n", counts.flops_per_token_6n},
-                        {"tokens_total", static_cast<i64>(tokens)},
-                        {"tpp", tokens / static_cast<double>(counts.parameters_total)},
-                        {"sparsity", 1 - density},
-                        {"seed_init", options_.seed_init},
-                        {"seed_data", options_.seed_data},
-                        {"learning_rate", options_.optimizer.learning_rate},
-                        {"balance_coefficient", config_.losses.balance_coefficient},
-                        {"balance_scope", fmt::format("micro-batch of {} tokens", state_.micro_batch_tokens)},
-                        {"z_coefficient", config_.losses.z_coefficient},
-                        {"precision", options_.precision},
-                        {"isa", state_.isa},
-                        {"threads", parallel_threads()},
-                        {"micro_batch_tokens", state_.micro_batch_tokens},
-                        {"recompute", state_.recompute},
-                        {"step_start", state_.step},
-                        {"roof_flops_per_s", roof_->flops_per_s()},
-                        {"machine", machine_describe()}});
+                              {"config", config},
+                              {"parameters_total", counts.parameters_total},
+                              {"parameters_active", counts.parameters_active},
+                              {"flops_per_token_megatron", counts.flops_per_token_megatron},
+                              {"flops_per_token_6n", counts.flops_per_token_6n},
+                              {"tokens_total", static_cast<i64>(tokens)},
+                              {"tpp", tokens / static_cast<double>(counts.parameters_total)},
+                              {"sparsity", 1 - density},
+                              {"seed_init", options_.seed_init},
+                              {"seed_data", options_.seed_data},
+                              {"learning_rate", options_.optimizer.learning_rate},
+                              {"balance_coefficient", config_.losses.balance_coefficient},
+                              {"balance_scope", fmt::format("micro-batch of {} tokens", state_.micro_batch_tokens)},
+                              {"z_coefficient", config_.losses.z_coefficient},
+                              {"precision", options_.precision},
+                              {"isa", state_.isa},
+                              {"threads", parallel_threads()},
+                              {"micro_batch_tokens", state_.micro_batch_tokens},
+                              {"recompute", state_.recompute},
+                              {"step_start", state_.step},
+                              {"roof_flops_per_s", roof_->flops_per_s()},
+                              {"machine", machine_describe()}});
   if (!hooks_.branch_from.empty()) {
     fields.set("branch_of", std::filesystem::path(folder_above(hooks_.branch_from)).filename().string());
   }
@@ -296,10 +299,8 @@ void Run::write_start(RunLog& log) const {
   TrainOptions copy = options_;
   OptionList list;
   copy.describe(list);
-  const Json all = Json::object({{"train", list.to_json()},
-                                 {"steps_total", steps_total_},
-                                 {"model", config},
-                                 {"memory", plan_.to_json()}});
+  const Json all = Json::object(
+      {{"train", list.to_json()}, {"steps_total", steps_total_}, {"model", config}, {"memory", plan_.to_json()}});
   file_write_atomic(path_join(options_.out, "options.json"), all.dump(1) + "\n");
 }
 
@@ -451,7 +452,8 @@ std::vector<data::MixtureSource> mixture_sources(const TrainOptions& options) {
     const Json file = toml_parse_file(options.mixture);
     for (const auto& [key, value] : file.as_object()) {
       if (key != "source") {
-        throw Error({.where = options.mixture, .what = fmt::format("unknown key '{}'", key), .wanted = "[[source]] tables"});
+        throw Error(
+            {.where = options.mixture, .what = fmt::format("unknown key '{}'", key), .wanted = "[[source]] tables"});
       }
     }
     return data::mixture_sources_from_json(file.at("source"), options.mixture);
@@ -515,7 +517,8 @@ double estimate_seconds(const model::ModelConfig& config, const TrainOptions& op
   double seconds = tokens * counts.flops_per_token_mfu / (roof_flops_per_s * share);
   i64 elements = 0;
   for (const model::Parameter& parameter : model::list_parameters(config)) elements += parameter.count;
-  const double bytes = static_cast<double>(elements) * (28 + static_cast<double>(options.compute() == DType::bf16 ? 2 : 0));
+  const double bytes =
+      static_cast<double>(elements) * (28 + static_cast<double>(options.compute() == DType::bf16 ? 2 : 0));
   if (dram_bytes_per_s > 0) seconds += steps * bytes / dram_bytes_per_s;
   return seconds;
 }

@@ -22,8 +22,8 @@ struct TrainHooks {
   std::function<bool(i64 step, i64 steps_total)> evaluates;
   // Returns the fields of `eval` records, without step and tokens. Must not change the weights.
   std::function<std::vector<Json>(model::Network& network, i64 step, i64 tokens)> evaluate;
-  kernels::Roof roof;           // all 0: measured when the run starts and when it ends
-  std::string run;              // the run's name; empty: the last part of the folder's
+  kernels::Roof roof;  // all 0: measured when the run starts and when it ends
+  std::string run;     // the run's name; empty: the last part of the folder's
   // Branches of one trunk: after these steps the trunk's whole state is kept in OUT/branch-STEP, whatever becomes of its
   // later checkpoints.
   std::vector<i64> branch_steps;
@@ -34,22 +34,23 @@ struct TrainHooks {
 };
 
 struct TrainResult {
-  bool skipped = false;         // was finished already
+  bool skipped = false;  // was finished already
   i64 steps = 0, tokens = 0;
-  double loss_final = 0;        // mean over the last 5 % of the tokens
-  double seconds = 0;           // in steps, over all processes; of a branch with the trunk's part
-  double wall_seconds = 0;      // from the first to the last step with all that happens there, but for evaluations
-  double roofline_seconds = 0;  // that the steps' roofline asks for (model/roofline.h), with documents as they were packed
+  double loss_final = 0;    // mean over the last 5 % of the tokens
+  double seconds = 0;       // in steps, over all processes; of a branch with the trunk's part
+  double wall_seconds = 0;  // from the first to the last step with all that happens there, but for evaluations
+  double roofline_seconds =
+      0;  // that the steps' roofline asks for (model/roofline.h), with documents as they were packed
   double seconds_shared = 0, wall_seconds_shared = 0, roofline_seconds_shared = 0;  // the trunk's part
   double tokens_per_s = 0;
   double roof_flops_per_s = 0;
-  double mfu = 0;               // model FLOPs per second / roof; DESIGN's count
+  double mfu = 0;  // model FLOPs per second / roof; DESIGN's count
   i64 micro_batch_tokens = 0;
   std::string recompute = "none";
-  i64 planned_memory_bytes = 0; // of plan_memory, before anything was allocated
-  i64 peak_memory_bytes = 0;    // VmHWM: of this run, where the system lets the peak begin anew, else of the process
-  i64 allocations_steady = 0;   // of buffers, in steps after the third of this process
-  std::string checkpoint;       // folder
+  i64 planned_memory_bytes = 0;  // of plan_memory, before anything was allocated
+  i64 peak_memory_bytes = 0;     // VmHWM: of this run, where the system lets the peak begin anew, else of the process
+  i64 allocations_steady = 0;    // of buffers, in steps after the third of this process
+  std::string checkpoint;        // folder
   double roofline_ratio() const { return seconds > 0 ? roofline_seconds / seconds : 0; }
   double roofline_ratio_wall() const { return wall_seconds > 0 ? roofline_seconds / wall_seconds : 0; }
   Json to_json() const;

@@ -58,10 +58,10 @@ TEST(TrainRun, LearnsAndWritesItsFiles) {
   const std::string records = path_join(out, "records.jsonl");
   ASSERT_EQ(records_read(records, "run").size(), 1u);
   const Json run = records_read(records, "run")[0];
-  for (const char* key : {"run", "config", "parameters_total", "parameters_active", "flops_per_token_megatron",
-                          "flops_per_token_6n", "tokens_total", "tpp", "sparsity", "seed_init", "seed_data",
-                          "learning_rate", "balance_coefficient", "balance_scope", "z_coefficient", "precision", "isa",
-                          "threads", "machine"}) {
+  for (const char* key :
+       {"run", "config", "parameters_total", "parameters_active", "flops_per_token_megatron", "flops_per_token_6n",
+        "tokens_total", "tpp", "sparsity", "seed_init", "seed_data", "learning_rate", "balance_coefficient",
+        "balance_scope", "z_coefficient", "precision", "isa", "threads", "machine"}) {
     EXPECT_TRUE(run.contains(key)) << key;
   }
   EXPECT_EQ(run.at("balance_scope").as_string(), "micro-batch of 64 tokens");
@@ -250,7 +250,8 @@ TEST(TrainRun, RecomputesOnlyWhenNothingFitsOtherwise) {
   options.micro_batch_tokens = options.sequence;
   model::ModelConfig config = tiny_config();
   config.layers = 24;
-  config.d_model = 256;  // so that activations weigh more than huge pages, and than what a plan sees the program grow by
+  config.d_model =
+      256;  // so that activations weigh more than huge pages, and than what a plan sees the program grow by
   config.resolve();
   options.memory_max = "2GB";
   const i64 kept = plan_memory(config, options).memory.total();
@@ -284,8 +285,7 @@ TEST(TrainRun, RecomputationIsKeptOnResume) {
 TEST(TrainRun, RefusesIdsOutsideTheVocabulary) {
   model::ModelConfig config = tiny_config();
   config.vocab = 32;
-  const std::string error =
-      error_of([&] { tiny_run(tiny_options(fresh_folder("vocab"), 1), fixed_roof(), config); });
+  const std::string error = error_of([&] { tiny_run(tiny_options(fresh_folder("vocab"), 1), fixed_roof(), config); });
   EXPECT_NE(error.find("outside of the model's vocabulary"), std::string::npos) << error;
 }
 

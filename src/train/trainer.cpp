@@ -27,7 +27,11 @@ void describe_load(LayerLoad& load) {
 
 Trainer::Trainer(model::Network& network, AdamwState& adamw, const OptimizerOptions& options, const Schedule& schedule,
                  i64 micro_batch_tokens)
-    : network_(network), adamw_(adamw), options_(options), schedule_(schedule), micro_batch_tokens_(micro_batch_tokens) {
+    : network_(network),
+      adamw_(adamw),
+      options_(options),
+      schedule_(schedule),
+      micro_batch_tokens_(micro_batch_tokens) {
   // The count is linear in the sequence length: f(S) = linear + attention * S.
   const double at_1024 = model::count_model(network.config(), 1024).flops_per_token_mfu;
   const double at_2048 = model::count_model(network.config(), 2048).flops_per_token_mfu;
@@ -123,7 +127,8 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   report_.targets = data::batch_targets(batch_);
   count_work();
   report_.learning_rate = learning_rate_at(schedule_, number);
-  if (report_.targets == 0) throw Error({.where = "training data", .what = fmt::format("step {} has no target", number)});
+  if (report_.targets == 0)
+    throw Error({.where = "training data", .what = fmt::format("step {} has no target", number)});
   CHECK(report_.rows % micro_batch_tokens_ == 0, "micro-batches cut a step into equal parts");
   for (LayerLoad& load : loads_) {
     std::fill(load.count_E.begin(), load.count_E.end(), 0);
@@ -142,9 +147,10 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
     report_.grad_norm = gradient_norm(network_.weights());
   }
   if (!std::isfinite(report_.loss) || !std::isfinite(report_.grad_norm)) {
-    throw Error({.where = fmt::format("step {}", number),
-                 .what = fmt::format("training diverged: loss {}, gradient norm {}", report_.loss, report_.grad_norm),
-                 .fix = "a smaller --learning-rate, a longer warm-up or a smaller --clip; the last checkpoint is intact"});
+    throw Error(
+        {.where = fmt::format("step {}", number),
+         .what = fmt::format("training diverged: loss {}, gradient norm {}", report_.loss, report_.grad_norm),
+         .fix = "a smaller --learning-rate, a longer warm-up or a smaller --clip; the last checkpoint is intact"});
   }
   const kernels::ProfileScope scope(kernels::Part::optimizer, kernels::Way::forward);
   adamw_step(network_.weights(), adamw_, options_, report_.learning_rate, number, report_.grad_norm);

@@ -17,21 +17,21 @@ struct LayerLoad {
   std::vector<i64> count_E;  // assignments
   double entropy = 0;        // nats, mean over tokens
   double max_over_mean = 0;
-  i64 dead = 0;              // experts without a token
+  i64 dead = 0;  // experts without a token
 };
 
 struct StepReport {
-  i64 step = 0;              // number of the update, from 1
-  i64 rows = 0;              // rows of the batch, padding included
-  i64 tokens = 0;            // without padding
-  double squares = 0;        // of the documents' lengths, summed, without padding
+  i64 step = 0;        // number of the update, from 1
+  i64 rows = 0;        // rows of the batch, padding included
+  i64 tokens = 0;      // without padding
+  double squares = 0;  // of the documents' lengths, summed, without padding
   i64 targets = 0;
-  double loss = 0;           // mean cross-entropy, nats per target
-  double loss_balance = 0;   // mean over MoE layers and micro-batches, without coefficient; 1 when balanced
-  double loss_z = 0;         // the same
-  double grad_norm = 0;      // before clipping
+  double loss = 0;          // mean cross-entropy, nats per target
+  double loss_balance = 0;  // mean over MoE layers and micro-batches, without coefficient; 1 when balanced
+  double loss_z = 0;        // the same
+  double grad_norm = 0;     // before clipping
   double learning_rate = 0;
-  double flops = 0;          // MFU's count: 6 x active linear parameters and head, causal attention inside documents
+  double flops = 0;  // MFU's count: 6 x active linear parameters and head, causal attention inside documents
   double load_max_over_mean = 0;  // worst layer; 0 for a dense model
   i64 dead_experts = 0;           // sum over layers
   i64 data_ns = 0, pass_ns = 0, optimizer_ns = 0, step_ns = 0;

@@ -68,8 +68,8 @@ Outcome command_run(const std::string& text, const fs::path& scratch) {
   const fs::path script = scratch / "command.sh";
   std::ofstream(script) << text << "\n";
   // The command runs in scratch/here, so that its own files do not meet these three.
-  const std::string line = "cd '" + (scratch / "here").string() + "' && sh '" + script.string() + "' >'" + out.string() +
-                           "' 2>'" + err.string() + "' </dev/null";
+  const std::string line = "cd '" + (scratch / "here").string() + "' && sh '" + script.string() + "' >'" +
+                           out.string() + "' 2>'" + err.string() + "' </dev/null";
   const int status = std::system(line.c_str());
   Outcome outcome;
   outcome.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -115,7 +115,8 @@ int stream_holds(const std::string& line, const std::string& stream, const std::
   if (begins(line, stream + "lacks ", &rest)) return text.find(rest) == std::string::npos ? 1 : 0;
   if (begins(line, stream + "match ", &rest)) return some_line_matches(text, rest) ? 1 : 0;
   if (begins(line, stream + "lines ", &rest)) return lines_of(text) <= std::atol(rest.c_str()) ? 1 : 0;
-  if (begins(line, stream + "columns ", &rest)) return columns_of(text) <= std::strtoul(rest.c_str(), nullptr, 10) ? 1 : 0;
+  if (begins(line, stream + "columns ", &rest))
+    return columns_of(text) <= std::strtoul(rest.c_str(), nullptr, 10) ? 1 : 0;
   return -1;
 }
 
@@ -126,7 +127,8 @@ int file_holds(const std::string& line, const fs::path& here) {
   in >> first;
   if (first == "no" && in >> word >> path && word == "file") return fs::exists(here / path) ? 0 : 1;
   if (first == "same" && in >> path >> word) {
-    return fs::exists(here / path) && fs::exists(here / word) && file_text(here / path) == file_text(here / word) ? 1 : 0;
+    return fs::exists(here / path) && fs::exists(here / word) && file_text(here / path) == file_text(here / word) ? 1
+                                                                                                                  : 0;
   }
   if (first != "file" || !(in >> path)) return -1;
   if (!fs::exists(here / path)) return 0;

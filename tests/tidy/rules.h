@@ -36,7 +36,7 @@ Findings check_banned_calls(const Files& files);
 
 // Rules about what includes and links what.
 std::set<std::string> folders_allowed(const std::string& folder);  // with all that they may use; empty: unknown folder
-std::string include_table_row(const std::string& folder);  // as ARCHITECTURE.md shows it: "| data | base |"
+std::string include_table_row(const std::string& folder);          // as ARCHITECTURE.md shows it: "| data | base |"
 Findings check_include_table(const Files& files);
 Findings check_cmake_links(const Files& files);
 Findings check_heavy_headers(const Files& files);
@@ -49,6 +49,7 @@ Findings check_paths_in_pages(const Files& files, const std::string& root);
 Findings check_golden_commands(const std::string& root);
 
 // Findings without those that begin with a line of the ratchet file; a line that excuses nothing is itself a finding.
-Findings without_exceptions(const Findings& findings, const std::vector<std::string>& exceptions, const std::string& rule);
+Findings without_exceptions(const Findings& findings, const std::vector<std::string>& exceptions,
+                            const std::string& rule);
 
 }  // namespace moebius::tidy

@@ -89,8 +89,10 @@ std::vector<std::string> words_after(const std::string& text, const std::string&
   static const std::regex kKey("[A-Z_]+");
   bool taking = false;
   for (std::string word; in >> word;) {
-    if (std::regex_match(word, kKey)) taking = word == key;
-    else if (taking) found.push_back(word);
+    if (std::regex_match(word, kKey))
+      taking = word == key;
+    else if (taking)
+      found.push_back(word);
   }
   return found;
 }
@@ -128,7 +130,8 @@ Findings check_include_table(const Files& files) {
         findings.push_back(at_line(file, include.line, folder + " may not include " + include.path));
       } else if (const auto narrow = narrow_table().find({folder, to});
                  narrow != narrow_table().end() && !std::regex_match(include.path, narrow->second)) {
-        findings.push_back(at_line(file, include.line, folder + " may not include this part of " + to + ": " + include.path));
+        findings.push_back(
+            at_line(file, include.line, folder + " may not include this part of " + to + ": " + include.path));
       }
     }
   }
@@ -150,8 +153,8 @@ Findings check_cmake_links(const Files& files) {
 
 Findings check_heavy_headers(const Files& files) {
   static const std::vector<std::pair<std::string, std::string>> kHeavy = {
-      {"CLI11", "CLI/"}, {"spdlog", "spdlog/"}, {"nlohmann-json", "nlohmann/"}, {"toml++", "toml++/"},
-      {"Ceres", "ceres/"}, {"Eigen", "Eigen/"}};
+      {"CLI11", "CLI/"},     {"spdlog", "spdlog/"}, {"nlohmann-json", "nlohmann/"},
+      {"toml++", "toml++/"}, {"Ceres", "ceres/"},   {"Eigen", "Eigen/"}};
   Findings findings;
   for (const auto& [name, start] : kHeavy) {
     std::set<std::string> users;
@@ -160,7 +163,8 @@ Findings check_heavy_headers(const Files& files) {
       for (const Include& include : includes_of(file)) {
         if (include.quoted || include.path.rfind(start, 0) != 0) continue;
         users.insert(file.path);
-        if (file.path.ends_with(".h")) findings.push_back(at_line(file, include.line, name + " is too heavy for a header"));
+        if (file.path.ends_with(".h"))
+          findings.push_back(at_line(file, include.line, name + " is too heavy for a header"));
       }
     }
     if (users.size() > 1) {

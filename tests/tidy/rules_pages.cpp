@@ -107,14 +107,16 @@ Findings check_golden_commands(const std::string& root) {
       found = found || (golden_named(line, path) && std::regex_search(line, kCommand));
     }
     if (!found) {
-      findings.push_back("tests/golden/" + path + ":1: tests/golden/README.md has no line with this file and its command");
+      findings.push_back("tests/golden/" + path +
+                         ":1: tests/golden/README.md has no line with this file and its command");
     }
   }
   std::sort(findings.begin(), findings.end());
   return findings;
 }
 
-Findings without_exceptions(const Findings& findings, const std::vector<std::string>& exceptions, const std::string& rule) {
+Findings without_exceptions(const Findings& findings, const std::vector<std::string>& exceptions,
+                            const std::string& rule) {
   Findings left;
   std::vector<bool> used(exceptions.size(), false);
   for (const std::string& finding : findings) {

@@ -16,8 +16,10 @@ std::string at_line(const SourceFile& file, int line, const std::string& what) {
 std::string squeezed(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (std::isspace(static_cast<unsigned char>(c)) == 0) out += c;
-    else if (!out.empty() && out.back() != ' ') out += ' ';
+    if (std::isspace(static_cast<unsigned char>(c)) == 0)
+      out += c;
+    else if (!out.empty() && out.back() != ' ')
+      out += ' ';
   }
   while (!out.empty() && out.back() == ' ') out.pop_back();
   return out;
@@ -112,8 +114,9 @@ Findings check_function_length(const Files& files) {
   for (const SourceFile& file : files) {
     for (const FunctionSpan& span : functions_of(file)) {
       if (span.lines <= kFunctionLinesMax) continue;
-      findings.push_back(at_line(file, span.line, std::to_string(span.lines) + " lines in one function (" +
-                                                      std::to_string(kFunctionLinesMax) + " at most): " + span.head));
+      findings.push_back(at_line(file, span.line,
+                                 std::to_string(span.lines) + " lines in one function (" +
+                                     std::to_string(kFunctionLinesMax) + " at most): " + span.head));
     }
   }
   return findings;
@@ -134,7 +137,8 @@ Findings check_ascii(const Files& files) {
         last = line;
       }
     }
-    if (!file.text.empty() && file.text.back() != '\n') findings.push_back(at_line(file, line, "no line end at the end"));
+    if (!file.text.empty() && file.text.back() != '\n')
+      findings.push_back(at_line(file, line, "no line end at the end"));
   }
   return findings;
 }
@@ -158,7 +162,8 @@ Findings check_comment_header(const Files& files) {
       if (header && file.text.find("#pragma once") == std::string::npos) {
         findings.push_back(at_line(file, 1, "a header needs #pragma once"));
       }
-    } else if (is_script(file.path) && !is_folder_list(file.path) && begin.rfind("#", 0) != 0 && begin.rfind("\"\"\"", 0) != 0) {
+    } else if (is_script(file.path) && !is_folder_list(file.path) && begin.rfind("#", 0) != 0 &&
+               begin.rfind("\"\"\"", 0) != 0) {
       findings.push_back(at_line(file, 1, "begin with what the file is for (# ...)"));
     }
   }
@@ -179,7 +184,8 @@ Findings check_pattern(const Files& files, const std::regex& pattern, const std:
     for (const std::string& text : lines_of(code_only ? file.code : file.text)) {
       ++line;
       std::smatch match;
-      if (std::regex_search(text, match, pattern)) findings.push_back(at_line(file, line, "'" + match.str() + "': " + what));
+      if (std::regex_search(text, match, pattern))
+        findings.push_back(at_line(file, line, "'" + match.str() + "': " + what));
     }
   }
   return findings;
@@ -218,8 +224,9 @@ Findings check_banned_calls(const Files& files) {
   add(check_pattern(files, print, "standard output belongs to stage_print (base/stage.h)", true,
                     {"src/base/stage.cpp", "src/base/log.cpp", "tests/"}));
   const std::regex temporary(R"(\bTempDir\(\)|\btemp_directory_path\b)");
-  add(check_pattern(files, temporary, "test runs would meet there: use base/test_folder.h", true,
-                    {"src/base/test_folder.", "src/model/oracle_test."}));  // the second writes what a script of tests/peers reads
+  add(check_pattern(
+      files, temporary, "test runs would meet there: use base/test_folder.h", true,
+      {"src/base/test_folder.", "src/model/oracle_test."}));  // the second writes what a script of tests/peers reads
   const std::regex headers(R"(#include <(random|thread|future)>)");
   add(check_includes(files, headers, "use base/rng.h and base/parallel.h", {"src/base/parallel."}));
   return findings;

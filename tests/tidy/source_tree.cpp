@@ -52,8 +52,10 @@ class Blanker {
   std::size_t line_end(std::size_t at) const { return std::min(text_.find('\n', at), text_.size()); }
   std::size_t quote_end(std::size_t at, char quote) const {
     for (std::size_t i = at + 1; i < text_.size() && text_[i] != '\n'; ++i) {
-      if (text_[i] == '\\') ++i;
-      else if (text_[i] == quote) return i + 1;
+      if (text_[i] == '\\')
+        ++i;
+      else if (text_[i] == quote)
+        return i + 1;
     }
     return line_end(at);
   }
@@ -136,8 +138,8 @@ bool ends_with_any(std::string_view path, const std::vector<std::string>& ending
 bool is_cpp(std::string_view path) { return ends_with_any(path, {".h", ".cpp"}); }
 
 bool is_script(std::string_view path) {
-  return ends_with_any(path, {".sh", ".py", ".toml", ".cmake", "CMakeLists.txt"}) || path == "moebius" || path == "check" ||
-         path == ".ci/run";
+  return ends_with_any(path, {".sh", ".py", ".toml", ".cmake", "CMakeLists.txt"}) || path == "moebius" ||
+         path == "check" || path == ".ci/run";
 }
 
 }  // namespace moebius::tidy

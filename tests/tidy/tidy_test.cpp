@@ -68,7 +68,8 @@ TEST(Rules, FunctionLength) {
   const std::string body = repeated("  x;\n", 68);
   EXPECT_TRUE(check_function_length({file_of("a.cpp", "void f() {\n" + body + "}\n")}).empty());
   EXPECT_EQ(check_function_length({file_of("a.cpp", "void f() {\n  x;\n" + body + "}\n")}).size(), 1u);
-  const std::string nested = "namespace n {\nstruct S {\n  int a = 0;\n  S(int b) : a{b}, c{1} {\n" + body + "  }\n};\n}\n";
+  const std::string nested =
+      "namespace n {\nstruct S {\n  int a = 0;\n  S(int b) : a{b}, c{1} {\n" + body + "  }\n};\n}\n";
   EXPECT_EQ(functions_of(file_of("a.cpp", nested)).size(), 1u);
   EXPECT_EQ(functions_of(file_of("a.cpp", nested))[0].lines, 70);
   const std::string table = "const T k = {\n" + repeated("  {f(1), {}},\n", 90) + "};\nint g() { return 1; }\n";
@@ -119,8 +120,10 @@ TEST(Rules, IncludeTable) {
 
 TEST(Rules, CMakeLinks) {
   expect_clean(check_cmake_links(tree()), "CMakeLinks");
-  EXPECT_EQ(check_cmake_links({file_of("src/data/CMakeLists.txt", "moebius_folder(NAME data LINKS base tensor\n TESTS a)")}).size(),
-            1u);
+  EXPECT_EQ(
+      check_cmake_links({file_of("src/data/CMakeLists.txt", "moebius_folder(NAME data LINKS base tensor\n TESTS a)")})
+          .size(),
+      1u);
 }
 
 TEST(Rules, HeavyHeaders) {
@@ -133,7 +136,9 @@ TEST(Rules, HeavyHeaders) {
 TEST(Rules, OwnHeaderFirst) {
   expect_clean(check_own_header_first(tree()), "OwnHeaderFirst");
   const SourceFile header = file_of("src/base/a.h", "// A.\n");
-  EXPECT_EQ(check_own_header_first({file_of("src/base/a.cpp", "#include <vector>\n#include \"base/a.h\"\n"), header}).size(), 1u);
+  EXPECT_EQ(
+      check_own_header_first({file_of("src/base/a.cpp", "#include <vector>\n#include \"base/a.h\"\n"), header}).size(),
+      1u);
 }
 
 TEST(Rules, SourcesListed) {
@@ -169,8 +174,9 @@ TEST(Rules, ExceptionsAreARatchet) {
 TEST(Rules, ArchitecturePageHasTheTable) {
   std::ifstream in(kRoot + "/ARCHITECTURE.md");
   const std::string page{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  for (const char* folder : {"base", "tensor", "kernels", "data", "model", "infer", "offload", "parallel", "fit", "plan",
-                             "train", "eval", "rl", "quant", "chat", "serve", "convert", "report", "bench", "study"}) {
+  for (const char* folder :
+       {"base",  "tensor", "kernels", "data",  "model", "infer", "offload", "parallel", "fit",   "plan",
+        "train", "eval",   "rl",      "quant", "chat",  "serve", "convert", "report",   "bench", "study"}) {
     const std::string row = include_table_row(folder);
     EXPECT_NE(page.find(row), std::string::npos) << "ARCHITECTURE.md lacks the row: " << row;
   }

@@ -52,7 +52,8 @@ struct HardwareTiles {
   }
 
   static void copy_32(const bf16* from, i64 count, bf16* to) {
-    _mm512_storeu_si512(to, from == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi16(mask_words(count), from));
+    _mm512_storeu_si512(to,
+                        from == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi16(mask_words(count), from));
   }
   static void store_row(const RowsProduct& p, i64 m, i64 col, const float* row) {
     store_dot_row(p, m, col, p.cols - col, _mm512_loadu_ps(row), _mm512_loadu_ps(row + 16));
@@ -62,7 +63,8 @@ struct HardwareTiles {
   }
   static void store_step(bf16* dst, const __m512* rows) { DotProducts::store_step(dst, rows); }
   static void step_rows(const bf16* a, const bf16* b, i64 count, bf16* dst) {
-    for (i64 i = 0; i < count; i += 32) interleave_32(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i), dst + 2 * i);
+    for (i64 i = 0; i < count; i += 32)
+      interleave_32(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i), dst + 2 * i);
   }
   static void transpose_pairs(const bf16* pairs, bf16* out) {
     __m512i r[16];

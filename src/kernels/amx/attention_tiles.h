@@ -17,7 +17,8 @@ struct TileOperand {
 
 // 32 x 32 of out (+)= left * right over `steps` steps: left's rows hold 32 of the reduction, right's are pairs of it.
 template <bool kAdd, class P>
-inline void multiply_square(P& tiles, const TileOperand& left, const TileOperand& right, i64 steps, float* out, i64 out_row) {
+inline void multiply_square(P& tiles, const TileOperand& left, const TileOperand& right, i64 steps, float* out,
+                            i64 out_row) {
   const i64 bytes = out_row * 4;
   if constexpr (kAdd) {
     tiles.template load<0>(out, bytes);
@@ -54,12 +55,12 @@ struct TileWay {
   // As LaneWay's.
   static constexpr int kStep = 2;
   static constexpr i64 kQueries = 32;
-  static constexpr i64 kBatch = i64{1} << 30;                     // all queries
-  static constexpr i64 kKept = 4;                                 // two pairs of blocks
-  static constexpr i64 kKeysForward = 64, kKeysBackward = 64;     // two blocks' scores and weights stay in L1
-  static constexpr i64 kBuffers = 2;                              // one is multiplied, the other read
+  static constexpr i64 kBatch = i64{1} << 30;                  // all queries
+  static constexpr i64 kKept = 4;                              // two pairs of blocks
+  static constexpr i64 kKeysForward = 64, kKeysBackward = 64;  // two blocks' scores and weights stay in L1
+  static constexpr i64 kBuffers = 2;                           // one is multiplied, the other read
   static constexpr int kDimLeast = 32;
-  static constexpr int kTopChains = 8;                            // enough to hide the latency of a maximum
+  static constexpr int kTopChains = 8;  // enough to hide the latency of a maximum
   static constexpr float kSlack = 8;
   static constexpr bool kTurned = true;
 
@@ -84,13 +85,14 @@ struct TileWay {
   // out[key][query] of 32 keys; queries turned.
   template <int D>
   void scores(const bf16* key_rows, const bf16* queries, float* out) {
-    multiply_square<false>(tiles, {key_rows, D, kSquare}, {queries, 2 * kQueries, kSquare * kQueries}, D / kSquare, out, kQueries);
+    multiply_square<false>(tiles, {key_rows, D, kSquare}, {queries, 2 * kQueries, kSquare * kQueries}, D / kSquare, out,
+                           kQueries);
   }
   // sum[d][query] += weight[key / 2][query][2] * rows[key / 32][d][32], 32 columns d of `count` keys.
   template <int D>
   void weigh(const bf16* weight, const bf16* rows, i64 d, i64 count, float* sum) {
-    multiply_square<true>(tiles, {rows + d * kSquare, kSquare, kSquare * D}, {weight, 2 * kQueries, kSquare * kQueries}, count / kSquare,
-                          sum + d * kQueries, kQueries);
+    multiply_square<true>(tiles, {rows + d * kSquare, kSquare, kSquare * D}, {weight, 2 * kQueries, kSquare * kQueries},
+                          count / kSquare, sum + d * kQueries, kQueries);
   }
   // What came before the block: only if a score rose far above the top, which is rare behind the first keys.
   template <int D>
@@ -114,9 +116,11 @@ struct TileWay {
     const i64 lanes = m.rows <= kQueries / 2 ? kQueries / 2 : kQueries;  // sums of the others are never read
     const auto count = [&](i64 key) { return end - key < block ? end - key : block; };
     i64 before = 0;  // keys of the block whose weights wait for their values
-    for (i64 at = 0; at < count(start); at += kSquare) scores<D>(m.keys + (start + at) * D, m.queries, m.score + at * kQueries);
+    for (i64 at = 0; at < count(start); at += kSquare)
+      scores<D>(m.keys + (start + at) * D, m.queries, m.score + at * kQueries);
     for (i64 key = start, index = 0; key < end; key += block, ++index) {
-      const i64 now = index % 2 * block * kQueries, other = block * kQueries - now, next = key + block < end ? count(key + block) : 0;
+      const i64 now = index % 2 * block * kQueries, other = block * kQueries - now,
+                next = key + block < end ? count(key + block) : 0;
       const HeadSeen<kQueries> seen{m.first - key, m.window};
       head_top<S, TileWay>(m.score + now, seen, count(key), m.factor, lanes, sums);
       for (i64 part = 0; part < parts; ++part) {
@@ -127,8 +131,9 @@ struct TileWay {
           head_weights<S, TileWay>(m.score + now + at * kQueries, seen.from(at), part_keys, m.factor, lanes, part == 0,
                                    m.weight + now + at * kQueries, sums);
         if (before > 0)
-          for_share(D / kSquare, part, parts,
-                    [&](i64 d) { weigh<D>(m.weight + other, m.values + (key - block) * D, d * kSquare, before, m.mixed); });
+          for_share(D / kSquare, part, parts, [&](i64 d) {
+            weigh<D>(m.weight + other, m.values + (key - block) * D, d * kSquare, before, m.mixed);
+          });
       }
       if (before > 0) rescale<D>(sums, m.mixed);
       before = count(key);
@@ -153,7 +158,8 @@ struct TileWay {
         if (i + 1 < total && part % 2 == 0) products<D>(b, i + 1, part / 2);
         gradient(b, i, block, key, part);
         const i64 in_block = i % squares * kParts + part, in_pair = block % kPair * squares * kParts + in_block;
-        if (block > 0) for_share(D / kSquare, in_block, squares * kParts, [&](i64 d) { add_queries<D>(b, block - 1, d); });
+        if (block > 0)
+          for_share(D / kSquare, in_block, squares * kParts, [&](i64 d) { add_queries<D>(b, block - 1, d); });
         if (pair > 0) for_share(outer_squares<D>(b), in_pair, pair_parts, [&](i64 j) { add_keys<D>(b, pair - 1, j); });
       }
     }
@@ -162,7 +168,7 @@ struct TileWay {
   }
 
  private:
-  static constexpr i64 kRow = kQueries * kKept;  // of prob and dscore
+  static constexpr i64 kRow = kQueries * kKept;        // of prob and dscore
   static constexpr i64 kPair = kKept / 2, kParts = 4;  // of a square
 
   static constexpr i64 kPartKeys = kSquare / kParts;
@@ -192,7 +198,8 @@ struct TileWay {
   // dq of a block, 32 of its columns.
   template <int D>
   void add_queries(const HeadBatch<bf16>& b, i64 block, i64 d) {
-    weigh<D>(b.dscore_steps + block % kBuffers * kKeysBackward * kQueries, b.key_steps, d * kSquare, b.keys, b.dq + block * kQueries * D);
+    weigh<D>(b.dscore_steps + block % kBuffers * kKeysBackward * kQueries, b.key_steps, d * kSquare, b.keys,
+             b.dq + block * kQueries * D);
   }
   template <int D>
   static i64 outer_squares(const HeadBatch<bf16>& b) {
@@ -205,7 +212,8 @@ struct TileWay {
     const bf16* weight = (j % 2 == 0 ? b.prob : b.dscore) + key * kRow + block % kKept * kQueries;
     const bf16* rows = (j % 2 == 0 ? b.dout_steps : b.query_steps) + block * kQueries * D + d * 2;
     multiply_square<true>(tiles, {weight, kRow, kQueries}, {rows, 2 * D, kSquare * D},
-                          b.blocks - block < kPair ? b.blocks - block : kPair, (j % 2 == 0 ? b.dv : b.dk) + key * D + d, D);
+                          b.blocks - block < kPair ? b.blocks - block : kPair, (j % 2 == 0 ? b.dv : b.dk) + key * D + d,
+                          D);
   }
 };
 

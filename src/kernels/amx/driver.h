@@ -31,7 +31,8 @@ void tiles_prepare(const void* const* rows, i64 num_rows, i64 k, void* dst) {
 
 // One or two row tiles (kTwo) times a panel of 32 columns.
 template <class P, bool kTwo>
-inline void multiply_tiles(P& tiles, const bf16* a0, const bf16* a1, const bf16* panel, i64 k_blocks, float* out, const LinesAhead& ahead) {
+inline void multiply_tiles(P& tiles, const bf16* a0, const bf16* a1, const bf16* panel, i64 k_blocks, float* out,
+                           const LinesAhead& ahead) {
   tiles.template zero<0>();
   tiles.template zero<1>();
   if constexpr (kTwo) {

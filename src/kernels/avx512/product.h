@@ -114,7 +114,8 @@ inline void rows_dot(const RowsProduct& p) {
       if (col == 0 && tile + 1 < tiles) prefetch_rows(p, next, p.num_rows * (tile + 2) / tiles);
       const LinesAhead ahead = LinesAhead::of(p, col, tile);
       const int rows = static_cast<int>(next - m);
-      ahead.at == nullptr ? tile_dot_of<false>(rows, p, m, panel, col, ahead) : tile_dot_of<true>(rows, p, m, panel, col, ahead);
+      ahead.at == nullptr ? tile_dot_of<false>(rows, p, m, panel, col, ahead)
+                          : tile_dot_of<true>(rows, p, m, panel, col, ahead);
       m = next;
     }
   }

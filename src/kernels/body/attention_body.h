@@ -33,7 +33,7 @@ struct HeadRun {
   static constexpr bool kAsIs = __is_same(T, Element);
   const HeadAttention& a;
   i64 keys = (a.keys + queries - 1) / queries * queries;  // padded
-  i64 used = 0;  // bytes of scratch
+  i64 used = 0;                                           // bytes of scratch
 
   template <class X>
   X* take(i64 count) {
@@ -173,8 +173,8 @@ i64 head_forward_of(const HeadAttention& a) {
       HeadSums<queries> sums;
       for (i64 i = 0; i < queries; ++i) sums.top[i] = -1e30f, sums.total[i] = 0, sums.rescale[i] = 1;
       __builtin_memset(mixed, 0, static_cast<size_t>(block) * 4);
-      const HeadMeeting<Element> meeting{keys,  values, q,  score, weight, mixed, a.keys - a.rows + begin,
-                                         n, run.window(), a.scale * 1.44269504f};
+      const HeadMeeting<Element> meeting{
+          keys, values, q, score, weight, mixed, a.keys - a.rows + begin, n, run.window(), a.scale * 1.44269504f};
       way.template mix<D>(meeting, sums);
       float log_total[queries], inverse[queries];
       for (i64 i = 0; i < queries; i += 16) log_of_16<S>(sums.total + i, log_total + i);
@@ -211,7 +211,8 @@ struct HeadBackward {
   float* dprob = run.template take<float>(queries * block * A::kBuffers);
   Element* prob = run.template take<Element>(queries * block * A::kKept);
   Element* dscore = run.template take<Element>(queries * block * A::kKept);
-  Element* dscore_steps = A::kStep == 1 ? dscore : run.template take<Element>(queries * block * A::kBuffers);  // rows are steps
+  Element* dscore_steps =
+      A::kStep == 1 ? dscore : run.template take<Element>(queries * block * A::kBuffers);  // rows are steps
 
   static const T* column(const void* base, i64 col) { return static_cast<const T*>(base) + col; }
   static T* column(void* base, i64 col) { return static_cast<T*>(base) + col; }
@@ -225,7 +226,8 @@ struct HeadBackward {
   }
   // Queries beyond the segment: their rows are zero, and so are their gradients.
   void pack_queries(i64 head) const {
-    const T *q_head = column(a.q, head * a.dim), *out_head = column(a.out, head * a.dim), *dout_head = column(a.dout, head * a.dim);
+    const T *q_head = column(a.q, head * a.dim), *out_head = column(a.out, head * a.dim),
+            *dout_head = column(a.dout, head * a.dim);
     for (i64 row = 0; row < rows; row += queries) {
       for (i64 i = row; i < row + queries; ++i) {
         lse[i] = i < a.rows ? a.lse[i * a.lse_stride + head] * 1.44269504f : 0;
@@ -244,13 +246,15 @@ struct HeadBackward {
     const bool last = (head + 1) % a.group == 0;  // of its keys
     run.template ask<true>(column(a.dq, col), a.dq_stride, row, queries, a.rows);
     if (last)
-      for (void* gradient : {a.dk, a.dv}) run.template ask<true>(column(gradient, kv), a.dkv_stride, row, queries, a.rows);
+      for (void* gradient : {a.dk, a.dv})
+        run.template ask<true>(column(gradient, kv), a.dkv_stride, row, queries, a.rows);
     if (head + 1 == a.heads) return;
     run.template ask<false>(column(a.q, next), a.q_stride, row, queries, a.rows);
     run.template ask<false>(column(a.out, next), a.out_stride, row, queries, a.rows);
     run.template ask<false>(column(a.dout, next), a.dout_stride, row, queries, a.rows);
     if (last)
-      for (const void* side : {a.k, a.v}) run.template ask<false>(column(side, kv + a.dim), a.kv_stride, row, queries, a.rows);
+      for (const void* side : {a.k, a.v})
+        run.template ask<false>(column(side, kv + a.dim), a.kv_stride, row, queries, a.rows);
   }
   void run_head(i64 head, A& way) const {
     const i64 window = run.window();
@@ -261,9 +265,10 @@ struct HeadBackward {
         for (; blocks < A::kBatch && meets(next, key); ++blocks, next += queries)
           if (next < key + block) ask_ahead(head, next);
         const i64 left = next - key, count = left < block ? left : block, at = row * dim, to = key * dim;
-        way.template spread<D>({key_rows + to, value_rows + to, key_steps + to, dk + to, dv + to, q + at, dout + at, q_stepped + at,
-                                dout_stepped + at, lse + row, delta + row, dq + at, score, dprob, prob, dscore, dscore_steps, count,
-                                blocks, row - key, window, a.scale});
+        way.template spread<D>(
+            {key_rows + to,     value_rows + to, key_steps + to, dk + to,   dv + to, q + at, dout + at, q_stepped + at,
+             dout_stepped + at, lse + row,       delta + row,    dq + at,   score,   dprob,  prob,      dscore,
+             dscore_steps,      count,           blocks,         row - key, window,  a.scale});
       }
   }
   void put_rows(const float* from, T* to, i64 stride) const {
@@ -272,7 +277,8 @@ struct HeadBackward {
   void put_queries(T* to) const {
     float one[queries];
     for (float& factor : one) factor = 1;
-    for (i64 row = 0; row < a.rows; row += queries) run.put_weighed(dq + row * dim, one, row, a.rows, to, a.dq_stride, work);
+    for (i64 row = 0; row < a.rows; row += queries)
+      run.put_weighed(dq + row * dim, one, row, a.rows, to, a.dq_stride, work);
   }
 };
 
@@ -301,22 +307,24 @@ struct HeadSize {
 // run(HeadSize) with the smallest size, not below kLeast, that a head fits into.
 template <int kLeast, class Run>
 inline i64 with_head_size(i64 dim, Run run) {
-  return dim <= 16   ? run(HeadSize<kLeast < 16 ? 16 : kLeast>{})
-         : dim <= 32 ? run(HeadSize<32>{})
-         : dim <= 64 ? run(HeadSize<64>{})
-         : dim <= 96 ? run(HeadSize<96>{})
+  return dim <= 16    ? run(HeadSize < kLeast < 16 ? 16 : kLeast > {})
+         : dim <= 32  ? run(HeadSize<32>{})
+         : dim <= 64  ? run(HeadSize<64>{})
+         : dim <= 96  ? run(HeadSize<96>{})
          : dim <= 128 ? run(HeadSize<128>{})
                       : run(HeadSize<256>{});
 }
 
 template <class S, class A, class T>
 i64 head_forward(const HeadAttention& a) {
-  return with_head_size<A::kDimLeast>(a.dim, [&](auto size) { return head_forward_of<S, A, T, decltype(size)::value>(a); });
+  return with_head_size<A::kDimLeast>(a.dim,
+                                      [&](auto size) { return head_forward_of<S, A, T, decltype(size)::value>(a); });
 }
 
 template <class S, class A, class T>
 i64 head_backward(const HeadAttention& a) {
-  return with_head_size<A::kDimLeast>(a.dim, [&](auto size) { return head_backward_of<S, A, T, decltype(size)::value>(a); });
+  return with_head_size<A::kDimLeast>(a.dim,
+                                      [&](auto size) { return head_backward_of<S, A, T, decltype(size)::value>(a); });
 }
 
 }  // namespace moebius::kernels

@@ -36,7 +36,8 @@ struct LaneProduct {
 
   // rows: a multiple of 16; kCols: of 16.
   template <class S, class A, int kCols>
-  static inline void run(const typename A::Element* left, const typename A::Element* right, i64 rows, i64 steps, float* out) {
+  static inline void run(const typename A::Element* left, const typename A::Element* right, i64 rows, i64 steps,
+                         float* out) {
     constexpr int N = kCols >= 2 * S::kLanes ? 2 : 1, M = (S::kLanes >= 16 ? 16 : 8) / N;
     for (i64 row = 0; row < rows; row += M)
       for (i64 col = 0; col < kCols; col += N * S::kLanes)
@@ -55,22 +56,24 @@ struct LaneWay {
   static constexpr i64 kKept = 1;           // blocks of queries whose probabilities lie side by side in backward
   static constexpr i64 kKeysForward = 128;  // keys of a block
   static constexpr i64 kKeysBackward = 64;
-  static constexpr i64 kBuffers = 1;        // of a block's scores and weights
-  static constexpr int kDimLeast = 16;      // the smallest D
-  static constexpr int kTopChains = 2;      // of head_top: largest scores side by side
-  static constexpr float kSlack = 0;        // also of head_top
-  static constexpr bool kTurned = false;    // whether weigh's sums lie by [d][query], its rows by [key / 32][d][32]
+  static constexpr i64 kBuffers = 1;      // of a block's scores and weights
+  static constexpr int kDimLeast = 16;    // the smallest D
+  static constexpr int kTopChains = 2;    // of head_top: largest scores side by side
+  static constexpr float kSlack = 0;      // also of head_top
+  static constexpr bool kTurned = false;  // whether weigh's sums lie by [d][query], its rows by [key / 32][d][32]
 
   static V exp2(V x) { return exp2_of<S>(x); }
   // out[key][query] of the first `count` keys; queries turned.
   template <int D>
   void scores(const E* key_rows, const E* queries, i64 count, float* out) const {
-    LaneProduct<D, kStep, kQueries * kStep, kQueries, false>::template run<S, A, kQueries>(key_rows, queries, count, D / kStep, out);
+    LaneProduct<D, kStep, kQueries * kStep, kQueries, false>::template run<S, A, kQueries>(key_rows, queries, count,
+                                                                                           D / kStep, out);
   }
   // sum[query][d] += sum over the first `count` keys of weight[key / kStep][query][kStep] * rows (stepped).
   template <int D>
   void weigh(const E* weight, const E* rows, i64 count, float* sum) const {
-    LaneProduct<kStep, kQueries * kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, kQueries, count / kStep, sum);
+    LaneProduct<kStep, kQueries * kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, kQueries,
+                                                                                    count / kStep, sum);
   }
   // sum[key][d] += sum over queries of weight[key][query] * rows (stepped).
   template <int D>
@@ -82,7 +85,8 @@ struct LaneWay {
   void mix(const HeadMeeting<E>& m, HeadSums<kQueries>& sums) const {
     const i64 start = m.first_key() / kKeysForward * kKeysForward, end = m.first + m.rows;
     for (i64 key = start; key < end; key += kKeysForward) {
-      const i64 left = (end - key + kQueries - 1) / kQueries * kQueries, count = left < kKeysForward ? left : kKeysForward;
+      const i64 left = (end - key + kQueries - 1) / kQueries * kQueries,
+                count = left < kKeysForward ? left : kKeysForward;
       const HeadSeen<kQueries> seen{m.first - key, m.window};
       scores<D>(m.keys + key * D, m.queries, count, m.score);
       head_top<S, A>(m.score, seen, count, m.factor, kQueries, sums);

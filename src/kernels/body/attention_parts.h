@@ -46,7 +46,7 @@ struct HeadMeeting {
   float* mixed;     // the sums; zero
   i64 first, rows;  // the first query's position; queries that exist
   i64 window;
-  float factor;     // of scores, to powers of two
+  float factor;  // of scores, to powers of two
 
   // The first key that any of the queries sees.
   i64 first_key() const { return first >= window ? first - window + 1 : 0; }
@@ -86,8 +86,8 @@ inline void head_top(const float* score, const HeadSeen<A::kQueries>& seen, i64 
 
 // Exponentials of a block of keys, or of a part of it, to `weight` (stepped), and their sums. first: the block's first part.
 template <class S, class A>
-inline void head_weights(const float* score, const HeadSeen<A::kQueries>& seen, i64 count, float factor, i64 lanes, bool first,
-                         typename A::Element* weight, HeadSums<A::kQueries>& sums) {
+inline void head_weights(const float* score, const HeadSeen<A::kQueries>& seen, i64 count, float factor, i64 lanes,
+                         bool first, typename A::Element* weight, HeadSums<A::kQueries>& sums) {
   using V = typename S::V;
   const V by = S::set1(factor);
   for (i64 lane = 0; lane < lanes; lane += S::kLanes) {
@@ -117,11 +117,11 @@ struct HeadBatch {
   const Element *query_steps, *dout_steps;
   const float *lse, *delta;  // lse: in powers of two
   float* dq;
-  float *score, *dprob;     // scratch, as the next two lines
-  Element *prob, *dscore;   // of A::kKept blocks of queries, side by side
-  Element* dscore_steps;    // [keys / kStep][query][kStep]
-  i64 keys, blocks;         // so many keys and blocks of queries
-  i64 first, window;        // the first query, counted from the first key
+  float *score, *dprob;    // scratch, as the next two lines
+  Element *prob, *dscore;  // of A::kKept blocks of queries, side by side
+  Element* dscore_steps;   // [keys / kStep][query][kStep]
+  i64 keys, blocks;        // so many keys and blocks of queries
+  i64 first, window;       // the first query, counted from the first key
   float scale;
 };
 

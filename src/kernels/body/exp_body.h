@@ -82,7 +82,8 @@ inline void log_of_16(const float* x, float* y) {
   for (i64 i = 0; i < 16; ++i) {
     u32 bits;
     __builtin_memcpy(&bits, x + i, 4);
-    const i32 exponent = static_cast<i32>(bits - 0x3f3504f3u) >> 23;  // of the power of two next to x, by the square root
+    const i32 exponent =
+        static_cast<i32>(bits - 0x3f3504f3u) >> 23;  // of the power of two next to x, by the square root
     bits -= static_cast<u32>(exponent) << 23;
     float m;
     __builtin_memcpy(&m, &bits, 4);
@@ -155,7 +156,8 @@ float log_sum_exp_row(const float* values, i64 count, i32* argmax) {
   const float top = largest_of<S>(values, count);
   const V shift = S::set1(top);
   V sum = S::zero();
-  for_lanes<S>(count, [&](i64 i, i64 n) { sum = sum + keep_lanes<S>(exp_of<S>(load_some<S>(values + i, n) - shift), n); });
+  for_lanes<S>(count,
+               [&](i64 i, i64 n) { sum = sum + keep_lanes<S>(exp_of<S>(load_some<S>(values + i, n) - shift), n); });
   if (argmax != nullptr) {
     i64 best = 0;
     while (best < count - 1 && values[best] != top) ++best;
@@ -183,7 +185,8 @@ float softmax_part_row(const float* logit, i64 count, float* sum, void* out) {
 template <class S, class T>
 void scale_row(i64 count, float factor, void* row) {
   T* values = static_cast<T*>(row);
-  for_lanes<S>(count, [&](i64 i, i64 n) { store_some<S>(values + i, load_some<S>(values + i, n) * S::set1(factor), n); });
+  for_lanes<S>(count,
+               [&](i64 i, i64 n) { store_some<S>(values + i, load_some<S>(values + i, n) * S::set1(factor), n); });
 }
 
 template <class S, class T>

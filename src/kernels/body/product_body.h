@@ -18,7 +18,8 @@ inline void store_outputs(const RowsProduct& p, i64 m, i64 col, i64 valid, typen
     full ? S::store(out, v) : S::store_n(out, v, valid);
     return;
   }
-  float* out = (p.out_rows != nullptr ? p.out_rows[m] + p.out_col : static_cast<float*>(p.out) + m * p.out_stride) + col;
+  float* out =
+      (p.out_rows != nullptr ? p.out_rows[m] + p.out_col : static_cast<float*>(p.out) + m * p.out_stride) + col;
   if (p.store == Store::f32_add) v = (full ? S::load(out) : S::load_n(out, valid)) + v;
   full ? S::store(out, v) : S::store_n(out, v, valid);
 }
@@ -54,8 +55,7 @@ inline void tile_f32(const RowsProduct& p, i64 m0, const float* panel, i64 col) 
     for (int m = 0; m < M; ++m) {
       const V a = S::broadcast_last(row[m] + 2 * pairs);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v)
-        acc[m][v] = S::fma(a, S::load(panel + pairs * 64 + v * S::kLanes), acc[m][v]);
+      for (int v = 0; v < kVecs; ++v) acc[m][v] = S::fma(a, S::load(panel + pairs * 64 + v * S::kLanes), acc[m][v]);
     }
   }
 #pragma GCC unroll 16
@@ -126,7 +126,8 @@ void pairs_f32(const PairsProduct& p) {
         }
       }
       for (int m = 0; m < kRows; m += 2)
-        add_pairs_rows<S>(p, a + m, col, S::add_pairs(acc[m][0], acc[m][1]), S::add_pairs(acc[m + 1][0], acc[m + 1][1]));
+        add_pairs_rows<S>(p, a + m, col, S::add_pairs(acc[m][0], acc[m][1]),
+                          S::add_pairs(acc[m + 1][0], acc[m + 1][1]));
     }
   }
 }

@@ -33,7 +33,8 @@ inline i64 index_of_largest(const float* score, i64 padded, i64 count) {
 template <class S>
 inline float exp_sum(const float* x, i64 count, float shift) {
   typename S::V sum = S::zero();
-  for_lanes<S>(count, [&](i64 i, i64 n) { sum = sum + keep_lanes<S>(exp_of<S>(load_some<S>(x + i, n) - S::set1(shift)), n); });
+  for_lanes<S>(count,
+               [&](i64 i, i64 n) { sum = sum + keep_lanes<S>(exp_of<S>(load_some<S>(x + i, n) - S::set1(shift)), n); });
   return S::sum(sum);
 }
 
@@ -42,7 +43,8 @@ template <class S, bool kSigmoid>
 inline void route_scores(const RouteRows& r, const float* logits, float* prob) {
   using V = typename S::V;
   if constexpr (kSigmoid) {
-    for_lanes<S>(r.experts, [&](i64 i, i64 n) { store_some<S>(prob + i, sigmoid_of<S>(load_some<S>(logits + i, n)), n); });
+    for_lanes<S>(r.experts,
+                 [&](i64 i, i64 n) { store_some<S>(prob + i, sigmoid_of<S>(load_some<S>(logits + i, n)), n); });
     return;
   }
   V most = S::set1(-3.0e38f);
@@ -134,7 +136,8 @@ inline void sigmoid_entropies(const RouteRows& r, i64 begin, i64 count, double* 
   for (i64 t = 0; t < 16; ++t) sum[t] = 1;
   for (i64 t = 0; t < count; ++t) score_sums<S>(r.prob + (begin + t) * r.experts, r.experts, sum + t, weighted + t);
   log_of_16<S>(sum, log_of_sum);
-  for (i64 t = 0; t < count; ++t) entropy[t] = static_cast<double>(log_of_sum[t]) - static_cast<double>(weighted[t] / sum[t]);
+  for (i64 t = 0; t < count; ++t)
+    entropy[t] = static_cast<double>(log_of_sum[t]) - static_cast<double>(weighted[t] / sum[t]);
 }
 
 template <class S, bool kSigmoid>

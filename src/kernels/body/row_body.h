@@ -99,8 +99,8 @@ void rope_angles_row(i32 position, const float* frequency, i64 half, bool invers
     const float r = static_cast<float>(static_cast<double>(angle) - quarter * 1.57079632679489661923);
     const float r2 = r * r;
     const float s = r + r * r2 * (-1.6666667e-1f + r2 * (8.3333333e-3f + r2 * (-1.9841270e-4f + r2 * 2.7557319e-6f)));
-    const float c = 1.0f + r2 * (-0.5f + r2 * (4.1666667e-2f +
-                    r2 * (-1.3888889e-3f + r2 * (2.4801587e-5f - r2 * 2.7557319e-7f))));
+    const float c =
+        1.0f + r2 * (-0.5f + r2 * (4.1666667e-2f + r2 * (-1.3888889e-3f + r2 * (2.4801587e-5f - r2 * 2.7557319e-7f))));
     const bool swap = (quarter & 1) != 0;
     const float si = swap ? c : s, co = swap ? s : c;
     const float si_signed = (quarter & 2) != 0 ? -si : si;
@@ -111,7 +111,8 @@ void rope_angles_row(i32 position, const float* frequency, i64 half, bool invers
 
 template <class S, class T>
 void to_f32_row(const void* src, i64 count, float* dst) {
-  for_lanes<S>(count, [&](i64 i, i64 n) { store_some<S>(dst + i, load_some<S>(static_cast<const T*>(src) + i, n), n); });
+  for_lanes<S>(count,
+               [&](i64 i, i64 n) { store_some<S>(dst + i, load_some<S>(static_cast<const T*>(src) + i, n), n); });
 }
 
 template <class S, class T>
@@ -121,9 +122,8 @@ void from_f32_row(const float* src, i64 count, void* dst) {
 
 template <class S>
 void add_row(const float* src, i64 count, float* dst) {
-  for_lanes<S>(count, [&](i64 i, i64 n) {
-    store_some<S>(dst + i, load_some<S>(dst + i, n) + load_some<S>(src + i, n), n);
-  });
+  for_lanes<S>(count,
+               [&](i64 i, i64 n) { store_some<S>(dst + i, load_some<S>(dst + i, n) + load_some<S>(src + i, n), n); });
 }
 
 template <class S>

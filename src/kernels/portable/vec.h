@@ -37,9 +37,7 @@ struct Portable {
   static void store_n(float* p, V v, i64 n) {
     for (i64 i = 0; i < n; ++i) p[i] = v[i];
   }
-  static V load(const bf16* p) {
-    return reinterpret_cast<V>(U{p[0].bits, p[1].bits, p[2].bits, p[3].bits} << 16);
-  }
+  static V load(const bf16* p) { return reinterpret_cast<V>(U{p[0].bits, p[1].bits, p[2].bits, p[3].bits} << 16); }
   static V load_n(const bf16* p, i64 n) {
     U bits = {0, 0, 0, 0};
     for (i64 i = 0; i < n; ++i) bits[i] = p[i].bits;

@@ -18,9 +18,7 @@ struct HeadView {
 
   i64 kv_head() const { return head / (shape.heads / shape.kv_heads); }
   i64 position(i64 i) const { return segment.kv_rows - segment.rows + i; }
-  i64 first_key(i64 i) const {
-    return shape.window > 0 ? std::max<i64>(0, position(i) - shape.window + 1) : 0;
-  }
+  i64 first_key(i64 i) const { return shape.window > 0 ? std::max<i64>(0, position(i) - shape.window + 1) : 0; }
   double q(i64 i, i64 h) const { return at(q_TH, segment.row + i, head * shape.head_dim + h); }
   double key(i64 p, i64 h) const {
     return element(segment.k, q_TH.dtype, p * segment.kv_stride + kv_head() * shape.head_dim + h);

@@ -119,8 +119,7 @@ void embedding_forward(const float* table_VD, const i32* token_T, Matrix x_TD) {
 
 void embedding_backward(const i32* token_T, ConstMatrix dx_TD, float* dtable_VD) {
   for (i64 t = 0; t < dx_TD.rows; ++t)
-    for (i64 d = 0; d < dx_TD.cols; ++d)
-      dtable_VD[token_T[t] * dx_TD.cols + d] += static_cast<float>(at(dx_TD, t, d));
+    for (i64 d = 0; d < dx_TD.cols; ++d) dtable_VD[token_T[t] * dx_TD.cols + d] += static_cast<float>(at(dx_TD, t, d));
 }
 
 namespace {
@@ -185,8 +184,8 @@ void head_score(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T,
   }
 }
 
-void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient, void* copy,
-                  DType copy_dtype) {
+void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient,
+                  void* copy, DType copy_dtype) {
   for (i64 i = 0; i < count; ++i) {
     const double g = static_cast<double>(gradient[i]) * step.gradient_scale;
     m[i] = static_cast<float>(step.beta1 * static_cast<double>(m[i]) + (1.0 - step.beta1) * g);

@@ -59,8 +59,8 @@ void route_backward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shap
                     const float* prob_TE, const Routing& routing, const float* dgate_TK,
                     const RouterLossGradients& losses, float* dlogits_TE, float* dw_ED, Matrix dx_TD);
 
-void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient, void* copy,
-                  DType copy_dtype);
+void adamw_update(const AdamwStep& step, i64 count, float* master, float* m, float* v, const float* gradient,
+                  void* copy, DType copy_dtype);
 double sum_of_squares(const float* values, i64 count);
 void convert_from_f32(const float* src, i64 count, void* dst, DType dst_dtype);
 
