@@ -12,7 +12,6 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/parallel.h"
-#include "base/record.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
 #include "base/units.h"
@@ -133,21 +132,6 @@ TEST(Units, CountsAndBytes) {
   EXPECT_FALSE(parse_count("ten"));
   EXPECT_EQ(parse_bytes("80GiB"), 85899345920);
   EXPECT_EQ(format_exact(1729905152), "1,729,905,152");
-}
-
-TEST(Record, BrokenTailIsCutAndAppendsGoOn) {
-  const std::string path = test_path("records.jsonl");
-  {
-    RecordWriter writer(path);
-    writer.write("step", Json::object({{"loss", 1.5}}));
-  }
-  AppendFile(path).append("{\"type\":\"st");
-  EXPECT_EQ(records_read(path).size(), 1u);
-  RecordWriter writer(path);
-  writer.write("step", Json::object({{"loss", 1.25}}));
-  const auto records = records_read(path, "step");
-  ASSERT_EQ(records.size(), 2u);
-  EXPECT_EQ(records[1].at("loss").as_double(), 1.25);
 }
 
 TEST(Memory, ForgottenPagesAreReadAgain) {

@@ -8,12 +8,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/grid_map.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/units.h"
 #include "bench/measure.h"
 #include "kernels/isa.h"
@@ -115,9 +114,9 @@ std::string table(const Json& result) {
 
 void write_record(const BenchTrainOptions& common, const std::string& type, const Json& result) {
   if (common.records.empty()) return;
-  RecordWriter writer(common.records);
+  records::RecordWriter writer(common.records);
   Json record = result;
-  record.set("machine", machine_describe());
+  record.set("machine", records::machine_describe());
   writer.write(type, record);
   writer.sync();
 }
@@ -239,7 +238,6 @@ void BenchOperationOptions::describe(OptionList& list) {
   list.add("seconds-max", &seconds_max, "grid: stop after this time", {.unit = "S", .min = 1, .max = 1e7});
   list.add("weights-max", &weights_max, "grid: largest weights of a case, in the compute type", {.unit = "BYTES"});
   list.add("operations", &operations, "grid: only these (linear, attention, experts, head)", {.unit = "NAMES"});
-  list.add("out", &out, "grid: write the map as SVG", {.unit = "FILE"});
 }
 
 std::vector<OperationShape> grid_shapes(const BenchTrainOptions& common, const BenchOperationOptions& options,
@@ -359,7 +357,6 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   result.set("shapes_measured", done);
   result.set("shapes_measured_again", again);
   write_record(common, "bench_grid", result);
-  if (!options.out.empty()) file_write_atomic(options.out, grid_map(result));
   *text = table(result) + fmt::format("{} of {} shapes measured, {} of them again, in {}{}\n", done, shapes.size(),
                                       again, format_seconds(static_cast<double>(clock_ns() - start) * 1e-9),
                                       interrupt_requested()                    ? " (interrupted)"

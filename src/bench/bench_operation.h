@@ -1,5 +1,5 @@
 // `moebius bench operation NAME` and `moebius bench grid`: operations alone on one shape or on many, each beside its bound.
-// In: options, a configuration. Out: the object of --json, a table, for the grid a map as SVG.
+// In: options, a configuration. Out: the object of --json, a table.
 #pragma once
 
 #include <string>
@@ -20,7 +20,6 @@ struct BenchOperationOptions {
   double seconds_max = 300;             // grid
   std::string weights_max = "4GiB";     // grid: compute copy of a case
   std::vector<std::string> operations;  // grid; empty: linear, attention, experts, head
-  std::string out;                      // grid: the map
   void describe(OptionList& list);
 };
 

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "bench/measure.h"
 #include "bench/real_text.h"
 #include "kernels/isa.h"
@@ -418,9 +418,9 @@ Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& confi
   measure(options, trainer, *source, measured);
   const Json result = result_json(options, config, measured);
   if (!options.records.empty()) {
-    RecordWriter writer(options.records);
+    records::RecordWriter writer(options.records);
     Json record = result;
-    record.set("machine", machine_describe());
+    record.set("machine", records::machine_describe());
     writer.write("bench_train", record);
     writer.sync();
   }

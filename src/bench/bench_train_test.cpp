@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/test_folder.h"
 #include "bench/real_text.h"
 #include "model/test_model.h"
@@ -60,7 +60,7 @@ TEST_F(BenchTrain, MeasuresAStep) {
     EXPECT_LE(end - at, 120u);
     at = end + 1;
   }
-  const auto records = records_read(options.records, "bench_train");
+  const auto records = records::read(options.records, "bench_train");
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0].at("tokens_per_s").as_double(), result.at("tokens_per_s").as_double());
 }

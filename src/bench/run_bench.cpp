@@ -21,10 +21,10 @@ const StageHelp kHelp = {
     .summary = "the machine's roof and the program's speed beside it",
     .usage =
         "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
-        "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--out FILE.svg]\n"
+        "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--records FILE]\n"
         "       moebius bench tokenizer --input FILES",
     .reads = "train: the shipped text or --corpus, --routing; tokenizer: text files",
-    .writes = "standard output; --records, --record-routing, grid: the map (--out)",
+    .writes = "standard output; --records, --record-routing",
     .json_keys =
         "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
         "train: isa, threads, precision, recompute, model, sequence, document, parameters_total, parameters_active, "
@@ -45,7 +45,7 @@ const StageHelp kHelp = {
         "  moebius bench train --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
         "  moebius bench operation experts --d-model 2048 --experts 128 --top-k 8 --expert-width 768 --tokens-per-step 512\n"
         "  moebius bench operation attention --heads 8 --head-dim 64 --sequence 1024 --isa avx2\n"
-        "  moebius bench grid --seconds-max 300 --out map.svg\n"
+        "  moebius bench grid --seconds-max 300 --records bench/records.jsonl && moebius report bench\n"
         "  moebius bench tokenizer --input corpora/enwiki2019-00.jsonl.gz",
 };
 

@@ -36,7 +36,7 @@ class Evaluator {
   // Throws Error for unknown tasks, broken files, measures that mean nothing.
   Evaluator(const data::Tokenizer& tokenizer, EvalOptions options);
   // One record of type `eval` for each source, and for each task and grade. Records have no "type" and "time":
-  // RecordWriter::write("eval", record) adds them.
+  // records::RecordWriter::write("eval", record) adds them.
   std::vector<Json> run(const infer::Engine& engine, i64 step, i64 tokens) const;
   // What run() will do: items of each task, tokens of each source.
   Json counts() const;

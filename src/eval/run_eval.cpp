@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/stage.h"
 #include "eval/evaluate.h"
 #include "kernels/isa.h"
@@ -140,7 +140,7 @@ int run_eval(const std::vector<std::string>& words) {
   const std::vector<Json> records = evaluator.run(infer::engine_of(*network), step, tokens);
   if (!given.out.empty()) {
     folder_make(given.out);
-    RecordWriter writer(path_join(given.out, "records.jsonl"));
+    records::RecordWriter writer(path_join(given.out, "records.jsonl"));
     for (const Json& record : records) writer.write("eval", record);
     writer.sync();
   }

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/run_records.h"
+#include "records/run_records.h"
 
 namespace moebius::fit {
 
@@ -22,14 +22,14 @@ void point_check(const LawPoint& p, const std::string& where) {
   }
 }
 
-double loss_of(const RunRecords& run, const std::string& eval_wanted) {
+double loss_of(const records::RunRecords& run, const std::string& eval_wanted) {
   if (eval_wanted.empty()) return run.train_end.get_double("loss_final", kMissing);
-  const EvalRecord* eval = run.eval_final(eval_wanted);
+  const records::EvalRecord* eval = run.eval_final(eval_wanted);
   return eval == nullptr || eval->kind != "loss" ? kMissing : eval->fields.get_double("loss", kMissing);
 }
 
 // A run that reached its end.
-void run_add(Runs& runs, const RunRecords& run, const std::string& eval_wanted) {
+void run_add(Runs& runs, const records::RunRecords& run, const std::string& eval_wanted) {
   LawPoint p;
   p.parameters_total = run.number("parameters_total");
   p.parameters_active = run.number("parameters_active");
@@ -64,11 +64,11 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
   for (const auto& [ours, theirs] : columns) {
     if (ours == "loss") eval_wanted = theirs;
   }
-  std::vector<RunRecords> found;
-  if (is_study_folder(folder)) {
-    found = study_runs_read(folder).runs;
-  } else if (is_run_folder(folder)) {
-    found.push_back(run_records_read(folder));
+  std::vector<records::RunRecords> found;
+  if (records::is_study_folder(folder)) {
+    found = records::study_read(folder).runs;
+  } else if (records::is_run_folder(folder)) {
+    found.push_back(records::run_read(folder));
   } else {
     throw Error({.where = folder,
                  .what = "neither study.json nor records.jsonl is here",
@@ -82,10 +82,10 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
   }
   runs.measures_loss = true;
   i64 unfinished = 0, added = 0;
-  for (const RunRecords& run : found) {
-    if (run.status == RunStatus::broken) throw Error(run.problem);
-    if (run.status == RunStatus::done) run_add(runs, run, eval_wanted);
-    if (!run.left_out) (run.status == RunStatus::done ? added : unfinished) += 1;
+  for (const records::RunRecords& run : found) {
+    if (run.status == records::RunStatus::broken) throw Error(run.problem);
+    if (run.status == records::RunStatus::done) run_add(runs, run, eval_wanted);
+    if (!run.left_out) (run.status == records::RunStatus::done ? added : unfinished) += 1;
   }
   if (added > 0) {
     runs.notes.push_back(fmt::format(

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
 #include "fit/csv.h"
@@ -160,7 +160,7 @@ class StudyFolder : public ::testing::Test {
   void write_run(const std::string& name, bool finished, double loss, i64 shared = 0) {
     const std::string folder = path_join(path_join(folder_, "runs"), name);
     folder_make(folder);
-    RecordWriter writer(path_join(folder, "records.jsonl"));
+    records::RecordWriter writer(path_join(folder, "records.jsonl"));
     writer.write("run", Json::object({{"parameters_total", 4000000},
                                       {"parameters_active", 1000000},
                                       {"tokens_total", 20000000},

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/run_records.h"
+#include "records/run_records.h"
 #include "base/units.h"
 
 namespace moebius::fit {
@@ -20,7 +20,7 @@ const std::vector<std::string>& kept_measures() {
 }
 
 // The configuration without what adding experts changes.
-std::string family_of(const RunRecords& run, double tokens) {
+std::string family_of(const records::RunRecords& run, double tokens) {
   const auto part = [&](const char* key) {
     const double value = run.config_number(key);
     return std::isfinite(value) ? fmt::format("{}", value) : std::string("?");
@@ -58,7 +58,7 @@ void take_scores(const Json& record, std::vector<TaskScore>& scores) {
   }
 }
 
-TaskRun task_run_of(const RunRecords& records) {
+TaskRun task_run_of(const records::RunRecords& records) {
   TaskRun run;
   run.name = records.name;
   run.model = records.model;
@@ -69,7 +69,7 @@ TaskRun task_run_of(const RunRecords& records) {
   run.tpp = records.number("tpp");
   run.flops = records.number("flops_per_token_megatron") * run.tokens;
   run.family = family_of(records, run.tokens);
-  for (const EvalRecord& eval : records.evals) {
+  for (const records::EvalRecord& eval : records.evals) {
     if (eval.kind == "task" && eval.part == "all" && records.is_final(eval)) take_scores(eval.fields, run.scores);
   }
   for (const TaskScore& mean : skill_means(run.scores)) run.scores.push_back(mean);
@@ -79,10 +79,10 @@ TaskRun task_run_of(const RunRecords& records) {
 void load_study(const std::string& folder, bool several, std::vector<TaskRun>& runs,
                 std::vector<std::string>& left_out) {
   const std::size_t before = runs.size();
-  for (const RunRecords& records : study_runs_read(folder).runs) {
+  for (const records::RunRecords& records : records::study_read(folder).runs) {
     if (records.left_out) continue;  // that the study had no time for its seed is the study's choice
-    std::string problem = records.status == RunStatus::done ? "" : run_status_name(records.status);
-    if (records.status == RunStatus::broken)
+    std::string problem = records.status == records::RunStatus::done ? "" : records::run_status_name(records.status);
+    if (records.status == records::RunStatus::broken)
       problem = fmt::format("{}: {}", records.problem.where, records.problem.what);
     try {
       if (problem.empty()) runs.push_back(task_run_of(records));

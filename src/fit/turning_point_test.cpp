@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
 #include "fit/run_task_laws.h"
@@ -114,7 +114,7 @@ void write_study(const std::string& folder, i64 finished) {
           Json::object({{"d_model", 64}, {"layers", 4}, {"top_k", 2}, {"expert_width", 64}, {"experts", 8}})}});
     runs.push_back(entry);
     folder_make(path_join(folder, "runs/" + run.name));
-    RecordWriter out(path_join(folder, "runs/" + run.name + "/records.jsonl"));
+    records::RecordWriter out(path_join(folder, "runs/" + run.name + "/records.jsonl"));
     out.write("run", entry);
     for (const double share : {0.5, 1.0}) {  // the earlier evaluation must not count
       out.write("eval", Json::object({{"tokens", share * run.tokens},

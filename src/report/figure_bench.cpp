@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/grid_map.h"
+#include "report/grid_map.h"
 #include "base/units.h"
 #include "report/figure_parts.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "base/html_text.h"
+#include "report/html_text.h"
 #include "report/assets.h"
 #include "report/tables_fit.h"
 

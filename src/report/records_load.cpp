@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "report/figure_bench.h"
 
 namespace moebius::report {
@@ -34,7 +34,7 @@ void measurement_add(const Json& record, const std::string& path, StudyRecords& 
 void study_records_read(StudyRecords& study) {
   const std::string path = path_join(study.folder, "records.jsonl");
   if (!file_exists(path)) return;
-  for (const Json& record : records_read(path)) {
+  for (const Json& record : records::read(path)) {
     study.time_last = std::max(study.time_last, record.get_string("time", ""));
     measurement_add(record, path, study);
     if (record.get_string("type", "") == "runs_end") study.idle_seconds += record.get_double("idle_seconds", 0);
@@ -76,7 +76,7 @@ void shapes_check(const Json& study) {
 
 void study_read(StudyRecords& study) {
   const std::string path = path_join(study.folder, "study.json");
-  StudyRuns read = study_runs_read(study.folder, {RunRole::main, RunRole::sweep});
+  records::StudyRuns read = records::study_read(study.folder, {RunRole::main, RunRole::sweep});
   study.study = std::move(read.study);
   try {
     shapes_check(study.study);
@@ -102,7 +102,7 @@ void name_set(StudyRecords& study, const std::string& title) {
 }
 
 void single_run_read(StudyRecords& study) {
-  RunRecords run = run_records_read(study.folder);
+  RunRecords run = records::run_read(study.folder);
   if (run.status == RunStatus::broken) throw Error(run.problem);
   for (const Json& record : run.others) measurement_add(record, run.path, study);
   study.time_last = run.time_last;
@@ -142,10 +142,10 @@ StudyRecords study_load(const std::string& folder) {
   study.folder = folder;
   const std::string fit_path = path_join(folder, "fit.json");
   if (file_exists(fit_path)) study.fit = fit_load(fit_path);
-  study.is_study = is_study_folder(folder);
+  study.is_study = records::is_study_folder(folder);
   if (study.is_study) {
     study_read(study);
-  } else if (is_run_folder(folder)) {
+  } else if (records::is_run_folder(folder)) {
     single_run_read(study);
   } else if (study.fit.present) {
     name_set(study, "Laws of " + path_name(study.folder));

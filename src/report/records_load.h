@@ -1,4 +1,4 @@
-// A folder as the report wants it: the runs (base/run_records.h reads them), the measurements of `bench`, the laws.
+// A folder as the report wants it: the runs (records/run_records.h reads them), the measurements of `bench`, the laws.
 // In: the files of docs/formats.md, nothing else; out: one StudyRecords, also for a single run's folder.
 // No statistics here (report/metrics.h, base/statistics.h).
 #pragma once
@@ -7,12 +7,18 @@
 #include <vector>
 
 #include "base/json.h"
-#include "base/run_records.h"
 #include "base/statistics.h"
 #include "base/types.h"
+#include "records/run_records.h"
 #include "report/fit_load.h"
 
 namespace moebius::report {
+
+using records::EvalRecord;
+using records::RunRecords;
+using records::RunRole;
+using records::RunStatus;
+using records::StepPoint;
 
 // A measured operation, in a step or alone.
 struct BenchOperation {

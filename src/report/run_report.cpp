@@ -23,7 +23,7 @@ StageHelp report_help() {
   help.reads =
       "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl, FOLDER/fit.json (or one run's records.jsonl, or "
       "fit.json alone, or the records of bench)";
-  help.writes = "FOLDER/report.html, FOLDER/figures/*.csv";
+  help.writes = "FOLDER/report.html, FOLDER/figures/*.csv, of the grid of bench also figures/*.svg";
   help.json_keys =
       "report (path), figures_folder, figures [{id, title, csv}], hypotheses [{id, verdict, effect, low, high, "
       "reason}], runs_done, "
@@ -127,7 +127,10 @@ Json report_write(const std::string& folder, const ReportOptions& options) {
   const std::vector<Figure> figures = figures_build(study);
   const Paths paths = paths_of(folder, options);
   folder_make(paths.figures);
-  for (const Figure& figure : figures) file_write_atomic(path_join(paths.figures, figure.id + ".csv"), figure.csv);
+  for (const Figure& figure : figures) {
+    file_write_atomic(path_join(paths.figures, figure.id + ".csv"), figure.csv);
+    if (!figure.svg.empty()) file_write_atomic(path_join(paths.figures, figure.id + ".svg"), figure.svg);
+  }
   if (!study.runs.empty()) {
     file_write_atomic(path_join(paths.figures, "runs.csv"), runs_csv(study));
     file_write_atomic(path_join(paths.figures, "scores.csv"), scores_csv(study));

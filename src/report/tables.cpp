@@ -105,7 +105,7 @@ Table table_training(const StudyRecords& study) {
   }
   for (const RunRecords* run : runs_in_table(study)) {
     const bool done = run->status == RunStatus::done;
-    std::vector<Cell> row = {run->name, Cell(run_status_name(run->status), done ? "" : "warn"),
+    std::vector<Cell> row = {run->name, Cell(records::run_status_name(run->status), done ? "" : "warn"),
                              number_text(metric_of(*run, "train.loss_final").value)};
     for (const TaskPart& part : parts) {
       row.emplace_back(measure_text(metric_of(*run, fmt::format("eval.{}.{}.bits_per_byte", part.name, part.part))));
@@ -207,7 +207,7 @@ Table table_sweep(const StudyRecords& study) {
     const bool chosen = std::isfinite(loss) && loss == best[run->model];
     table.rows.push_back({run->model, plain_text(run->number("learning_rate")),
                           Cell(number_text(loss) + (chosen ? " (lowest)" : ""), chosen ? "good" : ""),
-                          short_text(run->number("tokens_total")), run_status_name(run->status)});
+                          short_text(run->number("tokens_total")), records::run_status_name(run->status)});
   }
   return table;
 }
@@ -329,7 +329,7 @@ std::string runs_csv(const StudyRecords& study) {
   for (const RunRecords& run : study.runs) {
     const double seed = run.number("seed");
     std::vector<std::string> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main",
-                                    run_status_name(run.status),
+                                    records::run_status_name(run.status),
                                     csv_number(std::isfinite(seed) ? seed : run.number("seed_init"))};
     for (const std::string& key : config) row.push_back(csv_number(run.config_number(key)));
     for (const std::string& key : numbers) row.push_back(csv_number(run.number(key)));

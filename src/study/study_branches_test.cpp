@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/test_folder.h"
 #include "kernels/isa.h"
 #include "study/study_runs.h"
@@ -135,7 +135,7 @@ std::string train_alone(const std::string& folder, const PlannedRun& run) {
 
 std::vector<i64> evaluated_at(const std::string& folder, const std::string& run) {
   std::vector<i64> tokens;
-  for (const Json& record : records_read(path_join(folder, "runs/" + run + "/records.jsonl"), "eval")) {
+  for (const Json& record : records::read(path_join(folder, "runs/" + run + "/records.jsonl"), "eval")) {
     if (record.get_string("grade", "") == "all") tokens.push_back(record.at("tokens").as_int());
   }
   tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
@@ -159,7 +159,7 @@ TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
       }
       continue;
     }
-    const Json start = records_read(path_join(out, "records.jsonl"), "run").at(0);
+    const Json start = records::read(path_join(out, "records.jsonl"), "run").at(0);
     EXPECT_EQ(start.at("tokens_total").as_int(), run.tokens);
     EXPECT_EQ(start.at("branch_of").as_string(), run.branch_of);
     EXPECT_DOUBLE_EQ(start.at("tpp").as_double(), run.tpp);

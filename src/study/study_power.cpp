@@ -20,10 +20,10 @@ report::StudyRecords records_of(const StudyPlan& plan) {
   study.is_study = true;
   study.study = plan_to_json(plan);
   for (const Json& entry : study.study.at("runs").as_array()) {
-    RunRecords run;
+    records::RunRecords run;
     run.name = entry.at("name").as_string();
     run.model = entry.at("model").as_string();
-    if (entry.at("role").as_string() != "main") run.role = RunRole::sweep;
+    if (entry.at("role").as_string() != "main") run.role = records::RunRole::sweep;
     run.planned = entry;
     run.run = Json::object();
     study.runs.push_back(std::move(run));
@@ -42,7 +42,7 @@ void add_noise(const report::StudyRecords& study, const std::string& metric, Noi
   for (const report::Point& point : report::points_of(study.done_runs())) {
     std::vector<double> values;
     double item_squares = 0;
-    for (const RunRecords* run : point.runs) {
+    for (const records::RunRecords* run : point.runs) {
       const report::Measure measure = report::metric_of(*run, metric);
       if (!measure.known()) continue;
       values.push_back(measure.value);
@@ -76,8 +76,8 @@ Design design_of(const report::StudyRecords& study, const report::Hypothesis& h)
   design.power.kind = kind_of(h.kind);
   const bool groups = h.kind == "difference" || h.kind == "equal";
   std::vector<double> x;
-  for (const RunRecords& run : study.runs) {
-    if (run.role != RunRole::main || !report::filter_matches(run, h.where)) continue;
+  for (const records::RunRecords& run : study.runs) {
+    if (run.role != records::RunRole::main || !report::filter_matches(run, h.where)) continue;
     const bool in_b = groups && report::filter_matches(run, h.b);
     if (groups && in_b == report::filter_matches(run, h.a)) continue;
     if (std::find(design.models.begin(), design.models.end(), run.model) != design.models.end()) continue;

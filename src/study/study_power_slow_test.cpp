@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
 #include "report/hypothesis.h"
@@ -78,12 +78,12 @@ report::StudyRecords finished(const StudyPlan& plan, const Truth& truth, i64 stu
   records.is_study = true;
   records.study = plan_to_json(plan);
   for (const Json& entry : records.study.at("runs").as_array()) {
-    RunRecords run;
+    records::RunRecords run;
     run.name = entry.at("name").as_string();
     run.model = entry.at("model").as_string();
     run.planned = entry;
     run.run = Json::object();
-    run.status = RunStatus::done;
+    run.status = records::RunStatus::done;
     run.train_end = Json::object({{"score", truth(entry) + kNoise * rng.next_normal()}});
     records.runs.push_back(std::move(run));
   }

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/progress.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/units.h"
 #include "train/memory_plan.h"
 
@@ -47,7 +47,7 @@ i64 choose_jobs(const StudyPlan& plan, i64 wanted, i64 threads) {
 
 SeedBudget::SeedBudget(const StudyPlan& plan, const std::string& records) : plan_(plan) {
   if (!file_exists(records)) return;
-  for (const Json& done : records_read(records, "run_done")) {
+  for (const Json& done : records::read(records, "run_done")) {
     known_[done.get_string("run", "")] = done.get_double("seconds_all", 0);
   }
 }

@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/parallel.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/test_folder.h"
 #include "kernels/isa.h"
 #include "study/study_runs.h"
@@ -53,11 +53,11 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
   EXPECT_TRUE(file_exists(first.report));
   for (const PlannedRun& run : plan.runs) {
     EXPECT_GT(run.learning_rate, 0) << run.name;
-    const auto records = records_read(path_join(folder, "runs/" + run.name + "/records.jsonl"), "train_end");
+    const auto records = records::read(path_join(folder, "runs/" + run.name + "/records.jsonl"), "train_end");
     EXPECT_EQ(records.size(), 1u) << run.name;
   }
   // Both generated tasks were scored, untrained and trained.
-  const auto evals = records_read(path_join(folder, "runs/E4/records.jsonl"), "eval");
+  const auto evals = records::read(path_join(folder, "runs/E4/records.jsonl"), "eval");
   int facts = 0, arithmetic = 0;
   for (const Json& eval : evals) {
     facts += eval.get_string("name", "") == "facts-recall" && eval.get_string("grade", "") == "all";
@@ -67,7 +67,7 @@ TEST(StudyRun, RunsOnceAndRefusesAnother) {
   EXPECT_EQ(arithmetic, 2);
 
   double roofline = 0, wall = 0;
-  for (const Json& done : records_read(path_join(folder, "records.jsonl"), "run_done")) {
+  for (const Json& done : records::read(path_join(folder, "records.jsonl"), "run_done")) {
     roofline += done.at("roofline_seconds").as_double();
     wall += done.at("wall_seconds").as_double();
   }
@@ -96,7 +96,7 @@ TEST(StudyRun, SideBySideTheSameBits) {
     EXPECT_EQ(result.runs_done, 2);
     EXPECT_EQ(parallel_threads(), 2);
     for (const PlannedRun& run : plan.runs) {
-      const Json end = records_read(path_join(folder, "runs/" + run.name + "/records.jsonl"), "train_end").at(0);
+      const Json end = records::read(path_join(folder, "runs/" + run.name + "/records.jsonl"), "train_end").at(0);
       weights[static_cast<std::size_t>(jobs - 1)][run.name] =
           file_read(path_join(end.at("checkpoint").as_string(), "model.safetensors")) + end.at("loss_final").dump();
     }

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/rng.h"
 #include "base/units.h"
 #include "eval/evaluate.h"
@@ -182,7 +182,7 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
   study.set("data", files.to_json(tokens_most(plan)));
   study.set("learning_rate_rule", rule);
   study.set("evaluations", evaluations_of(plan.spec, files));
-  study.set("machine", machine_describe());
+  study.set("machine", records::machine_describe());
   file_write_atomic(path, study.dump(2) + "\n");
 }
 
@@ -316,7 +316,7 @@ class Runs {
   const std::string& folder_;
   std::shared_ptr<const data::Tokenizer> tokenizer_;
   SeedBudget budget_;
-  RecordWriter records_;
+  records::RecordWriter records_;
   RunQueue queue_;
   Children children_;
   const int threads_;

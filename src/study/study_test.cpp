@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/test_folder.h"
 #include "study/study_file.h"
 #include "study/study_plan.h"
@@ -172,7 +172,7 @@ TEST(StudyPower, PilotShowsTheNoise) {
        {std::tuple{"a", "a1", 2.99}, {"a", "a2", 3.01}, {"b", "b1", 2.5}, {"b", "b2", 2.56}}) {
     runs.push_back(Json::object({{"name", name}, {"model", model}}));
     folder_make(path_join(folder, std::string("runs/") + name));
-    RecordWriter out(path_join(folder, std::string("runs/") + name + "/records.jsonl"));
+    records::RecordWriter out(path_join(folder, std::string("runs/") + name + "/records.jsonl"));
     out.write("train_end", Json::object({{"loss_final", loss}}));
   }
   file_write_atomic(path_join(folder, "study.json"), Json::object({{"name", "pilot"}, {"runs", runs}}).dump());

@@ -69,7 +69,7 @@ std::string bytes_of(const std::string& out, const char* name) {
 
 std::vector<i64> steps_of(const std::string& out, const char* type) {
   std::vector<i64> steps;
-  for (const Json& record : records_read(path_join(out, "records.jsonl"), type))
+  for (const Json& record : records::read(path_join(out, "records.jsonl"), type))
     steps.push_back(record.at("step").as_int());
   return steps;
 }
@@ -96,7 +96,8 @@ TEST(TrainBranch, EqualsTheRunThatGoesAlone) {
     EXPECT_LE(part.seconds_shared, trunk_done.seconds);
     EXPECT_GT(part.seconds, part.seconds_shared);
     shared_before = part.seconds_shared;
-    EXPECT_EQ(records_read(path_join(branch, "records.jsonl"), "run")[0].get_string("branch_of", ""), path_name(trunk));
+    EXPECT_EQ(records::read(path_join(branch, "records.jsonl"), "run")[0].get_string("branch_of", ""),
+              path_name(trunk));
     // Done is done, also when the trunk is gone.
     hooks.branch_from = "/no/such/trunk/branch-1";
     EXPECT_TRUE(tiny_run(branch_options(branch, at), hooks, biased_config()).skipped);

@@ -99,7 +99,7 @@ TEST(TrainKill, InterruptSaves) {
   ::unsetenv(kLong);
   ASSERT_GT(child, 0);
   const std::string records = path_join(out, "records.jsonl");
-  for (int i = 0; i < 20'000 && (!file_exists(records) || records_read(records, "step").size() < 5); ++i)
+  for (int i = 0; i < 20'000 && (!file_exists(records) || records::read(records, "step").size() < 5); ++i)
     ::usleep(1000);
   ::kill(child, SIGINT);
   int status = 0;
@@ -108,7 +108,7 @@ TEST(TrainKill, InterruptSaves) {
   const Json state = Json::parse_file(path_join(out, "checkpoint/state.json"));
   EXPECT_GE(state.at("step").as_int(), 5);
   EXPECT_FALSE(state.at("finished").as_bool());
-  const auto steps = records_read(records, "step");
+  const auto steps = records::read(records, "step");
   EXPECT_EQ(steps.back().at("step").as_int(), state.at("step").as_int());
 }
 

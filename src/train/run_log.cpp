@@ -18,17 +18,17 @@ double per_second(double amount, i64 ns) { return ns > 0 ? amount * 1e9 / static
 
 void forget_records(const std::string& path, i64 step, bool evaluation_pending) {
   if (!file_exists(path)) return;
-  const RecordWriter cut(path);  // cuts off a broken last line
+  const records::RecordWriter cut(path);  // cuts off a broken last line
   std::vector<bool> keep;
   bool all = true;
-  for (const Json& record : records_read(path)) {
+  for (const Json& record : records::read(path)) {
     const std::string type = record.get_string("type", "");
     const i64 at = record.get_int("step", 0);
     const bool later = at > step || (evaluation_pending && type == "eval" && at == step);
     keep.push_back(step >= 0 && type != "train_end" && !later);
     all = all && keep.back();
   }
-  if (!all) records_filter(path, keep);
+  if (!all) records::filter(path, keep);
 }
 
 void inherit_records(const std::string& trunk, const TrainOptions& options, i64 step,
@@ -36,7 +36,7 @@ void inherit_records(const std::string& trunk, const TrainOptions& options, i64 
   const std::string from = path_join(trunk, "records.jsonl");
   if (!file_exists(from)) return;
   std::string lines;
-  for (const Json& record : records_read(from)) {
+  for (const Json& record : records::read(from)) {
     const std::string type = record.get_string("type", "");
     const i64 at = record.get_int("step", 0);
     const bool mine = (type == "step" && at % options.record_every == 0) ||
@@ -58,7 +58,7 @@ RunLog::RunLog(const TrainOptions& options, const std::string& run, i64 step_sta
       records_(records_path(options)),
       progress_(fmt::format("train {}", run), steps_total - step_start) {
   const std::string folder = path_join(options.out, "tensorboard");
-  if (options.tensorboard) events_ = EventFile(folder, folder_exists(folder) ? step_start + 1 : -1);
+  if (options.tensorboard) events_ = records::EventFile(folder, folder_exists(folder) ? step_start + 1 : -1);
 }
 
 void RunLog::step(const StepReport& report, const std::vector<LayerLoad>& loads, i64 tokens) {

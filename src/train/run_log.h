@@ -5,9 +5,9 @@
 #include <functional>
 #include <string>
 
-#include "base/event_file.h"
+#include "records/event_file.h"
 #include "base/progress.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "train/options.h"
 #include "train/run_roof.h"
 #include "train/trainer.h"
@@ -45,8 +45,8 @@ class RunLog {
   i64 record_every_, router_every_, step_start_, steps_total_;
   const RunRoof& roof_of_run_;
   double roof_;  // FLOP/s
-  RecordWriter records_;
-  EventFile events_;
+  records::RecordWriter records_;
+  records::EventFile events_;
   Progress progress_;
   // Sums since the last record.
   double flops_sum_ = 0;

@@ -79,7 +79,7 @@ TEST(RunRoof, RunsReportItAndResumedOnesToo) {
   EXPECT_EQ(again.roofline_seconds, resumed.roofline_seconds);
   EXPECT_EQ(again.wall_seconds, resumed.wall_seconds);
   double sum = 0;
-  for (const Json& step : records_read(path_join(whole_folder, "records.jsonl"), "step")) {
+  for (const Json& step : records::read(path_join(whole_folder, "records.jsonl"), "step")) {
     sum += step.at("roofline_ratio").as_double() * static_cast<double>(step.at("step_ns").as_int()) * 1e-9;
   }
   EXPECT_NEAR(sum, whole.roofline_seconds, 0.01 * whole.roofline_seconds);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/record.h"
+#include "records/record.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
 #include "train/train_run.h"
@@ -80,7 +80,7 @@ inline TrainResult tiny_run(const TrainOptions& options, const TrainHooks& hooks
 
 inline std::vector<double> losses_of(const std::string& out) {
   std::vector<double> losses;
-  for (const Json& record : records_read(path_join(out, "records.jsonl"), "step")) {
+  for (const Json& record : records::read(path_join(out, "records.jsonl"), "step")) {
     losses.push_back(record.at("loss").as_double());
   }
   return losses;

@@ -137,7 +137,7 @@ TrainResult Run::skip(const TrainState& saved) const {
   done.roofline_seconds_shared = saved.roofline_seconds_shared;
   done.checkpoint = path_join(options_.out, "checkpoint");
   const std::string path = path_join(options_.out, "records.jsonl");
-  const std::vector<Json> ends = file_exists(path) ? records_read(path, "train_end") : std::vector<Json>();
+  const std::vector<Json> ends = file_exists(path) ? records::read(path, "train_end") : std::vector<Json>();
   if (ends.empty()) return done;
   const Json& end = ends.back();
   done.loss_final = end.get_double("loss_final", 0);
@@ -291,7 +291,7 @@ void Run::write_start(RunLog& log) const {
                               {"recompute", state_.recompute},
                               {"step_start", state_.step},
                               {"roof_flops_per_s", roof_->flops_per_s()},
-                              {"machine", machine_describe()}});
+                              {"machine", records::machine_describe()}});
   if (!hooks_.branch_from.empty()) {
     fields.set("branch_of", std::filesystem::path(folder_above(hooks_.branch_from)).filename().string());
   }

@@ -56,8 +56,8 @@ TEST(TrainRun, LearnsAndWritesItsFiles) {
   EXPECT_LT(result.loss_final, losses.front() - 0.5);
   EXPECT_NEAR(result.loss_final, (losses[57] + losses[58] + losses[59]) / 3, 1e-12);
   const std::string records = path_join(out, "records.jsonl");
-  ASSERT_EQ(records_read(records, "run").size(), 1u);
-  const Json run = records_read(records, "run")[0];
+  ASSERT_EQ(records::read(records, "run").size(), 1u);
+  const Json run = records::read(records, "run")[0];
   for (const char* key :
        {"run", "config", "parameters_total", "parameters_active", "flops_per_token_megatron", "flops_per_token_6n",
         "tokens_total", "tpp", "sparsity", "seed_init", "seed_data", "learning_rate", "balance_coefficient",
@@ -65,20 +65,20 @@ TEST(TrainRun, LearnsAndWritesItsFiles) {
     EXPECT_TRUE(run.contains(key)) << key;
   }
   EXPECT_EQ(run.at("balance_scope").as_string(), "micro-batch of 64 tokens");
-  const Json step = records_read(records, "step")[30];
+  const Json step = records::read(records, "step")[30];
   for (const char* key : {"step", "tokens", "loss", "loss_balance", "loss_z", "grad_norm", "learning_rate",
                           "tokens_per_s", "step_ns", "roof_share", "load_max_over_mean", "dead_experts"}) {
     EXPECT_TRUE(step.contains(key)) << key;
   }
-  const auto routers = records_read(records, "router");
+  const auto routers = records::read(records, "router");
   ASSERT_EQ(routers.size(), 12u);
   ASSERT_EQ(routers[0].at("layers").count(), 2);
   double load = 0;
   for (const Json& share : routers[0].at("layers")[0].at("load").as_array()) load += share.as_double();
   EXPECT_NEAR(load, 1, 1e-12);
-  EXPECT_EQ(records_read(records, "eval").size(), 2u);
-  EXPECT_EQ(records_read(records, "eval")[1].at("tokens").as_int(), 60 * 128);
-  EXPECT_EQ(records_read(records, "train_end").size(), 1u);
+  EXPECT_EQ(records::read(records, "eval").size(), 2u);
+  EXPECT_EQ(records::read(records, "eval")[1].at("tokens").as_int(), 60 * 128);
+  EXPECT_EQ(records::read(records, "train_end").size(), 1u);
   EXPECT_EQ(folder_list(path_join(out, "tensorboard")).size(), 1u);
   for (const char* name : {"config.json", "model.safetensors", "state.json"}) {
     EXPECT_TRUE(file_exists(path_join(out, std::string("checkpoint/") + name))) << name;
@@ -133,8 +133,8 @@ TEST(TrainRun, ResumedEqualsUninterrupted) {
     EXPECT_EQ(file_read(path_join(whole, "checkpoint/optimizer.safetensors")),
               file_read(path_join(cut, "checkpoint/optimizer.safetensors")));
     // The interrupted evaluation was made up for.
-    EXPECT_EQ(records_read(path_join(cut, "records.jsonl"), "eval").size(), 1u);
-    EXPECT_EQ(records_read(path_join(cut, "records.jsonl"), "run").size(), 2u);
+    EXPECT_EQ(records::read(path_join(cut, "records.jsonl"), "eval").size(), 1u);
+    EXPECT_EQ(records::read(path_join(cut, "records.jsonl"), "run").size(), 2u);
   }
 }
 
@@ -234,7 +234,7 @@ TEST(TrainRun, RecomputedIsKept) {
     options.out = again;
     options.recompute = "layer";
     EXPECT_EQ(tiny_run(options, fixed_roof(), config).recompute, "layer");
-    const auto steps = [](const std::string& out) { return records_read(path_join(out, "records.jsonl"), "step"); };
+    const auto steps = [](const std::string& out) { return records::read(path_join(out, "records.jsonl"), "step"); };
     ASSERT_EQ(steps(kept).size(), 6u);
     for (std::size_t i = 0; i < 6; ++i) {
       for (const char* key : {"loss", "loss_balance", "grad_norm"}) {
@@ -433,18 +433,18 @@ TEST(TrainRecords, ForgetsWhatCameAfterTheCheckpoint) {
   folder_make(folder);
   const std::string path = path_join(folder, "records.jsonl");
   {
-    RecordWriter writer(path);
+    records::RecordWriter writer(path);
     writer.write("run", Json::object({{"run", "a"}}));
     for (int i = 1; i <= 4; ++i) writer.write("step", Json::object({{"step", i}}));
     writer.write("eval", Json::object({{"step", 2}}));
     writer.write("train_end", Json::object({{"seconds", 1.0}}));
   }
   forget_records(path, 2, false);
-  EXPECT_EQ(records_read(path).size(), 4u);  // run, two steps, eval
+  EXPECT_EQ(records::read(path).size(), 4u);  // run, two steps, eval
   forget_records(path, 2, true);
-  EXPECT_EQ(records_read(path).size(), 3u);
+  EXPECT_EQ(records::read(path).size(), 3u);
   forget_records(path, -1, false);
-  EXPECT_EQ(records_read(path).size(), 0u);
+  EXPECT_EQ(records::read(path).size(), 0u);
 }
 
 // Sets round differently (up to 2e-4 in the loss of these steps); one that computes something else is off by far more. The

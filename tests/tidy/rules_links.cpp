@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 const std::map<std::string, std::vector<std::string>>& include_table() {
   static const std::map<std::string, std::vector<std::string>> kTable = {
       {"base", {}},
+      {"records", {"base"}},
       {"tensor", {"base"}},
       {"kernels", {"tensor"}},
       {"data", {"base"}},
@@ -23,16 +24,16 @@ const std::map<std::string, std::vector<std::string>>& include_table() {
       {"infer", {"model"}},
       {"offload", {"model"}},
       {"parallel", {"model"}},
-      {"fit", {"base"}},
+      {"fit", {"records"}},
       {"plan", {"model", "fit"}},
-      {"train", {"data", "model", "parallel"}},
-      {"eval", {"data", "infer"}},
+      {"train", {"data", "model", "parallel", "records"}},
+      {"eval", {"data", "infer", "records"}},
       {"rl", {"train", "eval"}},
       {"quant", {"eval"}},
       {"chat", {"infer", "offload", "data"}},
       {"serve", {"infer", "offload", "data"}},
       {"convert", {"model", "quant"}},
-      {"report", {"base"}},
+      {"report", {"records"}},
       {"bench", {"train", "infer", "offload"}},
       {"study", {"plan", "train", "eval", "rl", "fit", "report"}},
   };

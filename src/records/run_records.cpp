@@ -1,5 +1,5 @@
 // Reading the records of runs; one broken run does not take the others along.
-#include "base/run_records.h"
+#include "records/run_records.h"
 
 #include <fmt/format.h>
 
@@ -9,9 +9,9 @@
 #include <set>
 
 #include "base/file.h"
-#include "base/record.h"
+#include "records/record.h"
 
-namespace moebius {
+namespace moebius::records {
 
 namespace {
 
@@ -76,7 +76,7 @@ void records_add(RunRecords& run) {
   if (!file_exists(run.path)) return;
   i64 line = 0;
   try {
-    for (const Json& record : records_read(run.path)) {
+    for (const Json& record : read(run.path)) {
       ++line;  // every line is a record
       record_add(record, run);
     }
@@ -191,7 +191,7 @@ std::string RunRecords::text(std::string_view key) const {
 bool is_study_folder(const std::string& folder) { return file_exists(path_join(folder, kStudyName)); }
 bool is_run_folder(const std::string& folder) { return file_exists(path_join(folder, kRecordsName)); }
 
-RunRecords run_records_read(const std::string& folder) {
+RunRecords run_read(const std::string& folder) {
   RunRecords run;
   run.name = path_name(folder);
   run.path = path_join(folder, kRecordsName);
@@ -200,7 +200,7 @@ RunRecords run_records_read(const std::string& folder) {
   return run;
 }
 
-StudyRuns study_runs_read(const std::string& folder, const std::vector<RunRole>& wanted) {
+StudyRuns study_read(const std::string& folder, const std::vector<RunRole>& wanted) {
   const std::string path = path_join(folder, kStudyName);
   if (!file_exists(path)) {
     throw Error({.where = folder,
@@ -221,4 +221,4 @@ StudyRuns study_runs_read(const std::string& folder, const std::vector<RunRole>&
   return study;
 }
 
-}  // namespace moebius
+}  // namespace moebius::records

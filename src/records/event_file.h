@@ -1,7 +1,7 @@
 // TensorBoard event files: the scalars of a run as TensorBoard reads them. In: tag, step, value; out: one file
 // `events.out.tfevents.*` for each process that writes into the folder (TensorBoard joins them).
 // Format: TFRecord frames (length, masked CRC-32C, bytes, masked CRC-32C) around protocol-buffer messages `Event`, of
-// which we need five fields and encode them by hand. Not the source of reports: those read records (base/record.h).
+// which we need five fields and encode them by hand. Not the source of reports: those read records (records/record.h).
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/types.h"
 
-namespace moebius {
+namespace moebius::records {
 
 // CRC-32C (Castagnoli polynomial, reflected 0x82f63b78), as RFC 3720 has it.
 u32 crc32c(std::string_view bytes);
@@ -46,4 +46,4 @@ class EventFile {
   std::string pending_;
 };
 
-}  // namespace moebius
+}  // namespace moebius::records

@@ -1,12 +1,12 @@
 // Tests of TensorBoard event files: checksums of the standard, frames equal to TensorBoard's own writer, files.
-#include "base/event_file.h"
+#include "records/event_file.h"
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "base/test_folder.h"
 
-namespace moebius {
+namespace moebius::records {
 namespace {
 
 TEST(EventFile, CrcKnownAnswers) {
@@ -50,4 +50,4 @@ TEST(EventFile, EveryWriterHasItsOwnFile) {
 TEST(EventFile, UnwritableFolderIsAnError) { EXPECT_THROW(EventFile("/proc/no-such-folder/tb"), Error); }
 
 }  // namespace
-}  // namespace moebius
+}  // namespace moebius::records

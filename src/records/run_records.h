@@ -11,7 +11,7 @@
 #include "base/statistics.h"
 #include "base/types.h"
 
-namespace moebius {
+namespace moebius::records {
 
 enum class RunStatus { missing, unfinished, done, broken };
 const char* run_status_name(RunStatus status);
@@ -77,10 +77,10 @@ bool is_run_folder(const std::string& folder);
 
 // One run's folder. A line that is no record, or one with a wrong type, makes it broken: `problem` names file and line.
 // A last line without its end, as a killed run leaves it, is no record and no fault.
-RunRecords run_records_read(const std::string& folder);
+RunRecords run_read(const std::string& folder);
 
 // A study's folder. Throws Error when study.json is missing or not as docs/formats.md says; a run whose records are
 // broken is marked, the others stand. Only the runs with a role in `wanted` are read and returned.
-StudyRuns study_runs_read(const std::string& folder, const std::vector<RunRole>& wanted = {RunRole::main});
+StudyRuns study_read(const std::string& folder, const std::vector<RunRole>& wanted = {RunRole::main});
 
-}  // namespace moebius
+}  // namespace moebius::records

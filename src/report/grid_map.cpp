@@ -1,5 +1,5 @@
 // Drawing the grid's map: the shape's text gives row and column.
-#include "base/grid_map.h"
+#include "report/grid_map.h"
 
 #include <fmt/format.h>
 
@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/html_text.h"
+#include "report/html_text.h"
 #include "base/statistics.h"
 
-namespace moebius {
+namespace moebius::report {
 
 namespace {
 
@@ -142,4 +142,4 @@ std::string grid_map(const Json& record) {
          body + "</svg>\n";
 }
 
-}  // namespace moebius
+}  // namespace moebius::report

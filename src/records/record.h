@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 
-namespace moebius {
+namespace moebius::records {
 
 class RecordWriter {
  public:
@@ -25,14 +25,14 @@ class RecordWriter {
 
 // All records of a file, in order; with `type`, only those. A broken last line is ignored (a crash may leave one);
 // a broken line elsewhere is an Error with its number.
-std::vector<Json> records_read(const std::string& path, const std::string& type = "");
+std::vector<Json> read(const std::string& path, const std::string& type = "");
 
 // Drops every record of `path` for which keep[i] is false (used on resume to forget what came after the checkpoint).
-void records_filter(const std::string& path, const std::vector<bool>& keep);
+void filter(const std::string& path, const std::vector<bool>& keep);
 
 std::string time_utc_now();  // 2026-01-31T12:00:00.123Z
 
 // What made a measurement: processor, cores, memory, compiler, version. For records and reports.
 Json machine_describe();
 
-}  // namespace moebius
+}  // namespace moebius::records

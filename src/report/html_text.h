@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-namespace moebius {
+namespace moebius::report {
 
 // & < > " and ' as entities: safe between tags and in a quoted attribute.
 std::string html_escape(std::string_view text);
 
-}  // namespace moebius
+}  // namespace moebius::report

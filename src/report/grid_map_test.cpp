@@ -1,13 +1,13 @@
 // The map of a grid: a cell for each row, in the place that its shape names; damaged and hostile records.
 // The shares are 1 over the ratios that are put in. What a grid measures is tested in bench.
-#include "base/grid_map.h"
+#include "report/grid_map.h"
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/html_text.h"
+#include "report/html_text.h"
 
-namespace moebius {
+namespace moebius::report {
 namespace {
 
 Json row(const char* operation, const char* shape, Json ratio) {
@@ -57,4 +57,4 @@ TEST(HtmlText, EscapesWhatABrowserReads) {
 }
 
 }  // namespace
-}  // namespace moebius
+}  // namespace moebius::report

@@ -1,13 +1,13 @@
 // Runs' and studies' folders as a study, a kill or damage leaves them: what is read, and which faults are named where.
 // The files are written here by hand, as docs/formats.md says. What laws and pages make of runs is tested in their folders.
-#include "base/run_records.h"
+#include "records/run_records.h"
 
 #include <gtest/gtest.h>
 
 #include "base/file.h"
 #include "base/test_folder.h"
 
-namespace moebius {
+namespace moebius::records {
 namespace {
 
 class RunFolders : public ::testing::Test {
@@ -22,7 +22,7 @@ class RunFolders : public ::testing::Test {
   // The error's text.
   std::string fault() const {
     try {
-      study_runs_read(folder_);
+      study_read(folder_);
     } catch (const Error& e) {
       return e.what();
     }
@@ -51,7 +51,7 @@ TEST_F(RunFolders, EveryStatus) {
   study_write(
       R"({"name":"s","runs":[{"name":"done","model":"E32 k2","seed":1},{"name":"killed"},{"name":"broken"},{"name":"typed"},)"
       R"({"name":"empty"},{"name":"absent"},{"name":"left","left_out":true}]})");
-  const std::vector<RunRecords> runs = study_runs_read(folder_).runs;
+  const std::vector<RunRecords> runs = study_read(folder_).runs;
   ASSERT_EQ(runs.size(), 7u);
   EXPECT_EQ(runs[0].status, RunStatus::done);
   EXPECT_EQ(runs[0].seconds, 60);
@@ -78,7 +78,7 @@ TEST_F(RunFolders, TheRunRecordWinsOverTheStudy) {
                  R"({"type":"run","tpp":21,"learning_rate":null,"isa":"avx2","config":{"experts":0}})"
                  "\n");
   study_write(R"({"name":"s","runs":[{"name":"a","tpp":19,"learning_rate":0.003,"seed":4}]})");
-  const RunRecords run = study_runs_read(folder_).runs[0];
+  const RunRecords run = study_read(folder_).runs[0];
   EXPECT_EQ(run.number("tpp"), 21);  // the last of a resumed run
   EXPECT_EQ(run.number("learning_rate"), 0.003);
   EXPECT_EQ(run.number("seed"), 4);
@@ -96,7 +96,7 @@ TEST_F(RunFolders, FinalEvaluationsAreOfTheEnd) {
   run_write("killed", kStart + curve);
   run_write("by_hand", kStart + eval_line(R"("acc":0.7)") + kEnd);  // `moebius eval` knows no tokens
   study_write(R"({"name":"s","runs":[{"name":"done"},{"name":"killed"},{"name":"by_hand"}]})");
-  const std::vector<RunRecords> runs = study_runs_read(folder_).runs;
+  const std::vector<RunRecords> runs = study_read(folder_).runs;
   EXPECT_EQ(runs[0].eval_final("facts.all")->fields.get_double("acc", 0), 0.5);
   EXPECT_EQ(runs[0].eval_final("facts.2 steps"), nullptr);  // of mid-training only
   EXPECT_EQ(runs[0].eval_final("other.all"), nullptr);
@@ -107,9 +107,9 @@ TEST_F(RunFolders, FinalEvaluationsAreOfTheEnd) {
 TEST_F(RunFolders, RolesAreChosen) {
   study_write(
       R"({"name":"s","runs":[{"name":"a"},{"name":"b","role":"sweep"},{"name":"c","role":"trunk"},{"name":"d","role":"main"}]})");
-  EXPECT_EQ(study_runs_read(folder_).runs.size(), 2u);
-  EXPECT_EQ(study_runs_read(folder_, {RunRole::main, RunRole::sweep}).runs.size(), 3u);
-  EXPECT_EQ(study_runs_read(folder_, {RunRole::trunk}).runs[0].name, "c");
+  EXPECT_EQ(study_read(folder_).runs.size(), 2u);
+  EXPECT_EQ(study_read(folder_, {RunRole::main, RunRole::sweep}).runs.size(), 3u);
+  EXPECT_EQ(study_read(folder_, {RunRole::trunk}).runs[0].name, "c");
 }
 
 TEST_F(RunFolders, OneRunAlone) {
@@ -117,7 +117,7 @@ TEST_F(RunFolders, OneRunAlone) {
   const std::string folder = path_join(folder_, "runs/alone/");
   EXPECT_FALSE(is_study_folder(folder));
   EXPECT_TRUE(is_run_folder(folder));
-  const RunRecords run = run_records_read(folder);
+  const RunRecords run = run_read(folder);
   EXPECT_EQ(run.name, "alone");
   EXPECT_EQ(run.status, RunStatus::done);
   ASSERT_EQ(run.others.size(), 1u);
@@ -143,4 +143,4 @@ TEST_F(RunFolders, FaultsOfAStudyNameTheRun) {
 }
 
 }  // namespace
-}  // namespace moebius
+}  // namespace moebius::records

@@ -1,7 +1,7 @@
 // Escaping of text for pages.
-#include "base/html_text.h"
+#include "report/html_text.h"
 
-namespace moebius {
+namespace moebius::report {
 
 std::string html_escape(std::string_view text) {
   std::string out;
@@ -19,4 +19,4 @@ std::string html_escape(std::string_view text) {
   return out;
 }
 
-}  // namespace moebius
+}  // namespace moebius::report

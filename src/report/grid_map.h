@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 
-namespace moebius {
+namespace moebius::report {
 
 // More rows than this are no grid of ours.
 constexpr i64 kGridRowsMax = 20000;
@@ -16,4 +16,4 @@ constexpr i64 kGridRowsMax = 20000;
 // names the key when the record is not as docs/formats.md says.
 std::string grid_map(const Json& record);
 
-}  // namespace moebius
+}  // namespace moebius::report

@@ -1,5 +1,5 @@
 // Reading and writing records, and the description of the machine that they carry.
-#include "base/record.h"
+#include "records/record.h"
 
 #include <fmt/format.h>
 #include <sys/time.h>
@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 
-namespace moebius {
+namespace moebius::records {
 
 namespace {
 
@@ -64,7 +64,7 @@ void RecordWriter::sync() {
   if (file_.is_open()) file_.sync();
 }
 
-std::vector<Json> records_read(const std::string& path, const std::string& type) {
+std::vector<Json> read(const std::string& path, const std::string& type) {
   std::vector<Json> records;
   i64 number = 0;
   for (const std::string& line : split_lines(file_read(path))) {
@@ -75,7 +75,7 @@ std::vector<Json> records_read(const std::string& path, const std::string& type)
   return records;
 }
 
-void records_filter(const std::string& path, const std::vector<bool>& keep) {
+void filter(const std::string& path, const std::vector<bool>& keep) {
   const auto lines = split_lines(file_read(path));
   CHECK(lines.size() == keep.size(), "one flag a record");
   std::string text;
@@ -104,4 +104,4 @@ Json machine_describe() {
                        {"version", "0.1.0"}});
 }
 
-}  // namespace moebius
+}  // namespace moebius::records

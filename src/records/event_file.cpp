@@ -1,5 +1,5 @@
 // Frames and messages of TensorBoard's event files, encoded by hand.
-#include "base/event_file.h"
+#include "records/event_file.h"
 
 #include <fmt/format.h>
 #include <sys/time.h>
@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 
-namespace moebius {
+namespace moebius::records {
 
 namespace {
 
@@ -194,4 +194,4 @@ void EventFile::flush() {
   pending_.clear();
 }
 
-}  // namespace moebius
+}  // namespace moebius::records
