@@ -125,6 +125,18 @@ TEST(Options, UnknownKeyNamesTheNearest) {
   EXPECT_EQ(steps, 7);
 }
 
+TEST(Options, EnumerationsByTheNamesOfTheirValues) {
+  enum class Colour { red, green };
+  Colour colour = Colour::green;
+  OptionList list;
+  list.add("colour", &colour, "of the line", {.choices = {"red", "green"}});
+  EXPECT_EQ(list.to_json().at("colour").as_string(), "green");
+  list.set_from_text("colour", "red", "flag");
+  EXPECT_EQ(colour, Colour::red);
+  EXPECT_THROW(list.set_from_text("colour", "blue", "flag"), Error);
+  EXPECT_EQ(colour, Colour::red);
+}
+
 TEST(Units, CountsAndBytes) {
   EXPECT_EQ(parse_count("1.5M"), 1500000);
   EXPECT_EQ(parse_count("1e3"), 1000);

@@ -97,6 +97,11 @@ struct SetText {
     check_choice(option, text, where);
     *field = text;
   }
+  void operator()(const EnumField& field) const {
+    check_choice(option, text, where);
+    const auto& choices = option.notes.choices;
+    field.set(field.field, static_cast<std::size_t>(std::find(choices.begin(), choices.end(), text) - choices.begin()));
+  }
   void operator()(std::vector<std::string>* field) const {
     auto values = split_commas(text);
     for (const auto& value : values) check_choice(option, value, where);
@@ -132,10 +137,13 @@ std::string text_of(const Json& value) {
 }
 
 struct ToJson {
+  const Option& option;
+
   template <typename T>
   Json operator()(const T* field) const {
     return Json(*field);
   }
+  Json operator()(const EnumField& field) const { return Json(option.notes.choices.at(field.get(field.field))); }
   Json operator()(const std::vector<i64>* field) const { return Json(Json::Array(field->begin(), field->end())); }
 };
 
@@ -177,7 +185,7 @@ Json OptionList::to_json() const {
   for (const Option& option : options_) {
     std::string key = option.key;
     std::replace(key.begin(), key.end(), '-', '_');
-    object.set(key, std::visit([](const auto* field) { return ToJson{}(field); }, option.target));
+    object.set(key, std::visit(ToJson{option}, option.target));
   }
   return object;
 }

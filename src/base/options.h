@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 #include <vector>
 
@@ -22,9 +23,21 @@ struct OptionNotes {
   std::vector<std::string> choices = {};
 };
 
+// A field of an enumeration with the values 0, 1, 2, ...; OptionNotes::choices are their names in this order.
+struct EnumField {
+  template <typename E>
+  requires std::is_enum_v<E> EnumField(E* field)  // NOLINT: a target like the pointers beside it
+      : field(field),
+        get([](const void* f) { return static_cast<std::size_t>(*static_cast<const E*>(f)); }),
+        set([](void* f, std::size_t value) { *static_cast<E*>(f) = static_cast<E>(value); }) {}
+  void* field;
+  std::size_t (*get)(const void* field);
+  void (*set)(void* field, std::size_t value);
+};
+
 struct Option {
   using Target = std::variant<bool*, i64*, double*, std::string*, std::vector<std::string>*, std::vector<i64>*,
-                              std::vector<double>*>;
+                              std::vector<double>*, EnumField>;
   std::string key;  // words joined by hyphens; the same in TOML (hyphens or underscores) and as --key
   Target target;
   std::string help;

@@ -30,6 +30,9 @@ std::string default_text(const Option& option) {
   if (const auto* const* field = std::get_if<std::vector<double>*>(&option.target); field != nullptr) {
     return fmt::format("{}", fmt::join(**field, ","));
   }
+  if (const auto* field = std::get_if<EnumField>(&option.target); field != nullptr) {
+    return option.notes.choices.at(field->get(field->field));
+  }
   if (const auto* const* field = std::get_if<i64*>(&option.target); field != nullptr) return fmt::format("{}", **field);
   if (const auto* const* field = std::get_if<double*>(&option.target); field != nullptr) {
     return fmt::format("{}", **field);
