@@ -402,7 +402,7 @@ Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& confi
   const i64 memory_before = memory_resident();
   model::Network network(config, compute_type(options), true);
   network.set_recompute(model::recompute_of(options.recompute));
-  model::init_weights(config, network.weights(), static_cast<u64>(options.seed));
+  model::init_weights(network.weights(), static_cast<u64>(options.seed));
   model::refresh_copy(network.weights());
   train::AdamwState adamw = train::make_adamw(network.weights());
   train::OptimizerOptions optimizer;

@@ -161,7 +161,8 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
   bank.experts = r.experts;
   bank.d_model = d;
   bank.width = f;
-  bank.activation = shape.config.experts.activation == "gelu" ? kernels::Activation::gelu : kernels::Activation::swiglu;
+  bank.activation = shape.config.experts.activation == model::Activation::gelu ? kernels::Activation::gelu
+                                                                               : kernels::Activation::swiglu;
   bank.dtype = shape.dtype;
   const i64 columns = bank.up_shape().n;
   bank.up = matrix(shape.dtype, r.experts, bank.up_shape().elements(), 0.05).data;
@@ -255,7 +256,8 @@ std::string OperationShape::text() const {
   if (name == "attention")
     return fmt::format("{} of {}, {} heads of {}", rows, std::min(sequence, tokens), a.heads, a.head_dim);
   if (name == "route") {
-    return fmt::format("{} d={} E={} k={} {}", rows, config.d_model, e.experts, e.top_k, config.router.score);
+    return fmt::format("{} d={} E={} k={} {}", rows, config.d_model, e.experts, e.top_k,
+                       model::router_score_name(config.router.score));
   }
   if (name == "experts")
     return fmt::format("{} d={} E={} k={} F={}", rows, config.d_model, e.experts, e.top_k, e.width);

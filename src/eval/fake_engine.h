@@ -27,6 +27,12 @@ inline std::vector<float> fake_logits(u64 hash, i64 vocab) {
   return logits;
 }
 
+inline double fake_log_sum_exp(const std::vector<float>& logits) {
+  double sum = 0;
+  for (const float x : logits) sum += std::exp(static_cast<double>(x));
+  return std::log(sum);
+}
+
 // The hash after each row; sequences in a cache keep theirs there.
 inline std::vector<u64> fake_hashes(const model::NetworkInput& input) {
   std::vector<u64> hashes(input.token_T.size());
@@ -35,8 +41,7 @@ inline std::vector<u64> fake_hashes(const model::NetworkInput& input) {
     if (segment.cache != nullptr && segment.position > 0) {
       h = static_cast<const u64*>(segment.cache->data)[segment.position - 1];
     }
-    if (segment.beginning_rows > 0)
-      h = hashes[static_cast<std::size_t>(segment.beginning_row + segment.beginning_rows - 1)];
+    if (segment.prefix_rows > 0) h = hashes[static_cast<std::size_t>(segment.prefix_row + segment.prefix_rows - 1)];
     for (i64 r = 0; r < segment.rows; ++r) {
       h = fake_mix(h, static_cast<u64>(input.token_T[static_cast<std::size_t>(segment.row + r)]));
       hashes[static_cast<std::size_t>(segment.row + r)] = h;
@@ -61,7 +66,7 @@ inline infer::Engine fake_engine(i64 vocab, i64 positions_max, std::shared_ptr<F
     for (std::size_t i = 0; i < targets.size(); ++i) {
       const std::vector<float> logits = fake_logits(hashes[static_cast<std::size_t>(targets[i].row)], vocab);
       argmax[i] = infer::argmax_token(logits);
-      logprob[i] = static_cast<float>(logits[static_cast<std::size_t>(targets[i].token)] - infer::log_sum_exp(logits));
+      logprob[i] = static_cast<float>(logits[static_cast<std::size_t>(targets[i].token)] - fake_log_sum_exp(logits));
     }
   };
   engine.logits = [vocab, counts](const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {

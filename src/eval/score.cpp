@@ -239,8 +239,8 @@ class Passes {
     s.row = static_cast<i64>(tokens_.size());
     s.rows = end - begin;
     s.position = begin;
-    s.beginning_row = begin > 0 ? beginning : 0;
-    s.beginning_rows = begin;
+    s.prefix_row = begin > 0 ? beginning : 0;
+    s.prefix_rows = begin;
     const auto from = tokens_of(branch).begin();
     tokens_.insert(tokens_.end(), from + begin, from + end);
     segments_.push_back(s);

@@ -27,7 +27,7 @@ Loglik plain_score(const LoglikRequest& request, i64 vocab, i64 positions_max) {
     if (i + 1 < all.size() - scored) continue;
     const auto logits = fake_logits(h, vocab);
     result.logprob_tokens.push_back(
-        static_cast<float>(logits[static_cast<std::size_t>(all[i + 1])] - infer::log_sum_exp(logits)));
+        static_cast<float>(logits[static_cast<std::size_t>(all[i + 1])] - fake_log_sum_exp(logits)));
     result.sum += result.logprob_tokens.back();
     result.greedy &= infer::argmax_token(logits) == all[i + 1];
   }

@@ -1,4 +1,4 @@
-// An engine over a network: forwards every call.
+// An Engine over a Network: forwards every call.
 #include "infer/engine.h"
 
 namespace moebius::infer {

@@ -1,5 +1,5 @@
-// Engine: what generation and scoring need of a model, as a struct of functions over the network's forward passes.
-// In: a Network, which must outlive the engine (tests: a table of bigrams). Out: logits and log-probabilities.
+// Engine: the forward passes that generation and scoring need, as a struct of functions.
+// In: a Network, which must outlive the engine (in tests, a table of bigrams). Out: logits and log-probabilities.
 // Not a second model: there is no arithmetic here.
 #pragma once
 
@@ -11,13 +11,13 @@
 
 namespace moebius::infer {
 
-// The shape of a cache of keys and values.
+// The shape of a key-value cache.
 struct CacheShape {
   i64 layers = 0;
   i64 kv_heads = 0, head_dim = 0;
   DType dtype = DType::f32;
 
-  // Elements of one layer of a sequence (kernels::CacheLayout).
+  // Elements of one layer of one sequence (kernels::CacheLayout).
   i64 layer_elements(i64 positions_max) const {
     return kernels::CacheLayout{kv_heads, head_dim, positions_max}.elements();
   }
@@ -25,7 +25,7 @@ struct CacheShape {
 
 struct Engine {
   i64 vocab = 0;
-  i64 positions_max = 0;  // the longest sequence the model was made for
+  i64 positions_max = 0;  // longest sequence of the model
   CacheShape cache;
   // As Network::score_targets and Network::logits_pass.
   std::function<void(const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,

@@ -17,11 +17,11 @@ namespace moebius::infer {
 
 namespace {
 
-// One sequence that holds a slot.
+// A sequence that occupies a slot of the cache.
 struct Live {
   i64 prompt = 0;  // index of its prompt
   i64 slot = 0;
-  i64 fed = 0;    // tokens of the prompt already in the cache
+  i64 fed = 0;    // tokens of the prompt that are in the cache
   i32 last = -1;  // generated token that is not in the cache yet
 };
 
@@ -43,7 +43,7 @@ class Generation {
   std::vector<Generated> run() {
     const i64 start = clock_ns();
     while (finished_ < static_cast<i64>(prompts_.size())) {
-      interrupt_check("generation was interrupted; what was finished before is in the records");
+      interrupt_check("generation was interrupted; finished texts are in the records");
       step();
     }
     log_debug(fmt::format("generated {} texts: {} rows in {} passes of up to {} sequences, {:.0f} rows/s",
@@ -65,18 +65,19 @@ class Generation {
       CHECK(!p.tokens.empty(), "a prompt has at least one token");
       const i64 length = static_cast<i64>(p.tokens.size()) + p.tokens_max;
       if (length > engine_.positions_max) {
-        throw Error({.what = "a prompt is too long",
-                     .wanted = fmt::format("at most {} tokens with the generated ones", engine_.positions_max),
+        throw Error({.where = fmt::format("prompt {} of {}", &p - prompts_.data() + 1, prompts_.size()),
+                     .what = "the prompt is too long",
+                     .wanted = fmt::format("at most {} tokens, prompt and generated", engine_.positions_max),
                      .got = fmt::format("{} and {} to generate", p.tokens.size(), p.tokens_max),
-                     .fix = "cut the prompt from the left or generate fewer tokens"});
+                     .fix = "shorten the prompt or generate fewer tokens"});
       }
       wanted = std::max(wanted, length);
     }
     return wanted;
   }
 
-  // Rows that a sequence adds to the next pass. A prompt is cut at multiples of rows_max counted from its start, so the
-  // cut does not depend on the others.
+  // Rows that a sequence adds to the next pass. A prompt is split at multiples of rows_max from its start, so the split
+  // does not depend on the other prompts.
   i64 rows_of(const Live& live) const {
     if (live.last >= 0) return 1;
     return std::min(static_cast<i64>(prompt(live).tokens.size()) - live.fed, options_.rows_max);
@@ -166,6 +167,12 @@ class Generation {
   bool append_token(Live& live, std::span<const float> logits_V, float lse, i32 likeliest) {
     const Prompt& p = prompt(live);
     Generated& result = results_[static_cast<std::size_t>(live.prompt)];
+    if (!all_finite(logits_V)) {
+      throw Error({.where = fmt::format("prompt {} of {}", live.prompt + 1, prompts_.size()),
+                   .what = fmt::format("the model's logits are NaN or infinite at generated token {}",
+                                       result.tokens.size() + 1),
+                   .fix = "try --precision f32; if the error remains, use another checkpoint"});
+    }
     const i32 token =
         options_.sampler.temperature <= 0
             ? likeliest

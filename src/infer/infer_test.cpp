@@ -1,8 +1,9 @@
-// Tests of generation over an engine without a network: its logits are a hash of all tokens that stand in the sequence's
-// cache, so a wrong slot, position or segment changes the text.
+// Generation over an engine without a network: its logits are a hash of all tokens in the sequence's cache, so a wrong
+// slot, position or segment changes the text.
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "base/error.h"
@@ -20,7 +21,7 @@ u64 mix(u64 h, u64 x) {
   return h ^ (h >> 29);
 }
 
-// Keys hold the token itself. CHECKs the positions on the way.
+// Keys hold the token itself. Checks the positions.
 Engine hash_engine(i64* passes = nullptr) {
   Engine engine;
   engine.vocab = kVocab;
@@ -129,6 +130,40 @@ TEST(Generate, PromptTooLongIsAnError) {
   prompt.tokens_max = 11;
   const auto texts = token_texts();
   EXPECT_THROW(generate(hash_engine(), {prompt}, make_options(texts)), Error);
+}
+
+// NaN or infinite logits end generation with an error that names the prompt, greedy or sampled.
+TEST(Generate, LogitsThatAreNotFiniteAreAnError) {
+  const auto texts = token_texts();
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity()}) {
+    for (const i64 at : {i64{0}, i64{7}, kVocab - 1}) {
+      for (const SamplerOptions& sampler :
+           {SamplerOptions{}, SamplerOptions{.temperature = 1}, SamplerOptions{.temperature = 1, .top_k = 1},
+            SamplerOptions{.temperature = 1, .top_p = 0.5}}) {
+        Engine engine = hash_engine();
+        const auto logits = engine.logits;
+        engine.logits = [=](const model::NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
+          logits(input, rows, logits_RV);
+          if (input.segments.back().position == 3) logits_RV.f32()[(logits_RV.rows - 1) * logits_RV.stride + at] = bad;
+        };
+        GenerateOptions options = make_options(texts);
+        options.end_of_text = -1;
+        options.sampler = sampler;
+        std::vector<Prompt> prompts(2);
+        prompts[0].tokens = {1, 2};
+        prompts[0].tokens_max = 1;
+        prompts[1].tokens = {4, 5};
+        prompts[1].tokens_max = 9;
+        try {
+          generate(engine, prompts, options);
+          ADD_FAILURE() << "chose a token among NaN";
+        } catch (const Error& e) {
+          EXPECT_NE(std::string(e.what()).find("prompt 2 of 2"), std::string::npos) << e.what();
+        }
+      }
+    }
+  }
 }
 
 TEST(Sampler, GreedyTiesGoToTheLowestId) {

@@ -1,5 +1,5 @@
-// KvCache: keys and values of many sequences in one owned buffer, cut into equal slots.
-// A sequence takes a slot, appends to it pass by pass and gives it back. Not paged: a slot holds positions_max positions.
+// KvCache: keys and values of many sequences in one buffer, divided into equal slots. A sequence takes a slot, appends to
+// it in every pass and gives it back. Not paged: each slot has positions_max positions.
 #pragma once
 
 #include <vector>
@@ -11,12 +11,12 @@ namespace moebius::infer {
 
 class KvCache {
  public:
-  // Throws Error when the memory is not there.
+  // Throws Error when there is not enough memory.
   KvCache(const CacheShape& shape, i64 slots, i64 positions_max);
 
   i64 slots() const { return static_cast<i64>(slots_.size()); }
   i64 positions_max() const { return positions_max_; }
-  // An empty slot's number, or -1 when all are taken.
+  // The index of an empty slot, or -1 when all are taken.
   i64 take();
   void give_back(i64 slot);
   const model::KvSlot* slot(i64 slot) const { return &slots_[static_cast<std::size_t>(slot)]; }

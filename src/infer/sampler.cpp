@@ -4,20 +4,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "base/rng.h"
+#include "tensor/dtype.h"
 
 namespace moebius::infer {
 
-void describe(SamplerOptions& options, OptionList& list) {
-  list.add("temperature", &options.temperature, "0 takes the likeliest token; above, logits are divided by it",
-           {.min = 0, .max = 100});
-  list.add("top-k", &options.top_k, "draw from the k likeliest tokens only; 0: all", {.min = 0});
-  list.add("top-p", &options.top_p, "draw from the likeliest tokens that together reach this probability",
-           {.min = 0, .max = 1});
-  list.add("sample-seed", &options.seed, "seed of sampled generation", {.min = 0});
-}
-
 i32 argmax_token(std::span<const float> logits_V) {
+  CHECK(all_finite(logits_V), "the caller refuses NaN and infinite logits");
   i32 best = 0;
   for (std::size_t v = 1; v < logits_V.size(); ++v) {
     if (logits_V[v] > logits_V[static_cast<std::size_t>(best)]) best = static_cast<i32>(v);
@@ -25,16 +19,10 @@ i32 argmax_token(std::span<const float> logits_V) {
   return best;
 }
 
-double log_sum_exp(std::span<const float> logits_V) {
-  const double top = logits_V[static_cast<std::size_t>(argmax_token(logits_V))];
-  double sum = 0;
-  for (const float x : logits_V) sum += std::exp(static_cast<double>(x) - top);
-  return top + std::log(sum);
-}
-
 i32 sample_token(std::span<const float> logits_V, const SamplerOptions& options, u64 sequence, i64 position,
                  std::vector<std::pair<float, i32>>& scratch) {
   if (options.temperature <= 0) return argmax_token(logits_V);
+  CHECK(all_finite(logits_V), "the caller refuses NaN and infinite logits");
   scratch.clear();
   for (std::size_t v = 0; v < logits_V.size(); ++v) scratch.emplace_back(logits_V[v], static_cast<i32>(v));
   // Likeliest first; equal logits in order of ids, so that the cut never depends on the sort's internals.

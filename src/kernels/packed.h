@@ -45,8 +45,4 @@ enum class GradientSum { add, overwrite };
 inline i64 gate_row(i64 f) { return (f / kBlock) * 2 * kBlock + f % kBlock; }
 inline i64 up_row(i64 f) { return gate_row(f) + kBlock; }
 
-// Row-major f32 to packed f32 and back; `dst` of pack is zero where padded.
-void pack_matrix(const float* src_NK, PackedShape shape, float* dst);
-void unpack_matrix(const float* src, PackedShape shape, float* dst_NK);
-
 }  // namespace moebius::kernels

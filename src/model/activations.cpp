@@ -177,13 +177,14 @@ kernels::ExpertBank expert_bank(const ModelConfig& config, i64 experts, i64 widt
   bank.experts = experts;
   bank.d_model = config.d_model;
   bank.width = width;
-  bank.activation = config.experts.activation == "swiglu" ? kernels::Activation::swiglu : kernels::Activation::gelu;
+  bank.activation =
+      config.experts.activation == Activation::swiglu ? kernels::Activation::swiglu : kernels::Activation::gelu;
   bank.dtype = compute;
   return bank;
 }
 
 i64 up_columns(const ModelConfig& config, i64 width) {
-  return config.experts.activation == "swiglu" ? 2 * kernels::round_to_block(width) : width;
+  return config.experts.activation == Activation::swiglu ? 2 * kernels::round_to_block(width) : width;
 }
 
 Activations plan_activations(const ModelConfig& config, DType compute, PassKind kind, i64 tokens_max, u8* base) {

@@ -1,10 +1,12 @@
-// Writing and reading a model's folder.
+// Writing and reading of model folders.
 #include "model/checkpoint.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
+#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -18,12 +20,23 @@ namespace {
 
 constexpr i64 kRowsElements = 1 << 17;  // elements converted at a time, by each thread
 
-// A tensor of the file for one place: under its name, or inside the tensor of all experts.
+// Where the values of a StoredPlace are: under its own name, or inside the fused tensor of all experts.
 struct Found {
   const StoredTensor* tensor;
   i64 begin;
   std::string name;
 };
+
+// Names of tensors that only quantised checkpoints have (GPTQ, AWQ, compressed-tensors, bitsandbytes, FP8, MXFP4).
+const std::string* quantised_tensor(const SafetensorsReader& reader) {
+  for (const auto& [name, tensor] : reader.tensors()) {
+    for (const char* suffix : {".qweight", ".qzeros", ".weight_packed", ".weight_scale", ".weight_scale_inv", ".absmax",
+                               ".SCB", "_blocks", ".g_idx"}) {
+      if (name.ends_with(suffix)) return &name;
+    }
+  }
+  return nullptr;
+}
 
 Found find_place(const SafetensorsReader& reader, const StoredPlace& place, bool tied) {
   if (!reader.contains(place.name)) {
@@ -37,28 +50,39 @@ Found find_place(const SafetensorsReader& reader, const StoredPlace& place, bool
   return {&reader.find(place.name, place.shape), 0, place.name};
 }
 
+// Reads elements from `begin` on; NaN and infinity are errors, for every later result would be meaningless.
+void read_finite(const Found& found, i64 begin, std::span<float> values) {
+  stored_to_f32(*found.tensor, found.begin + begin, static_cast<i64>(values.size()), values.data());
+  if (all_finite(values)) return;
+  const auto bad = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  throw Error({.where = *found.tensor->file,
+               .what = fmt::format("tensor '{}' contains a weight that is {} (element {})", found.name,
+                                   std::isnan(*bad) ? "NaN" : "infinite", found.begin + begin + (bad - values.begin())),
+               .fix = "the training that wrote it diverged, or the file is damaged: use another checkpoint"});
+}
+
 void read_place(const Found& found, const StoredPlace& place, Weights& weights) {
   const Parameter& p = weights.parameters[static_cast<std::size_t>(place.parameter)];
   const i64 k = p.shape.k, step = std::max<i64>(1, kRowsElements / k);
   std::vector<float> rows(static_cast<std::size_t>(std::min(step, place.rows) * k));
   for (i64 row = 0; row < place.rows; row += step) {
     const i64 count = std::min(step, place.rows - row);
-    stored_to_f32(*found.tensor, found.begin + row * k, count * k, rows.data());
+    read_finite(found, row * k, {rows.data(), static_cast<std::size_t>(count * k)});
     weights_set_rows(weights, p, place.copy, place.row + row, count, rows.data());
   }
   const i64 size = dtype_bytes(found.tensor->dtype);
   file_map_forget(found.tensor->data + found.begin * size, place.rows * k * size);
 }
 
-// A tensor that nobody reads means that the file is another network than its config.json says.
+// A tensor that no parameter uses means that config.json describes another network.
 void check_all_used(const SafetensorsReader& reader, const std::set<std::string>& used) {
   for (const auto& [name, tensor] : reader.tensors()) {
-    const std::string ignored = "rotary_emb.inv_freq";  // a table that old files carry; we compute it
+    const std::string ignored = "rotary_emb.inv_freq";  // a table in old files that is computed here
     if (used.count(name) != 0 || (name.size() > ignored.size() && name.substr(name.size() - ignored.size()) == ignored))
       continue;
     throw Error({.where = *tensor.file,
-                 .what = fmt::format("tensor '{}' has no place in this network", name),
-                 .fix = "config.json and the weights belong to different models"});
+                 .what = fmt::format("tensor '{}' does not belong to the network that config.json describes", name),
+                 .fix = "config.json and the weights belong to different models: check the folder"});
   }
 }
 
@@ -74,7 +98,8 @@ void read_bias(const SafetensorsReader& reader, Network& network, bool wanted, s
       used.insert(name);
       continue;
     }
-    stored_to_f32(reader.find(name, {config.experts.experts}), 0, config.experts.experts, bias.data() + at);
+    read_finite({&reader.find(name, {config.experts.experts}), 0, name}, 0,
+                bias.subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(config.experts.experts)));
     used.insert(name);
     at += config.experts.experts;
   }
@@ -111,25 +136,24 @@ void save_model(const Network& network, const std::string& folder) {
   file_write_atomic(path_join(folder, "config.json"), json.dump(2) + "\n");
 }
 
-ModelConfig load_config(const std::string& folder) {
-  const std::string config_path = path_join(folder, "config.json");
-  if (!file_exists(config_path)) {
-    throw Error({.where = folder,
-                 .what = "this is no model's folder: config.json is missing",
-                 .wanted = "a folder with config.json and model.safetensors"});
-  }
-  return config_from_hugging_face(Json::parse_file(config_path), config_path);
+namespace {
+
+void refuse_quantised_tensors(const SafetensorsReader& reader) {
+  const std::string* name = quantised_tensor(reader);
+  if (name == nullptr) return;
+  throw Error({.where = *reader.find(*name).file,
+               .what = "the weights are quantised; quantised weights are not supported",
+               .wanted = "weights in F32, BF16 or F16",
+               .got = fmt::format("tensor '{}'", *name),
+               .fix = "use the checkpoint from which this one was quantised"});
 }
 
-void load_weights(const std::string& folder, Network& network, bool selection_bias) {
-  const std::string config_path = path_join(folder, "config.json");
-  const Json json = Json::parse_file(config_path);
-  const HfClass kind = hf_class_of_file(json, config_path);
-  const SafetensorsReader reader(folder);
+void read_weights(const HfConfigFile& file, const SafetensorsReader& reader, Network& network, bool selection_bias) {
   const ModelConfig& config = network.config();
   Weights& weights = network.weights();
+  const HfClass kind = hf_class_of_file(file.json, file.path);
   const std::vector<StoredPlace> places = stored_places(config, weights.parameters, kind);
-  const bool tied = json.get_bool("tie_word_embeddings", false);
+  const bool tied = hf_tied_embeddings(file.json, file.path);
   std::vector<Found> found;
   std::set<std::string> used;
   for (const StoredPlace& place : places) {
@@ -143,9 +167,25 @@ void load_weights(const std::string& folder, Network& network, bool selection_bi
   });
 }
 
+}  // namespace
+
+void load_weights(const std::string& folder, Network& network, bool selection_bias) {
+  const HfConfigFile file = hf_read_config(folder);
+  hf_refuse_quantised(file.json, file.path);
+  const SafetensorsReader reader(folder);
+  refuse_quantised_tensors(reader);
+  read_weights(file, reader, network, selection_bias);
+}
+
+// The files are checked before memory is allocated for the network.
 std::unique_ptr<Network> load_model(const std::string& folder, DType compute, bool training) {
-  auto network = std::make_unique<Network>(load_config(folder), compute, training);
-  load_weights(folder, *network, true);
+  const HfConfigFile file = hf_read_config(folder);
+  hf_refuse_quantised(file.json, file.path);
+  ModelConfig config = config_from_hugging_face(file.json, file.path);
+  const SafetensorsReader reader(folder);
+  refuse_quantised_tensors(reader);
+  auto network = std::make_unique<Network>(std::move(config), compute, training);
+  read_weights(file, reader, *network, true);
   return network;
 }
 

@@ -1,5 +1,5 @@
-// A model on disk as Hugging Face has it: config.json and model.safetensors (sharded ones are read too), so that
-// transformers loads it as MixtralForCausalLM (dense: MistralForCausalLM). Names and layout are that class's.
+// A model on disk in Hugging Face's layout: config.json and model.safetensors (shards are read too), with the names of the
+// transformers class that computes the network, so that transformers loads it. In: a Network. Out: a folder, and back.
 #pragma once
 
 #include <memory>
@@ -9,16 +9,15 @@
 
 namespace moebius::model {
 
-// Writes config.json and model.safetensors (bf16 rounding of the master, or f32) atomically into `folder`.
+// Writes model.safetensors (in the compute dtype) and config.json into `folder`, each atomically.
 void save_model(const Network& network, const std::string& folder);
 
-// Reads a folder. Throws Error on a missing file or tensor, another shape, a truncated file.
-// training: also allocate gradients; the master is the file's values.
+// Reads a folder. Throws Error for a missing file or tensor, another shape, a damaged file, quantised weights, and for a
+// weight that is NaN or infinite. training: also allocates gradients; the master has the values of the file.
 std::unique_ptr<Network> load_model(const std::string& folder, DType compute, bool training);
 
-// The same in two steps: the folder's configuration, and its weights into a network of that shape. `selection_bias`:
-// whether the routers' biases are taken too.
-ModelConfig load_config(const std::string& folder);
+// Only the weights, into a network of the shape that load_config gives. `selection_bias`: whether to read the routers'
+// selection biases too.
 void load_weights(const std::string& folder, Network& network, bool selection_bias);
 
 }  // namespace moebius::model

@@ -28,7 +28,7 @@ class SaveLoad : public testing::TestWithParam<Variant> {};
 
 TEST_P(SaveLoad, Identity) {
   for (const DType compute : {DType::f32, DType::bf16}) {
-    const auto network = make_network(GetParam().config, compute, true);
+    const auto network = make_network(GetParam().config, compute);
     const std::string folder = fresh_folder(GetParam().name);
     save_model(*network, folder);
     const auto loaded = load_model(folder, compute, true), inference = load_model(folder, compute, false);
@@ -52,9 +52,9 @@ TEST_P(SaveLoad, Identity) {
   }
 }
 
-// Every parameter of the count stands in the file.
+// The file contains every parameter that is counted.
 TEST_P(SaveLoad, FileHoldsTheCount) {
-  const auto network = make_network(GetParam().config, DType::bf16, true);
+  const auto network = make_network(GetParam().config, DType::bf16);
   const std::string folder = fresh_folder("count");
   save_model(*network, folder);
   const SafetensorsReader reader(folder);
@@ -76,8 +76,8 @@ void expect_refused(const std::string& folder, const std::string& says) {
 }
 
 TEST(Checkpoint, RefusesForeignFolders) {
-  expect_refused(test_path("nowhere"), "config.json is missing");
-  const auto network = make_network(testing_network::small_config(), DType::f32, true);
+  expect_refused(test_path("nowhere"), "no such file or folder");
+  const auto network = make_network(testing_network::small_config(), DType::f32);
   const std::string folder = fresh_folder("foreign");
   save_model(*network, folder);
   const std::string weights = path_join(folder, "model.safetensors"), config = path_join(folder, "config.json");
@@ -91,7 +91,7 @@ TEST(Checkpoint, RefusesForeignFolders) {
   wider.experts.width = 24;
   wider.resolve();
   file_write_atomic(config, config_to_hugging_face(wider).dump());
-  expect_refused(folder, "another shape");
+  expect_refused(folder, "another shape than config.json requires");
   ModelConfig deeper = testing_network::small_config();
   deeper.layers = 3;
   deeper.resolve();
@@ -101,11 +101,66 @@ TEST(Checkpoint, RefusesForeignFolders) {
   shallower.layers = 1;
   shallower.resolve();
   file_write_atomic(config, config_to_hugging_face(shallower).dump());
-  expect_refused(folder, "has no place");
+  expect_refused(folder, "does not belong to the network");
   file_write_atomic(config, "{");
   expect_refused(folder, "config.json");
   file_write_atomic(config, good_config);
   EXPECT_NE(load_model(folder, DType::f32, false), nullptr);
+}
+
+// A checkpoint in which one weight is NaN or infinite, in every format and kind of parameter: the error names the tensor.
+TEST(Checkpoint, RefusesNanAndInfiniteWeights) {
+  ModelConfig config = testing_network::small_config();
+  config.experts.shared_experts = 1;
+  config.router.score = RouterScore::sigmoid;
+  config.router.bias_rate = 0.01;
+  config.resolve();
+  const auto network = make_network(config, DType::f32);
+  const std::string folder = fresh_folder("nan"), weights = path_join(folder, "model.safetensors");
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    save_model(*make_network(config, compute), folder);
+    const std::string good = file_read(weights);
+    std::vector<std::pair<std::string, std::size_t>> places;  // tensor, offset of its last element
+    {
+      const SafetensorsReader reader(folder);
+      const auto* begin = reader.tensors().begin()->second.data;
+      for (const auto& [name, tensor] : reader.tensors()) begin = std::min(begin, tensor.data);
+      i64 bytes = 0;
+      for (const auto& [name, tensor] : reader.tensors()) bytes += tensor.bytes;
+      const std::size_t header = good.size() - static_cast<std::size_t>(bytes);
+      for (const auto& [name, tensor] : reader.tensors()) {
+        const i64 end = tensor.data - begin + tensor.bytes;
+        places.emplace_back(name, header + static_cast<std::size_t>(end - dtype_bytes(tensor.dtype)));
+      }
+    }
+    for (const auto& [name, at] : places) {
+      std::string bad = good;
+      const bool f32 = compute == DType::f32 || name.ends_with("e_score_correction_bias");
+      const std::string nan = f32 ? std::string("\x01\x00\x80\x7f", 4) : std::string("\xc0\x7f", 2);
+      bad.replace(at, nan.size(), nan);
+      file_write_atomic(weights, bad);
+      expect_refused(folder, "'" + name + "' contains a weight that is NaN");
+      const std::string inf = f32 ? std::string("\x00\x00\x80\xff", 4) : std::string("\x80\xff", 2);
+      bad.replace(at, inf.size(), inf);
+      file_write_atomic(weights, bad);
+      expect_refused(folder, "'" + name + "' contains a weight that is infinite");
+    }
+    file_write_atomic(weights, good);
+    EXPECT_NE(load_model(folder, DType::f32, false), nullptr);
+  }
+}
+
+// GPTQ checkpoints of old tools say nothing in config.json.
+TEST(Checkpoint, QuantisedTensorsAreNamed) {
+  const std::string folder = fresh_folder("gptq");
+  save_model(*make_network(testing_network::small_config(), DType::f32), folder);
+  for (const char* suffix : {"qweight", "weight_packed", "weight_scale_inv", "weight.absmax"}) {
+    SafetensorsWriter writer(path_join(folder, "model.safetensors"));
+    writer.declare(std::string("model.layers.0.self_attn.q_proj.") + suffix, DType::i32, {1});
+    writer.write("abcd", 4);
+    writer.commit();
+    expect_refused(folder, "quantised");
+  }
 }
 
 }  // namespace

@@ -89,11 +89,4 @@ std::string TrainingMemory::text() const {
          (data > 0 ? row("token shards (mapped)", data) : "") + row("memory in all", total());
 }
 
-const char* recompute_name(Recompute recompute) { return recompute == Recompute::layer ? "layer" : "none"; }
-
-Recompute recompute_of(const std::string& name) {
-  CHECK(name == "none" || name == "layer", "recomputation has a known name");
-  return name == "layer" ? Recompute::layer : Recompute::none;
-}
-
 }  // namespace moebius::model

@@ -36,8 +36,4 @@ struct TrainingMemory {
 // With the threads and the instruction set of this process. `data` stays 0.
 TrainingMemory count_training_memory(const ModelConfig& config, const TrainingShape& shape);
 
-// "none", "layer" and back; CHECKs the name.
-const char* recompute_name(Recompute recompute);
-Recompute recompute_of(const std::string& name);
-
 }  // namespace moebius::model

@@ -1,4 +1,4 @@
-// Counts against published values, presets, refusals, and config.json there and back.
+// Counts against published values, presets and refused combinations.
 #include "model/config.h"
 
 #include <fmt/format.h>
@@ -174,9 +174,8 @@ TEST(Config, ResolveFillsAndRefuses) {
   refused([](ModelConfig& c) { c.attention.head_dim = 7; });
   refused([](ModelConfig& c) { c.experts.top_k = 9; });
   refused([](ModelConfig& c) { c.experts.top_k = 1; });
-  refused([](ModelConfig& c) { c.experts.activation = "relu"; });
   refused([](ModelConfig& c) { c.experts.dense_layers_first = 5; });
-  refused([](ModelConfig& c) { c.router.score = "sigmoid", c.router.softmax_before_top_k = false; });
+  refused([](ModelConfig& c) { c.router.score = RouterScore::sigmoid, c.router.softmax_before_top_k = false; });
   refused([](ModelConfig& c) { c.d_model = -4; });
 }
 
@@ -191,43 +190,6 @@ TEST(Config, Banks) {
   EXPECT_EQ(config.bank_of_layer(3), 0);
   EXPECT_EQ(config.bank_of_layer(4), 1);
   EXPECT_EQ(config.bank_of_layer(7), 2);
-}
-
-TEST(Config, HuggingFaceThereAndBack) {
-  for (const std::string& name : preset_names()) {
-    const ModelConfig config = preset_config(name);
-    const Json json = config_to_hugging_face(config);
-    const ModelConfig back = config_from_hugging_face(Json::parse(json.dump(), name), name);
-    EXPECT_EQ(back.to_json(), config.to_json()) << name;
-  }
-}
-
-TEST(Config, HuggingFaceWithoutOurKeys) {
-  for (const char* name : {"mixtral-8x7b", "olmoe-1b-7b", "qwen3-30b-a3b", "optimal-sparsity-d512-E8-k2"}) {
-    const ModelConfig config = preset_config(name);
-    Json json = config_to_hugging_face(config);
-    EXPECT_NE(json.at("model_type").as_string(), "moebius") << name;
-    json.set("moebius", Json());
-    const ModelConfig back = config_from_hugging_face(json, name);
-    EXPECT_EQ(count_model(back, 4096).parameters_total, count_model(config, 4096).parameters_total) << name;
-    EXPECT_EQ(count_model(back, 4096).parameters_active, count_model(config, 4096).parameters_active) << name;
-    EXPECT_EQ(back.attention.rope_base, config.attention.rope_base);
-  }
-}
-
-TEST(Config, HuggingFaceRefusals) {
-  Json json = config_to_hugging_face(preset_config("mixtral-8x7b"));
-  json.set("model_type", "gpt2");
-  EXPECT_THROW(config_from_hugging_face(json, "config.json"), Error);
-  json = config_to_hugging_face(preset_config("mixtral-8x7b"));
-  json.set("hidden_size", 2048);  // contradicts our own keys
-  EXPECT_THROW(config_from_hugging_face(json, "config.json"), Error);
-  json.set("moebius", Json());
-  json.set("hidden_size", "wide");
-  EXPECT_THROW(config_from_hugging_face(json, "config.json"), Error);
-  json.set("hidden_size", 4096);
-  json.set("rope_scaling", Json::object({{"rope_type", "yarn"}}));
-  EXPECT_THROW(config_from_hugging_face(json, "config.json"), Error);
 }
 
 }  // namespace

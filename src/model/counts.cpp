@@ -12,7 +12,7 @@ struct LayerParts {
   i64 attention_matrices = 0;  // without biases and QK-norm
 };
 
-i64 ffn_matrices(const ModelConfig& config) { return config.experts.activation == "swiglu" ? 3 : 2; }
+i64 ffn_matrices(const ModelConfig& config) { return config.experts.activation == Activation::swiglu ? 3 : 2; }
 
 LayerParts layer_parts(const ModelConfig& config, i64 layer) {
   const i64 d = config.d_model, hd = config.attention.head_dim;

@@ -51,7 +51,7 @@ class Places {
 
   // gate, up and down of one FFN or expert.
   void ffn(const std::string& theirs, const std::string& ours, i64 width, i64 copy, bool mixtral_names) {
-    if (config_.experts.activation == "swiglu") {
+    if (config_.experts.activation == Activation::swiglu) {
       add(theirs + (mixtral_names ? "w1.weight" : "gate_proj.weight"), ours + ".up", 0, width, copy);
       add(theirs + (mixtral_names ? "w3.weight" : "up_proj.weight"), ours + ".up", width, width, copy);
     } else {
@@ -69,13 +69,13 @@ class Places {
     if (e.shared_experts > 0) {
       ffn(newer + "shared_experts.", fmt::format("layers.{}.shared", layer), e.shared_experts * e.width, 0, false);
     }
-    if ((layer - e.dense_layers_first) % e.bank_layers != 0) return;  // a shared bank stands under its first layer
+    if ((layer - e.dense_layers_first) % e.bank_layers != 0) return;  // a shared bank is stored under its first layer
     const std::string bank = fmt::format("banks.{}", config_.bank_of_layer(layer));
     const i64 d = config_.d_model;
     for (i64 expert = 0; expert < e.experts; ++expert) {
       const std::size_t first = places_.size();
       ffn(fmt::format("{}experts.{}.", prefix, expert), bank, e.width, expert, mixtral_);
-      if (e.activation != "swiglu") continue;
+      if (e.activation != Activation::swiglu) continue;
       const std::vector<i64> up_shape = {e.experts, 2 * e.width, d};
       other_at(first, newer + "experts.gate_up_proj", up_shape, expert * 2 * e.width * d);
       other_at(first + 1, newer + "experts.gate_up_proj", up_shape, (expert * 2 + 1) * e.width * d);
@@ -94,7 +94,7 @@ class Places {
     places_[i].other_shape = std::move(shape);
     places_[i].other_begin = begin;
   }
-  // Places come nearly in the parameters' order, so the search goes on from the last hit.
+  // Places come nearly in the order of the parameters, so the search resumes at the last hit.
   i64 index_of(const std::string& name) {
     const i64 count = static_cast<i64>(parameters_.size());
     for (i64 i = 0; i < count; ++i) {

@@ -1,4 +1,4 @@
-// Where each tensor of a Hugging Face checkpoint lies in our weights. One entry for each stored tensor.
+// The place of each tensor of a Hugging Face checkpoint in our weights: one entry per stored tensor.
 // Not for anything outside model/.
 #pragma once
 
@@ -17,7 +17,7 @@ struct StoredPlace {
   i64 copy = 0;       // expert
   i64 row = 0;        // first row of the parameter's stored matrix (queries, keys, values; gate, up)
   i64 rows = 0;
-  // The same values elsewhere (newer files of Mixtral: all experts in one tensor): used when `name` is not there.
+  // Alternative: the same values inside a fused tensor of all experts (newer transformers); used when `name` is missing.
   std::string other_name;
   std::vector<i64> other_shape;
   i64 other_begin = 0;  // elements

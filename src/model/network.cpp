@@ -1,10 +1,11 @@
-// The forward pass, read from top to bottom in Pass::forward; the tape runs it backward.
+// The forward pass: Network::Impl::forward, attention_block and ffn_block. The tape runs the operations backward.
 #include "model/network.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -56,6 +57,12 @@ LayerParameters find_layer(const ModelConfig& config, const Weights& weights, i6
   return p;
 }
 
+bool row_is_finite(const Matrix& m, i64 row) {
+  const auto count = static_cast<std::size_t>(m.cols);
+  return m.dtype == DType::f32 ? all_finite(std::span(m.f32() + row * m.stride, count))
+                               : all_finite(std::span(m.b16() + row * m.stride, count));
+}
+
 }  // namespace
 
 struct Network::Impl {
@@ -69,8 +76,8 @@ struct Network::Impl {
   Activations plan;
   Tape tape;
   AttentionSegments attention_segments;
-  std::vector<i32> chosen_rows;  // of scoring
-  std::vector<kernels::HeadTarget> targets_of_T, chosen_targets;
+  std::vector<i32> scored_rows;
+  std::vector<kernels::HeadTarget> scored_targets;
   PassResult result;
   std::vector<std::vector<i32>>* record = nullptr;
   const std::vector<std::vector<i32>>* replay = nullptr;
@@ -78,8 +85,7 @@ struct Network::Impl {
   // One pass.
   i64 T = 0;
   const NetworkInput* input = nullptr;
-  bool recording = false;
-  bool describing = false;  // the result's routing is wanted
+  bool recording = false;  // a training pass
   float auxiliary_scale = 0;
   kernels::GradientSum sum = kernels::GradientSum::add;  // of the matrices' gradients
 
@@ -95,7 +101,7 @@ struct Network::Impl {
   float epsilon() const { return static_cast<float>(config.norm_epsilon); }
 
   void reserve(i64 tokens_max);
-  void begin(const NetworkInput& in, bool record_ops, bool describe);
+  void begin(const NetworkInput& in, bool record_ops);
   void check_input(const NetworkInput& in) const;
   void forward();
   void attention_block(i64 layer);
@@ -105,9 +111,9 @@ struct Network::Impl {
                        i64 width, const FfnBuffers& saved, const Matrix& residual, const Matrix& y, const Matrix& dx);
   void final_norm();
   void clear_vectors() const;
-  Matrix last_norm(std::span<const i32> chosen);
+  Matrix final_norm_rows(std::span<const i32> selected);
   void score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax);
-  const PassResult& finish(std::span<const i32> target_T, const float* value_T, double sign);
+  const PassResult& finish(std::span<const i32> target_T, const float* loss_T);
 };
 
 void Network::Impl::reserve(i64 tokens_max) {
@@ -135,28 +141,27 @@ void Network::Impl::check_input(const NetworkInput& in) const {
   i64 row = 0;
   for (const Segment& segment : in.segments) {
     CHECK(segment.row == row && segment.rows > 0 && segment.position >= 0, "segments cover all rows in order");
-    CHECK((segment.cache == nullptr && segment.beginning_rows == 0) || !recording, "training has whole documents");
+    CHECK((segment.cache == nullptr && segment.prefix_rows == 0) || !recording, "training has whole documents");
     CHECK(segment.cache == nullptr || segment.position == segment.cache->positions, "a segment continues its cache");
-    CHECK(segment.beginning_rows == 0 ||
-              (segment.cache == nullptr && segment.position == segment.beginning_rows && segment.beginning_row >= 0 &&
-               segment.beginning_row + segment.beginning_rows <= segment.row),
-          "a beginning stands before its segments");
+    CHECK(segment.prefix_rows == 0 ||
+              (segment.cache == nullptr && segment.position == segment.prefix_rows && segment.prefix_row >= 0 &&
+               segment.prefix_row + segment.prefix_rows <= segment.row),
+          "a shared prefix lies before its segments");
     row += segment.rows;
   }
   CHECK(row == tokens, "segments cover all rows in order");
   for (const i32 token : in.token_T) {
     if (token >= 0 && token < config.vocab) continue;
     throw Error({.where = "model",
-                 .what = "a token is outside the vocabulary",
+                 .what = "a token id is outside the vocabulary",
                  .wanted = fmt::format("0 to {}", config.vocab - 1),
                  .got = std::to_string(token),
-                 .fix = "the tokenizer does not belong to this model"});
+                 .fix = "use the tokenizer that belongs to this model"});
   }
 }
 
-void Network::Impl::begin(const NetworkInput& in, bool record_ops, bool describe) {
+void Network::Impl::begin(const NetworkInput& in, bool record_ops) {
   recording = record_ops;
-  describing = describe;
   check_input(in);
   T = static_cast<i64>(in.token_T.size());
   reserve(T);
@@ -172,7 +177,6 @@ void Network::Impl::begin(const NetworkInput& in, bool record_ops, bool describe
   tape.start(recording);
 }
 
-// The network.
 void Network::Impl::forward() {
   float* x = plan.layers.front().x_TD;
   tape.begin_part(false);
@@ -182,7 +186,7 @@ void Network::Impl::forward() {
                        .dx_TD = f32(plan.dx_TD, config.d_model),
                        .dtable_VD = gradient(embedding)});
   for (i64 layer = 0; layer < config.layers; ++layer) {
-    // The last layer's values are still there when backward begins.
+    // The values of the last layer are still there when backward starts.
     tape.begin_part(kind.recompute == Recompute::layer && layer + 1 < config.layers);
     attention_block(layer);
     ffn_block(layer);
@@ -278,7 +282,7 @@ void Network::Impl::ffn_block(i64 l) {
                                                                          b.routing.expert_TK + b.routing.rows());
   }
   ExpertsOp experts = experts_op(h, b.routing, *p.up, *p.down, e.width, b.experts, x_mid, y, dh);
-  // Backward meets the last of the layers that share a bank first.
+  // Backward reaches the last of the layers that share a bank first.
   if (!last && config.bank_of_layer(l) == config.bank_of_layer(l + 1)) experts.sum = kernels::GradientSum::add;
   tape.run(experts);
   if (e.shared_experts > 0) {
@@ -305,7 +309,7 @@ RouteOp Network::Impl::route_op(i64 l) {
   op.losses.z_coefficient = auxiliary_scale * share * static_cast<float>(losses.z_coefficient);
   op.losses.count_tokens = T;
   op.replay_TK = replay == nullptr ? nullptr : &replay->at(static_cast<std::size_t>(moe));
-  op.result = describing ? &result.layers[static_cast<std::size_t>(moe)] : nullptr;
+  op.result = recording ? &result.layers[static_cast<std::size_t>(moe)] : nullptr;
   op.dgate_TK = plan.dgate_TK;
   op.dlogits_TE = plan.dlogits_TE;
   op.dw_ED = gradient(p.router);
@@ -350,7 +354,7 @@ void Network::Impl::final_norm() {
                   .dgain_D = gradient(norm)});
 }
 
-// What operations only ever add to: the gradients of the embedding, vectors and routers, which lie first.
+// Clears the gradients that operations only add to: those of the embedding, vectors and routers, which come first.
 void Network::Impl::clear_vectors() const {
   const kernels::ProfileScope scope(kernels::Part::embedding, kernels::Way::backward);
   constexpr i64 kChunk = 1 << 18;
@@ -360,14 +364,14 @@ void Network::Impl::clear_vectors() const {
   });
 }
 
-// The chosen rows move to the front of the residual stream (rows rise), then only they pass the last norm.
-Matrix Network::Impl::last_norm(std::span<const i32> chosen) {
-  const i64 d = config.d_model, count = static_cast<i64>(chosen.size());
+// Moves the selected rows (in increasing order) to the front of the residual stream and normalises only them.
+Matrix Network::Impl::final_norm_rows(std::span<const i32> selected) {
+  const i64 d = config.d_model, count = static_cast<i64>(selected.size());
   Matrix x = f32(plan.x_last_TD, d);
   i64 before = -1;
   for (i64 r = 0; r < count; ++r) {
-    const i64 row = chosen[static_cast<std::size_t>(r)];
-    CHECK(row > before && row < T, "chosen rows rise and lie in the batch");
+    const i64 row = selected[static_cast<std::size_t>(r)];
+    CHECK(row > before && row < T, "selected rows increase and lie in the batch");
     before = row;
     if (row != r) std::copy_n(x.f32() + row * d, d, x.f32() + r * d);
   }
@@ -377,25 +381,38 @@ Matrix Network::Impl::last_norm(std::span<const i32> chosen) {
   return h;
 }
 
-// The head over the rows that have a target.
+// The head over the rows that have a target. The kernels' exponential clamps its argument, so NaN among the logits may
+// give a finite log-probability: a row that is not finite is marked here.
 void Network::Impl::score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax) {
-  chosen_rows.clear();
-  chosen_targets.clear();
+  if (targets.empty()) return;
+  scored_rows.clear();
+  scored_targets.clear();
   for (const kernels::HeadTarget& target : targets) {
-    if (chosen_rows.empty() || chosen_rows.back() != target.row) chosen_rows.push_back(target.row);
-    chosen_targets.push_back({static_cast<i32>(chosen_rows.size()) - 1, target.token});
+    if (scored_rows.empty() || scored_rows.back() != target.row) scored_rows.push_back(target.row);
+    scored_targets.push_back({static_cast<i32>(scored_rows.size()) - 1, target.token});
   }
-  if (!targets.empty()) kernels::head_score(last_norm(chosen_rows), packed(*head), chosen_targets, logprob, argmax);
+  const Matrix h = final_norm_rows(scored_rows);
+  kernels::head_score(h, packed(*head), scored_targets, logprob, argmax);
+  i32 checked = -1;
+  bool finite = true;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const i32 row = scored_targets[i].row;
+    if (row != checked) finite = row_is_finite(h, row);
+    checked = row;
+    if (finite && std::isfinite(logprob[i])) continue;
+    logprob[i] = std::numeric_limits<float>::quiet_NaN();
+    if (argmax != nullptr) argmax[i] = -1;
+  }
 }
 
 // Sums in double, rows in order.
-const PassResult& Network::Impl::finish(std::span<const i32> target_T, const float* value_T, double sign) {
+const PassResult& Network::Impl::finish(std::span<const i32> target_T, const float* loss_T) {
   kernels::workspace_level();
   result.loss_sum = 0;
   result.targets = 0;
   for (i64 t = 0; t < T; ++t) {
     if (target_T[static_cast<std::size_t>(t)] < 0) continue;
-    result.loss_sum += sign * static_cast<double>(value_T[t]);
+    result.loss_sum += static_cast<double>(loss_T[t]);
     ++result.targets;
   }
   return result;
@@ -428,13 +445,8 @@ void Network::begin_gradient() { impl_->sum = kernels::GradientSum::overwrite; }
 
 void Network::set_recompute(Recompute recompute) {
   if (recompute == impl_->kind.recompute) return;
-  CHECK(impl_->plan.tokens_max == 0, "what is kept is decided before the first pass");
+  CHECK(impl_->plan.tokens_max == 0, "recomputation is set before the first pass");
   impl_->kind.recompute = recompute;
-}
-
-i64 Network::activation_bytes(const ModelConfig& config, DType compute, bool training, i64 tokens_max,
-                              Recompute recompute) {
-  return plan_activations(config, compute, {training, recompute}, tokens_max, nullptr).bytes;
 }
 
 const PassResult& Network::train_pass(const NetworkInput& input, std::span<const i32> target_T, float loss_scale,
@@ -443,7 +455,7 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   CHECK(n.kind.training, "a network for inference has no gradients");
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.auxiliary_scale = auxiliary_scale;
-  n.begin(input, true, true);
+  n.begin(input, true);
   float* loss = loss_T.empty() ? n.plan.loss_T : loss_T.data();
   clear_rows(n.f32(n.plan.dx_TD, n.config.d_model));
   if (n.sum == kernels::GradientSum::overwrite) n.clear_vectors();
@@ -459,26 +471,7 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
                     .sum = n.sum});
   n.tape.backward();
   n.sum = kernels::GradientSum::add;
-  return n.finish(target_T, loss, 1.0);
-}
-
-const PassResult& Network::score_pass(const NetworkInput& input, std::span<const i32> target_T,
-                                      std::span<float> logprob_T) {
-  Impl& n = *impl_;
-  CHECK(target_T.size() == input.token_T.size(), "one target for each row");
-  n.begin(input, false, true);
-  n.forward();
-  n.targets_of_T.clear();
-  for (i64 t = 0; t < n.T; ++t) {
-    const i32 target = target_T[static_cast<std::size_t>(t)];
-    if (target >= 0) n.targets_of_T.push_back({static_cast<i32>(t), target});
-  }
-  float* logprob = logprob_T.empty() ? n.plan.loss_T : logprob_T.data();
-  n.score(n.targets_of_T, logprob, nullptr);
-  // To their rows, from the last on: none is overwritten before it has moved.
-  std::size_t from = n.targets_of_T.size();
-  for (i64 t = n.T; t-- > 0;) logprob[t] = target_T[static_cast<std::size_t>(t)] >= 0 ? logprob[--from] : 0.0f;
-  return n.finish(target_T, logprob, -1.0);
+  return n.finish(target_T, loss);
 }
 
 void Network::score_targets(const NetworkInput& input, std::span<const kernels::HeadTarget> targets,
@@ -486,7 +479,7 @@ void Network::score_targets(const NetworkInput& input, std::span<const kernels::
   Impl& n = *impl_;
   CHECK(logprob.size() == targets.size() && (argmax.empty() || argmax.size() == targets.size()),
         "one result for each target");
-  n.begin(input, false, false);
+  n.begin(input, false);
   n.forward();
   n.score(targets, logprob.data(), argmax.empty() ? nullptr : argmax.data());
   kernels::workspace_level();
@@ -495,11 +488,11 @@ void Network::score_targets(const NetworkInput& input, std::span<const kernels::
 void Network::logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
   Impl& n = *impl_;
   const i64 count = static_cast<i64>(rows.size());
-  n.begin(input, false, false);
+  n.begin(input, false);
   CHECK(count <= n.T && logits_RV.rows == count && logits_RV.cols == n.config.vocab && logits_RV.dtype == DType::f32,
-        "one row of logits for each chosen row");
+        "one row of logits for each selected row");
   n.forward();
-  const Matrix h = n.last_norm(rows);
+  const Matrix h = n.final_norm_rows(rows);
   kernels::linear_forward(h, n.packed(*n.head), logits_RV, false);
   kernels::workspace_level();
 }

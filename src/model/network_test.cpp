@@ -5,10 +5,12 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "base/error.h"
 #include "base/parallel.h"
 #include "kernels/attention_cache.h"
+#include "model/activations.h"
 #include "model/test_news.h"
 #include "model/test_network.h"
 
@@ -21,9 +23,15 @@ using testing_network::TestBatch;
 using testing_network::Variant;
 using testing_network::variants;
 
+// The log-probability of each row's target; 0 where there is none.
 std::vector<float> scores(Network& network, const TestBatch& batch) {
-  std::vector<float> logprob(batch.token_T.size());
-  network.score_pass(batch.input(), batch.target_T, logprob);
+  std::vector<kernels::HeadTarget> targets;
+  for (std::size_t t = 0; t < batch.target_T.size(); ++t) {
+    if (batch.target_T[t] >= 0) targets.push_back({static_cast<i32>(t), batch.target_T[t]});
+  }
+  std::vector<float> listed(targets.size()), logprob(batch.token_T.size());
+  network.score_targets(batch.input(), targets, listed, {});
+  for (std::size_t i = 0; i < targets.size(); ++i) logprob[static_cast<std::size_t>(targets[i].row)] = listed[i];
   return logprob;
 }
 
@@ -33,10 +41,10 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 class Equality : public testing::TestWithParam<Variant> {};
 
-// A document alone scores as it does between others; what stands in one document changes nothing in another.
+// A document alone scores as it does between others; the content of one document changes nothing in another.
 TEST_P(Equality, AloneIsPacked) {
   for (const DType compute : {DType::f32, DType::bf16}) {
-    const auto network = make_network(GetParam().config, compute, false);
+    const auto network = make_network(GetParam().config, compute);
     TestBatch packed = make_batch(GetParam().config.vocab, {9, 21, 6});
     const std::vector<float> together = scores(*network, packed);
     for (const Segment& segment : packed.segments) {
@@ -77,7 +85,7 @@ struct TestCache {
 TEST_P(Equality, CachedIsWhole) {
   const ModelConfig& config = GetParam().config;
   for (const DType compute : {DType::f32, DType::bf16}) {
-    const auto network = make_network(config, compute, false);
+    const auto network = make_network(config, compute);
     const i64 length = 11, V = config.vocab;
     const TestBatch whole = make_batch(V, {length, length});
     std::vector<i32> all_rows;
@@ -106,11 +114,11 @@ TEST_P(Equality, CachedIsWhole) {
   }
 }
 
-// Continuations behind a shared beginning score as the whole documents do, several targets of a row among them.
+// Continuations of a shared prefix score as the whole documents do; some rows have several targets.
 TEST_P(Equality, SharedBeginningIsWhole) {
   const ModelConfig& config = GetParam().config;
   for (const DType compute : {DType::f32, DType::bf16}) {
-    const auto network = make_network(config, compute, false);
+    const auto network = make_network(config, compute);
     const TestBatch whole = make_batch(config.vocab, {9 + 4, 9 + 1, 9 + 6, 20});
     TestBatch apart = whole, shared;
     for (std::size_t s = 1; s < 3; ++s)
@@ -121,7 +129,7 @@ TEST_P(Equality, SharedBeginningIsWhole) {
     for (const Segment& segment : apart.segments) {
       const bool continues = segment.rows < 20;
       const i64 begin = continues ? 9 : 0, row = static_cast<i64>(shared.token_T.size());
-      shared.segments.push_back({.row = row, .rows = segment.rows - begin, .position = begin, .beginning_rows = begin});
+      shared.segments.push_back({.row = row, .rows = segment.rows - begin, .position = begin, .prefix_rows = begin});
       for (i64 r = begin; r < segment.rows; ++r) {
         shared.token_T.push_back(apart.token_T[static_cast<std::size_t>(segment.row + r)]);
         for (const i32 token : {3, 30}) {
@@ -136,16 +144,6 @@ TEST_P(Equality, SharedBeginningIsWhole) {
     network->score_targets(shared.input(), targets_shared, got, likeliest);
     EXPECT_TRUE(same_bits(got, expected)) << dtype_name(compute);
     EXPECT_EQ(likeliest, likeliest_expected);
-    // And the scores are those of score_pass.
-    const std::vector<float> all = scores(*network, whole);
-    std::vector<kernels::HeadTarget> targets;
-    for (std::size_t t = 0; t < whole.target_T.size(); ++t) {
-      if (whole.target_T[t] >= 0) targets.push_back({static_cast<i32>(t), whole.target_T[t]});
-    }
-    std::vector<float> listed(targets.size());
-    network->score_targets(whole.input(), targets, listed, {});
-    for (std::size_t i = 0; i < targets.size(); ++i)
-      EXPECT_EQ(listed[i], all[static_cast<std::size_t>(targets[i].row)]);
   }
 }
 
@@ -156,7 +154,7 @@ TEST_P(Equality, OneThreadIsMany) {
     std::vector<std::vector<float>> gradients, losses;
     for (const int threads : {1, 3}) {
       parallel_set_threads(threads);
-      const auto network = make_network(config, compute, true);
+      const auto network = make_network(config, compute);
       losses.emplace_back(batch.token_T.size());
       network->train_pass(batch.input(), batch.target_T, 0.1f, 1.0f, losses.back());
       const Weights& w = network->weights();
@@ -171,7 +169,7 @@ TEST_P(Equality, OneThreadIsMany) {
 // Training's losses are the scores, to the bit or to rounding of one fused product.
 TEST_P(Equality, TrainedLossIsScore) {
   const ModelConfig& config = GetParam().config;
-  const auto network = make_network(config, DType::f32, true);
+  const auto network = make_network(config, DType::f32);
   const TestBatch batch = make_batch(config.vocab, {12, 8});
   std::vector<float> loss(batch.token_T.size());
   const PassResult trained = network->train_pass(batch.input(), batch.target_T, 1, 1, loss);
@@ -183,7 +181,7 @@ TEST_P(Equality, TrainedLossIsScore) {
 TEST_P(Equality, ReplayedIsRecorded) {
   const ModelConfig& config = GetParam().config;
   if (config.moe_layers() == 0) return;
-  const auto network = make_network(config, DType::f32, false);
+  const auto network = make_network(config, DType::f32);
   const TestBatch batch = make_batch(config.vocab, {10, 10});
   std::vector<std::vector<i32>> record;
   network->record_routing(&record);
@@ -203,18 +201,20 @@ INSTANTIATE_TEST_SUITE_P(Variants, Equality, testing::ValuesIn(variants()),
 
 TEST(Network, SteadyStateAllocatesNothing) {
   for (const Variant& variant : variants()) {
-    const auto network = make_network(variant.config, DType::bf16, true);
+    const auto network = make_network(variant.config, DType::bf16);
     const TestBatch batch = make_batch(variant.config.vocab, {30, 34});
     const NetworkInput input = batch.input();
     std::vector<float> values(64);
     network->reserve(64);
-    network->train_pass(input, batch.target_T, 1, 1, values);  // the kernels take their scratch at first use
-    network->score_pass(input, batch.target_T, values);
+    const std::vector<kernels::HeadTarget> targets = {{3, 1}, {3, 2}, {50, 0}};
+    std::vector<float> logprob(3);
+    network->train_pass(input, batch.target_T, 1, 1, values);  // the kernels allocate their scratch at first use
+    network->score_targets(input, targets, logprob, {});
     const i64 reserved = buffer_bytes_in_use();
     const i64 buffers = buffer_allocations(), objects = count_news();
     for (int i = 0; i < 3; ++i) {
       network->train_pass(input, batch.target_T, 1, 1, values);
-      network->score_pass(input, batch.target_T, values);
+      network->score_targets(input, targets, logprob, {});
     }
     EXPECT_EQ(count_news(), objects) << variant.name;
     EXPECT_EQ(buffer_allocations(), buffers) << variant.name;
@@ -228,9 +228,9 @@ TEST(Network, PlanSaysWhatReserveTakes) {
     Network network(config, DType::bf16, training);
     const i64 before = buffer_bytes_in_use();
     network.reserve(100);
-    EXPECT_EQ(buffer_bytes_in_use() - before, Network::activation_bytes(config, DType::bf16, training, 100));
+    EXPECT_EQ(buffer_bytes_in_use() - before, plan_activations(config, DType::bf16, {training}, 100, nullptr).bytes);
     network.reserve(50);
-    EXPECT_EQ(buffer_bytes_in_use() - before, Network::activation_bytes(config, DType::bf16, training, 100));
+    EXPECT_EQ(buffer_bytes_in_use() - before, plan_activations(config, DType::bf16, {training}, 100, nullptr).bytes);
   }
 }
 
@@ -241,7 +241,7 @@ struct Trained {
 
 Trained train_once(const ModelConfig& config, DType compute, Recompute recompute, const TestBatch& batch,
                    const std::vector<std::vector<i32>>* replay = nullptr, bool tied = false) {
-  const auto network = make_network(config, compute, true);
+  const auto network = make_network(config, compute);
   network->set_recompute(recompute);
   for (const Parameter& p : network->weights().parameters) {
     if (tied && p.kind == ParameterKind::router) std::fill_n(network->weights().master_data(p), p.count, 0.0f);
@@ -301,8 +301,10 @@ TEST(Network, RecomputationTakesLess) {
     ModelConfig config = variant.config;
     config.layers = 8;
     config.resolve();
-    const i64 kept = Network::activation_bytes(config, DType::bf16, true, 256);
-    const i64 recomputed = Network::activation_bytes(config, DType::bf16, true, 256, Recompute::layer);
+    const auto bytes = [&](Recompute recompute) {
+      return plan_activations(config, DType::bf16, {true, recompute}, 256, nullptr).bytes;
+    };
+    const i64 kept = bytes(Recompute::none), recomputed = bytes(Recompute::layer);
     EXPECT_LT(recomputed, kept * 6 / 10) << variant.name;
   }
 }
@@ -311,7 +313,7 @@ TEST(Network, RecomputationTakesLess) {
 TEST(Network, InferencePlanIsTrainingPlan) {
   for (const Variant& variant : variants()) {
     for (const DType compute : {DType::f32, DType::bf16}) {
-      const auto training = make_network(variant.config, compute, true);
+      const auto training = make_network(variant.config, compute);
       Network inference(variant.config, compute, false);
       for (const Parameter& p : training->weights().parameters) {
         std::vector<float> rows(static_cast<std::size_t>(p.rows() * p.shape.k));
@@ -331,20 +333,19 @@ TEST(Network, InferencePlanIsTrainingPlan) {
 // Softmax before top-k and renormalised is softmax over the chosen (facts: both are Mixtral's).
 TEST(Network, TwoWaysToSayMixtral) {
   const auto all = variants();
-  const auto before = make_network(all[0].config, DType::f32, false),
-             after = make_network(all[1].config, DType::f32, false);
+  const auto before = make_network(all[0].config, DType::f32), after = make_network(all[1].config, DType::f32);
   const TestBatch batch = make_batch(37, {20});
   const std::vector<float> a = scores(*before, batch), b = scores(*after, batch);
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 2e-5f);
 }
 
 TEST(Network, BalancedRouterHasBalanceOne) {
-  const auto network = make_network(testing_network::small_config(), DType::f32, false);
+  const auto network = make_network(testing_network::small_config(), DType::f32);
   for (const Parameter& p : network->weights().parameters) {
     if (p.kind == ParameterKind::router) std::fill_n(network->weights().master_data(p), p.count, 0.0f);
   }
   const TestBatch batch = make_batch(37, {24});
-  const PassResult& result = network->score_pass(batch.input(), batch.target_T, {});
+  const PassResult& result = network->train_pass(batch.input(), batch.target_T, 1, 0, {});
   for (const LayerRouting& layer : result.layers) {
     EXPECT_NEAR(layer.balance, 1.0, 1e-6);  // equal probabilities: sum f_i P_i = 1/E whatever the counts
     EXPECT_NEAR(layer.entropy, std::log(6.0), 1e-6);
@@ -356,22 +357,48 @@ TEST(Network, BalancedRouterHasBalanceOne) {
 }
 
 TEST(Network, RefusesForeignTokens) {
-  const auto network = make_network(testing_network::small_config(), DType::f32, false);
+  const auto network = make_network(testing_network::small_config(), DType::f32);
   TestBatch batch = make_batch(37, {4});
   batch.token_T[2] = 37;
-  EXPECT_THROW(network->score_pass(batch.input(), batch.target_T, {}), Error);
+  EXPECT_THROW(scores(*network, batch), Error);
 }
 
-// First values do not depend on threads, and an expert's do not depend on how many others there are.
-TEST(Weights, FirstValues) {
+// A row whose logits are NaN or infinite has no score and no likeliest token; other segments are not affected. Earlier rows
+// of the segment may be NaN as well: attention multiplies masked values by zero, and 0 * NaN is NaN.
+TEST(Network, NanIsNoScore) {
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    const auto network = make_network(testing_network::small_config(), compute);
+    TestBatch batch = make_batch(37, {6, 6});
+    for (i64 i = 0; i < 6; ++i) batch.token_T[static_cast<std::size_t>(i)] = static_cast<i32>(10 + i);
+    for (i64 i = 6; i < 12; ++i) batch.token_T[static_cast<std::size_t>(i)] = static_cast<i32>(20 + i);
+    const std::vector<kernels::HeadTarget> targets = {{2, 3}, {2, 4}, {5, 0}, {6, 3}, {6, 7}, {11, 1}};
+    std::vector<float> good(targets.size()), got(targets.size());
+    std::vector<i32> likeliest(targets.size());
+    network->score_targets(batch.input(), targets, good, likeliest);
+    for (const i32 token : likeliest) EXPECT_GE(token, 0);
+    const Parameter& embedding = network->weights().find("embedding");
+    network->weights().master_data(embedding)[12 * embedding.shape.k + 5] = std::numeric_limits<float>::quiet_NaN();
+    network->score_targets(batch.input(), targets, got, likeliest);
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      const bool damaged = targets[i].row < 6;
+      EXPECT_EQ(std::isnan(got[i]), damaged) << i;
+      EXPECT_EQ(likeliest[i] == -1, damaged) << i;
+      if (damaged) continue;
+      EXPECT_EQ(got[i], good[i]) << i;
+    }
+  }
+}
+
+// Initial values depend neither on the number of threads nor, for an expert, on the number of experts.
+TEST(Weights, InitialValues) {
   ModelConfig small = testing_network::small_config(), large = small;
   large.experts.experts = 12;
   parallel_set_threads(1);
   const auto a = std::make_unique<Network>(small, DType::f32, true);
-  init_weights(a->config(), a->weights(), 11);
+  init_weights(a->weights(), 11);
   parallel_set_threads(3);
   const auto b = std::make_unique<Network>(large, DType::f32, true);
-  init_weights(b->config(), b->weights(), 11);
+  init_weights(b->weights(), 11);
   parallel_set_threads(0);
   const Weights &wa = a->weights(), &wb = b->weights();
   for (const char* name : {"embedding", "head", "banks.1.up", "banks.1.down", "layers.0.attention.query_key_value"}) {

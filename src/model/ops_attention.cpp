@@ -168,7 +168,7 @@ void AttentionSegments::reserve(i64 segments) { alone.reserve(static_cast<std::s
 void AttentionSegments::clear() {
   alone.clear();
   cached.clear();
-  beginnings.clear();
+  prefixes.clear();
   sharing.clear();
 }
 
@@ -182,12 +182,12 @@ void AttentionOp::fill_segments() const {
       const KvSlot& slot = *segment.cache;
       u8* data = static_cast<u8*>(slot.data) + layer * slot.layer_stride * size;
       lists.cached.push_back({segment.row, segment.rows, slot.positions, slot.positions_max, data});
-    } else if (segment.beginning_rows > 0) {
+    } else if (segment.prefix_rows > 0) {
       const auto count = static_cast<i64>(lists.sharing.size());
-      const bool same = !lists.beginnings.empty() && lists.beginnings.back().row == segment.beginning_row &&
-                        lists.beginnings.back().rows == segment.beginning_rows;
-      if (!same) lists.beginnings.push_back({segment.beginning_row, segment.beginning_rows, count, 0});
-      ++lists.beginnings.back().count;
+      const bool same = !lists.prefixes.empty() && lists.prefixes.back().row == segment.prefix_row &&
+                        lists.prefixes.back().rows == segment.prefix_rows;
+      if (!same) lists.prefixes.push_back({segment.prefix_row, segment.prefix_rows, count, 0});
+      ++lists.prefixes.back().count;
       lists.sharing.push_back({segment.row, segment.rows});
     } else {
       const u8* row = static_cast<const u8*>(qkv_TC.row(segment.row));
@@ -205,8 +205,7 @@ void AttentionOp::forward() const {
                       : kernels::attention_uncached(shape, q_TH, scratch->alone, out_TH);
   }
   if (!scratch->cached.empty()) kernels::attention_cached(shape, qkv_TC, scratch->cached, out_TH);
-  if (!scratch->beginnings.empty())
-    kernels::attention_shared(shape, qkv_TC, scratch->beginnings, scratch->sharing, out_TH);
+  if (!scratch->prefixes.empty()) kernels::attention_shared(shape, qkv_TC, scratch->prefixes, scratch->sharing, out_TH);
 }
 
 void AttentionOp::backward() const {

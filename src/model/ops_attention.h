@@ -1,6 +1,6 @@
 // Block-level operations of attention: norm, query-key-value projection with rotary positions, attention, output
 // projection. Each holds views of what it reads and writes and has its hand-written backward beside its forward.
-// Gradients of the residual stream (dx) and of normalised inputs (dh) are added to; who consumes a dh clears it.
+// Operations add to the gradients of the residual stream (dx) and of normalised inputs (dh); the consumer of a dh clears it.
 #pragma once
 
 #include <span>
@@ -58,18 +58,18 @@ struct QueryKeyValueOp {
   void normalise_backward() const;
 };
 
-// A pass's segments as the kernels want them: those by themselves, those with a cache, those behind a shared beginning.
+// The segments of a pass in the form of the kernels: plain ones, those with a cache, those with a shared prefix.
 struct AttentionSegments {
   std::vector<kernels::AttentionSegment> alone;
   std::vector<kernels::CachedSegment> cached;
-  std::vector<kernels::SharedBeginning> beginnings;
+  std::vector<kernels::SharedBeginning> prefixes;
   std::vector<kernels::SharingSegment> sharing;
   void reserve(i64 segments);  // those of training
   void clear();
 };
 
 // out = attention of each segment with itself, or with its cache, to which its keys and values are appended first, or
-// with the beginning that it shares.
+// with its shared prefix.
 struct AttentionOp {
   kernels::AttentionShape shape;
   i64 layer;

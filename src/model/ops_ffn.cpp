@@ -12,7 +12,7 @@ kernels::RouterShape router_shape(const ModelConfig& config) {
   kernels::RouterShape shape;
   shape.experts = config.experts.experts;
   shape.top_k = config.experts.top_k;
-  shape.sigmoid = config.router.score == "sigmoid";
+  shape.sigmoid = config.router.score == RouterScore::sigmoid;
   shape.softmax_before_top_k = config.router.softmax_before_top_k;
   shape.renormalise = config.router.renormalise;
   shape.scale = static_cast<float>(config.router.scale);

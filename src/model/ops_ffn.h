@@ -11,26 +11,26 @@
 
 namespace moebius::model {
 
-// The router that a configuration asks for.
+// The router of a configuration.
 kernels::RouterShape router_shape(const ModelConfig& config);
 
 // From the router's input to a Routing.
 struct RouteOp {
   kernels::RouterShape shape;
-  Matrix x_TD;  // this layer's FFN input, or with pre-gating that of the layer before
+  Matrix x_TD;  // this layer's FFN input, or with pre-gating that of the previous layer
   const float* w_ED;
   const float* bias_E;  // selection bias; null: none
   float *logits_TE, *prob_TE;
   kernels::Routing routing;
   kernels::RouterLossGradients losses;
-  const std::vector<i32>* replay_TK;  // a choice to take instead of its own; null: none
-  LayerRouting* result;               // null: nobody asks
+  const std::vector<i32>* replay_TK;  // experts to select instead of the router's own; null: none
+  LayerRouting* result;               // null: not wanted
   float *dgate_TK, *dlogits_TE, *dw_ED;
   Matrix dx_TD;
 
   kernels::Part part() const { return kernels::Part::route; }
   void forward();
-  // Logits and probabilities for backward; the routing stays the recorded one, nobody is chosen a second time.
+  // Recomputes logits and probabilities for backward; the recorded routing is kept.
   void forward_again() const;
   void backward() const;
 
@@ -46,7 +46,7 @@ struct ExpertsOp {
   kernels::ExpertSaved saved;
   Matrix out_RD;
   Matrix residual_TD, y_TD;
-  Matrix dy_TD;  // gradient of y: the residual stream's, which it leaves as it is
+  Matrix dy_TD;  // gradient of y, i.e. of the residual stream; not modified
   Matrix dx_TD;
   kernels::ExpertBackwardScratch scratch;
   float *dgate_TK, *dup, *ddown;

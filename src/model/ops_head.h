@@ -1,4 +1,4 @@
-// Block-level operations at both ends: embedding, and head with the cross-entropy.
+// Block-level operations at both ends of the network: the embedding, and the head with the cross-entropy.
 #pragma once
 
 #include "kernels/head.h"
@@ -19,7 +19,7 @@ struct EmbeddingOp {
   void backward() const { kernels::embedding_backward(token_T, dx_TD, dtable_VD); }
 };
 
-// Forward and backward are one product: the logits never exist, so the gradient is made at once.
+// Forward also computes the gradient, since the logits are never stored.
 struct HeadOp {
   Matrix x_TD;
   kernels::PackedWeight w;

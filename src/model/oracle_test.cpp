@@ -159,7 +159,7 @@ ModelConfig ours(const std::string& name) {
 // Not a test: writes what the script reads, under the folder of temporary files.
 TEST(Models, DISABLED_WriteOurs) {
   for (const char* name : {"ours_mixtral", "ours_mistral", "ours_qwen3_moe", "ours_olmoe"}) {
-    const auto network = testing_network::make_network(ours(name), DType::f32, true);
+    const auto network = testing_network::make_network(ours(name), DType::f32);
     const std::string folder = path_join(testing::TempDir(), std::string("mixtral_tiny/") + name);
     save_model(*network, folder);
     file_write_atomic(path_join(folder, "logits.json"), Json::object({{"logits", all_logits(*network)}}).dump());

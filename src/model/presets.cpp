@@ -1,4 +1,4 @@
-// Presets by the names people know. Shapes: the published configurations; sources in docs/plan.md.
+// Presets under their published names. Shapes: the published configurations; sources in docs/plan.md.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -77,7 +77,7 @@ ModelConfig megrez2(const std::string& name) {
   config.experts.dense_layers_first = 1;
   config.experts.dense_width = 10944;
   config.experts.bank_layers = 3;
-  config.router.score = "sigmoid";
+  config.router.score = RouterScore::sigmoid;
   config.router.bias_rate = 1e-3;
   config.router.previous_layer = true;
   config.losses = {.balance_coefficient = 1e-4, .z_coefficient = 0};
@@ -183,8 +183,10 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
              top_k = number_after(words[at + 2], "k");
   if (!d || !experts || !top_k) return std::nullopt;
   if (*d % 128 != 0) {
-    throw Error(
-        {.where = name, .what = "the family has heads of 128", .wanted = "d a multiple of 128", .got = words[at]});
+    throw Error({.where = name,
+                 .what = "this family of presets has heads of 128",
+                 .wanted = "d a multiple of 128",
+                 .got = words[at]});
   }
   ModelConfig config = optimal_sparsity(*d, *experts, *top_k);
   config.resolve();
@@ -193,7 +195,7 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
     const std::string given = words[at + 3] + "-" + words[at + 4];
     if (label.size() < given.size() || label.substr(label.size() - given.size()) != given) {
       throw Error(
-          {.where = name, .what = "the sizes in this name are not this model's", .wanted = label, .got = given});
+          {.where = name, .what = "the sizes in the name differ from the model's", .wanted = label, .got = given});
     }
   }
   config.name = name;
@@ -204,8 +206,8 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
   const std::vector<std::string> names = preset_names();
   const std::string near = nearest_word(name, names);
   throw Error(
-      {.where = "preset '" + name + "'",
-       .what = "there is no such preset",
+      {.where = "preset",
+       .what = fmt::format("unknown preset '{}'", name),
        .wanted = fmt::format("one of: {}, or optimal-sparsity-d{{512,1024,2048}}-E{{8..256}}-k{{2..16}}",
                              fmt::join(names.begin(), names.begin() + static_cast<i64>(presets().size()), ", ")),
        .fix = near.empty() ? "see moebius plan --list" : fmt::format("did you mean '{}'?", near)});

@@ -78,7 +78,7 @@ struct Counter {
 
   void add_ffn() {
     const auto& x = config.experts;
-    const double matrices = x.activation == "swiglu" ? 3 : 2;
+    const double matrices = x.activation == Activation::swiglu ? 3 : 2;
     if (dense > 0) add_dense(dense, static_cast<double>(x.dense_width), matrices, 4 * d);
     if (moe == 0) return;
     const double k = static_cast<double>(x.top_k), experts = static_cast<double>(x.experts);

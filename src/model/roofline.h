@@ -1,7 +1,6 @@
-// The roofline of a training step (DESIGN section 5): the sum over operations of max(FLOPs / peak, compulsory bytes /
-// bandwidth). In: configuration, tokens, roof; out: FLOPs, bytes and seconds by operation. Both come from the
+// The roofline of a training step: the sum over operations of max(FLOPs / peak, compulsory bytes / bandwidth). In: configuration, tokens, roof; out: FLOPs, bytes and seconds by operation. Both come from the
 // configuration alone: weights, their gradients, optimiser state and the activations that backward needs count; what can
-// stay in cache between two uses counts zero. What is counted stands in the source and in docs/bench.md.
+// stay in cache between two uses counts zero. The counts are described in the source and in docs/bench.md.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
 // The tape: the block-level operations of one pass, in order; backward runs them in reverse. It holds views, no values,
 // and keeps its memory between passes. It is cut into parts (the layers); where parts share one place for their values,
-// backward first makes a part's values anew.
+// backward recomputes a part's values first.
 #pragma once
 
 #include <variant>
@@ -50,7 +50,7 @@ class Tape {
     std::size_t begin = 0;
     bool again = false;
   };
-  // An operation that did more than fill its values the first time says itself how they are made anew.
+  // forward_again() recomputes the values of operations whose forward() has further effects.
   static constexpr auto make_again = [](const auto& one) {
     const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
     if constexpr (requires { one.forward_again(); }) {

@@ -49,7 +49,7 @@ inline std::vector<Variant> variants() {
     c.experts.top_k = 1;
   });
   add("sigmoid_bias", [](ModelConfig& c) {
-    c.router.score = "sigmoid";
+    c.router.score = RouterScore::sigmoid;
     c.router.bias_rate = 0.01;
   });
   add("qk_norm", [](ModelConfig& c) { c.attention.qk_norm = true; });
@@ -62,9 +62,9 @@ inline std::vector<Variant> variants() {
   add("dense", [](ModelConfig& c) { c.experts.experts = 0; });
   add("dense_gelu", [](ModelConfig& c) {
     c.experts.experts = 1;
-    c.experts.activation = "gelu";
+    c.experts.activation = Activation::gelu;
   });
-  add("gelu", [](ModelConfig& c) { c.experts.activation = "gelu"; });
+  add("gelu", [](ModelConfig& c) { c.experts.activation = Activation::gelu; });
   add("shared", [](ModelConfig& c) { c.experts.shared_experts = 2; });
   add("deepseek", [](ModelConfig& c) {
     c.layers = 3;
@@ -77,7 +77,7 @@ inline std::vector<Variant> variants() {
     c.experts.shared_experts = 1;
     c.experts.dense_layers_first = 1;
     c.experts.bank_layers = 2;
-    c.router.score = "sigmoid";
+    c.router.score = RouterScore::sigmoid;
     c.router.bias_rate = 0.01;
     c.router.previous_layer = true;
   });
@@ -88,10 +88,10 @@ inline std::vector<Variant> variants() {
   return all;
 }
 
-// A network with first values and, where it has one, a selection bias that changes choices.
-inline std::unique_ptr<Network> make_network(const ModelConfig& config, DType compute, bool training, u64 seed = 5) {
+// A training network with initial values and, where it has one, a selection bias that changes choices.
+inline std::unique_ptr<Network> make_network(const ModelConfig& config, DType compute, u64 seed = 5) {
   auto network = std::make_unique<Network>(config, compute, true);
-  init_weights(network->config(), network->weights(), seed);
+  init_weights(network->weights(), seed);
   // Gains and biases away from one and zero, so that they are seen.
   for (const Parameter& p : network->weights().parameters) {
     if (p.kind != ParameterKind::vector) continue;
@@ -103,7 +103,6 @@ inline std::unique_ptr<Network> make_network(const ModelConfig& config, DType co
   refresh_copy(network->weights());
   std::span<float> bias = network->selection_bias();
   for (std::size_t i = 0; i < bias.size(); ++i) bias[i] = 0.1f * rng_normal_at(seed, RngStream::test, 1, i);
-  (void)training;
   return network;
 }
 

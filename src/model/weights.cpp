@@ -1,4 +1,4 @@
-// The table of parameters, their places, first values and copies.
+// The table of parameters, their layout, initial values and conversion to the compute copy.
 #include "model/weights.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ namespace {
 constexpr i64 kAlignment = 64;    // elements
 constexpr i64 kRowsPerTask = 64;  // of one matrix
 
-// Collects parameters; those used in f32 come before the packed matrices.
+// Collects the parameters; those used in f32 come before the packed matrices.
 class TableBuilder {
  public:
   explicit TableBuilder(const ModelConfig& config) : config_(config) {}
@@ -48,7 +48,7 @@ class TableBuilder {
     packed_.push_back(std::move(p));
   }
   void ffn(const std::string& name, i64 width, i64 copies) {
-    const bool gated = config_.experts.activation == "swiglu";
+    const bool gated = config_.experts.activation == Activation::swiglu;
     Parameter up;
     up.name = name + ".up";
     up.kind = ParameterKind::expert_up;
@@ -109,11 +109,11 @@ void list_layer(const ModelConfig& config, i64 layer, TableBuilder& table) {
   }
 }
 
-// A number for a parameter's name: part of the key of its first values, so it must not depend on the table's order.
+// A number for a parameter's name. It is part of the key of the initial values, so it must not depend on the table's order.
 u64 name_key(const std::string& name) {
   u64 hash = 14695981039346656037ull;  // FNV-1a
   for (const char c : name) hash = (hash ^ static_cast<u8>(c)) * 1099511628211ull;
-  return hash & 0xffffffffffull;  // a step of 40 bits: rng keeps 8 bits for the stream
+  return hash & 0xffffffffffull;  // 40 bits, which leaves rng its 8 bits for the stream
 }
 
 // Elements from the first of a copy to (row, col).
@@ -129,8 +129,7 @@ const Parameter& Weights::find(const std::string& name) const {
   for (const Parameter& p : parameters) {
     if (p.name == name) return p;
   }
-  CHECK(false, "the network asks only for parameters that its table has");
-  return parameters.front();
+  check_failed(__FILE__, __LINE__, name.c_str(), "no parameter of this name in the table");
 }
 
 const void* Weights::compute_data(const Parameter& parameter, i64 copy_index) const {
@@ -176,7 +175,7 @@ Weights make_weights(const ModelConfig& config, DType compute, bool training) {
 }
 
 void weights_set_rows(Weights& weights, const Parameter& p, i64 copy_index, i64 begin, i64 count, const float* rows) {
-  CHECK(begin >= 0 && count >= 0 && begin + count <= p.rows(), "rows of the matrix");
+  CHECK(begin >= 0 && count >= 0 && begin + count <= p.rows(), "the rows lie in the matrix");
   const i64 base = p.offset + copy_index * copy_elements(p), k = p.shape.k;
   const bool in_master = !p.is_packed() || weights.master.bytes() == weights.elements * 4;
   for (i64 r = 0; r < count; ++r) {
@@ -189,7 +188,7 @@ void weights_set_rows(Weights& weights, const Parameter& p, i64 copy_index, i64 
 }
 
 void weights_get_rows(const Weights& weights, const Parameter& p, i64 copy_index, i64 begin, i64 count, float* rows) {
-  CHECK(begin >= 0 && count >= 0 && begin + count <= p.rows(), "rows of the matrix");
+  CHECK(begin >= 0 && count >= 0 && begin + count <= p.rows(), "the rows lie in the matrix");
   const i64 base = p.offset + copy_index * copy_elements(p), k = p.shape.k;
   const bool in_master = !p.is_packed() || weights.master.bytes() == weights.elements * 4;
   for (i64 r = 0; r < count; ++r) {
@@ -202,16 +201,15 @@ void weights_get_rows(const Weights& weights, const Parameter& p, i64 copy_index
 
 void weights_get_gradient_rows(const Weights& weights, const Parameter& p, i64 copy_index, i64 begin, i64 count,
                                float* rows) {
-  CHECK(begin >= 0 && count >= 0 && begin + count <= p.rows(), "rows of the matrix");
+  CHECK(begin >= 0 && count >= 0 && begin + count <= p.rows(), "the rows lie in the matrix");
   const float* base = weights.gradient_data(p) + copy_index * copy_elements(p);
   for (i64 r = 0; r < count; ++r) {
     for (i64 c = 0; c < p.shape.k; ++c) rows[r * p.shape.k + c] = base[place(p, begin + r, c)];
   }
 }
 
-void init_weights(const ModelConfig& config, Weights& weights, u64 seed) {
-  CHECK(weights.master.bytes() == weights.elements * 4, "first values go to the master");
-  (void)config;
+void init_weights(Weights& weights, u64 seed) {
+  CHECK(weights.master.bytes() == weights.elements * 4, "initial values need a whole master");
   for (const Parameter& p : weights.parameters) {
     float* base = weights.master_data(p);
     if (p.init_std == 0) {
@@ -237,7 +235,7 @@ void init_weights(const ModelConfig& config, Weights& weights, u64 seed) {
 
 void refresh_copy(Weights& weights) {
   if (weights.compute == DType::f32) return;
-  CHECK(weights.master.bytes() == weights.elements * 4, "the copy comes from a whole master");
+  CHECK(weights.master.bytes() == weights.elements * 4, "the copy is made from a whole master");
   kernels::convert_from_f32(weights.master.f32(), weights.elements, weights.copy.data(), DType::bf16);
 }
 

@@ -155,7 +155,7 @@ Task task_of(const Budget& budget, const LawFit& fit, const std::vector<double>&
   }
   const double compute = tokens_alone ? compute_for_tokens(forms, fit, coefficients, budget) : budget.compute;
   if (fit.law == Law::leverage) return leverage_task(budget, compute);
-  if (compute <= 0) return {.reason = "for no compute are so many tokens optimal with a shape that can be built"};
+  if (compute <= 0) return {.reason = "no compute makes this number of tokens optimal for a shape that can be built"};
   if (!tokens_alone && budget.tokens > 0) {
     return {.mode = Task::Mode::split, .compute = compute, .tokens = budget.tokens, .reason = ""};
   }

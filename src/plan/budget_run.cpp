@@ -1,4 +1,4 @@
-// The way of a plan for a budget: options, fits, laws, tables.
+// Options, fits, laws and tables of a plan for a budget.
 #include "plan/budget_run.h"
 
 #include <fmt/format.h>
@@ -17,8 +17,7 @@ namespace moebius::plan {
 
 namespace {
 
-constexpr i64 kVocab = 50304;  // the GPT-2 and Pythia vocabularies, padded: what the laws' models had, nearly
-constexpr i64 kChosen = -7;    // of a field that the plan chooses
+constexpr i64 kVocab = 50304;  // the padded GPT-2 and Pythia vocabularies, close to those of the laws' models
 
 std::vector<std::string> law_words() {
   std::vector<std::string> words = {"all"};
@@ -35,7 +34,7 @@ Budget budget_of(const BudgetOptions& options, const PlanOptions& plan, const mo
     const auto bytes = parse_bytes(options.memory);
     if (!bytes || *bytes <= 0) {
       throw Error({.where = "--memory",
-                   .what = "this is no amount of memory",
+                   .what = "not an amount of memory",
                    .wanted = "80GiB, 24GB, ...",
                    .got = options.memory});
     }
@@ -76,70 +75,60 @@ std::string warnings_text(const std::vector<LawPlan>& plans) {
   for (const LawPlan& plan : plans) {
     for (const std::string& warning : plan.warnings) text += fmt::format("  {}\n", warning);
   }
-  return text.empty() ? text : "\nwarnings: laws asked where they were not fitted, or not determined\n" + text;
+  return text.empty()
+             ? text
+             : "\nwarnings: laws used outside the range of their runs, or coefficients that are not determined\n" +
+                   text;
 }
 
 }  // namespace
 
 void BudgetOptions::describe(OptionList& list) {
-  list.add("compute", &compute, "training FLOPs, as each law counts them: plans shapes and tokens",
-           {.unit = "FLOPS", .min = 1, .max = 1e27});
-  list.add("memory", &memory, "weights and 16k positions of cache in bf16 must fit this", {.unit = "80GiB"});
+  list.add("compute", &compute, "training FLOPs, as each law counts them", {.unit = "FLOPS", .min = 1, .max = 1e27});
+  list.add("memory", &memory, "memory for the weights and 16k cached positions in bf16", {.unit = "80GiB"});
   list.add("inference-tokens", &inference_tokens,
-           "tokens the model will process later: least training + inference FLOPs at the loss that --compute buys",
+           "tokens processed in inference: minimises training + inference FLOPs at the loss that --compute gives",
            {.unit = "N", .min = 0});
-  list.add("skill", &skill, "also the rule of the Optimal Sparsity paper",
+  list.add("skill", &skill, "also apply the rule of the Optimal Sparsity paper for this skill",
            {.choices = {"", "reasoning", "memorisation"}});
   list.add("fit", &fit, "coefficients and samples from moebius fit --out, or a published fit's name (hoffmann-2022)",
            {.unit = "fit.json"});
-  list.add("law", &laws, "plan under this law alone", {.choices = law_words()});
-  list.add("width-per-layer", &width_per_layer, "depth rule of planned shapes: layers = d / this",
-           {.min = 8, .max = 1024});
+  list.add("law", &laws, "plan with this law only", {.choices = law_words()});
+  list.add("width-per-layer", &width_per_layer, "depth of planned shapes: layers = d / this", {.min = 8, .max = 1024});
   list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape",
            {.unit = "FOLDER"});
-  list.add("shapes", &shapes, "shapes a law that the table shows", {.unit = "N", .min = 1, .max = 50});
+  list.add("shapes", &shapes, "number of shapes per law in the table", {.unit = "N", .min = 1, .max = 50});
 }
 
-bool BudgetOptions::asked() const {
+bool BudgetOptions::given() const {
   return compute > 0 || !memory.empty() || inference_tokens > 0 || !skill.empty() || !fit.empty();
 }
 
-model::ModelConfig budget_base() {
+model::ModelConfig budget_base(int variant) {
   model::ModelConfig config;
   config.vocab = kVocab;
-  config.d_model = config.layers = kChosen;
-  config.attention.heads = config.attention.head_dim = kChosen;
-  config.experts.experts = config.experts.top_k = config.experts.width = config.experts.shared_experts = kChosen;
-  config.experts.dense_layers_first = config.experts.dense_width = config.experts.bank_layers = kChosen;
-  config.experts.activation = "";
+  if (variant == 0) return config;
+  for (i64* field :
+       {&config.d_model, &config.layers, &config.attention.heads, &config.attention.head_dim, &config.experts.experts,
+        &config.experts.top_k, &config.experts.width, &config.experts.shared_experts,
+        &config.experts.dense_layers_first, &config.experts.dense_width, &config.experts.bank_layers}) {
+    ++*field;
+  }
+  config.experts.activation = model::Activation::gelu;
   return config;
 }
 
-std::string shape_option_given(const model::ModelConfig& config) {
-  const model::ExpertConfig& experts = config.experts;
-  const std::pair<const char*, bool> given[] = {
-      {"d-model", config.d_model != kChosen},
-      {"layers", config.layers != kChosen},
-      {"heads", config.attention.heads != kChosen},
-      {"head-dim", config.attention.head_dim != kChosen},
-      {"experts", experts.experts != kChosen},
-      {"top-k", experts.top_k != kChosen},
-      {"expert-width", experts.width != kChosen},
-      {"shared-experts", experts.shared_experts != kChosen},
-      {"dense-layers-first", experts.dense_layers_first != kChosen},
-      {"dense-width", experts.dense_width != kChosen},
-      {"bank-layers", experts.bank_layers != kChosen},
-      {"activation", !experts.activation.empty()},
-  };
-  for (const auto& [key, is_given] : given) {
-    if (is_given) return key;
-  }
-  return "";
+const std::vector<std::string>& budget_shape_keys() {
+  static const std::vector<std::string> keys = {"d_model",      "layers",         "heads",
+                                                "head_dim",     "experts",        "top_k",
+                                                "expert_width", "shared_experts", "dense_layers_first",
+                                                "dense_width",  "bank_layers",    "activation"};
+  return keys;
 }
 
-void refuse_shape_options(const model::ModelConfig& config) {
-  const std::string key = shape_option_given(config);
+void refuse_shape_option(std::string key) {
   if (key.empty()) return;
+  std::replace(key.begin(), key.end(), '_', '-');
   throw Error({.where = fmt::format("--{}", key),
                .what = "a plan for a budget chooses the shape itself",
                .wanted = "either a budget (--compute, --memory, ...) or a shape",

@@ -1,5 +1,5 @@
 // `moebius plan --compute ...`: the options of a plan for a budget, its text, JSON and files.
-// In: words already parsed. Out: text and one Json object; with --out, files. Not for one model's numbers (plan.h).
+// In: parsed options. Out: text and one Json object; with --out, files. Not for the numbers of one model (plan.h).
 #pragma once
 
 #include <string>
@@ -23,17 +23,16 @@ struct BudgetOptions {
   i64 shapes = 2;
   std::string out;
   void describe(OptionList& list);
-  // Some option of a plan for a budget is given.
-  bool asked() const;
+  // Whether an option of a plan for a budget is given.
+  bool given() const;
 };
 
-// The configuration on which the words of a plan for a budget are parsed: a vocabulary of 50,304, and values that no user
-// can give in the fields which the plan itself chooses.
-model::ModelConfig budget_base();
-// The first such option that was given all the same; empty: none.
-std::string shape_option_given(const model::ModelConfig& config);
-// Throws Error when there is one.
-void refuse_shape_options(const model::ModelConfig& config);
+// The configuration on top of which the options of a plan for a budget are parsed: a vocabulary of 50,304. The two variants
+// differ in every field that the plan chooses itself (budget_shape_keys, as in ModelConfig::to_json).
+model::ModelConfig budget_base(int variant = 0);
+const std::vector<std::string>& budget_shape_keys();
+// Throws Error unless `key` is empty.
+void refuse_shape_option(std::string key);
 
 struct BudgetResult {
   Json json;

@@ -98,7 +98,7 @@ void add_model(Arguments& args, const Launch& launch) {
   args.add("rotary-base", std::llround(config.attention.rope_base));
   args.add("normalization", "RMSNorm");
   args.add("norm-epsilon", config.norm_epsilon);
-  if (config.experts.activation == "swiglu") args.add("swiglu");
+  if (config.experts.activation == model::Activation::swiglu) args.add("swiglu");
   if (config.attention.qk_norm) args.add("qk-layernorm");
   if (config.attention.bias) args.add("add-qkv-bias");
   args.add("disable-bias-linear");
@@ -123,9 +123,10 @@ void add_experts(Arguments& args, const Launch& launch) {
     args.add("moe-layer-freq", fmt::format("\"([0]*{}+[1]*{})\"", experts.dense_layers_first,
                                            config.layers - experts.dense_layers_first));
   }
-  args.add("moe-router-score-function", config.router.score);
+  args.add("moe-router-score-function", model::router_score_name(config.router.score));
   // Renormalised gates equal the softmax over the chosen logits, Megatron's default; others are its pre-softmax.
-  if (config.router.score == "softmax" && config.router.softmax_before_top_k && !config.router.renormalise) {
+  if (config.router.score == model::RouterScore::softmax && config.router.softmax_before_top_k &&
+      !config.router.renormalise) {
     args.add("moe-router-pre-softmax");
   }
   if (config.router.bias_rate > 0) {

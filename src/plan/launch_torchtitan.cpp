@@ -137,9 +137,9 @@ const char* python_bool(bool value) { return value ? "True" : "False"; }
 std::string torchtitan_module(const Launch& launch) {
   const model::ModelConfig& config = launch.choice.config;
   const model::ExpertConfig& experts = config.experts;
-  const bool sayable = experts.activation == "swiglu" && experts.bank_layers == 1 && !config.attention.bias &&
-                       !config.attention.qk_norm_whole && config.attention.window == 0 && config.router.scale == 1.0 &&
-                       !config.router.previous_layer;
+  const bool sayable = experts.activation == model::Activation::swiglu && experts.bank_layers == 1 &&
+                       !config.attention.bias && !config.attention.qk_norm_whole && config.attention.window == 0 &&
+                       config.router.scale == 1.0 && !config.router.previous_layer;
   if (!sayable) return "";
   // Gates renormalised after the choice equal the softmax over the chosen logits.
   const bool renormalise = config.router.renormalise || !config.router.softmax_before_top_k;
@@ -159,8 +159,9 @@ std::string torchtitan_module(const Launch& launch) {
   text += fmt::format("EXPERTS, TOP_K, EXPERT_WIDTH = {}, {}, {}\n", experts.experts, experts.top_k, experts.width);
   text += fmt::format("SHARED_WIDTH, DENSE_LAYERS_FIRST, DENSE_WIDTH = {}, {}, {}\n",
                       experts.shared_experts * experts.width, experts.dense_layers_first, experts.dense_width);
-  text += fmt::format("SCORE, ROUTE_NORM, BALANCE_RATE = \"{}\", {}, {}\n", config.router.score,
-                      python_bool(renormalise), config.router.bias_rate > 0 ? config.router.bias_rate : 1e-3);
+  text +=
+      fmt::format("SCORE, ROUTE_NORM, BALANCE_RATE = \"{}\", {}, {}\n", model::router_score_name(config.router.score),
+                  python_bool(renormalise), config.router.bias_rate > 0 ? config.router.bias_rate : 1e-3);
   text += fmt::format("NORM_EPSILON, INIT_STD, ROPE_BASE = {}, {}, {:.1f}\n", config.norm_epsilon, config.init_std,
                       config.attention.rope_base);
   text += fmt::format("SEQUENCE, BATCH_SEQUENCES, STEPS, WARMUP_STEPS = {}, {}, {}, {}\n", launch.sequence,

@@ -16,15 +16,18 @@ bool in_family(const std::string& name) { return name.rfind("optimal-sparsity-",
 }  // namespace
 
 void PlanOptions::describe(OptionList& options) {
-  options.add("preset", &preset, "a model by name; the same as the first word", {.unit = "NAME"});
-  options.add("tokens", &tokens, "training tokens; 0: the family's own budget", {.unit = "N", .min = 0});
-  options.add("sequence", &sequence, "tokens of a sequence; 0: the model's longest",
+  options.add("preset", &preset, "a preset, a Hugging Face config.json or its folder; the same as the first word",
+              {.unit = "NAME"});
+  options.add("tokens", &tokens, "number of training tokens; 0: the preset's own, if it has one",
+              {.unit = "N", .min = 0});
+  options.add("sequence", &sequence, "sequence length; 0: the model's longest",
               {.unit = "N", .min = 0, .max = 1 << 24});
-  options.add("micro-batch-tokens", &micro_batch_tokens, "tokens of one pass", {.unit = "N", .min = 1, .max = 1 << 24});
-  options.add("precision", &precision, "of storage and products", {.choices = {"bf16", "f32"}});
-  options.add("recompute", &recompute, "what backward makes anew instead of keeping it",
+  options.add("micro-batch-tokens", &micro_batch_tokens, "tokens of one micro-batch",
+              {.unit = "N", .min = 1, .max = 1 << 24});
+  options.add("precision", &precision, "of weights, activations and matrix products", {.choices = {"bf16", "f32"}});
+  options.add("recompute", &recompute, "activations that backward recomputes instead of keeping them",
               {.choices = {"none", "layer"}});
-  options.add("list", &list, "print the presets' names");
+  options.add("list", &list, "print the names of the presets");
 }
 
 Plan make_plan(const model::ModelConfig& config, const PlanOptions& options) {
@@ -41,9 +44,9 @@ Plan make_plan(const model::ModelConfig& config, const PlanOptions& options) {
   plan.memory = model::count_training_memory(config, {.bf16 = options.precision == "bf16",
                                                       .micro_batch_tokens = options.micro_batch_tokens,
                                                       .sequence = plan.sequence,
-                                                      .recompute = model::recompute_of(options.recompute)});
+                                                      .recompute = options.recompute});
   plan.checkpoint_bytes = (options.precision == "bf16" ? 2 : 4) * total;
-  plan.checkpoint_training_bytes = plan.checkpoint_bytes + 12 * total;  // master and two moments
+  plan.checkpoint_training_bytes = plan.checkpoint_bytes + 12 * total;  // master weights and two moments
   return plan;
 }
 
@@ -96,7 +99,7 @@ std::string plan_to_text(const Plan& plan) {
     row("dense FFN", fmt::format("F {}", config.experts.dense_width));
   }
   row("parameters, total", format_exact(counts.parameters_total));
-  row("parameters, active", format_exact(counts.parameters_active), "without the router, as published names count");
+  row("parameters, active", format_exact(counts.parameters_active), "without the router, as in published names");
   row("  with the router", format_exact(counts.parameters_active_router));
   row("  without embeddings", format_exact(counts.parameters_active - 2 * counts.parameters_embedding));
   row("FLOPs per token, Megatron", flops(counts.flops_per_token_megatron),
@@ -110,13 +113,12 @@ std::string plan_to_text(const Plan& plan) {
         fmt::format("{:.4e}", counts.flops_per_token_megatron * static_cast<double>(plan.tokens)));
     row("training FLOPs, 6N", fmt::format("{:.4e}", counts.flops_per_token_6n * static_cast<double>(plan.tokens)));
   }
-  row("training memory", format_bytes(static_cast<double>(plan.memory.total())), "at its peak:");
+  row("training memory", format_bytes(static_cast<double>(plan.memory.total())), "peak, of which:");
   text += plan.memory.text();
   row("checkpoint", format_bytes(plan.checkpoint_bytes),
-      fmt::format("while training {}", format_bytes(plan.checkpoint_training_bytes)));
+      fmt::format("{} with the optimizer state", format_bytes(plan.checkpoint_training_bytes)));
   row("bytes per decoded token", format_bytes(counts.weight_bytes_per_decoded_token),
-      fmt::format("weights in bf16; and {} for each position of the cache",
-                  format_bytes(counts.kv_bytes_per_position)));
+      fmt::format("weights in bf16; plus {} per cached position", format_bytes(counts.kv_bytes_per_position)));
   return text;
 }
 

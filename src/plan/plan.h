@@ -1,5 +1,5 @@
 // What a model costs before it is trained: parameters, FLOPs, tokens per parameter, memory, bytes per decoded token.
-// In: a resolved ModelConfig, a token budget. Out: exact numbers, as text and as JSON. Formulas: docs/plan.md.
+// In: a resolved ModelConfig, a number of tokens. Out: exact numbers, as text and as JSON. Formulas: docs/plan.md.
 // Not for time on a machine: that needs a measured rate (study).
 #pragma once
 
@@ -13,13 +13,13 @@
 namespace moebius::plan {
 
 struct PlanOptions {
-  std::string preset;              // empty: the model is given by flags alone
-  i64 tokens = 0;                  // training tokens; 0: the family's own budget, if it has one
+  std::string preset;              // or a config.json or its folder; empty: the model is given by flags alone
+  i64 tokens = 0;                  // training tokens; 0: the preset's own number, if it has one
   i64 sequence = 0;                // tokens of a sequence, for attention's FLOPs; 0: the model's longest
   i64 micro_batch_tokens = 4096;   // rows of one forward and backward pass
   std::string precision = "bf16";  // bf16, f32
-  std::string recompute = "none";  // none, layer
-  bool list = false;               // print the presets' names
+  model::Recompute recompute = model::Recompute::none;
+  bool list = false;  // print the names of the presets
   void describe(OptionList& list);
 };
 
@@ -31,10 +31,10 @@ struct Plan {
   double sparsity = 0;  // 1 - k / E; 0 for a dense model
   model::TrainingMemory memory;
   double checkpoint_bytes = 0;           // model.safetensors
-  double checkpoint_training_bytes = 0;  // with the optimiser's state
+  double checkpoint_training_bytes = 0;  // with the optimizer state
 };
 
-// The model that the options name, with the changes that `overrides` (keys of ModelConfig::describe) makes, resolved.
+// `config` must be resolved.
 Plan make_plan(const model::ModelConfig& config, const PlanOptions& options);
 
 Json plan_to_json(const Plan& plan);

@@ -56,7 +56,7 @@ struct SkillPlan {
   std::vector<std::string> warnings;
 };
 SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFit& law);
-// What the rule says and what stands behind it.
+// What the rule says and the evidence for it.
 std::string skill_rule_text(const std::string& skill);
 
 std::string rates_text(const Choice& choice, const std::vector<RateRule>& rules);

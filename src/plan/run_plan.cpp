@@ -1,9 +1,12 @@
-// moebius plan: a preset or a configuration in, its exact numbers out; or a budget in, models out (budget_run.h).
+// moebius plan: from a preset, a config.json or options to exact numbers; or from a budget to models (budget_run.h).
 #include "plan/run_plan.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/file.h"
 #include "base/stage.h"
 #include "plan/budget_run.h"
 #include "plan/plan.h"
@@ -15,13 +18,14 @@ namespace {
 const StageHelp& help() {
   static const StageHelp text = {
       .name = "plan",
-      .summary = "what a model costs; and for a budget, which model: shapes, tokens, rates under every loss law",
+      .summary = "what a model costs; or, for a budget, which model to train: shapes, tokens and learning rates",
       .usage =
-          "moebius plan [PRESET] [--tokens N] [--d-model D ...] | plan --compute FLOPS [--memory 80GiB] [--out FOLDER]",
-      .reads = "nothing, or the TOML file of --config, or the fit.json of --fit",
+          "moebius plan [PRESET | config.json | FOLDER] [--tokens N] [--d-model D ...]\n"
+          "       moebius plan --compute FLOPS [--memory 80GiB] [--out FOLDER]",
+      .reads = "a Hugging Face config.json, the TOML file of --config, the fit.json of --fit; nothing for a preset",
       .writes = "nothing, or FOLDER: plan.json, study.toml, megatron.sh, torchtitan_plan.py (--out)",
       .json_keys =
-          "of a model: name, label (of the optimal-sparsity family), parameters_total, parameters_active (no router),\n"
+          "for a model: name, label (of the optimal-sparsity family), parameters_total, parameters_active (no router),\n"
           "  parameters_active_router, parameters_active_non_embedding, parameters_embedding, flops_per_token_megatron,\n"
           "  flops_per_token_6n, flops_per_token_mfu, sequence, sparsity, tokens, tpp, flops_megatron, flops_6n,\n"
           "  training_memory {elements; master,copy,gradient,moments,activation,workspace,program,data,total}_bytes,\n"
@@ -29,16 +33,16 @@ const StageHelp& help() {
           "  checkpoint_training_bytes, weight_bytes_per_decoded_token, kv_bytes_per_position, config; with --list: presets.\n"
           "  For a budget: budget, laws [{law, fit, source, validity, form, reason, optimum SHAPE, compute_optimal SHAPE,\n"
           "  interval_source, parameters_active_95, parameters_total_95, tokens_95, value_95, experts_95, sparsest,\n"
-          "  parameters_effective (routed alone: of the dense model of equal loss), shapes [SHAPE], warnings}],\n"
+          "  parameters_effective (routed only: of the dense model of equal loss), shapes [SHAPE], warnings}],\n"
           "  disagreement {parameters_active, tokens, tpp}, skill {skill, rule, source, shapes, warnings}, chosen SHAPE,\n"
           "  rates [{rule, source, formula, learning_rate, batch_tokens, warning}], learning_rate, batch_tokens,\n"
           "  rate_source, other_rules [{source, text}], files; SHAPE: d_model, layers, experts, shared_experts, top_k,\n"
           "  granularity, parameters_total, parameters_active, tokens, tpp, loss or leverage, flops_training,\n"
-          "  flops_inference, flops_formula, memory_bytes, training_bytes, memory_binds, and config of shapes that can be\n"
-          "  built",
+          "  flops_inference, flops_formula, memory_bytes, training_bytes, memory_binds; config, of a concrete shape",
       .examples =
           "  moebius plan optimal-sparsity-d512-E64-k2\n"
           "  moebius plan mixtral-8x7b --tokens 1T --json\n"
+          "  moebius plan Mixtral-8x7B-v0.1/config.json\n"
           "  moebius plan --d-model 256 --layers 8 --experts 64 --top-k 4 --expert-width 256 --vocab 8192\n"
           "  moebius plan --compute 1e21 --memory 80GiB --skill reasoning\n"
           "  moebius plan --compute 1e21 --inference-tokens 1T --fit fit.json --out plans/a\n"
@@ -46,7 +50,7 @@ const StageHelp& help() {
   return text;
 }
 
-// Parses the words over a configuration; the preset's name may stand in the words, in --preset or in the file.
+// Parses the words on top of a configuration. The preset may be the first word, --preset or a key of the TOML file.
 StageCommon parse(const std::vector<std::string>& words, PlanOptions& options, BudgetOptions& budget,
                   model::ModelConfig& config) {
   OptionList list;
@@ -59,21 +63,49 @@ StageCommon parse(const std::vector<std::string>& words, PlanOptions& options, B
   return common;
 }
 
-// The options of a budget ask for a plan; so does --tokens alone, without a model.
-bool asks_for_budget(const std::vector<std::string>& words, PlanOptions options, BudgetOptions budget) {
-  if (!budget.asked() && options.tokens <= 0) return false;
-  if (options.preset.empty()) {
-    if (budget.asked()) return true;
-    model::ModelConfig config = budget_base();
+// The option that sets a shape, if there is one: parsed on top of two bases that differ in every such field, it is the
+// field that is equal afterwards.
+std::string shape_option_given(const std::vector<std::string>& words) {
+  Json parsed[2];
+  for (int i = 0; i < 2; ++i) {
+    PlanOptions options;
+    BudgetOptions budget;
+    model::ModelConfig config = budget_base(i);
     parse(words, options, budget, config);
-    return shape_option_given(config).empty();
+    parsed[i] = config.to_json();
   }
-  if (!budget.asked()) return false;
+  for (const std::string& key : budget_shape_keys()) {
+    if (parsed[0].at(key) == parsed[1].at(key)) return key;
+  }
+  return "";
+}
+
+// Whether a plan for a budget is wanted: an option of a budget is given, or --tokens alone without a model.
+bool wants_budget(const std::vector<std::string>& words, const PlanOptions& options, const BudgetOptions& budget) {
+  if (options.preset.empty()) return budget.given() || (options.tokens > 0 && shape_option_given(words).empty());
+  if (!budget.given()) return false;
   throw Error({.where = "moebius plan",
-               .what = fmt::format(
-                   "'{}' is a model, and --compute, --memory, --inference-tokens, --skill and --fit ask for one",
-                   options.preset),
+               .what = fmt::format("both a model ('{}') and a budget are given", options.preset),
+               .wanted = "a model, or a budget (--compute, --memory, --inference-tokens, --skill, --fit)",
                .fix = "give either a model or a budget"});
+}
+
+bool is_preset(const std::string& name) {
+  const std::vector<std::string> names = model::preset_names();
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// A preset, or the configuration of a Hugging Face model: a config.json or the folder that contains it.
+model::ModelConfig named_model(const std::string& name) {
+  if (is_preset(name)) return model::preset_config(name);
+  if (name.ends_with(".toml")) {
+    throw Error({.where = name,
+                 .what = "a TOML file is an option file, not a model",
+                 .fix = fmt::format("moebius plan --config {}", name)});
+  }
+  const bool path = name.ends_with(".json") || name.find('/') != std::string::npos;
+  if (path || file_exists(name) || folder_exists(name)) return model::load_config(name);
+  return model::preset_config(name);
 }
 
 }  // namespace
@@ -88,18 +120,18 @@ int run_plan(const std::vector<std::string>& words) {
     stage_print(common, Json::object({{"presets", names}}), fmt::format("{}\n", fmt::join(names, "\n")));
     return 0;
   }
-  if (asks_for_budget(words, options, budget)) {
+  if (wants_budget(words, options, budget)) {
+    refuse_shape_option(shape_option_given(words));
     config = budget_base();
     common = parse(words, options, budget, config);
-    refuse_shape_options(config);
     if (common.dry_run) budget.out.clear();
     const BudgetResult result = run_budget(budget, options, config);
     stage_print(common, result.json, result.text);
     return 0;
   }
   if (!options.preset.empty()) {
-    config = model::preset_config(options.preset);
-    common = parse(words, options, budget, config);  // the preset is the default, flags and file change it
+    config = named_model(options.preset);
+    common = parse(words, options, budget, config);  // options and TOML file change the named model
   }
   config.resolve();
   const Plan plan = make_plan(config, options);

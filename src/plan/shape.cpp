@@ -189,7 +189,7 @@ model::ModelConfig build(const Form& form, const Geometry& geometry, i64 d_model
   config.experts.dense_width =
       round_to((form.experts > 1 && form.dense_width > 0 ? form.dense_width : form.width) * d, kExpertMultiple);
   config.experts.dense_layers_first = form.experts > 1 && form.dense_width > 0 ? 1 : 0;
-  config.experts.activation = form.gelu ? "gelu" : "swiglu";
+  config.experts.activation = form.gelu ? model::Activation::gelu : model::Activation::swiglu;
   if (form.top_k == 1) {  // a renormalised single gate would be the constant 1
     config.router.renormalise = false;
     config.router.softmax_before_top_k = true;

@@ -58,7 +58,7 @@ bool buildable(const Form& form, const Geometry& geometry, i64 d_model);
 // 32, layers rounded to whole ones. Resolved.
 model::ModelConfig build(const Form& form, const Geometry& geometry, i64 d_model);
 
-// The point at which the law is asked, with the law's own meaning of N and G.
+// The point at which the law is evaluated, with the law's own meaning of N and G.
 fit::LawPoint law_point(const Form& form, const Numbers& numbers, double tokens);
 // Granularity of a built shape by the law's definition.
 double law_granularity(const Form& form, const model::ModelConfig& config);

@@ -51,7 +51,7 @@ double time_configuration(const StudyPlan& plan, const PlannedRun& run) {
   const train::MemoryPlan memory = train::plan_memory(run.config, options);
   model::Network network(run.config, options.compute(), true);
   network.set_recompute(memory.recompute);
-  model::init_weights(run.config, network.weights(), 1);
+  model::init_weights(network.weights(), 1);
   model::refresh_copy(network.weights());
   train::AdamwState adamw = train::make_adamw(network.weights());
   const train::Schedule schedule = train::make_schedule(options.optimizer, 100);

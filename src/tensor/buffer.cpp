@@ -1,4 +1,4 @@
-// Aligned allocation with accounts.
+// Aligned allocation and its counters.
 #include "tensor/buffer.h"
 
 #include <sys/mman.h>
@@ -14,7 +14,7 @@ namespace moebius {
 
 namespace {
 constexpr i64 kHugePage = i64{2} << 20;
-std::atomic<i64> allocations{0}, bytes_in_use{0}, bytes_peak{0};
+std::atomic<i64> allocations{0}, bytes_in_use{0};
 
 i64 alignment_of(i64 bytes) { return bytes >= kHugePage ? kHugePage : 64; }
 }  // namespace
@@ -27,14 +27,12 @@ Buffer::Buffer(std::string label, i64 bytes) : label_(std::move(label)), bytes_(
     throw Error({.where = label_,
                  .what = "not enough memory",
                  .wanted = format_bytes(static_cast<double>(bytes)),
-                 .fix = "make the model, the micro-batch or the sequence smaller"});
+                 .fix = "use a smaller model, micro-batch or sequence"});
   }
   if (alignment == kHugePage) ::madvise(data_, static_cast<std::size_t>(rounded), MADV_HUGEPAGE);
   std::memset(data_, 0, static_cast<std::size_t>(rounded));
   allocations.fetch_add(1);
-  const i64 now = bytes_in_use.fetch_add(bytes) + bytes;
-  i64 peak = bytes_peak.load();
-  while (now > peak && !bytes_peak.compare_exchange_weak(peak, now)) {}
+  bytes_in_use.fetch_add(bytes);
 }
 
 Buffer::~Buffer() {
@@ -62,6 +60,5 @@ i64 buffer_bytes_taken(i64 bytes) {
 
 i64 buffer_allocations() { return allocations.load(); }
 i64 buffer_bytes_in_use() { return bytes_in_use.load(); }
-i64 buffer_bytes_peak() { return bytes_peak.load(); }
 
 }  // namespace moebius

@@ -1,5 +1,5 @@
-// Owned, labelled, 64-byte aligned memory; zeroed when made. Large buffers ask for huge pages. Counts every allocation,
-// so that a test can show that steady-state training allocates nothing.
+// Owned, labelled, 64-byte aligned memory, zero-initialised. Large buffers ask for huge pages. Every allocation is counted,
+// so that tests can show that steady-state training allocates nothing.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace moebius {
 class Buffer {
  public:
   Buffer() = default;
-  // Throws Error (label, bytes wanted) when the machine has not enough memory.
+  // Throws Error with the label and the size when the machine does not have enough memory.
   Buffer(std::string label, i64 bytes);
   ~Buffer();
   Buffer(Buffer&& other) noexcept;
@@ -34,11 +34,10 @@ class Buffer {
   i64 bytes_ = 0;
 };
 
-// Memory that a buffer of so many bytes takes: whole huge pages from the first on.
+// Memory that a buffer of this size takes: from the size of one huge page on, whole huge pages.
 i64 buffer_bytes_taken(i64 bytes);
 
-i64 buffer_allocations();  // how many since the start
+i64 buffer_allocations();  // number of allocations since the start
 i64 buffer_bytes_in_use();
-i64 buffer_bytes_peak();
 
 }  // namespace moebius

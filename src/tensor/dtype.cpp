@@ -1,5 +1,7 @@
-// Names and sizes of storage formats.
+// Names and sizes of storage formats, conversions and checks of their values.
 #include "tensor/dtype.h"
+
+#include <bit>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -31,8 +33,28 @@ DType dtype_from_name(const std::string& name, const std::string& where) {
   for (const Row& row : kRows) {
     if (name == row.name) return row.dtype;
   }
-  throw Error(
-      {.where = where, .what = "unknown tensor format", .wanted = "F32, BF16, F16, F64, I32, I64 or U8", .got = name});
+  const bool eight_bits = name.starts_with("F8") || name.starts_with("F4") || name.starts_with("F6");
+  throw Error({.where = where,
+               .what = eight_bits ? "the tensor is quantised; quantised weights are not supported"
+                                  : "this tensor format is not supported",
+               .wanted = "F32, BF16, F16, F64, I32, I64 or U8",
+               .got = name,
+               .fix = eight_bits ? "use the checkpoint from which this one was quantised" : ""});
+}
+
+// NaN and infinity are the values whose exponent is all ones. No early exit, so that the loops are vectorised.
+bool all_finite(std::span<const float> values) {
+  constexpr u32 kExponent = 0x7f800000u;
+  u32 found = 0;
+  for (const float value : values) found |= static_cast<u32>((std::bit_cast<u32>(value) & kExponent) == kExponent);
+  return found == 0;
+}
+
+bool all_finite(std::span<const bf16> values) {
+  constexpr u32 kExponent = 0x7f80u;
+  u32 found = 0;
+  for (const bf16 value : values) found |= static_cast<u32>((value.bits & kExponent) == kExponent);
+  return found == 0;
 }
 
 float f16_to_float(u16 bits) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <span>
 #include <string>
 
 #include "base/types.h"
@@ -12,10 +13,10 @@ enum class DType { f32, bf16, f16, f64, i32, i64, u8 };
 
 i64 dtype_bytes(DType dtype);
 const char* dtype_name(DType dtype);  // as safetensors spells it: F32, BF16, ...
-// Throws Error for a name that safetensors does not know.
+// Throws Error for a format that is not supported.
 DType dtype_from_name(const std::string& name, const std::string& where);
 
-// A bfloat16: the upper half of a float. Plain bits, so that it may stand in mapped files. (GCC 12 has no __bf16.)
+// A bfloat16: the upper half of a float, as plain bits, since GCC 12 has no __bf16.
 struct bf16 {
   u16 bits;
 };
@@ -36,5 +37,9 @@ inline bf16 to_bf16(float f) {
 }
 
 float f16_to_float(u16 bits);
+
+// Whether no value is NaN or infinite.
+bool all_finite(std::span<const float> values);
+bool all_finite(std::span<const bf16> values);
 
 }  // namespace moebius

@@ -1,4 +1,4 @@
-// Checked reading and atomic writing of safetensors files.
+// Validating reader and atomic writer of safetensors files.
 #include "tensor/safetensors.h"
 
 #include <fmt/format.h>
@@ -23,7 +23,7 @@ constexpr i64 kHeaderMax = 100 << 20;  // the limit that the format's own librar
                .what = what,
                .wanted = wanted,
                .got = got,
-               .fix = "the file is damaged or not a safetensors file: copy or download it again"});
+               .fix = "the file is damaged or is not a safetensors file: download it again"});
 }
 
 u64 read_u64(const u8* data) {
@@ -33,11 +33,12 @@ u64 read_u64(const u8* data) {
 }
 
 std::vector<i64> parse_shape(const Json& json, const std::string& path, const std::string& name) {
-  if (!json.is_array() || json.count() > 16) broken(path, fmt::format("tensor '{}' has no proper shape", name));
+  if (!json.is_array() || json.count() > 16)
+    broken(path, fmt::format("the shape of tensor '{}' is not a list of sizes", name));
   std::vector<i64> shape;
   for (const Json& item : json.as_array()) {
     if (!item.is_int() || item.as_int() < 0)
-      broken(path, fmt::format("tensor '{}' has no proper shape", name), "", json.dump());
+      broken(path, fmt::format("the shape of tensor '{}' is not a list of sizes", name), "", json.dump());
     shape.push_back(item.as_int());
   }
   return shape;
@@ -47,20 +48,21 @@ std::vector<i64> parse_shape(const Json& json, const std::string& path, const st
 i64 shape_bytes(const std::vector<i64>& shape, DType dtype, const std::string& path, const std::string& name) {
   i64 bytes = dtype_bytes(dtype);
   for (const i64 size : shape) {
-    if (__builtin_mul_overflow(bytes, size, &bytes)) broken(path, fmt::format("tensor '{}' is impossibly large", name));
+    if (__builtin_mul_overflow(bytes, size, &bytes))
+      broken(path, fmt::format("the size of tensor '{}' overflows", name));
   }
   return bytes;
 }
 
 StoredTensor parse_tensor(const Json& json, const std::string& path, const std::string& name, const u8* data,
                           i64 data_bytes, i64& begin) {
-  if (!json.is_object()) broken(path, fmt::format("tensor '{}' is described by no object", name));
+  if (!json.is_object()) broken(path, fmt::format("the entry of tensor '{}' is not an object", name));
   const Json* dtype = json.find("dtype");
   const Json* shape = json.find("shape");
   const Json* offsets = json.find("data_offsets");
   if (dtype == nullptr || !dtype->is_string() || shape == nullptr || offsets == nullptr || !offsets->is_array() ||
       offsets->count() != 2 || !(*offsets)[0].is_int() || !(*offsets)[1].is_int()) {
-    broken(path, fmt::format("tensor '{}' is described wrongly", name), "dtype, shape and two data_offsets",
+    broken(path, fmt::format("the entry of tensor '{}' is incomplete", name), "dtype, shape and two data_offsets",
            json.dump());
   }
   StoredTensor tensor;
@@ -69,19 +71,19 @@ StoredTensor parse_tensor(const Json& json, const std::string& path, const std::
   const i64 end = (*offsets)[1].as_int();
   begin = (*offsets)[0].as_int();
   if (begin < 0 || end < begin || end > data_bytes) {
-    broken(path, fmt::format("tensor '{}' lies outside the file", name), fmt::format("offsets in 0 to {}", data_bytes),
-           fmt::format("{} to {}", begin, end));
+    broken(path, fmt::format("tensor '{}' is outside the file (is the file truncated?)", name),
+           fmt::format("offsets from 0 to {}", data_bytes), fmt::format("{} to {}", begin, end));
   }
   tensor.bytes = shape_bytes(tensor.shape, tensor.dtype, path, name);
   if (tensor.bytes != end - begin) {
-    broken(path, fmt::format("tensor '{}' has not the bytes of its shape", name), std::to_string(tensor.bytes),
-           std::to_string(end - begin));
+    broken(path, fmt::format("tensor '{}' has another number of bytes than its shape", name),
+           std::to_string(tensor.bytes), std::to_string(end - begin));
   }
   tensor.data = data + begin;
   return tensor;
 }
 
-// The tensors must fill the data without gap or overlap, as the format demands.
+// The tensors must fill the data without gaps or overlaps, as the format requires.
 void check_layout(std::vector<std::pair<i64, i64>>& spans, i64 data_bytes, const std::string& path) {
   std::sort(spans.begin(), spans.end());
   i64 at = 0;
@@ -92,22 +94,30 @@ void check_layout(std::vector<std::pair<i64, i64>>& spans, i64 data_bytes, const
     at = end;
   }
   if (at != data_bytes) {
-    broken(path, "the file has not the length that its header says", fmt::format("{} bytes of tensors", at),
+    broken(path, "the file has another length than its header states", fmt::format("{} bytes of tensors", at),
            std::to_string(data_bytes));
   }
 }
 
 Json parse_header(const FileMap& map, const std::string& path, i64& data_at) {
+  constexpr std::string_view kLfs = "version https://git-lfs.github.com/spec/";
+  if (std::string_view(reinterpret_cast<const char*>(map.data()), static_cast<std::size_t>(map.bytes()))
+          .starts_with(kLfs)) {
+    throw Error({.where = path,
+                 .what = "a Git LFS pointer, not the file itself",
+                 .wanted = "a safetensors file",
+                 .fix = "fetch the content with `git lfs pull`, or download the file itself"});
+  }
   if (map.bytes() < 8)
-    broken(path, "the file is too short for a header", "8 bytes at least", std::to_string(map.bytes()));
+    broken(path, "the file is too short for a header", "at least 8 bytes", std::to_string(map.bytes()));
   const u64 length = read_u64(map.data());
   if (length > static_cast<u64>(kHeaderMax) || length > static_cast<u64>(map.bytes() - 8)) {
-    broken(path, "the header does not fit in the file",
+    broken(path, "the header length is larger than the file",
            fmt::format("at most {} bytes", std::min(kHeaderMax, map.bytes() - 8)), std::to_string(length));
   }
   data_at = 8 + static_cast<i64>(length);
   Json header = Json::parse({reinterpret_cast<const char*>(map.data()) + 8, length}, path + ", header");
-  if (!header.is_object()) broken(path, "the header is no JSON object");
+  if (!header.is_object()) broken(path, "the header is not a JSON object");
   return header;
 }
 
@@ -149,8 +159,9 @@ SafetensorsReader::SafetensorsReader(const std::string& path) : path_(path) {
     add_index(path, index);
   } else {
     throw Error({.where = path,
-                 .what = "the folder holds no weights",
-                 .wanted = "model.safetensors or model.safetensors.index.json"});
+                 .what = "the folder contains no weights in safetensors format",
+                 .wanted = "model.safetensors or model.safetensors.index.json",
+                 .fix = "convert other formats with transformers: model.save_pretrained(FOLDER)"});
   }
 }
 
@@ -164,9 +175,10 @@ void SafetensorsReader::add_file(const std::string& path) {
   std::vector<std::pair<i64, i64>> spans;
   for (const auto& [name, json] : header.as_object()) {
     if (name == "__metadata__") {
-      if (!json.is_object()) broken(path, "__metadata__ is no object");
+      if (json.is_null()) continue;  // the format's own library accepts it
+      if (!json.is_object()) broken(path, "__metadata__ is not an object");
       for (const auto& [key, value] : json.as_object()) {
-        if (!value.is_string()) broken(path, fmt::format("__metadata__ '{}' is no string", key));
+        if (!value.is_string()) broken(path, fmt::format("__metadata__ '{}' is not a string", key));
         metadata_[key] = value.as_string();
       }
       continue;
@@ -175,7 +187,8 @@ void SafetensorsReader::add_file(const std::string& path) {
     StoredTensor tensor = parse_tensor(json, path, name, map.data() + data_at, data_bytes, begin);
     tensor.file = &files_.back();
     spans.emplace_back(begin, begin + tensor.bytes);
-    if (!tensors_.emplace(name, std::move(tensor)).second) broken(path, fmt::format("tensor '{}' stands twice", name));
+    if (!tensors_.emplace(name, std::move(tensor)).second)
+      broken(path, fmt::format("tensor '{}' appears twice, here or in another shard", name));
   }
   check_layout(spans, data_bytes, path);
 }
@@ -186,14 +199,21 @@ void SafetensorsReader::add_index(const std::string& folder, const std::string& 
   if (weights == nullptr || !weights->is_object()) broken(index, "the index has no weight_map");
   std::set<std::string> names;
   for (const auto& [tensor, file] : weights->as_object()) {
-    if (!file.is_string()) broken(index, fmt::format("weight_map '{}' names no file", tensor));
+    if (!file.is_string()) broken(index, fmt::format("weight_map '{}' is not a file name", tensor));
     const std::string& name = file.as_string();
     if (name.empty() || name.find('/') != std::string::npos || name[0] == '.') {
-      broken(index, "a shard must lie in the same folder", "a plain file name", name);
+      broken(index, "a shard is not in the folder of the index", "a plain file name", name);
     }
     names.insert(name);
   }
-  for (const std::string& name : names) add_file(path_join(folder, name));
+  for (const std::string& name : names) {
+    if (!file_exists(path_join(folder, name))) {
+      throw Error({.where = path_join(folder, name),
+                   .what = fmt::format("a shard of the model is missing ({} shards in {})", names.size(), index),
+                   .fix = "copy or download the complete folder"});
+    }
+    add_file(path_join(folder, name));
+  }
   for (const auto& [tensor, file] : weights->as_object()) {
     const auto found = tensors_.find(tensor);
     if (found == tensors_.end() || *found->second.file != path_join(folder, file.as_string())) {
@@ -205,28 +225,30 @@ void SafetensorsReader::add_index(const std::string& folder, const std::string& 
 const StoredTensor& SafetensorsReader::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found != tensors_.end()) return found->second;
-  throw Error({.where = path_,
-               .what = fmt::format("tensor '{}' is missing", name),
-               .fix = "config.json and the weights belong to different models, or the file is incomplete"});
+  throw Error(
+      {.where = path_,
+       .what = fmt::format("tensor '{}' is missing", name),
+       .fix = "config.json and the weights belong to different models, or shards are missing: check the folder"});
 }
 
 const StoredTensor& SafetensorsReader::find(const std::string& name, const std::vector<i64>& shape) const {
   const StoredTensor& tensor = find(name);
   if (tensor.shape == shape) return tensor;
   throw Error({.where = *tensor.file,
-               .what = fmt::format("tensor '{}' has another shape", name),
+               .what = fmt::format("tensor '{}' has another shape than config.json requires", name),
                .wanted = fmt::format("[{}]", fmt::join(shape, ", ")),
                .got = fmt::format("[{}]", fmt::join(tensor.shape, ", ")),
-               .fix = "config.json and the weights belong to different models"});
+               .fix = "config.json and the weights belong to different models: check the folder"});
 }
 
 void stored_to_f32(const StoredTensor& tensor, i64 begin, i64 count, float* dst) {
   CHECK(begin >= 0 && count >= 0 && begin <= tensor.elements() - count, "elements lie in the tensor");
   if (tensor.dtype == DType::i32 || tensor.dtype == DType::i64 || tensor.dtype == DType::u8) {
     throw Error({.where = *tensor.file,
-                 .what = "weights are whole numbers",
+                 .what = "a weight is stored as integers: quantised weights are not supported",
                  .wanted = "F32, BF16, F16 or F64",
-                 .got = dtype_name(tensor.dtype)});
+                 .got = dtype_name(tensor.dtype),
+                 .fix = "use the checkpoint from which this one was quantised"});
   }
   const i64 size = dtype_bytes(tensor.dtype);
   const u8* at = tensor.data + begin * size;
@@ -257,7 +279,7 @@ void SafetensorsWriter::write_header() {
     header.set("__metadata__", metadata);
   }
   std::string text = header.dump();
-  text.pop_back();  // Json::set looks for the key: with thousands of tensors the text is built directly
+  text.pop_back();  // Json::set searches for the key, which is slow with thousands of tensors
   bool first = metadata_.empty();
   for (const Declared& tensor : declared_) {
     text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", first ? "" : ",",
@@ -276,7 +298,7 @@ void SafetensorsWriter::write_header() {
 void SafetensorsWriter::write(const void* data, i64 bytes) {
   if (!header_written_) write_header();
   written_ += bytes;
-  CHECK(written_ <= offset_, "more bytes than the tensors have");
+  CHECK(written_ <= offset_, "no more bytes than declared");
   file_.write(data, bytes);
 }
 

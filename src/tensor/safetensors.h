@@ -1,7 +1,7 @@
 // safetensors files (Hugging Face): eight bytes of header length, a JSON header, raw little-endian tensors.
-// Reading maps the file; nothing in it is trusted: every length, offset, count and format is checked before use.
-// Writing streams into a temporary file that takes the name only when it is whole.
-// Not for what the tensors mean (model/hf_names.h).
+// Reading maps the file and trusts nothing in it: every length, offset, count and format is checked before use.
+// Writing streams into a temporary file, which is renamed when it is complete.
+// Not for the meaning of the tensors (model/hf_names.h).
 #pragma once
 
 #include <deque>
@@ -26,12 +26,12 @@ struct StoredTensor {
   i64 elements() const { return bytes / dtype_bytes(dtype); }
 };
 
-// One file, or a folder's model.safetensors.index.json with all the files that it names.
+// One file, or all the files that a folder's model.safetensors.index.json names.
 class SafetensorsReader {
  public:
   // `path`: a .safetensors file, or a folder with model.safetensors or model.safetensors.index.json.
-  // Throws Error: no such file, a broken header, offsets out of the file, overlapping or gapped tensors, a tensor that
-  // two shards hold or that the index names but its shard lacks.
+  // Throws Error: a missing file or shard, a Git LFS pointer, a broken header, offsets outside the file, overlaps or gaps,
+  // a tensor that is in two shards, or one that the index names and its shard does not contain.
   explicit SafetensorsReader(const std::string& path);
   SafetensorsReader(const SafetensorsReader&) = delete;
   SafetensorsReader& operator=(const SafetensorsReader&) = delete;
@@ -40,7 +40,7 @@ class SafetensorsReader {
   bool contains(const std::string& name) const { return tensors_.count(name) != 0; }
   // Throws Error naming the file and the nearest tensor.
   const StoredTensor& find(const std::string& name) const;
-  // The same, and its shape must be this.
+  // The same, with this shape.
   const StoredTensor& find(const std::string& name, const std::vector<i64>& shape) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }
@@ -56,16 +56,16 @@ class SafetensorsReader {
   std::deque<std::string> files_;  // tensors point to these names
 };
 
-// Copies elements [begin, begin + count) to f32. The stored format is F32, BF16, F16 or F64.
+// Converts elements [begin, begin + count) to f32. Throws Error when the format is not F32, BF16, F16 or F64.
 void stored_to_f32(const StoredTensor& tensor, i64 begin, i64 count, float* dst);
 
-// Writes a file in pieces: all tensors are declared first, then their bytes are given in the order of declaration.
+// Writes a file in pieces: all tensors are declared first, then their bytes follow in the order of declaration.
 class SafetensorsWriter {
  public:
   // metadata: strings for "__metadata__".
   explicit SafetensorsWriter(std::string path, std::vector<std::pair<std::string, std::string>> metadata = {});
   void declare(const std::string& name, DType dtype, std::vector<i64> shape);
-  // Bytes of the tensors in order of declaration; any cuts. The first call writes the header.
+  // The next bytes, in pieces of any size. The first call writes the header.
   void write(const void* data, i64 bytes);
   // Writes values, rounded to dtype (F32 or BF16).
   void write_f32_as(const float* values, i64 count, DType dtype);

@@ -99,6 +99,36 @@ TEST(Safetensors, RefusesDamage) {
   refused(file_with(R"({"__metadata__":{"a":1}})", 0), "metadata is no string");
 }
 
+std::string fault_of(const std::string& bytes) {
+  const std::string path = test_path("fault.safetensors");
+  file_write_atomic(path, bytes);
+  try {
+    const SafetensorsReader reader(path);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(Safetensors, NullMetadataIsRead) {
+  EXPECT_EQ(fault_of(file_with(R"({"__metadata__":null,"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]}})", 2)), "");
+}
+
+TEST(Safetensors, FaultsAreNamed) {
+  const auto names = [](const std::string& bytes, const char* text) {
+    EXPECT_NE(fault_of(bytes).find(text), std::string::npos) << fault_of(bytes);
+  };
+  names("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4938985352\n", "Git LFS");
+  names(file_with(R"({"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})", 2), "'w'");
+  names(file_with(R"({"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}})", 2), "quantised");
+  names(file_with(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 4), "truncated");
+  names(
+      file_with(
+          R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+          2),
+      "'w'");
+}
+
 // Random damage gives an Error or a file whose tensors can all be read; never a crash.
 TEST(Safetensors, SurvivesRandomDamage) {
   const std::string good = file_read(write_sample("fuzz_base.safetensors"));
@@ -156,6 +186,14 @@ TEST(Safetensors, Sharded) {
   EXPECT_THROW(SafetensorsReader{folder}, Error);
   file_write_atomic(index, R"({"weight_map":{"w3":"model-1.safetensors"}})");
   EXPECT_THROW(SafetensorsReader{folder}, Error);
+  file_write_atomic(index, R"({"weight_map":{"w1":"model-1.safetensors","w2":"model-3.safetensors"}})");
+  try {
+    const SafetensorsReader reader(folder);
+    ADD_FAILURE() << "read without a shard";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("model-3.safetensors"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("missing"), std::string::npos) << e.what();
+  }
   file_write_atomic(index, R"({"weight_map":[]})");
   EXPECT_THROW(SafetensorsReader{folder}, Error);
 }

@@ -1,4 +1,4 @@
-// Views of row-major matrices that somebody else owns. The letters of a name give the shape (GLOSSARY.md):
+// Non-owning views of row-major matrices. The letters of a name give the shape (GLOSSARY.md):
 // x_TD is T rows of D columns.
 #pragma once
 
@@ -26,7 +26,7 @@ struct Matrix {
   float* f32() const { return static_cast<float*>(data); }
   bf16* b16() const { return static_cast<bf16*>(data); }
   void* row(i64 r) const { return static_cast<u8*>(data) + r * stride * dtype_bytes(dtype); }
-  operator ConstMatrix() const { return {data, dtype, rows, cols, stride}; }  // NOLINT: a view of less
+  operator ConstMatrix() const { return {data, dtype, rows, cols, stride}; }  // NOLINT: implicit, as pointer to const
   // Rows [begin, begin + count), columns [col, col + width).
   Matrix part(i64 begin, i64 count, i64 col, i64 width) const {
     return {static_cast<u8*>(row(begin)) + col * dtype_bytes(dtype), dtype, count, width, stride};

@@ -38,7 +38,7 @@ TEST(TrainSteady, AllocatesNothing) {
   for (const DType compute : {DType::bf16, DType::f32}) {
     const model::ModelConfig config = testing::tiny_config();
     model::Network network(config, compute, true);
-    model::init_weights(config, network.weights(), 1);
+    model::init_weights(network.weights(), 1);
     model::refresh_copy(network.weights());
     AdamwState adamw = make_adamw(network.weights());
     data::MemorySource source(testing::tiny_documents(), 8, 32);

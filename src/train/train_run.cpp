@@ -254,7 +254,7 @@ void Run::make_network(const std::string& resumed_from) {
     return;
   }
   if (options_.init_from.empty()) {
-    model::init_weights(config_, network_->weights(), static_cast<u64>(options_.seed_init));
+    model::init_weights(network_->weights(), static_cast<u64>(options_.seed_init));
   } else {
     copy_weights(options_.init_from);
   }

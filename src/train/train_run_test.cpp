@@ -228,7 +228,7 @@ TEST(TrainRun, RecomputedIsKept) {
     model::ModelConfig config = tiny_config();
     config.layers = 4;
     config.router.bias_rate = 0.01;
-    config.router.score = "sigmoid";
+    config.router.score = model::RouterScore::sigmoid;
     config.resolve();
     EXPECT_EQ(tiny_run(options, fixed_roof(), config).recompute, "none");
     options.out = again;
