@@ -104,6 +104,7 @@ LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tok
   std::vector<double> nats(source.documents.size()), tokens(source.documents.size()), bytes(source.documents.size());
   for (std::size_t r = 0; r < requests.size(); ++r) {
     const auto d = static_cast<std::size_t>(document_of[r]);
+    check_finite(scores[r].sum, fmt::format("held-out source '{}', document {}", source.name, d + 1));
     nats[d] -= scores[r].sum;
     tokens[d] += static_cast<double>(scores[r].logprob_tokens.size());
     for (const i32 token : requests[r].continuation) {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/check.h"
@@ -300,6 +301,14 @@ std::vector<Loglik> score_requests(const infer::Engine& engine, const std::vecto
     }
   }
   return results;
+}
+
+void check_finite(double logprob_sum, const std::string& where) {
+  if (std::isfinite(logprob_sum)) return;
+  throw Error({.where = where,
+               .what = "the model's log-probability is not a finite number",
+               .got = std::isnan(logprob_sum) ? "NaN" : "infinity",
+               .fix = "try --precision f32; if the error remains, use another checkpoint"});
 }
 
 }  // namespace moebius::eval

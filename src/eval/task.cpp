@@ -265,6 +265,9 @@ void run_tasks(const std::vector<std::unique_ptr<Task>>& tasks, const std::strin
     results = score_requests(*context.engine, all, context.limits, [&](i64 done) { progress.update(done); });
     progress.finish();
   }
+  for (std::size_t r = 0; r < results.size(); ++r) {
+    check_finite(results[r].sum, items[static_cast<std::size_t>(all[r].group)].where);
+  }
   std::size_t begin = 0;
   for (std::size_t t = 0; t < tasks.size(); begin = ends[t++]) {
     const std::size_t count = ends[t] - begin;

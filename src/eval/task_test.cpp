@@ -143,6 +143,33 @@ TEST(TaskFiles, FaultsAreNamed) {
   }
 }
 
+// A score that is NaN or infinite is an error that names the item or the document; it is never a choice or a mean.
+TEST(Evaluate, AScoreThatIsNotFiniteNamesItsItem) {
+  for (const float bad : {NAN, -INFINITY}) {
+    infer::Engine engine = fake_engine(400, 512);
+    const auto score = engine.score;
+    engine.score = [score, bad](const model::NetworkInput& input, std::span<const kernels::HeadTarget> targets,
+                                std::span<float> logprob, std::span<i32> argmax) {
+      score(input, targets, logprob, argmax);
+      logprob[logprob.size() - 1] = bad;
+    };
+    EvalOptions tasks, text;
+    tasks.tasks = {"hellaswag"};
+    tasks.task_folders = {kShipped};
+    tasks.limit = 2;
+    text.loss_sources = {"text=" + kGolden + "rolling.txt"};
+    for (const auto& [options, place] : {std::pair{tasks, "hellaswag"}, std::pair{text, "'text', document"}}) {
+      try {
+        Evaluator(tiny_tokenizer(), options).run(engine, 0, 0);
+        FAIL() << place;
+      } catch (const Error& e) {
+        EXPECT_NE(e.parts().where.find(place), std::string::npos) << e.what();
+        EXPECT_NE(e.parts().got.find(std::isnan(bad) ? "NaN" : "infinity"), std::string::npos) << e.what();
+      }
+    }
+  }
+}
+
 TEST(Evaluate, RecordsHaveEveryMeasureWithItsError) {
   EvalOptions options;
   options.tasks = {"hellaswag", "country-facts", kGolden + "mini_gsm.toml"};
