@@ -11,6 +11,7 @@
 #include "bench/bench_train.h"
 #include "kernels/isa.h"
 #include "kernels/roof.h"
+#include "model/trace.h"
 
 namespace moebius::bench {
 
@@ -22,7 +23,7 @@ const StageHelp kHelp = {
     .usage =
         "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
         "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--records FILE]\n"
-        "       moebius bench tokenizer --input FILES",
+        "       moebius bench tokenizer --input FILES | moebius bench trace-diff FILE FILE [--tolerance X]",
     .reads = "train: the shipped text or --corpus, --routing; tokenizer: text files",
     .writes = "standard output; --records, --record-routing",
     .json_keys =
@@ -39,6 +40,7 @@ const StageHelp kHelp = {
         "operation, grid: isa, threads, precision, the roof as in train, rows (array of operation, shape, direction, "
         "seconds, flops, bytes, flops_per_s, bound_seconds, time_over_bound, roof_share, load_max_over_mean); grid also "
         "shapes, shapes_measured, shapes_measured_again. "
+        "trace-diff: lines_equal, found, where, what. "
         "tokenizer: bytes, documents, threads, read_seconds, train_seconds, vocab, encode_seconds, "
         "encode_bytes_per_s, tokens",
     .examples =
@@ -55,7 +57,8 @@ struct Words {
   BenchTokenizerOptions tokenizer;
   model::ModelConfig config;
   StageCommon common;
-  std::string what, name;
+  std::string what, name, other;
+  double tolerance = 0;
 };
 
 // The preset must be known before the flags that change it, so the words are read twice.
@@ -70,10 +73,14 @@ Words read_words(const std::vector<std::string>& words) {
     now.operation.describe(list);
     now.tokenizer.describe(list);
     now.config.describe(list);
+    list.add("tolerance", &now.tolerance,
+             "trace-diff: largest difference of mean and rms, as a share of rms; 0: equal checksums",
+             {.unit = "X", .min = 0, .max = 1});
     std::vector<std::string> positional;
-    now.common = stage_parse(kHelp, list, words, &positional, 2);
+    now.common = stage_parse(kHelp, list, words, &positional, 3);
     now.what = positional.empty() ? "" : positional.front();
     now.name = positional.size() > 1 ? positional[1] : "";
+    now.other = positional.size() > 2 ? positional[2] : "";
     now.train.resolve(now.what == "grid");
     now.tokenizer.repeats = now.train.repeats;
     preset = now.train.preset;
@@ -91,6 +98,23 @@ int bench_roof(const StageCommon& common) {
                   roof.f32_flops_per_s * 1e-9, roof.dram_bytes_per_s * 1e-9, roof.l2_bytes_per_s * 1e-9,
                   roof.l3_bytes_per_s * 1e-9));
   return 0;
+}
+
+// 1 when the traces differ, as diff does.
+int bench_trace_diff(const Words& given) {
+  if (given.other.empty()) {
+    throw Error({.where = "moebius bench trace-diff",
+                 .what = "two traces are needed",
+                 .fix = "moebius bench trace-diff FILE FILE; train and eval write traces with --trace FILE"});
+  }
+  const model::TraceDifference d = model::trace_compare(given.name, given.other, given.tolerance);
+  const std::string text =
+      d.found ? fmt::format("{} operations agree; the first difference:\n  {}\n  {}\n", d.lines_equal, d.where, d.what)
+              : fmt::format("all {} operations agree\n", d.lines_equal);
+  stage_print(given.common,
+              Json::object({{"lines_equal", d.lines_equal}, {"found", d.found}, {"where", d.where}, {"what", d.what}}),
+              text);
+  return d.found ? 1 : 0;
 }
 
 int bench_steps(Words& given) {
@@ -134,6 +158,12 @@ int bench_alone(Words& given) {
 int run_bench(const std::vector<std::string>& words) {
   Words given = read_words(words);
   kernels::isa_select(given.common.isa);
+  if (given.what == "trace-diff") return bench_trace_diff(given);
+  if (!given.other.empty()) {
+    throw Error({.where = "moebius bench",
+                 .what = fmt::format("unexpected argument '{}'", given.other),
+                 .fix = "moebius bench --help"});
+  }
   if (!given.name.empty() && given.what != "operation") {
     throw Error({.where = "moebius bench",
                  .what = fmt::format("one word too many: '{}'", given.name),
@@ -154,10 +184,10 @@ int run_bench(const std::vector<std::string>& words) {
   }
   if (given.what == "operation" || given.what == "grid") return bench_alone(given);
   if (given.what == "train") return bench_steps(given);
-  const std::string near = nearest_word(given.what, {"roof", "train", "operation", "grid", "tokenizer"});
+  const std::string near = nearest_word(given.what, {"roof", "train", "operation", "grid", "tokenizer", "trace-diff"});
   throw Error({.where = "moebius bench",
                .what = given.what.empty() ? "what shall be measured?" : fmt::format("cannot measure '{}'", given.what),
-               .wanted = "roof, train, operation, grid or tokenizer",
+               .wanted = "roof, train, operation, grid, tokenizer or trace-diff",
                .fix = near.empty() ? "moebius bench --help" : fmt::format("did you mean '{}'?", near)});
 }
 

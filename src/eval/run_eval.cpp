@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "records/record.h"
@@ -10,6 +12,7 @@
 #include "eval/evaluate.h"
 #include "kernels/isa.h"
 #include "model/checkpoint.h"
+#include "model/trace.h"
 
 namespace moebius::eval {
 
@@ -20,6 +23,7 @@ struct Words {
   std::string tokenizer;
   std::string out;
   std::string precision = "bf16";
+  std::string trace;
   bool list = false;
   std::string checkpoint;
   StageCommon common;
@@ -55,6 +59,8 @@ Words read_words(const std::vector<std::string>& words) {
            {.unit = "PATH"});
   list.add("out", &given.out, "folder for records and items; empty: they are only printed", {.unit = "FOLDER"});
   list.add("precision", &given.precision, "of weights and products", {.choices = {"bf16", "f32"}});
+  list.add("trace", &given.trace, "write shape, checksum and time of every operation, a JSON line each (slow)",
+           {.unit = "FILE"});
   list.add("list", &given.list, "show all tasks");
   std::vector<std::string> positional;
   given.common = stage_parse(help(), list, words, &positional, 1);
@@ -137,6 +143,8 @@ int run_eval(const std::vector<std::string>& words) {
     return 0;
   }
   const auto network = model::load_model(given.checkpoint, given.precision == "f32" ? DType::f32 : DType::bf16, false);
+  std::optional<model::Trace> trace;
+  if (!given.trace.empty()) trace.emplace(given.trace);
   const std::vector<Json> records = evaluator.run(infer::engine_of(*network), step, tokens);
   if (!given.out.empty()) {
     folder_make(given.out);

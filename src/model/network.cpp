@@ -101,7 +101,7 @@ struct Network::Impl {
   float epsilon() const { return static_cast<float>(config.norm_epsilon); }
 
   void reserve(i64 tokens_max);
-  void begin(const NetworkInput& in, bool record_ops);
+  void begin(const NetworkInput& in, const char* kind, bool record_ops);
   void check_input(const NetworkInput& in) const;
   void forward();
   void attention_block(i64 layer);
@@ -112,6 +112,7 @@ struct Network::Impl {
   void final_norm();
   void clear_vectors() const;
   Matrix final_norm_rows(std::span<const i32> selected);
+  void trace_head(const TraceTensor& tensor) const;
   void score(std::span<const kernels::HeadTarget> targets, float* logprob, i32* argmax);
   const PassResult& finish(std::span<const i32> target_T, const float* loss_T);
 };
@@ -160,7 +161,7 @@ void Network::Impl::check_input(const NetworkInput& in) const {
   }
 }
 
-void Network::Impl::begin(const NetworkInput& in, bool record_ops) {
+void Network::Impl::begin(const NetworkInput& in, const char* kind, bool record_ops) {
   recording = record_ops;
   check_input(in);
   T = static_cast<i64>(in.token_T.size());
@@ -174,7 +175,7 @@ void Network::Impl::begin(const NetworkInput& in, bool record_ops) {
   plan.identity.offset_E1[0] = 0;
   plan.identity.offset_E1[1] = static_cast<i32>(T);
   if (record != nullptr) record->resize(static_cast<std::size_t>(config.moe_layers()));
-  tape.start(recording);
+  tape.start(recording, kind);
 }
 
 void Network::Impl::forward() {
@@ -403,6 +404,12 @@ void Network::Impl::score(std::span<const kernels::HeadTarget> targets, float* l
     logprob[i] = std::numeric_limits<float>::quiet_NaN();
     if (argmax != nullptr) argmax[i] = -1;
   }
+  trace_head({"logprob", matrix_of(static_cast<const float*>(logprob), static_cast<i64>(targets.size()), 1)});
+}
+
+// When scoring, the head is not an operation of the tape; its trace has no time.
+void Network::Impl::trace_head(const TraceTensor& tensor) const {
+  if (Trace* trace = Trace::current()) trace->write(kernels::Part::head, "forward", config.layers, 0, {tensor});
 }
 
 // Sums in double, rows in order.
@@ -455,7 +462,7 @@ const PassResult& Network::train_pass(const NetworkInput& input, std::span<const
   CHECK(n.kind.training, "a network for inference has no gradients");
   CHECK(target_T.size() == input.token_T.size(), "one target for each row");
   n.auxiliary_scale = auxiliary_scale;
-  n.begin(input, true);
+  n.begin(input, "train", true);
   float* loss = loss_T.empty() ? n.plan.loss_T : loss_T.data();
   clear_rows(n.f32(n.plan.dx_TD, n.config.d_model));
   if (n.sum == kernels::GradientSum::overwrite) n.clear_vectors();
@@ -479,7 +486,7 @@ void Network::score_targets(const NetworkInput& input, std::span<const kernels::
   Impl& n = *impl_;
   CHECK(logprob.size() == targets.size() && (argmax.empty() || argmax.size() == targets.size()),
         "one result for each target");
-  n.begin(input, false);
+  n.begin(input, "score", false);
   n.forward();
   n.score(targets, logprob.data(), argmax.empty() ? nullptr : argmax.data());
   kernels::workspace_level();
@@ -488,12 +495,13 @@ void Network::score_targets(const NetworkInput& input, std::span<const kernels::
 void Network::logits_pass(const NetworkInput& input, std::span<const i32> rows, Matrix logits_RV) {
   Impl& n = *impl_;
   const i64 count = static_cast<i64>(rows.size());
-  n.begin(input, false);
+  n.begin(input, "logits", false);
   CHECK(count <= n.T && logits_RV.rows == count && logits_RV.cols == n.config.vocab && logits_RV.dtype == DType::f32,
         "one row of logits for each selected row");
   n.forward();
   const Matrix h = n.final_norm_rows(rows);
   kernels::linear_forward(h, n.packed(*n.head), logits_RV, false);
+  n.trace_head({"logits_RV", logits_RV});
   kernels::workspace_level();
 }
 

@@ -27,6 +27,14 @@ struct NormOp {
   float* dgain_D;
 
   kernels::Part part() const { return kernels::Part::norm; }
+  template <typename Write>
+  void outputs(Write write) const {
+    write({{"y_TD", y_TD}});
+  }
+  template <typename Write>
+  void gradients(Write write) const {
+    write({{"dx_TD", dx_TD}, {"dgain_D", matrix_of(static_cast<const float*>(dgain_D), 1, x_TD.cols)}});
+  }
   void forward() const;
   void backward() const;
 };
@@ -50,6 +58,14 @@ struct QueryKeyValueOp {
   kernels::GradientSum sum;  // of dw
 
   kernels::Part part() const { return kernels::Part::query_key_value; }
+  template <typename Write>
+  void outputs(Write write) const {
+    write({{"qkv_TC", qkv_TC}});
+  }
+  template <typename Write>
+  void gradients(Write write) const {
+    write({{"dx_TD", dx_TD}, {"dw", matrix_of(static_cast<const float*>(dw), 1, w.shape.elements())}});
+  }
   void forward() const;
   void backward() const;
 
@@ -81,6 +97,14 @@ struct AttentionOp {
   Matrix dout_TH, dqkv_TC;
 
   kernels::Part part() const { return kernels::Part::attention; }
+  template <typename Write>
+  void outputs(Write write) const {
+    write({{"out_TH", out_TH}});
+  }
+  template <typename Write>
+  void gradients(Write write) const {
+    write({{"dqkv_TC", dqkv_TC}});
+  }
   void forward() const;
   void backward() const;
 
@@ -100,6 +124,14 @@ struct OutputOp {
   kernels::GradientSum sum;
 
   kernels::Part part() const { return kernels::Part::output; }
+  template <typename Write>
+  void outputs(Write write) const {
+    write({{"y_TD", y_TD}});
+  }
+  template <typename Write>
+  void gradients(Write write) const {
+    write({{"dmixed_TH", dmixed_TH}, {"dw", matrix_of(static_cast<const float*>(dw), 1, w.shape.elements())}});
+  }
   void forward() const;
   void backward() const;
 };

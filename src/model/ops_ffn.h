@@ -29,6 +29,16 @@ struct RouteOp {
   Matrix dx_TD;
 
   kernels::Part part() const { return kernels::Part::route; }
+  template <typename Write>
+  void outputs(Write write) const {
+    write({{"logits_TE", matrix_of(static_cast<const float*>(logits_TE), routing.tokens, shape.experts)},
+           {"expert_TK", {routing.expert_TK, DType::i32, routing.tokens, routing.top_k, routing.top_k}},
+           {"gate_TK", matrix_of(static_cast<const float*>(routing.gate_TK), routing.tokens, routing.top_k)}});
+  }
+  template <typename Write>
+  void gradients(Write write) const {
+    write({{"dx_TD", dx_TD}, {"dw_ED", matrix_of(static_cast<const float*>(dw_ED), shape.experts, x_TD.cols)}});
+  }
   void forward();
   // Recomputes logits and probabilities for backward; the recorded routing is kept.
   void forward_again() const;
@@ -53,6 +63,16 @@ struct ExpertsOp {
   kernels::GradientSum sum;
 
   kernels::Part part() const { return bank.experts == 1 ? kernels::Part::dense_ffn : kernels::Part::experts; }
+  template <typename Write>
+  void outputs(Write write) const {
+    write({{"y_TD", y_TD}});
+  }
+  template <typename Write>
+  void gradients(Write write) const {
+    write({{"dx_TD", dx_TD},
+           {"dup", matrix_of(static_cast<const float*>(dup), 1, bank.experts * bank.up_shape().elements())},
+           {"ddown", matrix_of(static_cast<const float*>(ddown), 1, bank.experts * bank.down_shape().elements())}});
+  }
   void forward() const;
   void forward_again() const;  // `saved` alone
   void backward() const;

@@ -3,12 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stage.h"
 #include "base/units.h"
 #include "kernels/isa.h"
 #include "kernels/roof.h"
+#include "model/trace.h"
 #include "train/train_run.h"
 
 namespace moebius::train {
@@ -44,6 +47,7 @@ struct Words {
   model::ModelConfig config;
   std::string preset;
   std::string batches_out;
+  std::string trace;
   StageCommon common;
 };
 
@@ -59,6 +63,8 @@ Words read_words(const std::vector<std::string>& words) {
     list.add("preset", &now.preset, "configuration to start from (moebius plan --list); flags change it",
              {.unit = "NAME"});
     list.add("batches-out", &now.batches_out, "with --dry-run: write the batches of all steps, a JSON line each",
+             {.unit = "FILE"});
+    list.add("trace", &now.trace, "write shape, checksum and time of every operation, a JSON line each (slow)",
              {.unit = "FILE"});
     now.train.describe(list);
     now.config.describe(list);
@@ -157,6 +163,8 @@ int run_train(const std::vector<std::string>& words) {
   if (!given.batches_out.empty()) {
     throw Error({.where = "--batches-out", .what = "it shows a run that does not happen", .fix = "add --dry-run"});
   }
+  std::optional<model::Trace> trace;
+  if (!given.trace.empty()) trace.emplace(given.trace);
   const TrainResult result = train_run(given.train, given.config, {});
   std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
                                  format_exact(result.tokens), result.loss_final,

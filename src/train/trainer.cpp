@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "kernels/profile.h"
+#include "model/trace.h"
 
 namespace moebius::train {
 
@@ -155,6 +156,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   const kernels::ProfileScope scope(kernels::Part::optimizer, kernels::Way::forward);
   adamw_step(network_.weights(), adamw_, options_, report_.learning_rate, number, report_.grad_norm);
   move_selection_bias();
+  if (model::Trace* trace = model::Trace::current()) trace->write_weights(network_.weights());
   const i64 end_ns = clock_ns();
   report_.data_ns = pass_ns - start_ns;
   report_.pass_ns = optimizer_ns - pass_ns;
