@@ -1,4 +1,4 @@
-// The table of sub-commands, in the order of the data's way; nothing else. A stage's name is its folder, namespace,
+// The table of sub-commands, in the order in which data flows; nothing else. A stage's name is its folder, namespace,
 // option section, page in docs/ and test label too.
 #include <vector>
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -135,6 +136,59 @@ TEST(Options, EnumerationsByTheNamesOfTheirValues) {
   EXPECT_EQ(colour, Colour::red);
   EXPECT_THROW(list.set_from_text("colour", "blue", "flag"), Error);
   EXPECT_EQ(colour, Colour::red);
+}
+
+TEST(Options, ItemsOfAFilesListMayHoldCommas) {
+  std::vector<std::string> words;
+  std::vector<i64> counts;
+  double rate = 0;
+  OptionList list;
+  list.add("words", &words, "words");
+  list.add("counts", &counts, "counts", {.max = 5e6});
+  list.add("rate", &rate, "rate");
+  list.set_from_json(toml_parse("words = ['a,b', 'c']\ncounts = [3, '2M']\nrate = 1e-3", "t"), "t");
+  EXPECT_EQ(words, (std::vector<std::string>{"a,b", "c"}));
+  EXPECT_EQ(counts, (std::vector<i64>{3, 2'000'000}));
+  EXPECT_EQ(rate, 1e-3);
+  const Json resolved = list.to_json();
+  words.clear();
+  list.set_from_json(resolved, "t");
+  EXPECT_EQ(list.to_json(), resolved);
+  list.set_from_json(toml_parse("words = 'a,b'\ncounts = 7", "t"), "t");  // as the flags' texts
+  EXPECT_EQ(words, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(counts, (std::vector<i64>{7}));
+  for (const char* bad :
+       {"counts = [9000000]", "counts = [[1]]", "rate = [1.0]", "rate = {a = 1}", "words = [{a = 1}]"}) {
+    EXPECT_THROW(list.set_from_json(toml_parse(bad, "t"), "t"), Error) << bad;
+  }
+}
+
+TEST(Digest, IsOfTheContentAlone) {
+  const std::string a = test_path("a"), b = test_path("b");
+  file_write_atomic(a, std::string(100, 'x'));
+  file_write_atomic(b, std::string(100, 'x'));
+  const std::string digest = content_digest({a});
+  EXPECT_EQ(digest.size(), 16u);
+  EXPECT_EQ(content_digest({b}), digest);
+  for (const std::size_t at : {std::size_t{0}, std::size_t{50}, std::size_t{99}}) {
+    std::string text(100, 'x');
+    text[at] = 'y';
+    file_write_atomic(b, text);
+    EXPECT_NE(content_digest({b}), digest) << at;
+  }
+  file_write_atomic(b, std::string(101, 'x'));
+  EXPECT_NE(content_digest({b}), digest);
+  file_write_atomic(b, std::string(100, 'x') + std::string(1, '\0'));
+  EXPECT_NE(content_digest({b}), digest);
+  // Where one file ends and the next begins counts too.
+  const std::string c = test_path("c"), d = test_path("d");
+  file_write_atomic(c, "12345678abcdefgh");
+  file_write_atomic(d, "");
+  const std::string one = content_digest({c, d});
+  file_write_atomic(c, "12345678");
+  file_write_atomic(d, "abcdefgh");
+  EXPECT_NE(content_digest({c, d}), one);
+  EXPECT_THROW(content_digest({test_path("missing")}), Error);
 }
 
 TEST(Units, CountsAndBytes) {

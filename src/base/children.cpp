@@ -1,4 +1,5 @@
-// A pipe a child: its answer, and by its end the sign that the child has ended.
+// One pipe for each child: it carries the answer, and its end says that the child has ended.
+// In, out: children.h.
 #include "base/children.h"
 
 #include <fcntl.h>
@@ -17,18 +18,21 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/interrupt.h"
-#include "base/parallel.h"
+#include "base/stage.h"
 
 namespace moebius {
 
 namespace {
 
-constexpr int kLookMilliseconds = 100;  // how soon Ctrl-C is seen
-const char* const kGoOn = "the same command goes on from the last checkpoint";
+constexpr int kPollMilliseconds = 100;  // until Ctrl-C is seen
+const char* const kResume = "run the same command again: it resumes from the last checkpoint";
 
-Json error_to_json(const ErrorParts& parts) {
-  return Json::object(
-      {{"where", parts.where}, {"what", parts.what}, {"wanted", parts.wanted}, {"got", parts.got}, {"fix", parts.fix}});
+Json error_answer(const ErrorParts& parts) {
+  return Json::object({{"error", Json::object({{"where", parts.where},
+                                               {"what", parts.what},
+                                               {"wanted", parts.wanted},
+                                               {"got", parts.got},
+                                               {"fix", parts.fix}})}});
 }
 
 Error error_from_json(const Json& json) {
@@ -39,31 +43,15 @@ Error error_from_json(const Json& json) {
                 .fix = json.get_string("fix", "")});
 }
 
-Json answer_of(const std::string& name, const std::function<Json()>& work) {
-  try {
-    return Json::object({{"value", work()}});
-  } catch (const Error& e) {
-    return Json::object({{"error", error_to_json(e.parts())}});
-  } catch (const std::bad_alloc&) {
-    return Json::object(
-        {{"error",
-          error_to_json({.where = name, .what = "no memory left", .fix = "run fewer side by side (--jobs)"})}});
-  } catch (const std::exception& e) {
-    return Json::object({{"error", error_to_json({.where = name, .what = e.what()})}});
-  }
-}
-
-[[noreturn]] void be_child(int parent, int answer_fd, const std::string& name, const std::function<Json()>& work) {
+// Between fork and exec: only calls that are safe there. SIGTERM waits until child_main() handles it.
+[[noreturn]] void exec_child(int parent, int answer_fd, char* const* words, const std::string& failed) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);  // it died before the line above
-  interrupt_install_in_child();
-  const std::string answer = answer_of(name, work).dump();
-  for (std::size_t sent = 0; sent < answer.size();) {
-    const ssize_t now = ::write(answer_fd, answer.data() + sent, answer.size() - sent);
-    if (now < 0 && errno != EINTR) ::_exit(1);
-    if (now > 0) sent += static_cast<std::size_t>(now);
-  }
-  ::_exit(0);  // the parent's buffers and objects are not this process's to flush and to destroy
+  interrupt_block_for_child();
+  ::dup2(answer_fd, 1);
+  ::execv(words[0], words);
+  if (::write(1, failed.data(), failed.size()) < 0) ::_exit(1);
+  ::_exit(0);
 }
 
 // Why a child ended without an answer.
@@ -71,13 +59,14 @@ Error silent_end(const std::string& name, int status) {
   if (!WIFSIGNALED(status)) {
     return Error({.where = name,
                   .what = fmt::format("its process ended with code {} and no result", WEXITSTATUS(status)),
-                  .fix = kGoOn});
+                  .fix = kResume});
   }
   const int signal = WTERMSIG(status);
   return Error({.where = name,
                 .what = fmt::format("its process was ended by signal {} ({})", signal, ::strsignal(signal)),
-                .fix = signal == SIGKILL ? fmt::format("if memory ran out, run fewer side by side (--jobs); {}", kGoOn)
-                                         : kGoOn});
+                .fix = signal == SIGKILL
+                           ? fmt::format("if memory ran out, run fewer side by side (--jobs); {}", kResume)
+                           : kResume});
 }
 
 }  // namespace
@@ -90,16 +79,19 @@ Children::~Children() {
   }
 }
 
-void Children::start(i64 id, std::string name, const std::function<Json()>& work) {
-  CHECK(parallel_threads() == 1, "a fork copies no thread but its own");
+void Children::start(i64 id, std::string name, const std::vector<std::string>& words) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) throw_system_error(name, "make a pipe for", errno);
+  std::vector<std::string> all = {program_};
+  all.insert(all.end(), words.begin(), words.end());
+  std::vector<char*> pointers;
+  for (std::string& word : all) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  const std::string failed =
+      error_answer({.where = program_, .what = "this program could not be started again"}).dump();
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
-  if (pid == 0) {
-    ::close(ends[0]);
-    be_child(parent, ends[1], name, work);
-  }
+  if (pid == 0) exec_child(parent, ends[1], pointers.data(), failed);
   const int error = errno;
   ::close(ends[1]);
   if (pid < 0) {
@@ -109,19 +101,19 @@ void Children::start(i64 id, std::string name, const std::function<Json()>& work
   children_.push_back({.id = id, .name = std::move(name), .pid = pid, .answer_fd = ends[0], .answer = {}});
 }
 
-void Children::ask_to_stop() {
-  if (asked_) return;
-  asked_ = true;
+void Children::stop_all() {
+  if (stopping_) return;
+  stopping_ = true;
   for (const Child& child : children_) ::kill(child.pid, SIGTERM);
 }
 
-// Reads answers until one of them is whole; its index.
+// Reads answers until one is complete; returns the index of that child.
 std::size_t Children::wait_for_end() {
   for (;;) {
-    if (interrupt_requested()) ask_to_stop();
+    if (interrupt_requested()) stop_all();
     std::vector<pollfd> fds;
     for (const Child& child : children_) fds.push_back({.fd = child.answer_fd, .events = POLLIN, .revents = 0});
-    if (::poll(fds.data(), fds.size(), kLookMilliseconds) <= 0) continue;
+    if (::poll(fds.data(), fds.size(), kPollMilliseconds) <= 0) continue;
     for (std::size_t i = 0; i < fds.size(); ++i) {
       if (fds[i].revents == 0) continue;
       char part[4096];
@@ -146,19 +138,37 @@ Children::Ended Children::collect(std::size_t index) {
 }
 
 Children::Ended Children::wait() {
-  CHECK(!children_.empty(), "nobody to wait for");
+  CHECK(!children_.empty(), "wait() needs a running child");
   try {
     return collect(wait_for_end());
   } catch (const Error& first) {
-    ask_to_stop();
+    stop_all();
     while (!children_.empty()) {
       try {
         collect(wait_for_end());
-      } catch (const Error&) {  // they were told to stop: what they say of it adds nothing to the first
+      } catch (const Error&) {  // they were told to stop: their errors add nothing to the first
       }
     }
     throw Error(first.parts());
   }
+}
+
+int child_main(const std::string& name, const std::function<Json()>& work) {
+  interrupt_install_in_child();
+  Json answer;
+  try {
+    answer = Json::object({{"value", work()}});
+  } catch (const Error& e) {
+    answer = error_answer(e.parts());
+  } catch (const std::bad_alloc&) {
+    answer = error_answer({.where = name, .what = "out of memory", .fix = "run fewer side by side (--jobs)"});
+  } catch (const std::exception& e) {
+    answer = error_answer({.where = name, .what = e.what()});
+  }
+  StageCommon common;
+  common.json = true;
+  stage_print(common, answer, "");
+  return 0;
 }
 
 }  // namespace moebius

@@ -1,5 +1,5 @@
-// Work in child processes, side by side: each a fork of this process that calls a function and sends back its JSON value or
-// its Error. For whole runs, whose memory, threads and faults are then their own; not for short work (base/parallel.h).
+// Other processes of a program, side by side: each is started with its own words and answers with one JSON value or its
+// Error. For whole runs, whose memory, threads and faults are then their own; not for short work (base/parallel.h).
 #pragma once
 
 #include <functional>
@@ -13,14 +13,14 @@ namespace moebius {
 
 class Children {
  public:
-  Children() = default;
-  ~Children();  // ends those that still run at once
+  // `program`: path of an executable that calls child_main() when it is given the words of start().
+  explicit Children(std::string program) : program_(std::move(program)) {}
+  ~Children();  // kills those that still run
   Children(const Children&) = delete;
   Children& operator=(const Children&) = delete;
 
-  // Forks; `work` begins in the child. This process must have one thread (parallel_set_threads(1)), since a fork copies no
-  // other; the child may start its own. `name` is for messages, `id` comes back from wait(). A child does not outlive its parent.
-  void start(i64 id, std::string name, const std::function<Json()>& work);
+  // Starts `program words...`. `name` is for messages, `id` comes back from wait(). A child does not outlive its parent.
+  void start(i64 id, std::string name, const std::vector<std::string>& words);
 
   i64 running() const { return static_cast<i64>(children_.size()); }
 
@@ -28,7 +28,7 @@ class Children {
     i64 id = 0;
     Json value;
   };
-  // Waits until one has ended. If it failed, or on Ctrl-C, asks the others to stop where nothing is lost
+  // Waits until one has ended. If it failed, or on Ctrl-C, tells the others to stop where nothing is lost
   // (base/interrupt.h), waits for all of them, and throws the first Error. At least one must be running.
   Ended wait();
 
@@ -39,12 +39,16 @@ class Children {
     int pid = 0, answer_fd = -1;
     std::string answer;
   };
-  void ask_to_stop();
+  void stop_all();
   std::size_t wait_for_end();
   Ended collect(std::size_t index);
 
+  std::string program_;
   std::vector<Child> children_;
-  bool asked_ = false;
+  bool stopping_ = false;
 };
+
+// The child's side: Ctrl-C is left to the parent, and the answer to `work` goes to standard output. Returns the exit code.
+int child_main(const std::string& name, const std::function<Json()>& work);
 
 }  // namespace moebius

@@ -5,88 +5,93 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
+#include <cstdlib>
 #include <string>
 
 #include "base/error.h"
 #include "base/interrupt.h"
-#include "base/parallel.h"
 
 namespace moebius {
 namespace {
 
-// Until it is asked to stop; longer than any test takes otherwise.
-Json wait_to_be_asked() {
+const char* const kWork = "MOEBIUS_TEST_CHILD";  // what this program does when it is started as a child
+
+// Until it is told to stop; longer than any test takes otherwise.
+Json wait_to_be_stopped() {
   for (int i = 0; i < 6000; ++i) {
     interrupt_check("all is saved");
     ::usleep(10'000);
   }
-  return Json("never asked");
+  return Json("was not stopped");
 }
+
+Json work_of_child(const std::string& work) {
+  if (work == "answer") return Json::object({{"text", std::string(300'000, 'x')}});  // more than a pipe holds
+  if (work == "fail") throw Error({.where = "file", .what = "broken", .wanted = "a", .got = "b", .fix = "c"});
+  if (work == "wait") return wait_to_be_stopped();
+  if (work == "die") ::kill(::getpid(), SIGKILL);
+  if (work == "pid") {
+    std::fprintf(stderr, "%d\n", ::getpid());
+    return wait_to_be_stopped();
+  }
+  ::raise(SIGINT);
+  const bool by_interrupt = interrupt_requested();
+  ::raise(SIGTERM);
+  ::raise(SIGTERM);
+  return Json::object({{"int", by_interrupt}, {"term", interrupt_requested()}});
+}
+
+// Before main(), so that nothing but the answer is printed.
+const bool is_parent = [] {
+  const char* work = std::getenv(kWork);
+  if (work != nullptr) ::_exit(child_main("child", [work] { return work_of_child(work); }));
+  return true;
+}();
 
 class ChildrenTest : public ::testing::Test {
  protected:
-  void SetUp() override { parallel_set_threads(1); }
-  void TearDown() override { parallel_set_threads(0); }
+  void TearDown() override { ::unsetenv(kWork); }
+  void start(Children& children, i64 id, const std::string& name, const char* work) {
+    ASSERT_TRUE(is_parent);
+    ::setenv(kWork, work, 1);
+    children.start(id, name, {});
+  }
+  Children children_{"/proc/self/exe"};
 };
 
 TEST_F(ChildrenTest, AnswersComeBackWithTheirIds) {
-  Children children;
-  const std::string long_text(300'000, 'x');  // more than a pipe holds
-  for (i64 id : {7, 8, 9}) {
-    children.start(id, "child", [&] { return Json::object({{"square", id * id}, {"text", long_text}}); });
-  }
+  for (i64 id : {7, 8, 9}) start(children_, id, "child", "answer");
   i64 ids = 0;
   for (int i = 0; i < 3; ++i) {
-    const Children::Ended ended = children.wait();
-    EXPECT_EQ(ended.value.at("square").as_int(), ended.id * ended.id);
-    EXPECT_EQ(ended.value.at("text").as_string(), long_text);
+    const Children::Ended ended = children_.wait();
+    EXPECT_EQ(ended.value.at("text").as_string().size(), 300'000u);
     ids += ended.id;
   }
   EXPECT_EQ(ids, 24);
-  EXPECT_EQ(children.running(), 0);
-}
-
-TEST_F(ChildrenTest, AChildHasItsOwnThreads) {
-  Children children;
-  children.start(1, "child", [] {
-    parallel_set_threads(3);
-    std::atomic<i64> sum{0};
-    parallel_for(100, [&](i64 task, int) { sum += task; });
-    return Json::object({{"threads", parallel_threads()}, {"sum", sum.load()}});
-  });
-  const Json value = children.wait().value;
-  EXPECT_EQ(value.at("threads").as_int(), 3);
-  EXPECT_EQ(value.at("sum").as_int(), 4950);
-  EXPECT_EQ(parallel_threads(), 1);
+  EXPECT_EQ(children_.running(), 0);
 }
 
 TEST_F(ChildrenTest, AnErrorStopsTheOthersAndArrivesWhole) {
-  Children children;
-  children.start(1, "patient", wait_to_be_asked);
-  children.start(2, "faulty", []() -> Json {
-    throw Error({.where = "file", .what = "broken", .wanted = "a", .got = "b", .fix = "c"});
-  });
+  start(children_, 1, "patient", "wait");
+  start(children_, 2, "faulty", "fail");
   try {
-    children.wait();
+    children_.wait();
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.parts().where, "file");
     EXPECT_EQ(e.parts().what, "broken");
+    EXPECT_EQ(e.parts().wanted, "a");
+    EXPECT_EQ(e.parts().got, "b");
     EXPECT_EQ(e.parts().fix, "c");
   }
-  EXPECT_EQ(children.running(), 0);
+  EXPECT_EQ(children_.running(), 0);
 }
 
 TEST_F(ChildrenTest, AKilledChildIsNamed) {
-  Children children;
-  children.start(1, "E8-k2", []() -> Json {
-    ::kill(::getpid(), SIGKILL);
-    return {};
-  });
+  start(children_, 1, "E8-k2", "die");
   try {
-    children.wait();
+    children_.wait();
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_EQ(e.parts().where, "E8-k2");
@@ -96,37 +101,40 @@ TEST_F(ChildrenTest, AKilledChildIsNamed) {
 }
 
 TEST_F(ChildrenTest, InterruptsOfAChildOnlySetItsFlag) {
-  Children children;
-  children.start(1, "child", []() -> Json {
-    ::raise(SIGINT);
-    const bool by_interrupt = interrupt_requested();
-    ::raise(SIGTERM);
-    ::raise(SIGTERM);
-    return Json::object({{"int", by_interrupt}, {"term", interrupt_requested()}});
-  });
-  const Json value = children.wait().value;
+  start(children_, 1, "child", "signals");
+  const Json value = children_.wait().value;
   EXPECT_FALSE(value.at("int").as_bool());
   EXPECT_TRUE(value.at("term").as_bool());
 }
 
-TEST_F(ChildrenTest, NoneIsLeftBehind) {
-  int pid_pipe[2];
-  ASSERT_EQ(::pipe(pid_pipe), 0);
-  {
-    Children children;
-    children.start(1, "child", [&] {
-      const pid_t own = ::getpid();
-      EXPECT_EQ(::write(pid_pipe[1], &own, sizeof(own)), static_cast<ssize_t>(sizeof(own)));
-      return wait_to_be_asked();
-    });
-    pid_t child = 0;
-    ASSERT_EQ(::read(pid_pipe[0], &child, sizeof(child)), static_cast<ssize_t>(sizeof(child)));
-    EXPECT_EQ(::kill(child, 0), 0);
-    ::close(pid_pipe[0]);
-    ::close(pid_pipe[1]);
-    pid_pipe[0] = child;
+TEST_F(ChildrenTest, AProgramThatIsMissingIsNamed) {
+  Children children("/no/such/program");
+  children.start(1, "child", {"a"});
+  try {
+    children.wait();
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.parts().where, "/no/such/program");
   }
-  EXPECT_NE(::kill(pid_pipe[0], 0), 0);
+}
+
+TEST_F(ChildrenTest, NoneIsLeftBehind) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const int error_output = ::dup(2);
+  ::dup2(ends[1], 2);
+  pid_t pid = 0;
+  {
+    Children children("/proc/self/exe");
+    start(children, 1, "child", "pid");
+    ::dup2(error_output, 2);
+    char text[32] = {};
+    ASSERT_GT(::read(ends[0], text, sizeof(text) - 1), 0);
+    pid = std::atoi(text);
+    EXPECT_EQ(::kill(pid, 0), 0);
+  }
+  EXPECT_NE(::kill(pid, 0), 0);
+  for (const int fd : {ends[0], ends[1], error_output}) ::close(fd);
 }
 
 }  // namespace

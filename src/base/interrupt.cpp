@@ -1,4 +1,5 @@
 // The flag and its handler.
+// In, out: interrupt.h.
 #include "base/interrupt.h"
 
 #include <unistd.h>
@@ -27,6 +28,14 @@ void handle(int signal, void (*handler)(int)) {
   ::sigaction(signal, &action, nullptr);
 }
 
+void mask_both(int how) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  ::sigprocmask(how, &signals, nullptr);
+}
+
 }  // namespace
 
 void interrupt_install() {
@@ -34,9 +43,12 @@ void interrupt_install() {
   handle(SIGTERM, on_signal);
 }
 
+void interrupt_block_for_child() { mask_both(SIG_BLOCK); }
+
 void interrupt_install_in_child() {
   handle(SIGINT, SIG_IGN);
   handle(SIGTERM, on_signal_in_child);
+  mask_both(SIG_UNBLOCK);
 }
 
 bool interrupt_requested() { return requests.load(std::memory_order_relaxed) > 0; }

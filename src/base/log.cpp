@@ -32,6 +32,21 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
 
 void log_set_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 
+const char* log_level_name() {
+  switch (logger().level()) {
+    case spdlog::level::debug: return "debug";
+    case spdlog::level::warn: return "warning";
+    case spdlog::level::err: return "error";
+    default: return "info";
+  }
+}
+
+LogLevel log_level_of(std::string_view name) {
+  if (name == "debug") return LogLevel::debug;
+  if (name == "warning") return LogLevel::warning;
+  return name == "error" ? LogLevel::error : LogLevel::info;
+}
+
 void log_message(LogLevel level, std::string_view text) {
   logger().log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
 }

@@ -9,7 +9,7 @@ namespace moebius {
 // Resident now, and the largest it has been (VmRSS, VmHWM: code, libraries, stacks, heap and mapped files). 0: unknown.
 i64 memory_resident();
 i64 memory_peak();
-// Lets the peak begin anew from what is resident now; false where the system forbids it: it stays the whole process's.
+// Resets the peak to what is resident now; false where the system forbids it: then it stays that of the whole process.
 bool memory_peak_reset();
 
 // Memory that may still be taken: MemAvailable, or what the control group (v2) leaves if that is less.

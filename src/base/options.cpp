@@ -77,64 +77,90 @@ std::vector<std::string> split_commas(const std::string& text) {
   return parts;
 }
 
+// Sets a field from the text of a flag.
 struct SetText {
   const Option& option;
   const std::string& text;
   const std::string& where;
 
-  void operator()(bool* field) const { *field = parse_bool(option, text, where); }
-  void operator()(i64* field) const {
+  void set(bool& field) const { field = parse_bool(option, text, where); }
+  void set(i64& field) const {
     const i64 value = parse_int(option, text, where);
     check_range(option, static_cast<double>(value), where);
-    *field = value;
+    field = value;
   }
-  void operator()(double* field) const {
+  void set(double& field) const {
     const double value = parse_real(option, text, where);
     check_range(option, value, where);
-    *field = value;
+    field = value;
   }
-  void operator()(std::string* field) const {
+  void set(std::string& field) const {
     check_choice(option, text, where);
-    *field = text;
+    field = text;
   }
   void operator()(const EnumField& field) const {
     check_choice(option, text, where);
     const auto& choices = option.notes.choices;
     field.set(field.field, static_cast<std::size_t>(std::find(choices.begin(), choices.end(), text) - choices.begin()));
   }
-  void operator()(std::vector<std::string>* field) const {
-    auto values = split_commas(text);
-    for (const auto& value : values) check_choice(option, value, where);
-    *field = std::move(values);
+
+  template <typename T>
+  void operator()(T* field) const {
+    set(*field);
   }
-  void operator()(std::vector<i64>* field) const {
-    std::vector<i64> values;
-    for (const auto& part : split_commas(text)) {
-      values.push_back(parse_int(option, part, where));
-      check_range(option, static_cast<double>(values.back()), where);
-    }
-    *field = std::move(values);
-  }
-  void operator()(std::vector<double>* field) const {
-    std::vector<double> values;
-    for (const auto& part : split_commas(text)) {
-      values.push_back(parse_real(option, part, where));
-      check_range(option, values.back(), where);
+  template <typename T>
+  void operator()(std::vector<T>* field) const {
+    std::vector<T> values;
+    for (const std::string& part : split_commas(text)) {
+      values.emplace_back();
+      SetText{option, part, where}.set(values.back());
     }
     *field = std::move(values);
   }
 };
 
-// A JSON value as the text of a flag would be, so that one path checks both.
-std::string text_of(const Json& value) {
-  if (value.is_string()) return value.as_string();
-  if (value.is_array()) {
-    std::vector<std::string> parts;
-    for (const Json& item : value.as_array()) parts.push_back(text_of(item));
-    return fmt::format("{}", fmt::join(parts, ","));
+// Sets a field from a value of a file. Text is read as that of a flag is ("2M", "a,b"); items of a list may hold commas.
+struct SetJson {
+  const Option& option;
+  const Json& value;
+  const std::string& where;
+
+  std::string single_text() const {
+    if (value.is_array() || value.is_object() || value.is_null()) {
+      throw Error({.where = where,
+                   .what = fmt::format("'{}' wants one value", option.key),
+                   .got = value.is_null()    ? "null"
+                          : value.is_array() ? "a list"
+                                             : "a table"});
+    }
+    return value.is_string() ? value.as_string() : value.dump();
   }
-  return value.dump();
-}
+  template <typename T>
+  void operator()(T* field) const {
+    const std::string text = single_text();
+    SetText{option, text, where}.set(*field);
+  }
+  void operator()(const EnumField& field) const {
+    const std::string text = single_text();
+    SetText{option, text, where}(field);
+  }
+  template <typename T>
+  void operator()(std::vector<T>* field) const {
+    if (!value.is_array()) {
+      std::vector<T> values;
+      if (value.is_string()) {
+        SetText{option, value.as_string(), where}(&values);
+      } else {
+        SetJson{option, value, where}(&values.emplace_back());
+      }
+      *field = std::move(values);
+      return;
+    }
+    std::vector<T> values;
+    for (const Json& item : value.as_array()) SetJson{option, item, where}(&values.emplace_back());
+    *field = std::move(values);
+  }
+};
 
 struct ToJson {
   const Option& option;
@@ -171,7 +197,7 @@ void OptionList::set_from_json(const Json& object, const std::string& where) {
   if (!object.is_object()) throw Error({.where = where, .what = "a table of options is wanted here"});
   for (const auto& [key, value] : object.as_object()) {
     const Option& option = find_or_throw(key, where);
-    std::visit(SetText{option, text_of(value), where}, option.target);
+    std::visit(SetJson{option, value, where}, option.target);
   }
 }
 

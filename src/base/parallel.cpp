@@ -85,7 +85,7 @@ class Pool {
       run_in_place(num_tasks, task);
       return;
     }
-    CHECK(num_tasks < kTasksMax, "so many tasks are not counted");
+    CHECK(num_tasks < kTasksMax, "more tasks than the counter holds");
     task_ = &task;
     share_out(num_tasks);
     open_.store(true);

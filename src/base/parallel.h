@@ -33,7 +33,7 @@ class TaskRef {
 // `thread` is in [0, parallel_threads()) and names scratch space. The first exception of a task is rethrown here.
 void parallel_for(i64 num_tasks, TaskRef task);
 
-// Number of chunks of `grain` in n (the last may be short): the usual way to cut work by shape.
+// Number of chunks of `grain` in n (the last may be short): the usual cut of work by shape.
 inline i64 parallel_chunks(i64 n, i64 grain) { return (n + grain - 1) / grain; }
 
 }  // namespace moebius

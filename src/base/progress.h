@@ -15,7 +15,7 @@ class Progress {
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  // `detail` stands at the end of the line. Cheap: prints at most a few times a second.
+  // `detail` is printed at the end of the line. Cheap: prints at most a few times a second.
   void update(i64 done, const std::string& detail = "");
   void finish(const std::string& detail = "");
   double seconds() const;
@@ -28,7 +28,7 @@ class Progress {
   bool terminal_, finished_ = false, line_open_ = false;
 };
 
-// From here on this process prints lines now and then even on a terminal, since others write there too, each after `name`.
+// From here on this process prints separate lines, each after `name`, even on a terminal, since other processes write there too.
 void progress_share_terminal(const std::string& name);
 
 // Nanoseconds of a monotonic clock.

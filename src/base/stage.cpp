@@ -115,13 +115,6 @@ void describe_common(StageCommon& common, OptionList& list) {
            {.choices = {"debug", "info", "warning", "error"}});
 }
 
-LogLevel level_of(const std::string& name) {
-  if (name == "debug") return LogLevel::debug;
-  if (name == "warning") return LogLevel::warning;
-  if (name == "error") return LogLevel::error;
-  return LogLevel::info;
-}
-
 // A flag's text as CLI11 found it.
 struct Given {
   const Option* option;
@@ -138,7 +131,7 @@ struct Given {
   const std::string near = nearest_word(word.substr(0, word.find('=')), known);
   throw Error({.where = "moebius " + help.name,
                .what = word.rfind("-", 0) == 0 ? fmt::format("unknown option '{}'", word)
-                                               : fmt::format("'{}' is one word too many", word),
+                                               : fmt::format("unexpected argument '{}'", word),
                .fix = near.empty() ? fmt::format("see moebius {} --help", help.name)
                                    : fmt::format("did you mean '{}'?", near)});
 }
@@ -205,7 +198,7 @@ StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::v
     }
     positional->push_back(word);
   }
-  log_set_level(level_of(common.log));
+  log_set_level(log_level_of(common.log));
   parallel_set_threads(static_cast<int>(common.threads));
   return common;
 }
@@ -229,7 +222,7 @@ namespace {
 void print_stages(const std::vector<Stage>& stages) {
   fmt::print(
       "moebius: plan, train, evaluate and compare Mixture-of-Experts language models on CPUs\n\n"
-      "usage: moebius STAGE [words] [--options]\n\nstages, in the order of the data's way:\n");
+      "usage: moebius STAGE [words] [--options]\n\nstages, in the order in which data flows:\n");
   for (const Stage& stage : stages) fmt::print("  {:<8} {}\n", stage.name, stage.summary);
   fmt::print(
       "\nthe main job:      moebius study quick\n"

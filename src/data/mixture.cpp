@@ -7,7 +7,9 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/digest.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "base/units.h"
 
@@ -24,6 +26,14 @@ u64 hash_text(std::string_view text) {
 
 constexpr double kTextEpochsMax = 4;
 
+// The files behind the path of a shard: Megatron's pair, by its prefix or its .bin, or one file.
+std::vector<std::string> shard_files(const std::string& path) {
+  const bool bin = path.size() > 4 && path.compare(path.size() - 4, 4, ".bin") == 0;
+  const std::string prefix = bin ? path.substr(0, path.size() - 4) : path;
+  if (file_exists(prefix + ".idx")) return {prefix + ".bin", prefix + ".idx"};
+  return {path};
+}
+
 }  // namespace
 
 // Part of one document, at most `length` tokens.
@@ -36,6 +46,8 @@ struct Piece {
 struct Mixture::Source {
   std::string name;
   TokenShard shard;
+  std::string path;       // as given
+  double weight = 0;      // as given
   double share = 0;       // of tokens, 0..1
   double epochs_max = 0;  // 0: no limit
   std::vector<Piece> pieces;
@@ -72,11 +84,13 @@ class Mixture::Impl {
     return bytes;
   }
   std::vector<SourceCounters> counters() const;
+  Json identity() const;
 
   MixtureOptions options;
   i64 vocab = 0;
   i64 end_of_text = -1;
   i64 padding = 0;
+  std::string tokenizer;
 
  private:
   void open_sources(const std::vector<MixtureSource>& given);
@@ -97,7 +111,6 @@ class Mixture::Impl {
   std::vector<Pending> pool_;  // oldest first
   i64 tokens_drawn_ = 0;
   i64 sequences_done_ = 0;
-  std::string tokenizer_;
   std::vector<i32> row_tokens_;
 };
 
@@ -131,8 +144,18 @@ void Mixture::Impl::open_sources(const std::vector<MixtureSource>& given) {
                      .fix = "give each source its own name"});
       }
     }
-    sources_.push_back(
-        {source.name, TokenShard::open(source.path), source.weight / weights, source.epochs_max, {}, {}, 0, 0, 0, {}});
+    sources_.push_back({source.name,
+                        TokenShard::open(source.path),
+                        source.path,
+                        source.weight,
+                        source.weight / weights,
+                        source.epochs_max,
+                        {},
+                        {},
+                        0,
+                        0,
+                        0,
+                        {}});
     Source& made = sources_.back();
     agree(source, made.shard.meta());
     if (made.epochs_max < 0) made.epochs_max = made.shard.meta().generated ? 0 : kTextEpochsMax;
@@ -163,8 +186,8 @@ void Mixture::Impl::agree(const MixtureSource& given, const ShardMeta& meta) {
     end_of_text = meta.end_of_text;
   }
   if (!meta.tokenizer.empty()) {
-    if (!tokenizer_.empty() && tokenizer_ != meta.tokenizer) differ("tokenizer", tokenizer_, meta.tokenizer);
-    tokenizer_ = meta.tokenizer;
+    if (!tokenizer.empty() && tokenizer != meta.tokenizer) differ("tokenizer", tokenizer, meta.tokenizer);
+    tokenizer = meta.tokenizer;
   }
 }
 
@@ -340,11 +363,20 @@ std::vector<SourceCounters> Mixture::Impl::counters() const {
   return all;
 }
 
+Json Mixture::Impl::identity() const {
+  Json list = Json::array();
+  for (const Source& source : sources_) {
+    list.push_back(Json::object(
+        {{"name", source.name}, {"weight", source.weight}, {"digest", content_digest(shard_files(source.path))}}));
+  }
+  return list;
+}
+
 // All that decides the stream, the batch size left out.
 u64 Mixture::Impl::digest() const {
   std::string text =
       fmt::format("{} {} {} {} {} {} {}", options.length, options.seed_data, options.attend_across_documents,
-                  options.positions_restart, options.whole_documents, options.lookahead, tokenizer_);
+                  options.positions_restart, options.whole_documents, options.lookahead, tokenizer);
   for (const Source& source : sources_) {
     text += fmt::format(" {} {} {} {}", source.name, source.share, source.shard.tokens(), source.shard.documents());
   }
@@ -445,6 +477,8 @@ i64 Mixture::length() const { return impl_->options.length; }
 i64 Mixture::mapped_bytes() const { return impl_->mapped_bytes(); }
 i64 Mixture::vocab() const { return impl_->vocab; }
 i64 Mixture::end_of_text() const { return impl_->end_of_text; }
+std::string Mixture::tokenizer() const { return impl_->tokenizer; }
+Json Mixture::identity() const { return impl_->identity(); }
 std::vector<double> Mixture::epochs_needed(i64 tokens) const { return impl_->epochs_needed(tokens); }
 void Mixture::check_tokens(i64 tokens) const { impl_->check_tokens(tokens); }
 

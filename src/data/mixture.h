@@ -1,6 +1,6 @@
 // Mixture: the stream of batches from several token shards by weight. A pure function of (sources, seed, position):
 // every model of a study sees the same rows in the same order, whatever the batch size or number of threads.
-// How: each source's documents are cut into pieces of at most `length` tokens and shuffled anew for each pass; the next
+// How: each source's documents are cut into pieces of at most `length` tokens and shuffled again for each pass; the next
 // piece comes from the source with the largest token deficit; pieces are packed into sequences. docs/data.md has it all.
 // Not for reading text or for tokenization.
 #pragma once
@@ -33,13 +33,12 @@ struct MixtureOptions {
   i64 lookahead = 64;                    // pending pieces among which one that fits is looked for
 };
 
-// `sequences` and `length` are left to the caller's own options (the trainer's batch and sequence).
-void describe(MixtureOptions& options, OptionList& list);
-
 // "name=path:weight" or "name=path:weight:epochs" for each source.
 std::vector<MixtureSource> mixture_sources_parse(const std::vector<std::string>& texts, const std::string& where);
 // [{"name","path","weight","epochs_max"?}, ...]
 std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std::string& where);
+
+Json mixture_sources_to_json(const std::vector<MixtureSource>& sources);
 
 class Mixture : public BatchSource {
  public:
@@ -58,6 +57,9 @@ class Mixture : public BatchSource {
 
   i64 vocab() const;  // 0 when no shard says
   i64 end_of_text() const;
+  std::string tokenizer() const;  // digest of the one that made the shards; empty when none says
+  // [{"name", "weight", "digest"}], the digest of each shard's files: what two runs on the same data have in common.
+  Json identity() const;
   // Passes over each source that `tokens` tokens of training need (padding left out).
   std::vector<double> epochs_needed(i64 tokens) const;
   // Throws Error "corpus too small for the token count", with numbers and advice, when a source would be passed over

@@ -1,4 +1,5 @@
-// Options of a mixture and the two ways to name its sources.
+// The two notations for the sources of a mixture: a flag's text, and tables.
+// In, out: mixture.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,17 +9,6 @@
 #include "data/mixture.h"
 
 namespace moebius::data {
-
-void describe(MixtureOptions& options, OptionList& list) {
-  list.add("seed-data", &options.seed_data, "seed of the order of documents", {.min = 0});
-  list.add("attend-across-documents", &options.attend_across_documents,
-           "let attention cross the borders of documents packed into one sequence");
-  list.add("positions-restart", &options.positions_restart, "positions restart at each document of a sequence");
-  list.add("whole-documents", &options.whole_documents,
-           "do not cut documents that fit a sequence; what stays free is padded");
-  list.add("lookahead", &options.lookahead, "documents among which one that fits is looked for",
-           {.min = 1, .max = 65536});
-}
 
 namespace {
 
@@ -57,7 +47,8 @@ std::vector<MixtureSource> mixture_sources_parse(const std::vector<std::string>&
       throw Error({.where = where,
                    .what = "a source has too many parts or no path",
                    .wanted = "name=path:weight or name=path:weight:epochs",
-                   .got = text});
+                   .got = text,
+                   .fix = "a path that contains a colon or a comma can be given in a --mixture file"});
     }
     source.path = parts[0];
     if (parts.size() > 1) source.weight = number(parts[1], "weight", where, text);
@@ -89,6 +80,17 @@ std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std
     sources.push_back(std::move(source));
   }
   return sources;
+}
+
+Json mixture_sources_to_json(const std::vector<MixtureSource>& sources) {
+  Json list = Json::array();
+  for (const MixtureSource& source : sources) {
+    list.push_back(Json::object({{"name", source.name},
+                                 {"path", source.path},
+                                 {"weight", source.weight},
+                                 {"epochs_max", source.epochs_max}}));
+  }
+  return list;
 }
 
 }  // namespace moebius::data

@@ -56,6 +56,9 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
   for (const std::string& text : options_.loss_sources) {
     sources_.push_back(read_loss_documents(parse_loss_source(text), tokenizer_, options_.loss_tokens));
   }
+  for (const LossSource& source : options_.sources) {
+    sources_.push_back(read_loss_documents(source, tokenizer_, options_.loss_tokens));
+  }
 }
 
 Json Evaluator::counts() const {

@@ -18,6 +18,7 @@ struct EvalOptions {
   i64 shots = -1;                         // examples before each question; -1: as the task says
   i64 limit = 0;                          // rows of each task (items of each grade); 0: all
   std::vector<std::string> loss_sources;  // NAME=PATH
+  std::vector<LossSource> sources;        // further ones, from a program; no flag
   i64 loss_tokens = 0;                    // of each source; 0: all
   i64 loss_window = 0;
   bool loss_prefix = false;

@@ -10,6 +10,7 @@
 #include "base/stage.h"
 #include "base/units.h"
 #include "kernels/isa.h"
+#include "study/run_file.h"
 #include "study/study_plan.h"
 #include "study/study_power.h"
 #include "study/study_queue.h"
@@ -32,58 +33,85 @@ const StageHelp kHelp = {
         "...), seconds_estimated, power (id, smallest_effect, noise, seeds_half, seconds_half, ...)",
     .examples = "  moebius study quick\n  moebius study optimal-sparsity-mini --dry-run --noise 0.03"};
 
-}  // namespace
+const char* const kProgram = "/proc/self/exe";  // also when the file has been replaced by another build
 
-int run_study(const std::vector<std::string>& words) {
+struct Words {
+  StudySpec spec;
   std::string out;
-  OptionList options;
   std::vector<std::string> pilots;
-  double noise = 0;
-  options.add("out", &out, "folder of the study; empty: runs/NAME", {.unit = "FOLDER"});
-  options.add(
-      "pilot", &pilots,
-      "dry run: finished studies whose seeds show the noise, separated by commas; the study's own folder counts too",
-      {.unit = "FOLDERS"});
-  options.add("noise", &noise, "dry run: standard deviation between seeds to assume where no runs show it",
-              {.unit = "X", .min = 0, .max = 1e6});
+  double noise = 0, minutes = -1;
   i64 jobs = 0;
-  options.add("jobs", &jobs,
+  StageCommon common;
+};
+
+Words read_words(const std::vector<std::string>& words) {
+  Words given;
+  OptionList options;
+  options.add("out", &given.out, "folder of the study; empty: runs/NAME", {.unit = "FOLDER"});
+  options.add("minutes", &given.minutes,
+              "time that seeds, tokens and models are fitted to; 0: no limit; -1: as the study file says",
+              {.unit = "X", .min = -1, .max = 1e7});
+  options.add(
+      "pilot", &given.pilots,
+      "dry run: finished studies whose seeds show the noise, separated by commas; the study's own folder counts",
+      {.unit = "FOLDERS"});
+  options.add("noise", &given.noise, "dry run: standard deviation between seeds to assume where no runs show it",
+              {.unit = "X", .min = 0, .max = 1e6});
+  options.add("jobs", &given.jobs,
               "runs that train side by side, each with its share of the threads; 0: one a thread where steps are short",
               {.unit = "N", .min = 0});
   std::vector<std::string> names;
-  const StageCommon common = stage_parse(kHelp, options, words, &names, 1);
+  given.common = stage_parse(kHelp, options, words, &names, 1);
   if (names.empty()) {
     throw Error({.where = "moebius study",
-                 .what = "which study?",
-                 .wanted = fmt::format("a TOML file, or one of: {}", fmt::join(study_names(), ", "))});
+                 .what = "no study was named",
+                 .wanted = fmt::format("a TOML file, or one of: {}", fmt::join(study_names(), ", ")),
+                 .fix = "moebius study quick"});
   }
-  kernels::isa_select(common.isa);
-  StudyPlan plan = plan_study(study_load(names.front()));
-  if (out.empty()) out = path_join("runs", plan.spec.name);
+  given.spec = study_load(names.front());
+  if (given.minutes >= 0) given.spec.minutes = given.minutes;
+  if (given.out.empty()) given.out = path_join("runs", given.spec.name);
+  return given;
+}
 
+int dry_run(const Words& given) {
+  StudyPlan plan = plan_study(given.spec);
   try {
-    plan.jobs = choose_jobs(plan, jobs, parallel_threads());
-    estimate_seconds(plan, time_configurations(plan));
+    const i64 jobs = choose_jobs(plan, given.jobs, parallel_threads());
+    plan = settle_plan(given.spec, jobs, nullptr, given.out, kProgram);
   } catch (const Error& e) {
-    if (!common.dry_run) throw;
     // A study planned for a larger machine still has its table here, without times.
     log_warning(fmt::format("no times: {}", e.what()));
   }
-  const std::string table = plan_table(plan);
-  if (common.dry_run) {
-    Json result = plan_to_json(plan);
-    result.set("seconds_estimated", plan.seconds_estimated);
-    if (file_exists(path_join(out, "study.json"))) pilots.push_back(out);
-    const std::vector<PowerRow> power = study_power(plan, pilots, noise > 0 ? noise : kUnknown);
-    result.set("power", power_to_json(power));
-    stage_print(common, result, table + power_table(power));
-    return 0;
+  if (!file_exists(path_join(given.out, "study.json"))) {
+    log_info("times are those of training alone; evaluations are timed when the study starts");
   }
-  log_info("the plan:\n" + table);
+  Json result = plan_to_json(plan);
+  result.set("seconds_estimated", plan.seconds_estimated);
+  std::vector<std::string> pilots = given.pilots;
+  if (file_exists(path_join(given.out, "study.json"))) pilots.push_back(given.out);
+  const std::vector<PowerRow> power = study_power(plan, pilots, given.noise > 0 ? given.noise : kUnknown);
+  result.set("power", power_to_json(power));
+  stage_print(given.common, result, plan_table(plan) + power_table(power));
+  return 0;
+}
 
-  const StudyResult result = run_study_plan(plan, out);
+}  // namespace
+
+int run_study(const std::vector<std::string>& words) {
+  if (words.size() == 2 && words[0] == kRunFileWord) return run_file_main(words[1]);
+  Words given = read_words(words);
+  kernels::isa_select(given.common.isa);
+  if (given.common.dry_run) return dry_run(given);
+  const StudySpec& spec = given.spec;
+  const i64 jobs = choose_jobs(plan_study(spec), given.jobs, parallel_threads());
+  folder_make(given.out);
+  const StudyFiles files = prepare_data(spec, path_join(given.out, "data"));
+  StudyPlan plan = settle_plan(spec, jobs, &files, given.out, kProgram);
+  log_info("the plan:\n" + plan_table(plan));
+  const StudyResult result = run_study_plan(plan, given.out, kProgram);
   stage_print(
-      common, result.to_json(),
+      given.common, result.to_json(),
       fmt::format("{} runs in {} ({} were done before)\ntraining: {:.1f} % of its steps' roofline over its whole time, "
                   "{:.1f} % of the machine's roof\nreport: {}\n",
                   result.runs_done, format_seconds(result.seconds), result.runs_skipped, 100 * result.roofline_ratio(),

@@ -13,8 +13,10 @@
 #include "base/test_folder.h"
 #include "kernels/isa.h"
 #include "study/study_runs.h"
+#include "study/study_time.h"
 #include "study/test_support.h"
 #include "train/schedule.h"
+#include "train/train_run.h"
 
 namespace moebius::study {
 namespace {
@@ -95,10 +97,10 @@ TEST(StudyBranches, PlanCountsTheTrunkOnce) {
   EXPECT_EQ(plan.runs[3].tokens_own(), 5 * 256);
   EXPECT_DOUBLE_EQ(plan.runs[3].tpp, 13.0 * 256 / static_cast<double>(plan.runs[3].counts.parameters_total));
   EXPECT_EQ(tokens_most(plan), 13 * 256);
-  estimate_seconds(plan, {{"E2", 1.0}, {"E4", 1.0}});
+  estimate_seconds(plan, {{"E2", {1.0, 0, 0}}, {"E4", {1.0, 0, 0}}});
   i64 own = 0;
   for (const PlannedRun& run : plan.runs) own += run.tokens_own();
-  EXPECT_NEAR(plan.seconds_estimated, static_cast<double>(own), 1e-6);
+  EXPECT_NEAR(seconds_of_runs(plan), static_cast<double>(own), 8 * 0.31);  // and each run measures the roof
   EXPECT_EQ(own, 2 * (8 + 1 + 2 + 5) * 256);
 }
 
@@ -126,6 +128,7 @@ std::string train_alone(const std::string& folder, const PlannedRun& run) {
   OptionList list;
   options.describe(list);
   list.set_from_json(saved.at("train"), "options.json");
+  options.sources = data::mixture_sources_from_json(saved.at("sources"), "options.json");
   options.out = path_join(folder, "alone-" + run.name);
   train::TrainHooks hooks;
   hooks.roof = {1e11, 1e10, 1e10, 0, 0};
@@ -148,7 +151,7 @@ TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
   const std::string folder = test_path("study");
   const std::string text = study_text("wsd", "[0.25, 0.5, 1.0]");
   StudyPlan plan = tiny_plan(folder + ".toml", text);
-  const StudyResult result = run_study_plan(plan, folder);
+  const StudyResult result = run_study_plan(plan, folder, MOEBIUS_PROGRAM);
   EXPECT_EQ(result.runs_done, 8);
   for (const PlannedRun& run : plan.runs) {
     const std::string out = path_join(folder, "runs/" + run.name);
@@ -173,13 +176,13 @@ TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
   folder_remove_all(path_join(folder, "runs/E2-b50"));
   StudyPlan again = tiny_plan(folder + ".toml", text);
   try {
-    run_study_plan(again, folder);
+    run_study_plan(again, folder, MOEBIUS_PROGRAM);
     FAIL() << "no error";
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("train the trunk again"), std::string::npos) << e.what();
   }
   folder_remove_all(path_join(folder, "runs/E2-trunk"));
-  EXPECT_EQ(run_study_plan(again, folder).runs_done, 2);
+  EXPECT_EQ(run_study_plan(again, folder, MOEBIUS_PROGRAM).runs_done, 2);
 }
 
 }  // namespace

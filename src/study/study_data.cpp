@@ -1,10 +1,11 @@
-// Making the shared data of a study, step by step; data.json says that it is whole.
+// Making the shared data of a study, step by step; data.json says that it is complete.
 #include "study/study_data.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -57,7 +58,7 @@ Generated make_generated(const StudySpec& spec, const std::string& folder) {
   return made;
 }
 
-// The first documents of a list up to so many bytes.
+// The first documents of a list, up to bytes_max.
 void take_bytes(const std::vector<std::string>& documents, double bytes_max, std::vector<std::string_view>& out) {
   double bytes = 0;
   for (const std::string& document : documents) {
@@ -151,7 +152,7 @@ StudyFiles make_files(const StudySpec& spec, const std::string& folder) {
   files.items = generated.items;
   tokenizer.save(files.tokenizer);
   for (const StudyText& text : spec.data.text) {
-    interrupt_check("run the same command again: the data is made anew");
+    interrupt_check("run the same command again: the data is made from the start");
     const data::PackOptions options = pack_options(spec, text, folder);
     files.shards.push_back(shard_of(data::pack_corpus(options, tokenizer), text.name, options.out, text.share));
     files.shards.back().held_out = write_held_out(spec, text, folder);
@@ -163,6 +164,33 @@ StudyFiles make_files(const StudySpec& spec, const std::string& folder) {
         shard_of(data::pack_documents(documents, tokenizer, name, prefix, true), name, prefix, share));
   }
   return files;
+}
+
+// Of every text file that the study names.
+Json text_digests(const StudySpec& spec) {
+  Json digests = Json::object();
+  for (const StudyText& text : spec.data.text) {
+    for (const std::string& file : text.input) digests.set(file, content_digest({input_path(spec, file)}));
+  }
+  return digests;
+}
+
+// Whether the data of the folder is what the study would make now.
+void check_made(const Json& made, const Json& settings, const Json& digests, const std::string& folder) {
+  const char* const fix = "give another --out, or remove the folder if its runs are not needed";
+  if (made.at("settings").dump() != settings.dump()) {
+    throw Error(
+        {.where = folder, .what = "the data there was made with other settings than the study has now", .fix = fix});
+  }
+  for (const auto& [file, digest] : digests.as_object()) {
+    const std::string before = made.contains("text_digests") ? made.at("text_digests").get_string(file, "") : "";
+    if (before == digest.as_string()) continue;
+    throw Error({.where = file,
+                 .what = "the text has changed since the data of this study was made from it",
+                 .wanted = "content with digest " + before,
+                 .got = digest.as_string(),
+                 .fix = fix});
+  }
 }
 
 }  // namespace
@@ -190,21 +218,22 @@ Json StudyFiles::to_json(i64 tokens) const {
 StudyFiles prepare_data(const StudySpec& spec, const std::string& folder) {
   folder_make(folder);
   const std::string stamp = path_join(folder, "data.json");
-  const Json settings = spec.data.to_json();
+  const Json settings = spec.data.to_json(), digests = text_digests(spec);
   if (file_exists(stamp)) {
     const Json made = Json::parse_file(stamp);
-    if (made.at("settings").dump() == settings.dump()) return files_from_json(made, folder);
-    throw Error({.where = folder,
-                 .what = "the data there was made with other settings than the study has now",
-                 .fix = "give another --out, or remove the folder if its runs are not wanted"});
+    check_made(made, settings, digests, folder);
+    return files_from_json(made, folder);
   }
   const StudyFiles files = make_files(spec, folder);
   Json shards = Json::array(), items = Json::array();
   for (const StudyShard& shard : files.shards) shards.push_back(shard_to_json(shard));
   for (const std::string& item : files.items) items.push_back(path_name(item));
-  file_write_atomic(
-      stamp,
-      Json::object({{"settings", settings}, {"vocab", files.vocab}, {"items", items}, {"shards", shards}}).dump(2));
+  file_write_atomic(stamp, Json::object({{"settings", settings},
+                                         {"text_digests", digests},
+                                         {"vocab", files.vocab},
+                                         {"items", items},
+                                         {"shards", shards}})
+                               .dump(2));
   return files;
 }
 

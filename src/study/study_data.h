@@ -1,6 +1,6 @@
 // The data of a study, made once and shared by its runs: a tokenizer trained on the mixture, token shards, evaluation
-// items of the generated tasks, held-out text. In: StudyData. Out: files under FOLDER. Made again only when asked for
-// with other settings.
+// items of the generated tasks, held-out text. In: StudyData. Out: files under FOLDER. Refuses a
+// folder whose data was made with other settings or from other text.
 #pragma once
 
 #include <string>

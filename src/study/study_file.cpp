@@ -182,6 +182,8 @@ std::vector<StudyModel> read_models(const Json& root, const std::string& where) 
       for (const auto& [key, value] : table.as_object()) {
         if (key == "name") {
           model.name = value.as_string();
+        } else if (key == "essential") {
+          model.essential = value.as_bool();
         } else {
           model.overrides.set(key, value);
         }
@@ -263,8 +265,7 @@ StudySpec study_load(const std::string& name_or_path) {
   list.add("question", &spec.question, "one or two sentences");
   list.add("tokens", &spec.tokens, "training tokens of each run", {.unit = "TOKENS", .min = 1, .max = 1e13});
   list.add("seeds", &spec.seeds, "seeds of initialisation", {.min = 0});
-  list.add("seeds-minutes", &spec.seeds_minutes,
-           "a seed after the first begins only while the study is expected to end within these minutes; 0: all begin",
+  list.add("minutes", &spec.minutes, "time that seeds, tokens and models are fitted to; 0: no limit",
            {.min = 0, .max = 1e7});
   read_table(
       root, list,

@@ -37,6 +37,7 @@ struct StudyData {
 struct StudyModel {
   std::string name;
   Json overrides = Json::object();
+  bool essential = true;  // never left out to save time
 };
 
 // How learning rates are chosen: one value with its source, or a sweep at the smallest and the largest number of
@@ -64,7 +65,7 @@ struct StudySpec {
   std::string name, title, question;
   i64 tokens = 0;  // of each run
   std::vector<i64> seeds = {1};
-  double seeds_minutes = 0;  // a further seed begins only while the study is expected to end within these; 0: all begin
+  double minutes = 0;  // limit that seeds, tokens and models are fitted to (study_fit.h); 0: none
   Json model = Json::object();
   std::vector<StudyModel> models;
   StudyData data;

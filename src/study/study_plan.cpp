@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "study/study_branches.h"
+#include "train/run_roof.h"
 
 namespace moebius::study {
 
@@ -148,11 +149,12 @@ i64 tokens_most(const StudyPlan& plan) {
   return most;
 }
 
-double cost_seconds_per_token(const StudyPlan& plan, const PlannedRun& run) {
+double roofline_seconds_per_token(const StudyPlan& plan, const PlannedRun& run) {
   const train::TrainOptions options = train_options(plan.spec, run);
-  return train::estimate_seconds(run.config, options, std::max(plan.roof.bf16_flops_per_s, 1.0),
-                                 plan.roof.dram_bytes_per_s, 1.0) /
-         static_cast<double>(run.tokens);
+  const i64 micro = options.micro_batch_tokens > 0 ? options.micro_batch_tokens : options.batch_tokens;
+  return train::step_roofline_seconds(run.config, options, options.batch_tokens / micro,
+                                      static_cast<double>(options.sequence), plan.roof) /
+         static_cast<double>(options.batch_tokens);
 }
 
 train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) {
@@ -171,29 +173,23 @@ train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) 
   return options;
 }
 
-void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& measured) {
-  struct Point {
-    double cost, seconds;
-  };
-  std::vector<Point> points;
-  for (const PlannedRun& run : plan.runs) {
-    const auto known = measured.find(run.config.name);
-    if (known != measured.end()) {
-      points.push_back({cost_seconds_per_token(plan, run), known->second});
+std::vector<i64> evaluation_steps(const StudyPlan& plan, const PlannedRun& run) {
+  std::vector<i64> at;
+  if (run.role == "sweep") return at;
+  if (run.role == "trunk") {
+    for (const PlannedRun& branch : plan.runs) {
+      if (branch.branch_of != run.name) continue;
+      const std::vector<i64> wanted = evaluation_steps(plan, branch);
+      std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(at),
+                   [&](i64 step) { return step <= branch.branch_step; });
     }
+    return at;
   }
-  CHECK(!points.empty(), "an estimate needs one measured configuration");
-  plan.seconds_estimated = 0;
-  for (PlannedRun& run : plan.runs) {
-    const double cost = cost_seconds_per_token(plan, run);
-    const auto nearest = std::min_element(points.begin(), points.end(), [&](const Point& a, const Point& b) {
-      return std::fabs(std::log(a.cost / cost)) < std::fabs(std::log(b.cost / cost));
-    });
-    const auto known = measured.find(run.config.name);
-    const double per_token = known != measured.end() ? known->second : nearest->seconds * cost / nearest->cost;
-    run.seconds_estimated = per_token * static_cast<double>(run.tokens_own());
-    plan.seconds_estimated += run.seconds_estimated / static_cast<double>(plan.jobs);
+  const i64 steps = train::steps_total(train_options(plan.spec, run));
+  for (const double fraction : plan.spec.evaluate.at) {
+    at.push_back(std::llround(fraction * static_cast<double>(steps)));
   }
+  return at;
 }
 
 std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, double>& trial_losses) {
@@ -247,6 +243,8 @@ Json plan_to_json(const StudyPlan& plan) {
     runs.as_array().back().set("tokens_shared", run.tokens_shared);
   }
   const StudySpec& spec = plan.spec;
+  Json notes = spec.notes;
+  if (!plan.fitted_text.empty()) notes.push_back(plan.fitted_text);
   return Json::object(
       {{"name", spec.name},
        {"title", spec.title.empty() ? spec.name : spec.title},
@@ -259,7 +257,8 @@ Json plan_to_json(const StudyPlan& plan) {
                       {"items", Json(Json::Array{Json(spec.data.facts.seed), Json(spec.data.arithmetic.seed)})}})},
        {"branches", spec.branches.at},
        {"hypotheses", spec.hypotheses},
-       {"notes", spec.notes}});
+       {"fitted", plan.fitted},
+       {"notes", notes}});
 }
 
 std::string plan_table(const StudyPlan& plan) {
@@ -271,20 +270,20 @@ std::string plan_table(const StudyPlan& plan) {
                         format_count(run.counts.flops_per_token_megatron), run.tpp,
                         format_count(static_cast<double>(run.tokens)),
                         run.learning_rate > 0 ? fmt::format("{:.2g}", run.learning_rate) : "sweep",
-                        run.seconds_estimated > 0 ? format_seconds(run.seconds_estimated) : "?");
+                        run.left_out                ? "left out"
+                        : run.seconds_estimated > 0 ? format_seconds(run.seconds_estimated)
+                                                    : "?");
   }
+  const auto left_out =
+      std::count_if(plan.runs.begin(), plan.runs.end(), [](const PlannedRun& r) { return r.left_out; });
+  text += fmt::format("{} runs", plan.runs.size() - static_cast<std::size_t>(left_out));
+  if (plan.jobs > 1) text += fmt::format(", {} side by side", plan.jobs);
   if (plan.seconds_estimated > 0) {
-    text += fmt::format(
-        "{} runs, about {} of training on this machine (roof {}/s in bf16){}{}\n", plan.runs.size(),
-        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s),
-        plan.jobs > 1 ? fmt::format(", {} side by side", plan.jobs) : "",
-        plan.spec.branches.at.empty() ? "" : "; a branch's time is that of its own steps, the trunk counts once");
+    text += fmt::format(": about {} with their evaluations on this machine (roof {}/s in bf16)",
+                        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s));
   }
-  if (plan.spec.seeds.size() > 1 && plan.spec.seeds_minutes > 0) {
-    text += fmt::format(
-        "seeds after the first begin as long as the study is expected to end within {:g} minutes, evaluations included\n",
-        plan.spec.seeds_minutes);
-  }
+  text += plan.spec.branches.at.empty() ? "\n" : "; a branch's time is that of its own steps, the trunk counts once\n";
+  if (!plan.fitted_text.empty()) text += plan.fitted_text + "\n";
   return text;
 }
 

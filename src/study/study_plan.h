@@ -10,7 +10,7 @@
 #include "kernels/roof.h"
 #include "model/config.h"
 #include "study/study_file.h"
-#include "train/train_run.h"
+#include "train/options.h"
 
 namespace moebius::study {
 
@@ -25,8 +25,8 @@ struct PlannedRun {
   double learning_rate = 0;       // 0: not known before the sweep
   double tpp = 0;                 // tokens / total parameters (2508.18672)
   double sparsity = 0;            // 1 - k/E
-  double seconds_estimated = 0;   // of its own steps: a branch's without the trunk's
-  bool left_out = false;          // its seed had no room in spec.seeds_minutes
+  double seconds_estimated = 0;   // with evaluations; a branch's without the trunk's steps
+  bool left_out = false;          // it does not fit the study's minutes
   std::string branch_of;          // a branch: the name of its trunk
   i64 branch_step = 0;            // and after how many of the trunk's steps it begins
   i64 tokens_shared = 0;          // and their tokens
@@ -40,7 +40,9 @@ struct StudyPlan {
   StudySpec spec;
   std::vector<PlannedRun> runs;  // trials of the sweep first
   kernels::Roof roof;
-  double seconds_estimated = 0;  // of the runs' training, `jobs` at a time
+  double seconds_estimated = 0;  // of all that is not left out, `jobs` at a time
+  Json fitted;                   // what study_fit.h decided, for study.json; null: there is no limit
+  std::string fitted_text;       // the same for people; empty: nothing is left out
   i64 jobs = 1;                  // runs that train side by side
 
   // Of each of them, of `threads` in all.
@@ -51,16 +53,14 @@ struct StudyPlan {
 // Resolves every model and expands seeds and trials. Throws Error when a budget fits no step or a model is impossible.
 StudyPlan plan_study(const StudySpec& spec);
 
-// Fills seconds_estimated by the cost of a training step: arithmetic at the share of the roof that one timed step of a
-// configuration reached, and the optimiser's traffic at the memory's bandwidth. `measured` maps a model's name to the
-// seconds a token took; the others are scaled from the nearest by that cost.
-void estimate_seconds(StudyPlan& plan, const std::map<std::string, double>& measured);
-
 // The most tokens of any run: what the data must suffice for.
 i64 tokens_most(const StudyPlan& plan);
 
-// Seconds of one token by train's cost model at the full roof (the quantity that estimate_seconds scales).
-double cost_seconds_per_token(const StudyPlan& plan, const PlannedRun& run);
+// Of the roofline of its steps (model/roofline.h).
+double roofline_seconds_per_token(const StudyPlan& plan, const PlannedRun& run);
+
+// The steps after which a run is evaluated; a trunk's are those of its branches that it makes for them.
+std::vector<i64> evaluation_steps(const StudyPlan& plan, const PlannedRun& run);
 
 // What `train` is told for one run, folders and data left out. Throws Error for unknown keys of [train].
 train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run);

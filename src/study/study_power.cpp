@@ -88,7 +88,7 @@ Design design_of(const report::StudyRecords& study, const report::Hypothesis& h)
       x.push_back(report::metric_of(run, h.x).value);
     }
   }
-  // An x that only the runs will show: the configurations stand evenly spaced.
+  // An x that only the runs will show: the configurations are taken as evenly spaced.
   design.x_is_result = std::any_of(x.begin(), x.end(), [](double value) { return !(value > 0); });
   for (std::size_t i = 0; i < x.size(); ++i) {
     design.power.x.push_back(design.x_is_result ? static_cast<double>(i) : std::log2(x[i]));

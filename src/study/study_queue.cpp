@@ -8,11 +8,7 @@
 #include <tuple>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/log.h"
 #include "base/memory.h"
-#include "base/progress.h"
-#include "records/record.h"
 #include "base/units.h"
 #include "train/memory_plan.h"
 
@@ -45,48 +41,6 @@ i64 choose_jobs(const StudyPlan& plan, i64 wanted, i64 threads) {
   return std::min(useful, wanted);
 }
 
-SeedBudget::SeedBudget(const StudyPlan& plan, const std::string& records) : plan_(plan) {
-  if (!file_exists(records)) return;
-  for (const Json& done : records::read(records, "run_done")) {
-    known_[done.get_string("run", "")] = done.get_double("seconds_all", 0);
-  }
-}
-
-void SeedBudget::add(const PlannedRun& run, double seconds, double& all, double& first_seed) const {
-  all += seconds;
-  if (run.role != "sweep" && run.seed == plan_.spec.seeds.front()) first_seed += seconds;
-}
-
-bool SeedBudget::has_room(const PlannedRun& run) {
-  const std::vector<i64>& seeds = plan_.spec.seeds;
-  if (plan_.spec.seeds_minutes <= 0 || run.role == "sweep" || run.seed == seeds.front()) return true;
-  if (run.seed != seed_) {
-    seed_ = run.seed;
-    double spent = spent_, first_seed = first_seed_;
-    for (const auto& [under_way, since] : began_ns_) {
-      add(*under_way, static_cast<double>(clock_ns() - since) * 1e-9, spent, first_seed);
-    }
-    spent /= static_cast<double>(plan_.jobs);
-    first_seed /= static_cast<double>(plan_.jobs);
-    open_ = open_ && spent + first_seed <= plan_.spec.seeds_minutes * 60;
-    if (!open_) {
-      log_info(fmt::format("seed {} is left out: {} are spent, a seed takes {}, and the study has {:g} minutes",
-                           run.seed, format_seconds(spent), format_seconds(first_seed), plan_.spec.seeds_minutes));
-    }
-  }
-  return open_;
-}
-
-void SeedBudget::begin(const PlannedRun& run) { began_ns_[&run] = clock_ns(); }
-
-double SeedBudget::end(const PlannedRun& run, bool skipped) {
-  double seconds = static_cast<double>(clock_ns() - began_ns_.at(&run)) * 1e-9;
-  began_ns_.erase(&run);
-  if (skipped && known(run.name)) seconds = known_[run.name];
-  add(run, seconds, spent_, first_seed_);
-  return seconds;
-}
-
 RunQueue::RunQueue(const StudyPlan& plan) : plan_(plan), waiting_(plan.runs.size()) {
   std::iota(waiting_.begin(), waiting_.end(), 0);
   open_ = static_cast<i64>(waiting_.size());
@@ -97,7 +51,7 @@ RunQueue::RunQueue(const StudyPlan& plan) : plan_(plan), waiting_(plan.runs.size
     const bool trial = run.role == "sweep";
     trials_open_ += trial;
     keys.emplace_back(!trial, trial ? 0 : place[run.seed],
-                      -cost_seconds_per_token(plan, run) * static_cast<double>(run.tokens_own()));
+                      -roofline_seconds_per_token(plan, run) * static_cast<double>(run.tokens_own()));
   }
   std::stable_sort(waiting_.begin(), waiting_.end(),
                    [&](i64 a, i64 b) { return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)]; });

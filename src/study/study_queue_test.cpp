@@ -1,10 +1,9 @@
-// The order in which a study's runs begin, how many at a time, and which seeds have room.
+// The order in which a study's runs begin, and how many at a time.
 #include "study/study_queue.h"
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/test_folder.h"
 #include "study/test_support.h"
 
@@ -101,35 +100,6 @@ TEST(StudyQueue, JobsByTheWorkOfAStepAndTheMemory) {
           "[learning-rate]\nvalue = 1e-3\nsource = \"test\"\n[train]\nbatch-tokens = 1048576\nmicro-batch-tokens = 4096\n");
   EXPECT_EQ(choose_jobs(large, 0, 2), 1);
   EXPECT_EQ(choose_jobs(large, 2, 2), 2);
-}
-
-TEST(StudyQueue, ASeedHasRoomByTheTimeOfAllJobs) {
-  log_set_level(LogLevel::warning);
-  StudyPlan plan = queue_plan("[learning-rate]\nvalue = 1e-3\nsource = \"test\"\n", "seeds-minutes = 3\n");
-  const std::string records = test_path("records.jsonl");
-  std::string text;
-  for (const char* name : {"E8-s1", "dense-s1"}) {
-    text += std::string(R"({"type":"run_done","run":")") + name + R"(","seconds_all":100})" + "\n";
-  }
-  file_write_atomic(records, text);
-  const auto room = [&](i64 jobs) {
-    plan.jobs = jobs;
-    SeedBudget budget(plan, records);
-    const PlannedRun* second = nullptr;
-    for (const PlannedRun& run : plan.runs) {
-      if (run.seed == 2) {
-        second = &run;
-        continue;
-      }
-      EXPECT_TRUE(budget.has_room(run));
-      budget.begin(run);
-      EXPECT_EQ(budget.end(run, true), 100);
-    }
-    return budget.has_room(*second);
-  };
-  EXPECT_FALSE(room(1));  // 200 s spent and 200 to come, of 180
-  EXPECT_FALSE(room(2));  // 100 and 100
-  EXPECT_TRUE(room(3));   // 67 and 67
 }
 
 }  // namespace

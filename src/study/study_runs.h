@@ -2,7 +2,6 @@
 // folder as docs/formats.md lays it out. Every step that is done is recognised and skipped.
 #pragma once
 
-#include <map>
 #include <string>
 
 #include "study/study_data.h"
@@ -10,9 +9,11 @@
 
 namespace moebius::study {
 
-// Times three training steps (random tokens) of the cheapest and of the dearest configuration: model name -> seconds a
-// token. Also measures the roof into the plan.
-std::map<std::string, double> time_configurations(StudyPlan& plan);
+// The plan as it will run: what fits the study's minutes, with the time of every run. A study that has begun in `folder`
+// keeps its tokens and, while its minutes stay the same, all of its decision. `files`: nullptr in a dry run, whose times
+// have no evaluations. `program`: this executable, started to time shapes.
+StudyPlan settle_plan(const StudySpec& spec, i64 jobs, const StudyFiles* files, const std::string& folder,
+                      const std::string& program);
 
 struct StudyResult {
   i64 runs_done = 0, runs_skipped = 0;
@@ -20,7 +21,7 @@ struct StudyResult {
   double train_seconds = 0;  // of all runs, over all processes
   double wall_seconds = 0;  // the same with all that training does between its first and last step, but for evaluations
   double idle_seconds = 0;  // of jobs that waited for the last of the others, in this process
-  double roofline_seconds = 0;  // that the steps of all runs ask for
+  double roofline_seconds = 0;  // of the steps of all runs
   double roof_seconds = 0;      // model FLOPs of all runs / roof
   std::string fit;              // path of fit.json
   std::string report;           // path of the page
@@ -33,7 +34,8 @@ struct StudyResult {
   Json to_json() const;
 };
 
-// Threads: those of this process (base/parallel.h) are shared out to plan.jobs runs at a time. Throws Error; what was done before stays.
-StudyResult run_study_plan(StudyPlan& plan, const std::string& folder);
+// Starts `program` for each run, plan.jobs at a time, which share the threads of this process (base/parallel.h).
+// Throws Error; what was done before stays.
+StudyResult run_study_plan(StudyPlan& plan, const std::string& folder, const std::string& program);
 
 }  // namespace moebius::study

@@ -1,4 +1,4 @@
-// Branches of a trunk: to the bit the runs that go their whole way alone, whatever is killed in between; and states that
+// Branches of a trunk: bit for bit the runs that train all their steps alone, whatever is killed in between; and states that
 // no run may branch off from.
 #include <gtest/gtest.h>
 
@@ -85,17 +85,17 @@ TEST(TrainBranch, EqualsTheRunThatGoesAlone) {
     hooks.branch_from = path_join(trunk, "branch-" + std::to_string(at));
     const TrainResult part = tiny_run(branch_options(branch, at), hooks, biased_config());
     EXPECT_EQ(part.steps, whole.steps);
-    EXPECT_EQ(part.tokens, whole.tokens);
+    EXPECT_EQ(part.totals.tokens, whole.totals.tokens);
     EXPECT_EQ(part.loss_final, whole.loss_final);
     EXPECT_EQ(testing::losses_of(branch), testing::losses_of(alone)) << at;
     EXPECT_EQ(testing::model_bytes(branch), testing::model_bytes(alone)) << at;
     EXPECT_EQ(bytes_of(branch, "optimizer.safetensors"), bytes_of(alone, "optimizer.safetensors")) << at;
     EXPECT_EQ(steps_of(branch, "router"), steps_of(alone, "router"));
-    EXPECT_EQ(whole.seconds_shared, 0);
-    EXPECT_GT(part.seconds_shared, shared_before);
-    EXPECT_LE(part.seconds_shared, trunk_done.seconds);
-    EXPECT_GT(part.seconds, part.seconds_shared);
-    shared_before = part.seconds_shared;
+    EXPECT_EQ(whole.totals.seconds_shared, 0);
+    EXPECT_GT(part.totals.seconds_shared, shared_before);
+    EXPECT_LE(part.totals.seconds_shared, trunk_done.totals.seconds);
+    EXPECT_GT(part.totals.seconds, part.totals.seconds_shared);
+    shared_before = part.totals.seconds_shared;
     EXPECT_EQ(records::read(path_join(branch, "records.jsonl"), "run")[0].get_string("branch_of", ""),
               path_name(trunk));
     // Done is done, also when the trunk is gone.
@@ -164,7 +164,7 @@ TEST(TrainBranch, RefusesWhatIsNoTrunk) {
   tiny_run(trunk_options(trunk), trunk_hooks());
   TrainHooks hooks = fixed_roof();
   hooks.branch_from = path_join(trunk, "branch-5");
-  EXPECT_NE(error_of(branch_options(branch, 8), hooks).find("not here"), std::string::npos);
+  EXPECT_NE(error_of(branch_options(branch, 8), hooks).find("is missing"), std::string::npos);
   hooks.branch_from = path_join(trunk, "branch-8");
   EXPECT_NE(error_of(branch_options(branch, 4), hooks).find("cannot branch off"), std::string::npos);
   TrainOptions other = branch_options(branch, 8);

@@ -16,7 +16,7 @@ namespace moebius::train {
 
 namespace {
 
-constexpr i64 kFormatVersion = 1;
+constexpr i64 kFormatVersion = 2;  // 2: digests of the data
 constexpr i64 kReadBytes = i64{16} << 20;
 
 struct Paths {
@@ -61,11 +61,12 @@ void read_parts(const std::string& path, const std::vector<Part>& parts) {
     const i64 count = static_cast<i64>(part.values.size());
     const StoredTensor& tensor = reader.find(part.name, {count});
     if (tensor.dtype != DType::f32) {
-      throw Error({.where = path,
-                   .what = fmt::format("tensor '{}' is not F32", part.name),
-                   .fix = "the file is not an optimiser's state of this program"});
+      throw Error(
+          {.where = path,
+           .what = fmt::format("tensor '{}' is not F32", part.name),
+           .fix = "give the file that this program wrote; --init-from starts a new run from the weights alone"});
     }
-    // Piece by piece, or the pages of the whole file would stand beside the weights.
+    // Piece by piece, or the pages of the whole file would take memory beside the weights.
     u8* to = reinterpret_cast<u8*>(part.values.data());
     for (i64 at = 0; at < tensor.bytes; at += kReadBytes) {
       const i64 bytes = std::min(kReadBytes, tensor.bytes - at);
@@ -117,53 +118,39 @@ void remove_older(const std::string& out, i64 kept) {
 
 }  // namespace
 
+std::vector<Field> TrainState::fields() {
+  std::vector<Field> fields = {{"step", &step},
+                               {"micro_batch_tokens", &micro_batch_tokens},
+                               {"recompute", &recompute},
+                               {"finished", &finished},
+                               {"evaluation_pending", &evaluation_pending},
+                               {"loss_end_sum", &loss_end_sum},
+                               {"loss_end_steps", &loss_end_steps},
+                               {"isa", &isa}};
+  for (const Field& field : totals.fields()) fields.push_back(field);
+  return fields;
+}
+
 Json TrainState::to_json() const {
-  return Json::object({{"step", step},
-                       {"tokens", tokens},
-                       {"micro_batch_tokens", micro_batch_tokens},
-                       {"recompute", recompute},
-                       {"finished", finished},
-                       {"evaluation_pending", evaluation_pending},
-                       {"seconds", seconds},
-                       {"wall_seconds", wall_seconds},
-                       {"roofline_seconds", roofline_seconds},
-                       {"seconds_shared", seconds_shared},
-                       {"wall_seconds_shared", wall_seconds_shared},
-                       {"roofline_seconds_shared", roofline_seconds_shared},
-                       {"flops", flops},
-                       {"loss_end_sum", loss_end_sum},
-                       {"loss_end_steps", loss_end_steps},
-                       {"isa", isa},
-                       {"isa_past", isa_past},
-                       {"data", data}});
+  Json json = Json::object();
+  write_fields(TrainState(*this).fields(), json);
+  json.set("isa_past", isa_past);
+  json.set("data", data);
+  return json;
 }
 
 TrainState TrainState::from_json(const Json& json, const std::string& where) {
   TrainState state;
   try {
-    state.step = json.at("step").as_int();
-    state.tokens = json.at("tokens").as_int();
-    state.micro_batch_tokens = json.at("micro_batch_tokens").as_int();
-    state.recompute = json.get_string("recompute", "none");  // older runs had no choice
-    state.finished = json.at("finished").as_bool();
-    state.evaluation_pending = json.at("evaluation_pending").as_bool();
-    state.seconds = json.at("seconds").as_double();
-    state.wall_seconds = json.get_double("wall_seconds", 0);  // older runs did not count it
-    state.roofline_seconds = json.get_double("roofline_seconds", 0);
-    state.seconds_shared = json.get_double("seconds_shared", 0);
-    state.wall_seconds_shared = json.get_double("wall_seconds_shared", 0);
-    state.roofline_seconds_shared = json.get_double("roofline_seconds_shared", 0);
-    state.flops = json.at("flops").as_double();
-    state.loss_end_sum = json.at("loss_end_sum").as_double();
-    state.loss_end_steps = json.at("loss_end_steps").as_int();
-    state.isa = json.at("isa").as_string();
+    read_fields(state.fields(), json);
     for (const Json& name : json.at("isa_past").as_array()) state.isa_past.push_back(name.as_string());
     state.data = json.at("data");
   } catch (const Error& e) {
     throw Error({.where = where,
-                 .what = "the run's state is not readable",
-                 .got = e.parts().what,
-                 .fix = "go on from an older checkpoint, or remove the run's folder to start again"});
+                 .what = "the run's state is damaged: " + e.parts().what,
+                 .wanted = e.parts().wanted,
+                 .got = e.parts().got,
+                 .fix = "put an older checkpoint in its place, or remove the run's folder to start again"});
   }
   return state;
 }
@@ -175,7 +162,7 @@ void check_disk(const std::string& folder, i64 bytes, const std::string& what) {
                .what = fmt::format("the disk is too full for {}", what),
                .wanted = format_bytes(static_cast<double>(bytes)) + " free",
                .got = format_bytes(static_cast<double>(free)),
-               .fix = "make room and start the same command again; what was saved before is intact"});
+               .fix = "free some disk space and run the same command again; what was saved before is intact"});
 }
 
 void save_checkpoint(const CheckpointPlace& place, const model::Network& network, const AdamwState& adamw,
@@ -232,8 +219,9 @@ std::optional<Json> read_state(const std::string& out) {
   Json json = Json::parse_file(path);
   if (!json.is_object() || json.get_int("format_version", 0) != kFormatVersion) {
     throw Error({.where = path,
-                 .what = "another version of the checkpoint's format",
+                 .what = "the checkpoint has another version of the format",
                  .wanted = fmt::format("format_version {}", kFormatVersion),
+                 .got = json.is_object() ? fmt::format("{}", json.get_int("format_version", 0)) : "no JSON object",
                  .fix = "use the version of the program that wrote it, or another --out"});
   }
   return json;
@@ -252,7 +240,9 @@ void check_identity(const Json& state, const RunIdentity& identity, const std::s
                  .what = fmt::format("the saved run differs in its {}: '{}'", part, key),
                  .wanted = left == nullptr ? "" : left->dump() + " (saved)",
                  .got = right == nullptr ? "" : right->dump(),
-                 .fix = "give the options of the saved run to go on with it, or another --out for a new one"});
+                 .fix = part == std::string("sources")
+                            ? "give the data of the saved run to resume it, or another --out for a new run"
+                            : "give the options of the saved run to resume it, or another --out for a new run"});
   }
 }
 
@@ -260,7 +250,7 @@ void restore_checkpoint(const std::string& out, model::Network& network, AdamwSt
   const std::string path = path_join(Paths(out).current, "optimizer.safetensors");
   if (!file_exists(path)) {
     throw Error({.where = path,
-                 .what = "the checkpoint has no optimiser's state",
+                 .what = "the checkpoint has no optimiser state",
                  .fix = "only an unfinished run can be resumed; --init-from starts a new run from its weights"});
   }
   read_parts(path, list_parts(network.weights(), adamw, network.selection_bias()));

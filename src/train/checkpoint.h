@@ -10,36 +10,33 @@
 #include "base/json.h"
 #include "model/network.h"
 #include "train/optimizer.h"
+#include "train/run_totals.h"
 
 namespace moebius::train {
 
-// Where a run stands. Together with the weights and moments it decides all that follows.
+// The position of a run. With the weights and moments it decides all later steps.
 struct TrainState {
-  i64 step = 0;    // updates done
-  i64 tokens = 0;  // rows fed
+  i64 step = 0;  // updates done
+  RunTotals totals;
   i64 micro_batch_tokens = 0;
   std::string recompute = "none";  // changes no number; kept where the options leave it open
   bool finished = false;
-  bool evaluation_pending = false;  // the evaluation after this step was interrupted
-  double seconds = 0;               // spent in steps, over all processes
-  double wall_seconds = 0;          // from the first to the last step, without evaluations
-  double roofline_seconds = 0;      // that the steps' roofline asks for
-  double seconds_shared = 0, wall_seconds_shared = 0, roofline_seconds_shared = 0;  // the trunk's before a branch began
-  double flops = 0;                                                                 // done, MFU's count
-  double loss_end_sum = 0;  // over the last 5 % of the steps: sum of losses, and how many
-  i64 loss_end_steps = 0;
+  bool evaluation_pending = false;    // the evaluation after this step was interrupted
+  double loss_end_sum = 0;            // of the last 5 % of the steps
+  i64 loss_end_steps = 0;             // steps in that sum
   std::string isa;                    // that the last steps used
   std::vector<std::string> isa_past;  // others before it, when isa-change allowed that
   Json data;                          // position of the source
+  std::vector<Field> fields();        // all but isa_past and data
   Json to_json() const;
   static TrainState from_json(const Json& json, const std::string& where);
 };
 
 // What must be equal for a run to be resumed.
 struct RunIdentity {
-  Json options;  // result_options()
+  Json options;  // result_options(), and the digest of the weights of --init-from
   Json model;    // ModelConfig::to_json()
-  Json sources;  // names and weights of the mixture
+  Json sources;  // Mixture::identity(): names, weights and digests
 };
 
 struct CheckpointPlace {
@@ -53,7 +50,7 @@ struct CheckpointPlace {
 void save_checkpoint(const CheckpointPlace& place, const model::Network& network, const AdamwState& adamw,
                      const TrainState& state, const RunIdentity& identity, bool with_optimizer);
 
-// state.json of OUT/checkpoint; nothing when there is no checkpoint. Puts a half-way replacement right and removes
+// state.json of OUT/checkpoint; nothing when there is no checkpoint. Completes an interrupted replacement and removes
 // what killed processes left behind.
 std::optional<Json> read_state(const std::string& out);
 

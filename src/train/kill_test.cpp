@@ -1,5 +1,5 @@
-// kill -9 at random instants, then the same command again, until the run is done: equal bits to a run that nobody
-// disturbed. The victim is this test program itself, started anew for the one test named DISABLED_Victim.
+// kill -9 at random instants, then the same command again, until the run is done: the same bits as a run that was
+// never killed. The victim is this test program itself, started again for the one test named DISABLED_Victim.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>

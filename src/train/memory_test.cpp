@@ -1,5 +1,5 @@
 // The plan of memory against what a process really reaches (VmHWM): small and middling trainings in child processes, kept
-// and recomputed, two micro-batches, both precisions, begun and taken up again. The child is this program itself.
+// and recomputed, two micro-batches, both precisions, begun and resumed. The child is this program itself.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -66,7 +66,7 @@ std::vector<std::vector<i32>> documents_of(const MemoryCase& c) {
   return documents;
 }
 
-// Stops at the second step when the folder is new; goes on to the end when it is not.
+// Stops at the second step when the folder is new; runs to the end when it is not.
 TEST(TrainMemory, DISABLED_Child) {
   const char* folder = std::getenv(kFolder);
   const char* number = std::getenv(kCase);
@@ -79,7 +79,7 @@ TEST(TrainMemory, DISABLED_Child) {
   hooks.evaluates = [&](i64 step, i64) { return fresh && step == 2; };
   hooks.evaluate = [](model::Network&, i64, i64) -> std::vector<Json> { throw Error({.what = "stopped by the test"}); };
   try {
-    train_run_on(options, config_of(c), source, Json("memory"), hooks);
+    train_run(options, config_of(c), source, Json("memory"), hooks);
   } catch (const Error&) {
     ASSERT_TRUE(fresh);
   }
@@ -107,7 +107,7 @@ TEST(TrainMemory, ThePlanIsThePeakWithinFivePercent) {
 #endif
   for (std::size_t i = 0; i < std::size(kCases); ++i) {
     const std::string folder = testing::fresh_folder("memory_plan");
-    for (const char* what : {"from the start", "taken up again"}) {
+    for (const char* what : {"from the start", "resumed"}) {
       const double peak = static_cast<double>(peak_of_child(i, folder));
       const Json memory = Json::parse_file(path_join(folder, "options.json")).at("memory");
       const double planned = memory.at("total_bytes").as_double();

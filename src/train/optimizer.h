@@ -1,5 +1,5 @@
 // AdamW over a network's flat arenas: moments, the gradient's norm, the update. In: gradients summed over a step;
-// out: new master weights and compute copy, gradients zero. Not for schedules (train/schedule.h).
+// out: new master weights and compute copy; gradients stay. Not for schedules (train/schedule.h).
 #pragma once
 
 #include <vector>
@@ -26,7 +26,7 @@ AdamwState make_adamw(const model::Weights& weights);
 double gradient_norm(const model::Weights& weights);
 
 // One update, number `update` (from 1). Gradients are first multiplied by min(1, clip / (norm + 1e-6)), as PyTorch's
-// clip_grad_norm_ does; clip 0: never. Gradients are zero afterwards.
+// clip_grad_norm_ does; clip 0: never. Gradients stay as they are: the next step's first micro-batch overwrites them.
 void adamw_step(model::Weights& weights, AdamwState& state, const OptimizerOptions& options, double learning_rate,
                 i64 update, double norm);
 

@@ -44,7 +44,7 @@ void TrainOptions::describe(OptionList& list) {
            {.unit = "BYTES"});
   list.add(
       "recompute", &recompute,
-      "activations that backward makes anew instead of keeping them; auto: those of a layer if nothing fits otherwise",
+      "activations that backward recomputes instead of keeping them; auto: those of a layer if nothing fits otherwise",
       {.choices = {"none", "layer", "auto"}});
   list.add("attend-across-documents", &attend_across_documents, "let attention cross the borders of packed documents");
   list.add("positions-restart", &positions_restart, "positions restart at each document");
@@ -72,7 +72,7 @@ i64 steps_total(const TrainOptions& options) {
     const i64 near =
         std::max<i64>(1, (options.batch_tokens + options.sequence / 2) / options.sequence) * options.sequence;
     throw Error({.where = "batch-tokens",
-                 .what = "a step is not a whole number of sequences",
+                 .what = "batch-tokens is not a multiple of the sequence",
                  .wanted = fmt::format("a multiple of the sequence, {}", options.sequence),
                  .got = fmt::format("{}", options.batch_tokens),
                  .fix = fmt::format("--batch-tokens {}", near)});

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/options.h"
+#include "data/mixture.h"
 #include "tensor/dtype.h"
 
 namespace moebius::train {
@@ -29,14 +30,15 @@ struct OptimizerOptions {
 };
 
 struct TrainOptions {
-  std::string out;                // the run's folder
-  std::vector<std::string> data;  // "name=prefix:weight[:epochs]"
-  std::string mixture;            // or a TOML file with [[source]] tables
-  std::string tokenizer;          // tokenizer.json, copied into the checkpoint
-  std::string init_from;          // checkpoint folder whose weights start the run; empty: random
-  i64 tokens = 0;                 // budget; rounded up to whole steps
-  i64 steps = 0;                  // or the number of steps
-  i64 batch_tokens = 16384;       // tokens of a step
+  std::string out;                           // the run's folder
+  std::vector<std::string> data;             // "name=prefix:weight[:epochs]"
+  std::string mixture;                       // or a TOML file with [[source]] tables
+  std::vector<data::MixtureSource> sources;  // or, from a program, what both would say; no flag
+  std::string tokenizer;                     // tokenizer.json, copied into the checkpoint
+  std::string init_from;                     // checkpoint folder whose weights start the run; empty: random
+  i64 tokens = 0;                            // budget; rounded up to whole steps
+  i64 steps = 0;                             // or the number of steps
+  i64 batch_tokens = 16384;                  // tokens of a step
   i64 sequence = 128;
   i64 micro_batch_tokens = 0;      // 0: the largest part of a step that fits memory_max; kept on resume
   std::string memory_max;          // "8GiB"; empty: 70 % of what is available

@@ -68,7 +68,7 @@ TEST(TrainPytorch, EqualLossesForTwentySteps) {
     config.losses.balance_coefficient = hyper.at("balance_coefficient").as_double();
     config.losses.z_coefficient = hyper.at("z_coefficient").as_double();
     GoldenSource source(run.at("batches"), file.at("sequences").as_int(), options.sequence);
-    train_run_on(options, config, source, Json(name), testing::fixed_roof());
+    train_run(options, config, source, Json(name), testing::fixed_roof());
     const auto steps = records::read(path_join(options.out, "records.jsonl"), "step");
     ASSERT_EQ(steps.size(), 20u);
     for (i64 i = 0; i < 20; ++i) {

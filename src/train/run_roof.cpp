@@ -22,6 +22,12 @@ void StepsWork::add(const StepReport& report) {
   squares += report.squares;
 }
 
+double step_roofline_seconds(const model::ModelConfig& config, const TrainOptions& options, i64 micro_batches,
+                             double document, const kernels::Roof& roof) {
+  const model::StepShape shape{static_cast<double>(options.batch_tokens), document, micro_batches};
+  return model::roofline_seconds(model::train_operations(config, options.compute(), shape), options.compute(), roof);
+}
+
 RunRoof::RunRoof(const model::ModelConfig& config, DType compute, i64 micro_batches, const kernels::Roof& given)
     : config_(config),
       compute_(compute),

@@ -61,10 +61,11 @@ TEST(RunRoof, GivenOnesAreNotMeasured) {
 TEST(RunRoof, RunsReportItAndResumedOnesToo) {
   const std::string whole_folder = testing::fresh_folder("roof_whole"), cut_folder = testing::fresh_folder("roof_cut");
   const TrainResult whole = testing::tiny_run(testing::tiny_options(whole_folder, 8), testing::fixed_roof());
-  EXPECT_NEAR(whole.roofline_seconds, 8 * by_operations(128, 16, 2), 1e-9);  // bytes bind, whatever the documents are
-  EXPECT_GT(whole.wall_seconds, whole.seconds);
-  EXPECT_DOUBLE_EQ(whole.roofline_ratio(), whole.roofline_seconds / whole.seconds);
-  EXPECT_DOUBLE_EQ(whole.roofline_ratio_wall(), whole.roofline_seconds / whole.wall_seconds);
+  EXPECT_NEAR(whole.totals.roofline_seconds, 8 * by_operations(128, 16, 2),
+              1e-9);  // bytes bind, whatever the documents are
+  EXPECT_GT(whole.totals.wall_seconds, whole.totals.seconds);
+  EXPECT_DOUBLE_EQ(whole.roofline_ratio(), whole.totals.roofline_seconds / whole.totals.seconds);
+  EXPECT_DOUBLE_EQ(whole.roofline_ratio_wall(), whole.totals.roofline_seconds / whole.totals.wall_seconds);
 
   TrainOptions options = testing::tiny_options(cut_folder, 8);
   options.checkpoint_steps = 3;
@@ -73,16 +74,16 @@ TEST(RunRoof, RunsReportItAndResumedOnesToo) {
   stop.evaluate = [](model::Network&, i64, i64) -> std::vector<Json> { throw Error({.what = "stopped"}); };
   EXPECT_THROW(testing::tiny_run(options, stop), Error);
   const TrainResult resumed = testing::tiny_run(options, testing::fixed_roof());
-  EXPECT_NEAR(resumed.roofline_seconds, whole.roofline_seconds, 1e-9 * whole.roofline_seconds);
+  EXPECT_NEAR(resumed.totals.roofline_seconds, whole.totals.roofline_seconds, 1e-9 * whole.totals.roofline_seconds);
   const TrainResult again = testing::tiny_run(options, testing::fixed_roof());
   EXPECT_TRUE(again.skipped);
-  EXPECT_EQ(again.roofline_seconds, resumed.roofline_seconds);
-  EXPECT_EQ(again.wall_seconds, resumed.wall_seconds);
+  EXPECT_EQ(again.totals.roofline_seconds, resumed.totals.roofline_seconds);
+  EXPECT_EQ(again.totals.wall_seconds, resumed.totals.wall_seconds);
   double sum = 0;
   for (const Json& step : records::read(path_join(whole_folder, "records.jsonl"), "step")) {
     sum += step.at("roofline_ratio").as_double() * static_cast<double>(step.at("step_ns").as_int()) * 1e-9;
   }
-  EXPECT_NEAR(sum, whole.roofline_seconds, 0.01 * whole.roofline_seconds);
+  EXPECT_NEAR(sum, whole.totals.roofline_seconds, 0.01 * whole.totals.roofline_seconds);
 }
 
 TEST(RunRoof, EvaluationsAreNoTrainingTime) {
@@ -94,7 +95,7 @@ TEST(RunRoof, EvaluationsAreNoTrainingTime) {
   };
   const TrainResult result =
       testing::tiny_run(testing::tiny_options(testing::fresh_folder("roof_evaluated"), 4), hooks);
-  EXPECT_LT(result.wall_seconds, 0.3 + result.seconds);
+  EXPECT_LT(result.totals.wall_seconds, 0.3 + result.totals.seconds);
 }
 
 }  // namespace

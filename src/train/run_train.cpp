@@ -1,4 +1,5 @@
-// Reads the words, settles the configuration, plans or trains, prints the result.
+// Reads the words, resolves the configuration, plans or trains, prints the result.
+// In, out: the stage's help text below.
 #include "train/run_train.h"
 
 #include <fmt/format.h>
@@ -12,6 +13,9 @@
 #include "kernels/isa.h"
 #include "kernels/roof.h"
 #include "model/trace.h"
+#include "train/memory_plan.h"
+#include "train/run_roof.h"
+#include "train/sources.h"
 #include "train/train_run.h"
 
 namespace moebius::train {
@@ -28,7 +32,7 @@ const StageHelp kHelp = {
         "OUT/records.jsonl, OUT/options.json, OUT/tensorboard/",
     .json_keys =
         "skipped, steps, tokens, loss_final (mean over the last 5 % of the tokens), seconds (in steps), "
-        "wall_seconds (with checkpoints and logging, without evaluations), roofline_seconds, seconds_shared, "
+        "flops, wall_seconds (with checkpoints and logging, without evaluations), roofline_seconds, seconds_shared, "
         "wall_seconds_shared, roofline_seconds_shared (of a branch's trunk), tokens_per_s, roof_flops_per_s, mfu, "
         "roofline_ratio (roofline_seconds / seconds), roofline_ratio_wall (/ wall_seconds), micro_batch_tokens, recompute, planned_memory_bytes, "
         "peak_memory_bytes, allocations_steady, checkpoint; with "
@@ -37,10 +41,11 @@ const StageHelp kHelp = {
     .examples =
         "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"
         "      --d-model 128 --layers 4 --experts 16 --top-k 2 --tokens 10M --out runs/first\n"
-        "  the same command again goes on after a stop, and says so when the run is finished",
+        "  the same command again resumes a stopped run, and does nothing when the run is finished",
 };
 
-constexpr double kShareAssumed = 0.15;  // of the roof, for the estimate before anything has run
+constexpr double kShareAssumed =
+    0.4;  // of a step's roofline (docs/performance.md), for the estimate before anything has run
 
 struct Words {
   TrainOptions train;
@@ -81,11 +86,12 @@ void settle_config(Words& words, const data::Mixture& source) {
   if (words.config.vocab == 0) {
     throw Error({.where = "vocab", .what = "the shards do not say their vocabulary", .fix = "--vocab N"});
   }
+  check_vocab(words.config, source);
   words.config.sequence_max = std::max(words.config.sequence_max, words.train.sequence);
   words.config.resolve();
 }
 
-// The batches that the run would see, for peers and for people: docs/formats.md.
+// The batches that the run would see, as docs/train.md describes.
 void write_batches(const TrainOptions& options, data::BatchSource& source, const std::string& path) {
   std::string lines;
   data::Batch batch;
@@ -109,8 +115,11 @@ int dry_run(const Words& words, i64 data_bytes) {
   const model::ModelCounts counts = model::count_model(words.config, words.train.sequence);
   const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 100, kernels::RoofMemory::dram);
   const double peak = words.train.compute() == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
-  const double seconds = estimate_seconds(words.config, words.train, peak, roof.dram_bytes_per_s, kShareAssumed);
   const i64 steps = steps_total(words.train);
+  const double step_seconds =
+      step_roofline_seconds(words.config, words.train, words.train.batch_tokens / memory.micro_batch_tokens,
+                            static_cast<double>(words.train.sequence), roof);
+  const double seconds = static_cast<double>(steps) * step_seconds / kShareAssumed;
   TrainOptions train = words.train;
   OptionList list;
   train.describe(list);
@@ -141,9 +150,9 @@ int dry_run(const Words& words, i64 data_bytes) {
                       train.batch_tokens, format_exact(steps * train.batch_tokens),
                       static_cast<double>(steps * train.batch_tokens) / static_cast<double>(counts.parameters_total));
   text += fmt::format(
-      "time           about {} = tokens x FLOPs / ({:.0f} % of the roof measured now, {:.0f} GFLOP/s) + steps x "
-      "optimiser's bytes / {:.1f} GB/s\n",
-      format_seconds(seconds), 100 * kShareAssumed, peak * 1e-9, roof.dram_bytes_per_s * 1e-9);
+      "time           about {} = steps x roofline of a step ({:.3g} s, at the roof measured now: {:.0f} GFLOP/s, {:.1f} GB/s) / "
+      "{:.0f} %\n",
+      format_seconds(seconds), step_seconds, peak * 1e-9, roof.dram_bytes_per_s * 1e-9, 100 * kShareAssumed);
   stage_print(words.common, result, text);
   return 0;
 }
@@ -152,6 +161,9 @@ int dry_run(const Words& words, i64 data_bytes) {
 
 int run_train(const std::vector<std::string>& words) {
   Words given = read_words(words);
+  if (!given.batches_out.empty() && !given.common.dry_run) {
+    throw Error({.where = "--batches-out", .what = "this option needs --dry-run", .fix = "add --dry-run"});
+  }
   kernels::isa_select(given.common.isa);
   check_options(given.train);
   const auto source = open_mixture(given.train);
@@ -160,14 +172,11 @@ int run_train(const std::vector<std::string>& words) {
     if (!given.batches_out.empty()) write_batches(given.train, *source, given.batches_out);
     return dry_run(given, source->mapped_bytes());
   }
-  if (!given.batches_out.empty()) {
-    throw Error({.where = "--batches-out", .what = "it shows a run that does not happen", .fix = "add --dry-run"});
-  }
   std::optional<model::Trace> trace;
   if (!given.trace.empty()) trace.emplace(given.trace);
-  const TrainResult result = train_run(given.train, given.config, {});
+  const TrainResult result = train_run(given.train, given.config, *source, source->identity(), {});
   std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
-                                 format_exact(result.tokens), result.loss_final,
+                                 format_exact(result.totals.tokens), result.loss_final,
                                  result.skipped ? " (finished before, nothing done)" : "");
   text +=
       fmt::format("{} tokens/s, {:.1f} % of the roof ({:.0f} GFLOP/s), {:.1f} % of the steps' roofline, {} of memory\n",

@@ -13,7 +13,7 @@ struct Schedule {
   double peak = 0;
   double last = 0;  // learning rate at step `total`
   i64 warmup = 0;   // steps
-  i64 decay = 0;    // wsd: so many last steps
+  i64 decay = 0;    // wsd: number of last steps
   i64 total = 0;
 };
 

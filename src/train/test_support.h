@@ -74,8 +74,9 @@ inline TrainHooks fixed_roof() {
 
 inline TrainResult tiny_run(const TrainOptions& options, const TrainHooks& hooks,
                             const model::ModelConfig& config = tiny_config()) {
+  check_options(options);
   data::MemorySource source(tiny_documents(), options.batch_tokens / options.sequence, options.sequence);
-  return train_run_on(options, config, source, Json("memory"), hooks);
+  return train_run(options, config, source, Json("memory"), hooks);
 }
 
 inline std::vector<double> losses_of(const std::string& out) {

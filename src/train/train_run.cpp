@@ -1,4 +1,5 @@
-// The run as a table of contents, then its parts.
+// The run as a table of contents, then its loop: steps, evaluations, checkpoints.
+// In, out: train_run.h.
 #include "train/train_run.h"
 
 #include <fmt/format.h>
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
@@ -14,17 +16,19 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/isa.h"
-#include "model/checkpoint.h"
 #include "train/checkpoint.h"
+#include "train/memory_plan.h"
+#include "train/resume.h"
 #include "train/run_log.h"
 #include "train/run_roof.h"
+#include "train/sources.h"
 #include "train/trainer.h"
 
 namespace moebius::train {
 
 namespace {
 
-constexpr i64 kWarmSteps = 3;           // allocations count after so many steps of a process
+constexpr i64 kWarmSteps = 3;           // steps of a process before its allocations are counted
 constexpr double kPendingSeconds = 60;  // work worth a checkpoint before an evaluation
 
 std::string folder_above(const std::string& folder) { return std::filesystem::path(folder).parent_path().string(); }
@@ -40,20 +44,21 @@ class Run {
  public:
   Run(const TrainOptions& options, const model::ModelConfig& config, data::BatchSource& source, const Json& sources,
       const TrainHooks& hooks)
-      : options_(options), config_(config), source_(source), hooks_(hooks), steps_total_(steps_total(options)) {
-    identity_ = {result_options(options), config.to_json(), sources};
+      : options_(options),
+        config_(config),
+        source_(source),
+        sources_(sources),
+        hooks_(hooks),
+        steps_total_(steps_total(options)) {
     place_ = {options.out, options.tokenizer, options.checkpoints_kept, 0};
   }
 
   TrainResult run();
 
  private:
-  TrainResult skip(const TrainState& saved) const;
-  std::optional<Json> read_branch() const;
-  void take_up(const std::optional<Json>& saved);
+  void begin(const std::optional<Json>& saved);
   void become_branch();
   void keep_branch(RunLog& log);
-  void copy_weights(const std::string& folder);
   void make_network(const std::string& resumed_from);
   void write_start(RunLog& log) const;
   void evaluate(RunLog& log);
@@ -67,6 +72,7 @@ class Run {
   const TrainOptions& options_;
   const model::ModelConfig& config_;
   data::BatchSource& source_;
+  const Json& sources_;
   const TrainHooks& hooks_;
   i64 steps_total_;
   RunIdentity identity_;
@@ -86,13 +92,18 @@ class Run {
 TrainResult Run::run() {
   folder_make(options_.out);
   const std::optional<Json> saved = read_state(options_.out);
+  identity_ = run_identity(options_, config_, sources_, saved);
   if (saved) {
     check_identity(*saved, identity_, options_.out);
     const TrainState state = TrainState::from_json(*saved, options_.out);
-    if (state.finished) return skip(state);
+    if (state.finished) {
+      log_info(fmt::format("{}: finished before ({} steps); skipped", options_.out, state.step));
+      return finished_result(options_.out, state);
+    }
   }
-  const std::optional<Json> trunk = saved ? std::nullopt : read_branch();
-  take_up(saved ? saved : trunk);
+  std::optional<Json> trunk;
+  if (!saved && !hooks_.branch_from.empty()) trunk = read_branch(hooks_.branch_from, identity_, options_);
+  begin(saved ? saved : trunk);
   if (trunk) become_branch();
   roof_.emplace(config_, options_.compute(), options_.batch_tokens / state_.micro_batch_tokens, hooks_.roof);
   memory_peak_reset();
@@ -121,60 +132,11 @@ TrainResult Run::run() {
   return done;
 }
 
-TrainResult Run::skip(const TrainState& saved) const {
-  log_info(fmt::format("{}: finished before ({} steps); skipped", options_.out, saved.step));
-  TrainResult done;
-  done.skipped = true;
-  done.steps = saved.step;
-  done.tokens = saved.tokens;
-  done.micro_batch_tokens = saved.micro_batch_tokens;
-  done.recompute = saved.recompute;
-  done.seconds = saved.seconds;
-  done.wall_seconds = saved.wall_seconds;
-  done.roofline_seconds = saved.roofline_seconds;
-  done.seconds_shared = saved.seconds_shared;
-  done.wall_seconds_shared = saved.wall_seconds_shared;
-  done.roofline_seconds_shared = saved.roofline_seconds_shared;
-  done.checkpoint = path_join(options_.out, "checkpoint");
-  const std::string path = path_join(options_.out, "records.jsonl");
-  const std::vector<Json> ends = file_exists(path) ? records::read(path, "train_end") : std::vector<Json>();
-  if (ends.empty()) return done;
-  const Json& end = ends.back();
-  done.loss_final = end.get_double("loss_final", 0);
-  done.tokens_per_s = end.get_double("tokens_per_s", 0);
-  done.roof_flops_per_s = end.get_double("roof_flops_per_s", 0);
-  done.mfu = end.get_double("mfu", 0);
-  done.planned_memory_bytes = end.get_int("planned_memory_bytes", 0);
-  done.peak_memory_bytes = end.get_int("peak_memory_bytes", 0);
-  done.allocations_steady = end.get_int("allocations_steady", 0);
-  return done;
-}
-
 // Position, micro-batch and instruction set: the saved ones, or those of a new run.
-void Run::take_up(const std::optional<Json>& saved) {
-  TrainOptions options = options_;
+void Run::begin(const std::optional<Json>& saved) {
   const std::string isa = kernels::isa_name(kernels::isa_current());
-  if (saved) {
-    state_ = TrainState::from_json(*saved, options_.out);
-    if (options.micro_batch_tokens > 0 && options.micro_batch_tokens != state_.micro_batch_tokens) {
-      throw Error({.where = options.out,
-                   .what = "the saved run has another micro-batch-tokens",
-                   .wanted = fmt::format("{}", state_.micro_batch_tokens),
-                   .got = fmt::format("{}", options.micro_batch_tokens),
-                   .fix = "leave --micro-batch-tokens out to go on with it, or give another --out"});
-    }
-    options.micro_batch_tokens = state_.micro_batch_tokens;
-    if (options.recompute == "auto") options.recompute = state_.recompute;
-    if (state_.isa != isa && !options.isa_change) {
-      throw Error({.where = options.out,
-                   .what = "the saved run used another instruction set, which rounds differently",
-                   .wanted = state_.isa,
-                   .got = isa,
-                   .fix = fmt::format("--isa {}, or --isa-change to go on to other bits", state_.isa)});
-    }
-    if (state_.isa != isa) state_.isa_past.push_back(state_.isa);
-    source_.restore(state_.data);
-  }
+  const TrainOptions options = saved ? resume_options(options_, *saved, isa, state_) : options_;
+  if (saved) source_.restore(state_.data);
   state_.isa = isa;
   plan_ = plan_memory(config_, options, source_.mapped_bytes());
   state_.micro_batch_tokens = plan_.micro_batch_tokens;
@@ -183,64 +145,11 @@ void Run::take_up(const std::optional<Json>& saved) {
   check_disk(options_.out, plan_.checkpoint_bytes, "a checkpoint");
 }
 
-// The trunk's state where this run branches off; nothing when this run is no branch.
-std::optional<Json> Run::read_branch() const {
-  const std::string& from = hooks_.branch_from;
-  if (from.empty()) return std::nullopt;
-  std::optional<Json> state = folder_exists(from) ? read_state(from) : std::nullopt;
-  if (!state) {
-    throw Error({.where = from,
-                 .what = "the trunk's state for this branch is not here",
-                 .fix = fmt::format("remove {} and train the trunk again", folder_above(from))});
-  }
-  RunIdentity trunk = identity_;
-  const Json& saved = state->at("options");
-  for (const char* key :
-       {"steps_total", "schedule", "decay_fraction", "decay_shape", "final_fraction", "warmup_fraction"}) {
-    trunk.options.set(key, saved.at(key));
-  }
-  check_identity(*state, trunk, from);
-  const Schedule schedule = make_schedule(options_.optimizer, steps_total_);
-  const i64 step = state->at("step").as_int();
-  if (saved.at("schedule").as_string() != "constant" || options_.optimizer.warmup_steps < 0 ||
-      schedule.total - schedule.decay < step) {
-    throw Error(
-        {.where = from,
-         .what = "a run cannot branch off here",
-         .wanted =
-             "a trunk with the schedule constant, warmup-steps for both, and a decay that begins at the branch or later",
-         .got = fmt::format("schedule {}, warmup-steps {}, branch at step {}, decay from step {}",
-                            saved.at("schedule").as_string(), options_.optimizer.warmup_steps, step,
-                            schedule.total - schedule.decay)});
-  }
-  return state;
-}
-
 void Run::become_branch() {
   state_.finished = state_.evaluation_pending = false;
-  state_.seconds_shared = state_.seconds;
-  state_.wall_seconds_shared = state_.wall_seconds;
-  state_.roofline_seconds_shared = state_.roofline_seconds;
+  state_.totals.begin_branch();
   state_.loss_end_sum = 0;
   state_.loss_end_steps = 0;
-}
-
-// The weights of another checkpoint, which must have the same parameters and heads.
-void Run::copy_weights(const std::string& folder) {
-  const auto refuse = [&](const std::string& key, const auto& wanted, const auto& got) {
-    throw Error({.where = folder,
-                 .what = fmt::format("the checkpoint to start from has another shape: '{}' differs", key),
-                 .wanted = fmt::format("{}", wanted),
-                 .got = fmt::format("{}", got),
-                 .fix = "give the options of that model, or drop --init-from"});
-  };
-  Json wanted = config_.to_json(), got = model::load_config(folder).to_json();
-  for (const char* key : {"vocab", "d_model", "layers", "heads", "kv_heads", "head_dim", "rope_base", "experts",
-                          "top_k", "expert_width", "activation"}) {
-    const Json *a = wanted.find(key), *b = got.find(key);
-    if (a != nullptr && b != nullptr && a->dump() != b->dump()) refuse(key, a->dump(), b->dump());
-  }
-  model::load_weights(folder, *network_, false);  // the rest of the shape: by the tensors' own
 }
 
 // resumed_from: the folder whose checkpoint holds weights and moments; empty: a new run.
@@ -250,13 +159,13 @@ void Run::make_network(const std::string& resumed_from) {
   adamw_ = make_adamw(network_->weights());
   if (!resumed_from.empty()) {
     restore_checkpoint(resumed_from, *network_, adamw_);
-    log_info(fmt::format("{}: going on from step {}", options_.out, state_.step));
+    log_info(fmt::format("{}: resuming from step {}", options_.out, state_.step));
     return;
   }
   if (options_.init_from.empty()) {
     model::init_weights(network_->weights(), static_cast<u64>(options_.seed_init));
   } else {
-    copy_weights(options_.init_from);
+    copy_weights(options_.init_from, config_, *network_);
   }
   model::refresh_copy(network_->weights());
 }
@@ -299,8 +208,9 @@ void Run::write_start(RunLog& log) const {
   TrainOptions copy = options_;
   OptionList list;
   copy.describe(list);
-  const Json all = Json::object(
+  Json all = Json::object(
       {{"train", list.to_json()}, {"steps_total", steps_total_}, {"model", config}, {"memory", plan_.to_json()}});
+  if (!options_.sources.empty()) all.set("sources", data::mixture_sources_to_json(options_.sources));
   file_write_atomic(path_join(options_.out, "options.json"), all.dump(1) + "\n");
 }
 
@@ -336,8 +246,8 @@ void Run::evaluate(RunLog& log) {
   if (saved_pending) save(log, false);
   const i64 start = clock_ns();
   try {
-    for (const Json& fields : hooks_.evaluate(*network_, state_.step, state_.tokens)) {
-      log.evaluation(state_.step, state_.tokens, fields);
+    for (const Json& fields : hooks_.evaluate(*network_, state_.step, state_.totals.tokens)) {
+      log.evaluation(state_.step, state_.totals.tokens, fields);
     }
   } catch (const Error&) {
     if (!saved_pending && state_.step > 0) save(log, false);
@@ -348,20 +258,20 @@ void Run::evaluate(RunLog& log) {
 }
 
 void Run::count_time() {
-  state_.wall_seconds = wall_before_ + static_cast<double>(clock_ns() - train_ns_ - evaluate_ns_) * 1e-9;
+  state_.totals.wall_seconds = wall_before_ + static_cast<double>(clock_ns() - train_ns_ - evaluate_ns_) * 1e-9;
   count_roofline();
 }
 
-void Run::count_roofline() { state_.roofline_seconds = roofline_before_ + roof_->roofline_seconds(work_); }
+void Run::count_roofline() { state_.totals.roofline_seconds = roofline_before_ + roof_->roofline_seconds(work_); }
 
 void Run::step(Trainer& trainer, RunLog& log) {
   const i64 allocations = buffer_allocations();
   const StepReport& report = trainer.step(source_, state_.step + 1);
   if (++steps_here_ > kWarmSteps) allocations_ += buffer_allocations() - allocations;
   state_.step = report.step;
-  state_.tokens += report.rows;
-  state_.seconds += static_cast<double>(report.step_ns) * 1e-9;
-  state_.flops += report.flops;
+  state_.totals.tokens += report.rows;
+  state_.totals.seconds += static_cast<double>(report.step_ns) * 1e-9;
+  state_.totals.flops += report.flops;
   work_.add(report);
   data_ns_ += report.data_ns;
   pass_ns_ += report.pass_ns;
@@ -371,15 +281,15 @@ void Run::step(Trainer& trainer, RunLog& log) {
     state_.loss_end_sum += report.loss;
     ++state_.loss_end_steps;
   }
-  log.step(report, trainer.loads(), state_.tokens);
+  log.step(report, trainer.loads(), state_.totals.tokens);
 }
 
 void Run::train(RunLog& log) {
   Trainer trainer(*network_, adamw_, options_.optimizer, make_schedule(options_.optimizer, steps_total_),
                   state_.micro_batch_tokens);
   saved_ns_ = train_ns_ = clock_ns();
-  wall_before_ = state_.wall_seconds;
-  roofline_before_ = state_.roofline_seconds;
+  wall_before_ = state_.totals.wall_seconds;
+  roofline_before_ = state_.totals.roofline_seconds;
   if (state_.step == 0 || state_.evaluation_pending) evaluate(log);
   while (state_.step < steps_total_) {
     step(trainer, log);
@@ -388,7 +298,7 @@ void Run::train(RunLog& log) {
     if (interrupt_requested()) {
       save(log, false);
       throw Error({.what = "interrupted",
-                   .fix = fmt::format("step {} of {} is saved in {}; the same command goes on from there", state_.step,
+                   .fix = fmt::format("step {} of {} is saved in {}; run the same command again to resume", state_.step,
                                       steps_total_, options_.out)});
     }
     const double minutes = static_cast<double>(clock_ns() - saved_ns_) / 60e9;
@@ -402,17 +312,11 @@ void Run::train(RunLog& log) {
 TrainResult Run::result() const {
   TrainResult done;
   done.steps = state_.step;
-  done.tokens = state_.tokens;
+  done.totals = state_.totals;
   done.loss_final = state_.loss_end_sum / static_cast<double>(std::max<i64>(1, state_.loss_end_steps));
-  done.seconds = state_.seconds;
-  done.wall_seconds = state_.wall_seconds;
-  done.roofline_seconds = state_.roofline_seconds;
-  done.seconds_shared = state_.seconds_shared;
-  done.wall_seconds_shared = state_.wall_seconds_shared;
-  done.roofline_seconds_shared = state_.roofline_seconds_shared;
-  done.tokens_per_s = static_cast<double>(state_.tokens) / state_.seconds;
+  done.tokens_per_s = static_cast<double>(done.totals.tokens) / done.totals.seconds;
   done.roof_flops_per_s = roof_->flops_per_s();
-  done.mfu = done.roof_flops_per_s > 0 ? state_.flops / state_.seconds / done.roof_flops_per_s : 0;
+  done.mfu = done.roof_flops_per_s > 0 ? done.totals.flops / done.totals.seconds / done.roof_flops_per_s : 0;
   done.micro_batch_tokens = state_.micro_batch_tokens;
   done.recompute = state_.recompute;
   done.planned_memory_bytes = plan_.memory.total();
@@ -423,104 +327,56 @@ TrainResult Run::result() const {
 
 }  // namespace
 
+std::vector<Field> TrainResult::fields() {
+  std::vector<Field> fields = {{"skipped", &skipped},
+                               {"steps", &steps},
+                               {"loss_final", &loss_final},
+                               {"tokens_per_s", &tokens_per_s},
+                               {"roof_flops_per_s", &roof_flops_per_s},
+                               {"mfu", &mfu},
+                               {"micro_batch_tokens", &micro_batch_tokens},
+                               {"recompute", &recompute},
+                               {"planned_memory_bytes", &planned_memory_bytes},
+                               {"peak_memory_bytes", &peak_memory_bytes},
+                               {"allocations_steady", &allocations_steady},
+                               {"checkpoint", &checkpoint}};
+  for (const Field& field : totals.fields()) fields.push_back(field);
+  return fields;
+}
+
 Json TrainResult::to_json() const {
-  return Json::object({{"skipped", skipped},
-                       {"steps", steps},
-                       {"tokens", tokens},
-                       {"loss_final", loss_final},
-                       {"seconds", seconds},
-                       {"wall_seconds", wall_seconds},
-                       {"roofline_seconds", roofline_seconds},
-                       {"seconds_shared", seconds_shared},
-                       {"wall_seconds_shared", wall_seconds_shared},
-                       {"roofline_seconds_shared", roofline_seconds_shared},
-                       {"tokens_per_s", tokens_per_s},
-                       {"roof_flops_per_s", roof_flops_per_s},
-                       {"mfu", mfu},
-                       {"roofline_ratio", roofline_ratio()},
-                       {"roofline_ratio_wall", roofline_ratio_wall()},
-                       {"micro_batch_tokens", micro_batch_tokens},
-                       {"recompute", recompute},
-                       {"planned_memory_bytes", planned_memory_bytes},
-                       {"peak_memory_bytes", peak_memory_bytes},
-                       {"allocations_steady", allocations_steady},
-                       {"checkpoint", checkpoint}});
+  Json json = Json::object();
+  write_fields(TrainResult(*this).fields(), json);
+  json.set("roofline_ratio", roofline_ratio());
+  json.set("roofline_ratio_wall", roofline_ratio_wall());
+  return json;
 }
 
-std::vector<data::MixtureSource> mixture_sources(const TrainOptions& options) {
-  if (!options.mixture.empty()) {
-    const Json file = toml_parse_file(options.mixture);
-    for (const auto& [key, value] : file.as_object()) {
-      if (key != "source") {
-        throw Error(
-            {.where = options.mixture, .what = fmt::format("unknown key '{}'", key), .wanted = "[[source]] tables"});
-      }
-    }
-    return data::mixture_sources_from_json(file.at("source"), options.mixture);
+TrainResult TrainResult::from_json(const Json& json, const std::string& where) {
+  TrainResult result;
+  try {
+    read_fields(result.fields(), json);
+  } catch (const Error& e) {
+    throw Error({.where = where, .what = "the result of the run is damaged: " + e.parts().what, .got = e.parts().got});
   }
-  if (options.data.empty()) {
-    throw Error({.where = "train", .what = "no training data", .fix = "--data NAME=PREFIX:WEIGHT or --mixture FILE"});
-  }
-  return data::mixture_sources_parse(options.data, "--data");
+  return result;
 }
 
-std::unique_ptr<data::Mixture> open_mixture(const TrainOptions& options) {
-  const i64 steps = steps_total(options);
-  data::MixtureOptions mixture;
-  mixture.sequences = options.batch_tokens / options.sequence;
-  mixture.length = options.sequence;
-  mixture.seed_data = options.seed_data;
-  mixture.attend_across_documents = options.attend_across_documents;
-  mixture.positions_restart = options.positions_restart;
-  auto source = std::make_unique<data::Mixture>(mixture_sources(options), mixture);
-  source->check_tokens(steps * options.batch_tokens);
-  return source;
-}
-
-TrainResult train_run_on(const TrainOptions& options, const model::ModelConfig& config, data::BatchSource& source,
-                         const Json& sources, const TrainHooks& hooks) {
-  check_options(options);
+TrainResult train_run(const TrainOptions& options, const model::ModelConfig& config, data::BatchSource& source,
+                      const Json& sources, const TrainHooks& hooks) {
+  CHECK(source.sequences() * source.length() == options.batch_tokens && source.length() == options.sequence,
+        "the source's batches have the shape that the options say");
   model::ModelConfig resolved = config;
   resolved.sequence_max = std::max(resolved.sequence_max, options.sequence);
   resolved.resolve();
-  if (source.sequences() * source.length() != options.batch_tokens || source.length() != options.sequence) {
-    throw Error({.where = "training data",
-                 .what = "the source's batches have another shape",
-                 .wanted = fmt::format("{} tokens in sequences of {}", options.batch_tokens, options.sequence),
-                 .got = fmt::format("{} in sequences of {}", source.sequences() * source.length(), source.length())});
-  }
   return Run(options, resolved, source, sources, hooks).run();
 }
 
 TrainResult train_run(const TrainOptions& options, const model::ModelConfig& config, const TrainHooks& hooks) {
   check_options(options);
   const std::unique_ptr<data::Mixture> source = open_mixture(options);
-  if (config.vocab < source->vocab()) {
-    throw Error({.where = "vocab",
-                 .what = "the model's vocabulary is smaller than the shards'",
-                 .wanted = fmt::format("at least {}", source->vocab()),
-                 .got = fmt::format("{}", config.vocab),
-                 .fix = fmt::format("--vocab {}", source->vocab())});
-  }
-  Json sources = Json::array();
-  for (const data::MixtureSource& part : mixture_sources(options)) {
-    sources.push_back(Json::object({{"name", part.name}, {"weight", part.weight}}));
-  }
-  return train_run_on(options, config, *source, sources, hooks);
-}
-
-double estimate_seconds(const model::ModelConfig& config, const TrainOptions& options, double roof_flops_per_s,
-                        double dram_bytes_per_s, double share) {
-  const model::ModelCounts counts = model::count_model(config, options.sequence);
-  const double steps = static_cast<double>(steps_total(options));
-  const double tokens = steps * static_cast<double>(options.batch_tokens);
-  double seconds = tokens * counts.flops_per_token_mfu / (roof_flops_per_s * share);
-  i64 elements = 0;
-  for (const model::Parameter& parameter : model::list_parameters(config)) elements += parameter.count;
-  const double bytes =
-      static_cast<double>(elements) * (28 + static_cast<double>(options.compute() == DType::bf16 ? 2 : 0));
-  if (dram_bytes_per_s > 0) seconds += steps * bytes / dram_bytes_per_s;
-  return seconds;
+  check_vocab(config, *source);
+  return train_run(options, config, *source, source->identity(), hooks);
 }
 
 }  // namespace moebius::train

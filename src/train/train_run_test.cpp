@@ -14,6 +14,7 @@
 #include "base/parallel.h"
 #include "kernels/isa.h"
 #include "kernels/table.h"
+#include "train/memory_plan.h"
 #include "train/run_log.h"
 #include "train/test_support.h"
 
@@ -49,7 +50,7 @@ TEST(TrainRun, LearnsAndWritesItsFiles) {
   const TrainResult result = tiny_run(options, hooks);
   EXPECT_FALSE(result.skipped);
   EXPECT_EQ(result.steps, 60);
-  EXPECT_EQ(result.tokens, 60 * 128);
+  EXPECT_EQ(result.totals.tokens, 60 * 128);
   const std::vector<double> losses = losses_of(out);
   ASSERT_EQ(losses.size(), 60u);
   EXPECT_NEAR(losses.front(), std::log(64.0), 0.3);
@@ -107,7 +108,7 @@ TEST(TrainRun, OneThreadEqualsMany) {
   EXPECT_EQ(model_bytes(one), model_bytes(many));
 }
 
-// The first run is stopped by an error in its evaluation after step 5, as an interrupt would; the second goes on.
+// The first run is stopped by an error in its evaluation after step 5, as an interrupt would; the second resumes.
 TEST(TrainRun, ResumedEqualsUninterrupted) {
   for (const char* precision : {"bf16", "f32"}) {
     const std::string whole = fresh_folder("whole"), cut = fresh_folder("cut");
@@ -197,7 +198,7 @@ TEST(TrainRun, RefusesBadBudgets) {
   EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("disagree"), std::string::npos);
   options.tokens = 0;
   options.batch_tokens = 100;
-  EXPECT_NE(error_of([&] { steps_total(options); }).find("whole number of sequences"), std::string::npos);
+  EXPECT_NE(error_of([&] { steps_total(options); }).find("multiple of the sequence"), std::string::npos);
   options.batch_tokens = 128;
   options.micro_batch_tokens = 96;
   EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("divisor"), std::string::npos);
@@ -268,7 +269,7 @@ TEST(TrainRun, RecomputesOnlyWhenNothingFitsOtherwise) {
   EXPECT_NE(error_of([&] { plan_memory(config, options); }).find("--recompute auto"), std::string::npos);
 }
 
-// What was chosen is kept when a run is taken up, whatever memory there is by then.
+// What was chosen is kept when a run is resumed, whatever memory there is by then.
 TEST(TrainRun, RecomputationIsKeptOnResume) {
   const std::string out = fresh_folder("recompute_resume");
   TrainOptions options = tiny_options(out, 6);
@@ -353,7 +354,7 @@ TEST(TrainRun, SaysWhenItMayNotWrite) {
   const std::string parent = fresh_folder("no_permission");
   folder_make(parent);
   file_write_atomic(path_join(parent, "file"), "x");
-  // A file stands where the folder should be: refused for root too.
+  // A file has the name of the folder: refused for root too.
   EXPECT_NE(error_of([&] { tiny_run(tiny_options(path_join(parent, "file/run"), 1), fixed_roof()); }), "");
   if (::geteuid() != 0) {
     ::chmod(parent.c_str(), 0555);
@@ -448,7 +449,7 @@ TEST(TrainRecords, ForgetsWhatCameAfterTheCheckpoint) {
 }
 
 // Sets round differently (up to 2e-4 in the loss of these steps); one that computes something else is off by far more. The
-// emulated tiles stand for AMX, over whatever this machine has.
+// emulated tiles take the place of AMX, over whatever this machine has.
 TEST(TrainRun, EverySetLearnsTheSame) {
   const auto losses = [](const std::string& name) {
     const std::string out = fresh_folder("set_" + name);
@@ -487,7 +488,7 @@ TEST(FolderReplace, OldOrNewAtEveryPoint) {
     EXPECT_EQ(file_read(path_join(root, "current/file")), "2");
     EXPECT_EQ(file_read(path_join(root, "old/file")), "1");
     EXPECT_FALSE(folder_exists(path_join(root, "new")));
-    // Killed between the two renames of the second way.
+    // Killed between the two renames.
     path_rename(path_join(root, "current"), path_join(root, "old2"));
     folder_recover(path_join(root, "current"), path_join(root, "old2"));
     EXPECT_EQ(file_read(path_join(root, "current/file")), "2");

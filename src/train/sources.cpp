@@ -1,0 +1,70 @@
+// From names of shards to an open mixture.
+// In, out: sources.h.
+#include "train/sources.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "data/tokenizer.h"
+
+namespace moebius::train {
+
+namespace {
+
+std::vector<data::MixtureSource> list_sources(const TrainOptions& options) {
+  if (!options.sources.empty()) return options.sources;
+  if (!options.mixture.empty()) {
+    const Json file = toml_parse_file(options.mixture);
+    for (const auto& [key, value] : file.as_object()) {
+      if (key != "source") {
+        throw Error(
+            {.where = options.mixture, .what = fmt::format("unknown key '{}'", key), .wanted = "[[source]] tables"});
+      }
+    }
+    if (!file.contains("source")) {
+      throw Error({.where = options.mixture, .what = "the file has no source", .wanted = "[[source]] tables"});
+    }
+    return data::mixture_sources_from_json(file.at("source"), options.mixture);
+  }
+  if (options.data.empty()) {
+    throw Error({.where = "train", .what = "no training data", .fix = "--data NAME=PREFIX:WEIGHT or --mixture FILE"});
+  }
+  return data::mixture_sources_parse(options.data, "--data");
+}
+
+void check_tokenizer(const std::string& path, const std::string& of_shards) {
+  if (path.empty() || of_shards.empty()) return;
+  const std::string given = fmt::format("{:016x}", data::Tokenizer::load(path).fingerprint());
+  if (given == of_shards) return;
+  throw Error({.where = path,
+               .what = "the shards were made with another tokenizer",
+               .wanted = "the tokenizer with digest " + of_shards,
+               .got = given,
+               .fix = "give the tokenizer.json that packed the shards, or pack the text again with this one"});
+}
+
+}  // namespace
+
+std::unique_ptr<data::Mixture> open_mixture(const TrainOptions& options) {
+  data::MixtureOptions mixture;
+  mixture.sequences = options.batch_tokens / options.sequence;
+  mixture.length = options.sequence;
+  mixture.seed_data = options.seed_data;
+  mixture.attend_across_documents = options.attend_across_documents;
+  mixture.positions_restart = options.positions_restart;
+  auto source = std::make_unique<data::Mixture>(list_sources(options), mixture);
+  source->check_tokens(steps_total(options) * options.batch_tokens);
+  check_tokenizer(options.tokenizer, source->tokenizer());
+  return source;
+}
+
+void check_vocab(const model::ModelConfig& config, const data::Mixture& mixture) {
+  if (config.vocab >= mixture.vocab()) return;
+  throw Error({.where = "vocab",
+               .what = "the model's vocabulary is smaller than the shards'",
+               .wanted = fmt::format("at least {}", mixture.vocab()),
+               .got = fmt::format("{}", config.vocab),
+               .fix = fmt::format("--vocab {}", mixture.vocab())});
+}
+
+}  // namespace moebius::train
