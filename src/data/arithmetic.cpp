@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/parallel.h"
 #include "data/arithmetic_graph.h"
 #include "data/generated_tasks.h"
@@ -18,9 +19,8 @@ constexpr i64 kChunk = 4096;       // candidates drawn at once
 constexpr i64 kChunksInVain = 32;  // without one new problem: then there are no more
 constexpr i64 kGradeMax = 64;
 
-u64 hash_text(u64 seed, const std::string& text) {
-  u64 hash = 0xcbf29ce484222325ull ^ (seed * 0x9e3779b97f4a7c15ull);  // FNV-1a
-  for (const char c : text) hash = (hash ^ static_cast<u8>(c)) * 0x100000001b3ull;
+u64 seeded_hash(u64 seed, const std::string& text) {
+  u64 hash = hash_text(text, kHashStart ^ (seed * 0x9e3779b97f4a7c15ull));
   hash ^= hash >> 33;  // the low bits decide the split: mix the high ones in
   hash *= 0xff51afd7ed558ccdull;
   return hash ^ hash >> 33;
@@ -41,7 +41,7 @@ struct Generator {
   bool is_test(const std::string& structure, const std::string& graph) const {
     const i64 operations = std::count(structure.begin(), structure.end(), '(');
     const std::string& key = operations >= options.structure_grade_min ? structure : graph;
-    const u64 hash = hash_text(static_cast<u64>(options.seed) + 1, key);
+    const u64 hash = seeded_hash(static_cast<u64>(options.seed) + 1, key);
     return static_cast<double>(hash >> 11) * 0x1p-53 < options.test_share;
   }
 
@@ -77,7 +77,7 @@ std::vector<Accepted> Generator::draw(i64 grade, bool test, i64 count) const {
         candidate.accepted.problem = problem_draw(rng, rules, grade);
         candidate.accepted.structure = problem_structure(candidate.accepted.problem);
         const std::string graph = problem_graph(candidate.accepted.problem);
-        candidate.accepted.graph = hash_text(0, graph);
+        candidate.accepted.graph = seeded_hash(0, graph);
         candidate.fits = is_test(candidate.accepted.structure, graph) == test;
       }
     });

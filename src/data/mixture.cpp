@@ -10,19 +10,13 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/rng.h"
 #include "base/units.h"
 
 namespace moebius::data {
 
 namespace {
-
-// FNV-1a, 64 bits (Fowler, Noll, Vo).
-u64 hash_text(std::string_view text) {
-  u64 hash = 0xcbf29ce484222325ull;
-  for (const char c : text) hash = (hash ^ static_cast<u8>(c)) * 0x100000001b3ull;
-  return hash;
-}
 
 constexpr double kTextEpochsMax = 4;
 

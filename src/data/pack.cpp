@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "data/reader.h"
@@ -131,8 +132,7 @@ const char* split_name(Split split) {
 
 bool held_out(std::string_view text, i64 one_in) {
   if (one_in <= 0) return false;
-  u64 hash = 0xcbf29ce484222325ull;  // FNV-1a
-  for (const char c : text) hash = (hash ^ static_cast<u8>(c)) * 0x100000001b3ull;
+  u64 hash = hash_text(text);
   hash ^= hash >> 32;
   hash *= 0xff51afd7ed558ccdull;
   hash ^= hash >> 33;

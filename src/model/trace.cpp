@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 
 namespace moebius::model {
@@ -14,7 +15,6 @@ namespace moebius::model {
 namespace {
 
 constexpr std::size_t kPendingBytes = 1 << 18;
-constexpr u64 kFnvStart = 0xcbf29ce484222325ull, kFnvPrime = 0x100000001b3ull;
 
 Trace* current_trace = nullptr;
 
@@ -97,12 +97,12 @@ std::string line_difference(const Json& a, const Json& b, double tolerance, std:
 
 Json describe_tensor(const TraceTensor& tensor) {
   const ConstMatrix& m = tensor.values;
-  u64 hash = kFnvStart;
+  u64 hash = kHashStart;
   double sum = 0, squares = 0, largest = 0;
   i64 not_finite = 0;
   for (i64 r = 0; r < m.rows; ++r) {
-    const u8* bytes = static_cast<const u8*>(m.row(r));
-    for (i64 i = 0; i < m.cols * dtype_bytes(m.dtype); ++i) hash = (hash ^ bytes[i]) * kFnvPrime;
+    hash =
+        hash_text({static_cast<const char*>(m.row(r)), static_cast<std::size_t>(m.cols * dtype_bytes(m.dtype))}, hash);
     for (i64 c = 0; c < m.cols; ++c) {
       const double v = element(m, r, c);
       if (!std::isfinite(v)) {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "kernels/adamw.h"
@@ -111,9 +112,7 @@ void list_layer(const ModelConfig& config, i64 layer, TableBuilder& table) {
 
 // A number for a parameter's name. It is part of the key of the initial values, so it must not depend on the table's order.
 u64 name_key(const std::string& name) {
-  u64 hash = 14695981039346656037ull;  // FNV-1a
-  for (const char c : name) hash = (hash ^ static_cast<u8>(c)) * 1099511628211ull;
-  return hash & 0xffffffffffull;  // 40 bits, which leaves rng its 8 bits for the stream
+  return hash_text(name) & 0xffffffffffull;  // 40 bits, which leaves rng its 8 bits for the stream
 }
 
 // Elements from the first of a copy to (row, col).
