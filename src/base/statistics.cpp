@@ -40,7 +40,7 @@ double correlation_of(const std::vector<double>& x, const std::vector<double>& y
   return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : kUnknown;
 }
 
-// The means of every configuration, drawn anew or as they are.
+// The means of every configuration, resampled or as they are.
 class Resampler {
  public:
   explicit Resampler(const std::vector<Group>& groups) : groups_(groups), x_(groups.size()), y_(groups.size()) {

@@ -66,7 +66,7 @@ double spearman_of(const std::vector<double>& x, const std::vector<double>& y);
 using Statistic = std::function<double(const std::vector<double>& x, const std::vector<double>& y)>;
 
 // Bootstrap interval of `statistic` over the configurations' means. Each of `replicates` replicates draws the seeds
-// of each configuration anew, with deviations from the mean stretched by sqrt(n/(n-1)), and adds normal noise of the
+// of each configuration again, with deviations from the mean stretched by sqrt(n/(n-1)), and adds normal noise of the
 // item-level standard errors; percentiles are then widened by t(df)/1.96 with df = number of runs - number of
 // configurations, since few seeds make the bootstrap too sure of itself. With single seeds only the item noise is left,
 // and with no standard errors either the interval is unknown. `coverage` is 0.95 unless several are asked at once.

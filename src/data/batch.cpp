@@ -105,7 +105,7 @@ void MemorySource::restore(const Json& state) {
   if (!same || offset < 0 || offset >= static_cast<i64>(documents_[static_cast<std::size_t>(document)].size())) {
     throw Error({.where = "saved data position",
                  .what = "it was made with other data or another sequence length",
-                 .fix = "resume with the same data and options, or start anew"});
+                 .fix = "resume with the same data and options, or start a new run with another --out"});
   }
   document_ = document;
   offset_ = offset;

@@ -34,7 +34,7 @@ T load(const u8* data, i64 offset) {
                .what = what,
                .wanted = wanted,
                .got = got,
-               .fix = "the file is damaged or not complete: copy it again or make it anew with `moebius data pack`"});
+               .fix = "the file is damaged or not complete: copy it again or make it again with `moebius data pack`"});
 }
 
 struct TokenType {
@@ -138,7 +138,8 @@ Json ShardMeta::to_json() const {
 }
 
 ShardMeta ShardMeta::from_json(const Json& json, const std::string& where) {
-  if (!json.is_object()) throw Error({.where = where, .what = "not a JSON object", .fix = "make the shard anew"});
+  if (!json.is_object())
+    throw Error({.where = where, .what = "not a JSON object", .fix = "make the shard again with `moebius data pack`"});
   ShardMeta meta;
   meta.name = json.get_string("name", "");
   meta.vocab = json.get_int("vocab", 0);

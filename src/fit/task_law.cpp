@@ -208,7 +208,7 @@ void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
     if (column.problem.empty()) {
       term.value = interval(++used, column.scale);
       law.columns.push_back({column.name, column.reference, column.scale, column.name != "train_loss"});
-      if (verdict_of(term.value) == TermVerdict::not_determined) term.note = "the interval holds 0";
+      if (verdict_of(term.value) == TermVerdict::not_determined) term.note = "the interval includes zero";
     }
     law.terms.push_back(std::move(term));
   }

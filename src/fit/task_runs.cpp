@@ -96,8 +96,7 @@ void load_study(const std::string& folder, bool several, std::vector<TaskRun>& r
     }
   }
   if (runs.size() > before) return;
-  throw Error(
-      {.where = folder, .what = "no run of the study is finished", .fix = "'moebius study' goes on where it stopped"});
+  throw Error({.where = folder, .what = "no run of the study is finished", .fix = "'moebius study' resumes it"});
 }
 
 bool same_measure(const TaskScore& a, const TaskScore& b) {

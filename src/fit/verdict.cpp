@@ -72,7 +72,7 @@ void interval_judge(bool is_scale, Coefficient& coefficient) {
   if (!std::isfinite(low) || !std::isfinite(high)) {
     coefficient.note = "its interval is not finite";
   } else if (low <= 0 && high >= 0) {
-    coefficient.note = "its interval holds zero";
+    coefficient.note = "its interval includes zero";
   } else {
     const double ratio = std::fmax(low / high, high / low);
     if (ratio >= (is_scale ? kScaleRatioMax : kExponentRatioMax)) {

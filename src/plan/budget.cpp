@@ -38,7 +38,7 @@ double value_of(const LawFit& fit, const std::vector<double>& coefficients, cons
   return fit::law_value(fit.law, coefficients, law_point(form, numbers, tokens));
 }
 
-// The less the better.
+// Lower is better.
 double score_of(const Task& task, const Choice& choice) {
   if (task.mode == Task::Mode::inference) return choice.flops_training + choice.flops_inference;
   return choice.form.law == Law::leverage ? -choice.value : choice.value;

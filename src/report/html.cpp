@@ -232,7 +232,7 @@ constexpr const char* kMethod =
     "there are "
     "two or more, else 1.96 standard errors over test items, which says nothing about other seeds. Hypotheses are "
     "tested by a "
-    "bootstrap that draws the seeds of every configuration anew and adds the items' standard errors; the interval is "
+    "bootstrap that resamples the seeds of every configuration and adds the items' standard errors; the interval is "
     "widened for few "
     "seeds. A verdict other than unresolved needs three seeds at every configuration, all runs finished, and an "
     "interval outside "

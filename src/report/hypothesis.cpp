@@ -197,7 +197,7 @@ std::string by_sign_reason(Verdict verdict) {
   switch (verdict) {
     case Verdict::supported: return "the interval lies wholly on the side that was claimed";
     case Verdict::refuted: return "the interval lies wholly on the other side";
-    case Verdict::unresolved: return "the interval holds 0: the effect is within noise";
+    case Verdict::unresolved: return "the interval includes zero: the effect is within noise";
   }
   return "";
 }

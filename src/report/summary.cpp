@@ -205,7 +205,7 @@ void say_spreads(const StudyRecords& study, const std::vector<Point>& points, Su
   if (pairs > 0) {
     out.shows.push_back(fmt::format(
         "Of {} comparisons of two configurations in one measure, {} are within noise (the 95 % interval of the "
-        "difference holds 0{}). Nothing corrects for their number: about {} would lie outside noise even if all were "
+        "difference includes zero{}). Nothing corrects for their number: about {} would lie outside noise even if all were "
         "equal.",
         pairs, noise, seeds_min(points) == 1 ? "; of the choice of items alone, without that of the seed" : "",
         static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
@@ -339,8 +339,8 @@ void say_data(const StudyRecords& study, Summary& out) {
         fmt::format("What fresh text would do: these sources were seen more than once: {}.", joined(repeated)));
   }
   if (study.runs_left_out > 0) {
-    out.shows_not.push_back(fmt::format(
-        "What {} runs of further seeds would add: the minutes given to the study were spent.", study.runs_left_out));
+    out.shows_not.push_back(fmt::format("What the {} runs that were left out to stay within the time limit would add.",
+                                        study.runs_left_out));
   }
   const Json* evaluations = study.study.find("evaluations");
   for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {

@@ -63,7 +63,7 @@ Table table_laws(const FitRecords& fit) {
       {"runs", true, ""},
       {"objective", true, "what the fit minimised, at its optimum"},
       {"held-out error", true, "mean of abs(predicted - measured) / measured over runs the fit had not seen"},
-      {"AIC", true, "the less the better; equal data only"}};
+      {"AIC", true, "lower is better; comparable on equal data only"}};
   for (const FitLaw& law : fit.laws) {
     table.rows.push_back({law.law,
                           {law.formula, "wrap"},
