@@ -186,6 +186,12 @@ const OpTable& avx512_fma_table();    // bf16 by f32 multiply-add
 const OpTable& amx_table();           // needs AMX
 const OpTable& amx_emulated_table();  // the same driver over emulated tiles; tests only
 
+// Units of their own fill in a set's whole heads of attention.
+void fill_attention_portable(OpTable& table);
+void fill_attention_avx2(OpTable& table);
+void fill_attention_avx512(OpTable& table);
+void fill_attention_avx512_dot(OpTable& table);  // bf16 alone
+
 // The table of the chosen set; `vector_table` is the one for work that has no use for tiles.
 const OpTable& current_table();
 const OpTable& vector_table();

@@ -10,6 +10,7 @@ namespace {
 OpTable make_table() {
   OpTable t{};
   fill_table<Avx2>(t);
+  fill_attention_avx2(t);
   fill_wide<Avx2>(t.typed[1]);
   return t;
 }

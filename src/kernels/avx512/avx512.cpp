@@ -1,7 +1,6 @@
 // The table for AVX-512 with BF16. This file is compiled for that set: it exports the functions of table.h and nothing else.
 #include "kernels/avx512/vec.h"
 
-#include "kernels/avx512/attention_dot.h"
 #include "kernels/avx512/pack.h"
 #include "kernels/avx512/product.h"
 #include "kernels/body/table_body.h"
@@ -43,6 +42,7 @@ void rope_heads(void* row, i64 heads, i64 head_dim, const float* cosine, const f
 OpTable make_table(bool dot) {
   OpTable t{};
   fill_table<Avx512>(t);
+  fill_attention_avx512(t);
   t.typed[0].pairs = pairs_f32_wide;
   t.typed[0].rope = rope_heads<float>;
   t.typed[1].rope = rope_heads<bf16>;
@@ -56,8 +56,7 @@ OpTable make_table(bool dot) {
   }
   half.rows = rows_dot;
   half.pairs = pairs_dot;
-  half.head_forward = head_forward<Avx512, DotProducts, bf16>;
-  half.head_backward = head_backward<Avx512, DotProducts, bf16>;
+  fill_attention_avx512_dot(t);
   t.roof_bf16 = roof_dot;
   return t;
 }

@@ -63,7 +63,7 @@ struct HeadRun {
     for_lanes<S>(a.dim, [&](i64 d, i64 n) { store_some<S>(out + d, S::load(row + d) * factor, n); });
   }
   // Rows [begin, begin + count) as they are.
-  void plain(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
+  [[gnu::noinline]] void plain(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
     for (i64 i = 0; i < count; ++i, dst += dim)
       if (kAsIs && a.dim == dim && begin + i < end) {
         __builtin_memcpy(dst, static_cast<const T*>(base) + (begin + i) * stride, sizeof(T) * dim);
@@ -72,7 +72,7 @@ struct HeadRun {
       }
   }
   // [rows / kStep][dim][kStep]: for reductions over rows.
-  void stepped(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
+  [[gnu::noinline]] void stepped(const void* base, i64 stride, i64 begin, i64 end, i64 count, Element* dst) const {
     for (i64 row = begin; row < begin + count; row += kStep, dst += kStep * dim) {
       if constexpr (kAsIs && requires(const T* p) { A::step_rows(p, p, dim, dst); }) {
         const T* from = static_cast<const T*>(base) + row * stride;
@@ -89,7 +89,7 @@ struct HeadRun {
     }
   }
   // [dim / kStep][queries][kStep]: for reductions over dim. An element's steps are one word of 32 bits. work: a block.
-  void turned(const void* base, i64 stride, i64 begin, i64 end, Element* work, Element* dst) const {
+  [[gnu::noinline]] void turned(const void* base, i64 stride, i64 begin, i64 end, Element* work, Element* dst) const {
     static_assert(kStep * sizeof(Element) == 4);
     const char* from = reinterpret_cast<const char*>(work);
     i64 bytes = dim * static_cast<i64>(sizeof(Element));
@@ -103,7 +103,7 @@ struct HeadRun {
       turn_words<S>(from + row * bytes, bytes, dim / kStep, dst + row * kStep, queries);
   }
   // Rows for weigh. work: a block.
-  void weighed(const void* base, i64 stride, i64 end, Element* work, Element* dst) const {
+  [[gnu::noinline]] void weighed(const void* base, i64 stride, i64 end, Element* work, Element* dst) const {
     if constexpr (A::kTurned) {
       static_assert(queries == kTurnedRows * kStep);
       for (i64 row = 0; row < keys; row += queries) {
@@ -115,7 +115,8 @@ struct HeadRun {
     }
   }
   // A block of weigh's sums, times a factor of each query, becomes the rows [row, row + queries) before `end`. work: two blocks.
-  void put_weighed(const float* sums, const float* factor, i64 row, i64 end, T* to, i64 stride, Element* work) const {
+  [[gnu::noinline]] void put_weighed(const float* sums, const float* factor, i64 row, i64 end, T* to, i64 stride,
+                                     Element* work) const {
     const i64 count = end - row < queries ? end - row : queries;
     if constexpr (A::kTurned) {
       Element* rows = work + queries * dim;
@@ -325,6 +326,14 @@ template <class S, class A, class T>
 i64 head_backward(const HeadAttention& a) {
   return with_head_size<A::kDimLeast>(a.dim,
                                       [&](auto size) { return head_backward_of<S, A, T, decltype(size)::value>(a); });
+}
+
+template <class S>
+void fill_attention(OpTable& table) {
+  table.typed[0].head_forward = head_forward<S, LaneProducts<S>, float>;
+  table.typed[0].head_backward = head_backward<S, LaneProducts<S>, float>;
+  table.typed[1].head_forward = head_forward<S, LaneProducts<S>, bf16>;
+  table.typed[1].head_backward = head_backward<S, LaneProducts<S>, bf16>;
 }
 
 }  // namespace moebius::kernels

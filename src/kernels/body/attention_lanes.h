@@ -80,9 +80,10 @@ struct LaneWay {
   void add_outer(const E* weight, const E* rows, i64 count, float* sum) const {
     LaneProduct<kQueries, kStep, D * kStep, D, true>::template run<S, A, D>(weight, rows, count, kQueries / kStep, sum);
   }
-  // Forward of a block of queries: all keys that they see.
+  // Forward of a block of queries: all keys that they see. This and `spread` are not inlined: they are the same code for
+  // each type in memory, and compiled once.
   template <int D>
-  void mix(const HeadMeeting<E>& m, HeadSums<kQueries>& sums) const {
+  [[gnu::noinline]] void mix(const HeadMeeting<E>& m, HeadSums<kQueries>& sums) const {
     const i64 start = m.first_key() / kKeysForward * kKeysForward, end = m.first + m.rows;
     for (i64 key = start; key < end; key += kKeysForward) {
       const i64 left = (end - key + kQueries - 1) / kQueries * kQueries,
@@ -101,7 +102,7 @@ struct LaneWay {
   }
   // Backward of a block of keys and of queries.
   template <int D>
-  void spread(const HeadBatch<E>& b) const {
+  [[gnu::noinline]] void spread(const HeadBatch<E>& b) const {
     scores<D>(b.key_rows, b.queries, b.keys, b.score);
     scores<D>(b.value_rows, b.dout, b.keys, b.dprob);
     head_gradient<S, A>(b, {b.first, b.window}, b.keys);

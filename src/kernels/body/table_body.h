@@ -1,7 +1,7 @@
-// The whole table of one vector set S, made of the bodies; a set then replaces what it does better.
+// The table of one vector set S but for whole heads of attention (fill_attention_body.h, a unit of its own: the compiler
+// needs as long for these as for all the rest). Made of the bodies; a set then replaces what it does better.
 #pragma once
 
-#include "kernels/body/attention_body.h"
 #include "kernels/body/exp_body.h"
 #include "kernels/body/pack_body.h"
 #include "kernels/body/product_body.h"
@@ -68,8 +68,6 @@ void fill_typed(TypedOps& ops) {
   ops.gelu_forward = gelu_forward_tile<S, T>;
   ops.gelu_backward = gelu_backward_tile<S, T>;
   ops.attention_softmax = attention_softmax_row<S, T>;
-  ops.head_forward = head_forward<S, LaneProducts<S>, T>;
-  ops.head_backward = head_backward<S, LaneProducts<S>, T>;
   ops.softmax_part = softmax_part_row<S, T>;
   ops.scale_row = scale_row<S, T>;
   ops.dot = dot_row<S, T>;

@@ -11,6 +11,7 @@ const OpTable& portable_table() {
   static const OpTable table = [] {
     OpTable t{};
     fill_table<Portable>(t);
+    fill_attention_portable(t);
     fill_wide<Portable>(t.typed[1]);
     return t;
   }();
