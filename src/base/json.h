@@ -3,6 +3,7 @@
 // The parser is nlohmann-json's, in json.cpp alone, so that no other file pays for its header.
 #pragma once
 
+#include <cmath>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -96,6 +97,9 @@ class Json {
  private:
   std::variant<std::nullptr_t, bool, i64, double, std::string, Array, Object> value_;
 };
+
+// JSON has no NaN and no infinity: such a value becomes null.
+inline Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 // A TOML file as the same kind of value (tables become objects). Throws Error with file, line and column.
 Json toml_parse_file(const std::string& path);

@@ -20,7 +20,7 @@
 namespace moebius::data {
 namespace {
 
-std::string golden(const std::string& name) {
+std::string golden_path(const std::string& name) {
   return std::string(MOEBIUS_SOURCE_DIR) + "/tests/golden/tokenizer/" + name;
 }
 
@@ -51,7 +51,7 @@ void damage(Rng& rng, std::string& bytes) {
 
 TEST(Fuzz, BytesSurviveEncoding) {
   Rng rng(1, RngStream::test);
-  const Tokenizer tokenizer = Tokenizer::load(golden("trained_tokenizer.json.gz"));
+  const Tokenizer tokenizer = Tokenizer::load(golden_path("trained_tokenizer.json.gz"));
   const RegexSplitter regex(kGpt2Pattern, "test");
   for (int round = 0; round < 1500; ++round) {
     const std::string bytes = random_bytes(rng, 300);
@@ -89,7 +89,7 @@ TEST(Fuzz, DamagedTokenizerFiles) {
 
 TEST(Fuzz, DamagedArchivesAndLines) {
   Rng rng(3, RngStream::test);
-  const std::string packed = file_read(golden("trained_tokenizer.json.gz"));
+  const std::string packed = file_read(golden_path("trained_tokenizer.json.gz"));
   const std::string zstd_head = "\x28\xb5\x2f\xfd";
   std::string lines;
   for (int i = 0; i < 20; ++i) lines += "{\"text\": \"a line \\u00e9 of text\", \"n\": [1, {\"x\": null}]}\n";

@@ -14,7 +14,7 @@ namespace {
 
 constexpr i64 kTextBytesMax = (i64{1} << 31) - 1024;
 // Texts are handed to threads in groups of about this size.
-constexpr i64 kGroupBytes = i64{64} << 10;
+constexpr i64 kEncodeGroupBytes = i64{64} << 10;
 
 }  // namespace
 
@@ -108,7 +108,7 @@ std::vector<std::vector<i32>> Tokenizer::encode_parallel(const std::vector<std::
   i64 bytes = 0;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     bytes += static_cast<i64>(texts[i].size());
-    if (bytes >= kGroupBytes || i + 1 == texts.size()) {
+    if (bytes >= kEncodeGroupBytes || i + 1 == texts.size()) {
       group_begin.push_back(static_cast<i64>(i + 1));
       bytes = 0;
     }

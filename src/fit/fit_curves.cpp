@@ -22,7 +22,6 @@ constexpr double kSearchBeyond = 100;    // the optimum is looked for in this fa
 constexpr double kOptimumRatioMax = 10;  // of the interval's ends: more is no knowledge
 constexpr i64 kSizes = 3;                // different sizes (or sparsities) that make a curve worth drawing
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 // Coefficient vectors: the best optimum, and the samples.
 struct Vectors {
@@ -205,8 +204,8 @@ Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& famil
   const bool leaves = !among_runs(band.low, family.size_low, family.size_high) ||
                       !among_runs(band.high, family.size_low, family.size_high);
   return Json::object({{"size", Json::object({{"value", determined ? Json(best) : Json(nullptr)},
-                                              {"low", number(band.low)},
-                                              {"high", number(band.high)}})},
+                                              {"low", number_or_null(band.low)},
+                                              {"high", number_or_null(band.high)}})},
                        {"tokens", determined ? Json(at.tokens) : Json(nullptr)},
                        {"loss", determined ? Json(law_value(fit.law, vectors.best, at)) : Json(nullptr)},
                        {"determined", determined},
@@ -235,9 +234,9 @@ Json isoflop_json(const LawFit& fit, const Vectors& vectors, const Family& famil
       const Band band = band_at(fit.law, vectors, p);
       curve.push_back(Json::object({{"size", size},
                                     {"tokens", p.tokens},
-                                    {"loss", number(law_value(fit.law, vectors.best, p))},
-                                    {"low", number(band.low)},
-                                    {"high", number(band.high)}}));
+                                    {"loss", number_or_null(law_value(fit.law, vectors.best, p))},
+                                    {"low", number_or_null(band.low)},
+                                    {"high", number_or_null(band.high)}}));
     }
   }
   return Json::object({{"family", family.name},
@@ -326,7 +325,7 @@ Json sparsity_point(const LawFit& fit, std::size_t i) {
   const LawPoint& p = fit.points[i];
   return Json::object({{"run", fit.names[i]},
                        {"experts", point_number(p, "experts")},
-                       {"top_k", number(point_number(p, "top_k"))},
+                       {"top_k", number_or_null(point_number(p, "top_k"))},
                        {"sparsity", 1 - point_density(p)},
                        {"loss", p.loss}});
 }
@@ -356,9 +355,9 @@ Json sparsity_curve(const LawFit& fit, const Vectors& vectors, const std::vector
     const Band band = band_at(fit.law, vectors, p);
     curve.push_back(Json::object({{"experts", p.experts},
                                   {"sparsity", 1 - 1 / spread},
-                                  {"loss", number(law_value(fit.law, vectors.best, p))},
-                                  {"low", number(band.low)},
-                                  {"high", number(band.high)}}));
+                                  {"loss", number_or_null(law_value(fit.law, vectors.best, p))},
+                                  {"low", number_or_null(band.low)},
+                                  {"high", number_or_null(band.high)}}));
   }
   return curve;
 }
@@ -479,7 +478,7 @@ Json fit_curves(const LawFit& fit) {
   Json intervals = Json::array();
   for (const LawPoint& point : fit.points) {
     const Band band = band_at(fit.law, vectors, point);
-    intervals.push_back(Json(Json::Array{number(band.low), number(band.high)}));
+    intervals.push_back(Json(Json::Array{number_or_null(band.low), number_or_null(band.high)}));
   }
   result.set("predicted_95", intervals);
   return result;

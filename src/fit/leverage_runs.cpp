@@ -17,21 +17,21 @@ constexpr i64 kDenseLeast = 4;         // three coefficients, and one run to see
 constexpr double kEqualCompute = 1.1;  // dense runs within this ratio compete, and the best one stands for them
 constexpr double kBeyond = 2;          // how far the curve is believed outside the dense runs
 
-bool is_dense(const LawPoint& p) { return p.experts <= 1; }
+bool is_dense_point(const LawPoint& p) { return p.experts <= 1; }
 
-struct Sample {
+struct LeverageSample {
   double ln_compute, loss;
 };
 
 // "Equal loss" is asked of a dense model trained as well as its compute allows, so the best of each compute counts.
-std::vector<Sample> best_of_each_compute(const std::vector<LawPoint>& points) {
-  std::vector<Sample> all, best;
+std::vector<LeverageSample> best_of_each_compute(const std::vector<LawPoint>& points) {
+  std::vector<LeverageSample> all, best;
   for (const LawPoint& p : points) all.push_back({std::log(p.flops), p.loss});
-  std::sort(all.begin(), all.end(), [](const Sample& a, const Sample& b) {
+  std::sort(all.begin(), all.end(), [](const LeverageSample& a, const LeverageSample& b) {
     return a.ln_compute != b.ln_compute ? a.ln_compute < b.ln_compute : a.loss < b.loss;
   });
   double group = -INFINITY;
-  for (const Sample& sample : all) {
+  for (const LeverageSample& sample : all) {
     if (sample.ln_compute - group > std::log(kEqualCompute)) {
       group = sample.ln_compute;
       best.push_back(sample);
@@ -43,15 +43,15 @@ std::vector<Sample> best_of_each_compute(const std::vector<LawPoint>& points) {
 }
 
 // Line through ln(L - E) over ln C. Its weights make the squares those of ln L: d ln L = (L - E)/L d ln(L - E).
-double curve_through(const std::vector<Sample>& samples, double constant, DenseCurve& curve) {
+double curve_through(const std::vector<LeverageSample>& samples, double constant, DenseCurve& curve) {
   double sum = 0, sum_x = 0, sum_y = 0, xx = 0, xy = 0;
-  const auto weight = [&](const Sample& s) { return std::pow((s.loss - constant) / s.loss, 2); };
-  for (const Sample& s : samples) {
+  const auto weight = [&](const LeverageSample& s) { return std::pow((s.loss - constant) / s.loss, 2); };
+  for (const LeverageSample& s : samples) {
     sum += weight(s);
     sum_x += weight(s) * s.ln_compute;
     sum_y += weight(s) * std::log(s.loss - constant);
   }
-  for (const Sample& s : samples) {
+  for (const LeverageSample& s : samples) {
     const double x = s.ln_compute - sum_x / sum;
     xx += weight(s) * x * x;
     xy += weight(s) * x * (std::log(s.loss - constant) - sum_y / sum);
@@ -60,14 +60,14 @@ double curve_through(const std::vector<Sample>& samples, double constant, DenseC
   curve.exponent = -xy / xx;
   curve.scale = std::exp(sum_y / sum + curve.exponent * sum_x / sum);
   double squares = 0;
-  for (const Sample& s : samples) squares += std::pow(std::log(curve.loss(std::exp(s.ln_compute)) / s.loss), 2);
+  for (const LeverageSample& s : samples) squares += std::pow(std::log(curve.loss(std::exp(s.ln_compute)) / s.loss), 2);
   return squares;
 }
 
 // ln(best dense loss - E) between far below the best loss and next to it; a constant of 0 is one of the candidates.
-DenseCurve curve_of(const std::vector<Sample>& samples) {
+DenseCurve curve_of(const std::vector<LeverageSample>& samples) {
   double least = std::numeric_limits<double>::infinity(), most = 0;
-  for (const Sample& s : samples) least = std::fmin(least, s.loss), most = std::fmax(most, s.loss);
+  for (const LeverageSample& s : samples) least = std::fmin(least, s.loss), most = std::fmax(most, s.loss);
   DenseCurve best;
   double best_squares = curve_through(samples, 0, best), step = 0.1, middle = 0;
   for (int round = 0; round < 5; ++round) {
@@ -113,9 +113,9 @@ double DenseCurve::compute_at(double loss) const {
 DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& where) {
   std::vector<LawPoint> dense;
   for (const LawPoint& p : points) {
-    if (is_dense(p)) dense.push_back(p);
+    if (is_dense_point(p)) dense.push_back(p);
   }
-  const std::vector<Sample> samples = best_of_each_compute(dense);
+  const std::vector<LeverageSample> samples = best_of_each_compute(dense);
   if (std::ssize(samples) < kDenseLeast) {
     throw no_curve(
         where, "the law 'leverage' compares with dense models, and the dense runs make no curve of loss over compute",
@@ -151,7 +151,7 @@ Runs leverage_of_losses(const Runs& runs) {
   i64 mixtures = 0;
   for (i64 i = 0; i < runs.count(); ++i) {
     LawPoint& p = measured.points[static_cast<std::size_t>(i)];
-    if (is_dense(p)) continue;
+    if (is_dense_point(p)) continue;
     ++mixtures;
     const double dense = curve.compute_at(p.loss);
     if (!(dense <= kBeyond * curve.compute_most && dense >= curve.compute_least / kBeyond)) continue;

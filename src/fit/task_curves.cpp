@@ -11,7 +11,7 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr int kCurvePoints = 49;
+constexpr int kTaskCurvePoints = 49;
 
 // Standardised coordinates: 1, then the used columns; 0 at their means.
 std::vector<double> row_at(const TaskLaw& law, const std::string& column, double x) {
@@ -62,8 +62,8 @@ Json curve_json(const TaskLaw& law, const std::string& column, double (*get)(con
     low = std::fmin(low, get(point));
     high = std::fmax(high, get(point));
   }
-  for (int i = 0; i < kCurvePoints; ++i) {
-    const double share = i / (kCurvePoints - 1.0);
+  for (int i = 0; i < kTaskCurvePoints; ++i) {
+    const double share = i / (kTaskCurvePoints - 1.0);
     const double x = used->logarithmic ? low * std::pow(high / low, share) : low + share * (high - low);
     const Interval value = value_at(law, row_at(law, column, x));
     curve.push_back(Json::object({{"x", x}, {"value", value.estimate}, {"low", value.low}, {"high", value.high}}));

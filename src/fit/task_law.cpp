@@ -23,7 +23,7 @@ constexpr double kCeilingGain = 0.9;  // a fitted ceiling must leave less than t
 constexpr double kChanceErrors = 3;   // standard errors above the best guesser that a score must reach
 constexpr i64 kDfMin = 2;
 
-struct Column {
+struct ParameterColumn {
   std::string name;
   double reference = 0, scale = 1;
   std::vector<double> values;  // over points: standardised
@@ -33,7 +33,7 @@ struct Column {
 struct Sample {
   std::vector<TaskLawPoint> points;
   std::vector<double> y, weight;
-  std::vector<Column> columns;  // train_loss, flops, tpp
+  std::vector<ParameterColumn> columns;  // train_loss, flops, tpp
 };
 
 double mean_over(const TaskPoint& point, double (*get)(const TaskRun&)) {
@@ -42,8 +42,8 @@ double mean_over(const TaskPoint& point, double (*get)(const TaskRun&)) {
   return sum / static_cast<double>(point.runs.size());
 }
 
-Column column_of(const std::string& name, std::vector<double> raw, bool logarithmic) {
-  Column column{name, 0, 1, std::move(raw), ""};
+ParameterColumn column_of(const std::string& name, std::vector<double> raw, bool logarithmic) {
+  ParameterColumn column{name, 0, 1, std::move(raw), ""};
   for (double& value : column.values) value = logarithmic ? std::log(value) : value;
   const double mean = mean_of(column.values), deviation = deviation_of(column.values);
   column.reference = logarithmic ? std::exp(mean) : mean;
@@ -57,9 +57,9 @@ Column column_of(const std::string& name, std::vector<double> raw, bool logarith
 }
 
 // Takes what earlier columns explain out of each column; one that is explained away is left out.
-void mark_collinear(std::vector<Column>& columns) {
+void mark_collinear(std::vector<ParameterColumn>& columns) {
   std::vector<std::pair<std::string, std::vector<double>>> basis;  // orthonormal
-  for (Column& column : columns) {
+  for (ParameterColumn& column : columns) {
     if (!column.problem.empty()) continue;
     std::vector<double> rest = column.values;
     double whole = 0, left = 0;
@@ -108,7 +108,7 @@ Sample sample_of(const std::vector<TaskPoint>& points, const TaskScore& measure)
 
 std::vector<std::vector<double>> rows_of(const Sample& sample) {
   std::vector<std::vector<double>> rows(sample.y.size(), {1.0});
-  for (const Column& column : sample.columns) {
+  for (const ParameterColumn& column : sample.columns) {
     if (!column.problem.empty()) continue;
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(column.values[i]);
   }
@@ -203,7 +203,7 @@ void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
   };
   law.terms.push_back({"intercept", 0, interval(0, 1), TermVerdict::not_determined, ""});
   std::size_t used = 0;
-  for (const Column& column : sample.columns) {
+  for (const ParameterColumn& column : sample.columns) {
     TaskTerm term{column.name, column.reference, {}, TermVerdict::not_determined, column.problem};
     if (column.problem.empty()) {
       term.value = interval(++used, column.scale);
@@ -291,7 +291,6 @@ TaskLaw not_fitted(TaskLaw law, const std::string& why) {
   return law;
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 }  // namespace
 
@@ -375,13 +374,13 @@ std::vector<TaskLaw> fit_task_laws(const std::vector<TaskRun>& runs) {
 Json TaskLaw::to_json() const {
   Json coefficients = Json::object();
   for (const TaskTerm& term : terms) {
-    Json entry = Json::object({{"value", number(term.value.estimate)},
-                               {"low", number(term.value.low)},
-                               {"high", number(term.value.high)},
+    Json entry = Json::object({{"value", number_or_null(term.value.estimate)},
+                               {"low", number_or_null(term.value.low)},
+                               {"high", number_or_null(term.value.high)},
                                {"determined", term.verdict != TermVerdict::not_determined},
                                {"sign", term_verdict_name(term.verdict)},
                                {"note", term.note}});
-    if (term.name != "intercept" && term.name != "ceiling") entry.set("reference", number(term.reference));
+    if (term.name != "intercept" && term.name != "ceiling") entry.set("reference", number_or_null(term.reference));
     coefficients.set(term.name, entry);
   }
   Json rows = Json::array();
@@ -392,8 +391,8 @@ Json TaskLaw::to_json() const {
                                  {"flops", point.flops},
                                  {"tpp", point.tpp},
                                  {"measured", point.measured},
-                                 {"predicted", fitted ? number(point.predicted) : Json()},
-                                 {"left_out", number(point.left_out)}}));
+                                 {"predicted", fitted ? number_or_null(point.predicted) : Json()},
+                                 {"left_out", number_or_null(point.left_out)}}));
   }
   return Json::object({{"task", measure.task},
                        {"skill", measure.skill},
@@ -406,11 +405,11 @@ Json TaskLaw::to_json() const {
                        {"configurations", configurations},
                        {"runs", runs},
                        {"degrees_of_freedom", df},
-                       {"residual", number(residual)},
-                       {"seed_noise", number(seed_noise)},
+                       {"residual", number_or_null(residual)},
+                       {"seed_noise", number_or_null(seed_noise)},
                        {"misfit", misfit},
-                       {"holdout_error", number(holdout_error)},
-                       {"holdout_error_constant", number(holdout_error_constant)},
+                       {"holdout_error", number_or_null(holdout_error)},
+                       {"holdout_error_constant", number_or_null(holdout_error_constant)},
                        {"verdict", verdict},
                        {"notes", notes},
                        {"points", rows},

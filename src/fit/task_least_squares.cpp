@@ -10,10 +10,10 @@ namespace moebius::fit {
 
 namespace {
 
-using Matrix = std::vector<std::vector<double>>;
+using RowMatrix = std::vector<std::vector<double>>;
 
 // Solves a x = b for a symmetric positive definite a; false when it is not.
-bool solve(Matrix a, std::vector<double> b, std::vector<double>& x) {
+bool solve(RowMatrix a, std::vector<double> b, std::vector<double>& x) {
   const std::size_t n = b.size();
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t j = 0; j <= i; ++j) {
@@ -39,7 +39,7 @@ bool solve(Matrix a, std::vector<double> b, std::vector<double>& x) {
   return true;
 }
 
-bool invert(const Matrix& a, Matrix& inverse) {
+bool invert(const RowMatrix& a, RowMatrix& inverse) {
   inverse.assign(a.size(), std::vector<double>(a.size()));
   for (std::size_t i = 0; i < a.size(); ++i) {
     std::vector<double> unit(a.size()), column;
@@ -54,7 +54,7 @@ double sigmoid(double eta) { return 1 / (1 + std::exp(-eta)); }
 
 struct Problem {
   TaskLink link;
-  const Matrix& rows;
+  const RowMatrix& rows;
   const std::vector<double>& y;
   const std::vector<double>& weight;
   double floor;
@@ -80,7 +80,7 @@ struct Problem {
   }
 
   // J^T W J and J^T W (y - f).
-  void normal(const std::vector<double>& beta, Matrix& jtj, std::vector<double>& gradient) const {
+  void normal(const std::vector<double>& beta, RowMatrix& jtj, std::vector<double>& gradient) const {
     jtj.assign(unknowns(), std::vector<double>(unknowns()));
     gradient.assign(unknowns(), 0);
     std::vector<double> slope(unknowns());
@@ -115,7 +115,7 @@ struct Problem {
         target.push_back(std::log(share / (1 - share)));
       }
     }
-    Matrix jtj;
+    RowMatrix jtj;
     std::vector<double> gradient, beta(columns());
     Problem{TaskLink::linear, rows, target, weight, 0}.normal(beta, jtj, gradient);
     if (!solve(jtj, gradient, beta)) beta.assign(columns(), 0);
@@ -143,12 +143,12 @@ LinkFit fit_link(TaskLink link, const std::vector<std::vector<double>>& rows, co
   LinkFit fit;
   fit.beta = problem.start();
   fit.squares = problem.squares(fit.beta);
-  Matrix jtj;
+  RowMatrix jtj;
   std::vector<double> gradient, step;
   double damping = 1e-3;
   for (int iteration = 0; iteration < 200 && damping < 1e12; ++iteration) {
     problem.normal(fit.beta, jtj, gradient);
-    Matrix damped = jtj;
+    RowMatrix damped = jtj;
     for (std::size_t i = 0; i < damped.size(); ++i) damped[i][i] += damping * std::max(damped[i][i], 1e-12);
     if (!solve(damped, gradient, step)) return fit;
     std::vector<double> next = fit.beta;

@@ -98,7 +98,6 @@ std::string verdict_of(const TurningPoint& turn) {
   return "";
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 }  // namespace
 
@@ -145,7 +144,7 @@ std::vector<TurningPoint> find_turning_points(const std::vector<TaskRun>& runs) 
 
 Json TurningPoint::to_json() const {
   const bool logarithmic = x != "train_loss";
-  const auto unit = [&](double value) { return number(logarithmic ? std::exp2(value) : value); };
+  const auto unit = [&](double value) { return number_or_null(logarithmic ? std::exp2(value) : value); };
   Json rows = Json::array();
   for (std::size_t i = 0; i < means.x.size(); ++i) {
     rows.push_back(Json::object({{"x", means.x[i]}, {"y", means.y[i]}, {"runs", static_cast<i64>(means.count[i])}}));
@@ -159,15 +158,15 @@ Json TurningPoint::to_json() const {
        {"family", family},
        {"found", found},
        {"shape", turn_shape_name(test.shape)},
-       {"p", number(test.p)},
-       {"p_adjusted", number(p_adjusted)},
+       {"p", number_or_null(test.p)},
+       {"p_adjusted", number_or_null(p_adjusted)},
        {"tests", tests},
        {"at", found ? Json::object(
                           {{"value", unit(test.at.estimate)}, {"low", unit(test.at.low)}, {"high", unit(test.at.high)}})
                     : Json()},
-       {"rise", number(test.rise)},
-       {"fall", number(test.fall)},
-       {"seed_noise", number(means.deviation)},
+       {"rise", number_or_null(test.rise)},
+       {"fall", number_or_null(test.fall)},
+       {"seed_noise", number_or_null(means.deviation)},
        {"seeds", seeds},
        {"points", rows},
        {"verdict", verdict}});

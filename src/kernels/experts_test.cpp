@@ -89,11 +89,11 @@ struct TestExperts {
   }
 };
 
-struct Results {
+struct ExpertsResults {
   TestMatrix pre, hidden, out, y, dpre, dx_rows, dx;
   std::vector<float> dgate, dup, ddown;
 
-  explicit Results(const TestExperts& t)
+  explicit ExpertsResults(const TestExperts& t)
       : pre(t.dtype, t.routed.routing.rows(), t.bank.up_shape().n),
         hidden(t.dtype, t.routed.routing.rows(), t.c.width),
         out(DType::f32, t.routed.routing.rows(), t.c.d_model),
@@ -111,13 +111,13 @@ struct Results {
   ExpertBackwardScratch scratch() const { return {dpre.view, dx_rows.view}; }
 };
 
-void run(const TestExperts& t, Results& r, GradientSum sum = GradientSum::add) {
+void run(const TestExperts& t, ExpertsResults& r, GradientSum sum = GradientSum::add) {
   experts_forward(t.x.view, t.routed.routing, t.bank, r.saved(), r.out.view, r.y.view);
   experts_backward(t.dy.view, t.x.view, t.routed.routing, t.bank, r.saved(), r.scratch(), r.dx.view, r.dgate.data(),
                    r.dup.data(), r.ddown.data(), sum);
 }
 
-void run_reference(const TestExperts& t, Results& r) {
+void run_reference(const TestExperts& t, ExpertsResults& r) {
   reference::experts_forward(t.x.view, t.routed.routing, t.bank, r.saved(), r.out.view, r.y.view);
   reference::experts_backward(t.dy.view, t.x.view, t.routed.routing, t.bank, r.saved(), r.scratch(), r.dx.view,
                               r.dgate.data(), r.dup.data(), r.ddown.data());
@@ -127,12 +127,12 @@ TEST(Experts, MatchReference) {
   for (const ExpertCase& c : kExpertCases)
     for (DType dtype : kTypes) {
       const TestExperts t(c, dtype);
-      Results wanted(t);
+      ExpertsResults wanted(t);
       run_reference(t, wanted);
       for_each_set([&] {
         SCOPED_TRACE(std::to_string(c.tokens) + " tokens, E=" + std::to_string(c.experts) +
                      " k=" + std::to_string(c.top_k) + " " + dtype_name(dtype));
-        Results got(t);
+        ExpertsResults got(t);
         run(t, got);
         const double limit = tolerance(dtype);
         EXPECT_LE(error_of(values_of(got.pre.view), values_of(wanted.pre.view)), limit);
@@ -154,7 +154,7 @@ TEST(Experts, AcceptGradientInF32) {
   for (i64 r = 0; r < t.c.tokens; ++r)
     for (i64 c = 0; c < t.c.d_model; ++c) reference::put(dy.view, r, c, reference::at(t.dy.view, r, c));
   for_each_set([&] {
-    Results a(t), b(t);
+    ExpertsResults a(t), b(t);
     run(t, a);
     experts_forward(t.x.view, t.routed.routing, t.bank, b.saved(), b.out.view, b.y.view);
     experts_backward(dy.view, t.x.view, t.routed.routing, t.bank, b.saved(), b.scratch(), b.dx.view, b.dgate.data(),
@@ -170,7 +170,7 @@ TEST(Experts, OverwriteTheirGradient) {
   for (const ExpertCase& c : kExpertCases) {
     const TestExperts t(c, DType::bf16);
     for_each_set([&] {
-      Results added(t), over(t);
+      ExpertsResults added(t), over(t);
       run(t, added);
       over.dup.assign(over.dup.size(), 7.0f);
       over.ddown.assign(over.ddown.size(), 7.0f);
@@ -184,7 +184,7 @@ TEST(Experts, OverwriteTheirGradient) {
 // Gradients too large for the caches are written past them.
 TEST(Experts, OverwriteALargeGradient) {
   const TestExperts t({64, 256, 128, 72, 2, false}, DType::bf16);
-  Results added(t), scrap(t);
+  ExpertsResults added(t), scrap(t);
   run(t, added);
   const Buffer dup("dup", static_cast<i64>(added.dup.size()) * 4),
       ddown("ddown", static_cast<i64>(added.ddown.size()) * 4);
@@ -202,7 +202,7 @@ TEST(Experts, ThreadsDoNotChangeBits) {
   const TestExperts t({300, 64, 32, 8, 2, false}, DType::bf16);
   for_each_set(
       [&] {
-        std::vector<Results> results;
+        std::vector<ExpertsResults> results;
         for (int threads : {1, 2, 4}) {
           parallel_set_threads(threads);
           results.emplace_back(t);
@@ -223,7 +223,7 @@ TEST(Experts, ThreadsDoNotChangeBits) {
 TEST(Experts, TokenDoesNotDependOnItsBatch) {
   const TestExperts t({40, 64, 64, 8, 2, false}, DType::bf16);
   for_each_set([&] {
-    Results all(t);
+    ExpertsResults all(t);
     all.y.fill(0);
     experts_forward(t.x.view, t.routed.routing, t.bank, all.saved(), all.out.view, all.y.view);
     for (i64 token = 0; token < t.c.tokens; ++token) {
@@ -256,7 +256,7 @@ TEST(Experts, LargeBatchGivesTheBitsOfASmallOne) {
     std::memcpy(small.x.view.row(row), ConstMatrix(t.x.view).row(kBegin + row), 200 * 2);
     std::memcpy(small.dy.view.row(row), ConstMatrix(t.dy.view).row(kBegin + row), 200 * 2);
   }
-  Results all(t), few(small);
+  ExpertsResults all(t), few(small);
   for_each_set(
       [&] {
         for (TestMatrix* sum : {&all.y, &all.dx, &few.y, &few.dx})
@@ -280,7 +280,7 @@ TEST(Experts, ScratchIsAsLargeAsTheySay) {
     EXPECT_TRUE(c.experts == 1 ? rows == 0 : c.tokens > 1000 ? rows > 0 && rows < all_rows : rows == all_rows) << rows;
     for_each_set(
         [&] {
-          Results with_all(t), got(t);
+          ExpertsResults with_all(t), got(t);
           run(t, with_all);
           TestMatrix scratch(DType::f32, rows, c.d_model);
           experts_forward(t.x.view, t.routed.routing, t.bank, got.saved(), scratch.view, got.y.view);
@@ -298,11 +298,11 @@ TEST(Experts, ScratchIsAsLargeAsTheySay) {
 TEST(Experts, ReferenceGradientsAreFiniteDifferences) {
   for (bool gelu : {false, true}) {
     TestExperts t({6, 10, 9, 3, 2, gelu}, DType::f32);
-    Results r(t);
+    ExpertsResults r(t);
     r.dx.fill(0);
     run_reference(t, r);
     const auto loss = [&] {
-      Results now(t);
+      ExpertsResults now(t);
       now.y.fill(0);
       reference::experts_forward(t.x.view, t.routed.routing, t.bank, now.saved(), now.out.view, now.y.view);
       const auto a = values_of(now.y.view), b = values_of(t.dy.view);

@@ -16,7 +16,7 @@ namespace moebius::model {
 namespace {
 
 constexpr i64 kAlignment = 64;    // elements
-constexpr i64 kRowsPerTask = 64;  // of one matrix
+constexpr i64 kInitRowsPerTask = 64;  // of one matrix
 
 // Collects the parameters; those used in f32 come before the packed matrices.
 class TableBuilder {
@@ -218,9 +218,9 @@ void init_weights(Weights& weights, u64 seed) {
     const u64 key = name_key(p.name);
     const i64 rows = p.rows(), all_rows = rows * p.copies, k = p.shape.k;
     const double std = p.init_std;
-    parallel_for(parallel_chunks(all_rows, kRowsPerTask), [&](i64 task, int) {
-      const i64 end = std::min(all_rows, (task + 1) * kRowsPerTask);
-      for (i64 row = task * kRowsPerTask; row < end; ++row) {
+    parallel_for(parallel_chunks(all_rows, kInitRowsPerTask), [&](i64 task, int) {
+      const i64 end = std::min(all_rows, (task + 1) * kInitRowsPerTask);
+      for (i64 row = task * kInitRowsPerTask; row < end; ++row) {
         float* copy = base + row / rows * copy_elements(p);
         for (i64 c = 0; c < k; ++c) {
           const float normal = rng_normal_at(seed, RngStream::init, key, static_cast<u64>(row * k + c));

@@ -75,7 +75,7 @@ TEST(Rules, SideNotesSayWhatTheShapeHas) {
   EXPECT_TRUE(side_notes(choice).empty());
 }
 
-Budget budget_with(double compute, double tokens) {
+Budget budget_of(double compute, double tokens) {
   Budget budget;
   budget.compute = compute;
   budget.tokens = tokens;
@@ -90,7 +90,7 @@ const LawFit& abnar() {
 
 TEST(Rules, ReasoningHasTwentyTokensATotalParameter) {
   for (const double compute : {1e20, 1e21, 1e22}) {
-    const SkillPlan plan = plan_skill("reasoning", budget_with(compute, 0), abnar());
+    const SkillPlan plan = plan_skill("reasoning", budget_of(compute, 0), abnar());
     for (const Choice& shape : plan.shapes) {
       const double tpp = shape.tokens / shape.numbers.total;
       EXPECT_GT(tpp, kReasoningTpp / 1.5);
@@ -104,28 +104,28 @@ TEST(Rules, ReasoningHasTwentyTokensATotalParameter) {
 
 // The paper's own budget, 125B tokens: its shapes with a TPP near 20 have 6.2B total parameters.
 TEST(Rules, ReasoningAtThePapersTokens) {
-  const SkillPlan plan = plan_skill("reasoning", budget_with(0, 125e9), abnar());
+  const SkillPlan plan = plan_skill("reasoning", budget_of(0, 125e9), abnar());
   for (const Choice& shape : plan.shapes) EXPECT_NEAR(shape.numbers.total / 6.25e9, 1, 0.5);
   EXPECT_GE(plan.shapes.size(), 5u);
 }
 
 TEST(Rules, MemorisationIsSparsest) {
-  const SkillPlan plan = plan_skill("memorisation", budget_with(1e21, 0), abnar());
+  const SkillPlan plan = plan_skill("memorisation", budget_of(1e21, 0), abnar());
   EXPECT_EQ(plan.shapes.front().form.experts, 256);
   for (std::size_t i = 1; i < plan.shapes.size(); ++i) {
     EXPECT_LT(plan.shapes[i - 1].tokens / plan.shapes[i - 1].numbers.total,
               plan.shapes[i].tokens / plan.shapes[i].numbers.total);
   }
-  Budget small = budget_with(1e21, 0);
+  Budget small = budget_of(1e21, 0);
   small.memory = 24e9;
   for (const Choice& shape : plan_skill("memorisation", small, abnar()).shapes)
     EXPECT_LE(memory_bytes(shape.numbers), 24e9);
 }
 
 TEST(Rules, BudgetTooSmall) {
-  EXPECT_THROW(plan_skill("reasoning", budget_with(1e10, 0), abnar()), Error);
-  EXPECT_THROW(plan_skill("memorisation", budget_with(0, 1e11), abnar()), Error);  // nothing bounds the size
-  Budget small = budget_with(1e21, 0);
+  EXPECT_THROW(plan_skill("reasoning", budget_of(1e10, 0), abnar()), Error);
+  EXPECT_THROW(plan_skill("memorisation", budget_of(0, 1e11), abnar()), Error);  // nothing bounds the size
+  Budget small = budget_of(1e21, 0);
   small.memory = 1e6;
   EXPECT_THROW(plan_skill("memorisation", small, abnar()), Error);
 }

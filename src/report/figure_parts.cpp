@@ -13,7 +13,6 @@ namespace moebius::report {
 
 namespace {
 
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 // Six digits are more than a pixel; they keep the page small.
 double rounded(double value) {

@@ -44,7 +44,7 @@ std::string colour(double share) {
   return fmt::format("hsl({:.0f},65%,{:.0f}%)", 120 * s, 72 - 14 * s);
 }
 
-struct Panel {
+struct GridPanel {
   std::vector<std::string> rows, columns;
   std::map<std::pair<std::string, std::string>, const Json*> cells;
 
@@ -115,12 +115,12 @@ std::string grid_map(const Json& record) {
     throw Error(
         {.what = fmt::format("'rows' has {} entries", rows.size()), .wanted = fmt::format("at most {}", kGridRowsMax)});
   }
-  std::vector<std::pair<std::string, Panel>> panels;
+  std::vector<std::pair<std::string, GridPanel>> panels;
   for (const Json& row : rows) {
     if (!(row.get_double("time_over_bound", kUnknown) > 0)) continue;
     const std::string title = row.at("operation").as_string() + ", " + row.at("direction").as_string();
     auto panel = std::find_if(panels.begin(), panels.end(), [&](const auto& one) { return one.first == title; });
-    if (panel == panels.end()) panel = panels.insert(panels.end(), {title, Panel{}});
+    if (panel == panels.end()) panel = panels.insert(panels.end(), {title, GridPanel{}});
     panel->second.put(axes(row), &row);
   }
   i64 height = 40, width = 480;

@@ -32,7 +32,6 @@ StageHelp report_help() {
   return help;
 }
 
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 std::vector<HypothesisResult> hypotheses_test(const StudyRecords& study) {
   std::vector<HypothesisResult> results;

@@ -19,6 +19,8 @@ std::atomic<long> news{0};
 }
 
 #if MOEBIUS_COUNT_NEW
+// Below -O2 GCC does not see that these operators belong together.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 void* operator new(std::size_t bytes) {
   news.fetch_add(1, std::memory_order_relaxed);
   if (void* p = std::malloc(bytes)) return p;
