@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -12,6 +13,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/interrupt.h"
 
 namespace moebius {
 
@@ -48,7 +50,8 @@ void sync_folder(const std::string& folder) {
 
 bool file_exists(const std::string& path) {
   std::error_code code;
-  return fs::is_regular_file(path, code);
+  const fs::file_status status = fs::status(path, code);
+  return fs::exists(status) && !fs::is_directory(status);
 }
 
 bool folder_exists(const std::string& path) {
@@ -62,23 +65,46 @@ i64 file_bytes(const std::string& path) {
   return info.st_size;
 }
 
+FileReader::FileReader(const std::string& path)
+    : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+  // O_NONBLOCK: opening a named pipe without a writer returns at once, and the wait is ours.
+  if (fd_ < 0) throw_system_error(path, "opening", errno);
+  struct stat info;
+  const bool known = ::fstat(fd_, &info) == 0;
+  if (known && S_ISDIR(info.st_mode)) {
+    ::close(fd_);
+    throw Error({.where = path, .what = "is a folder", .wanted = "a file", .fix = "give a file inside the folder"});
+  }
+  may_block_ = !known || !S_ISREG(info.st_mode);
+}
+
+FileReader::~FileReader() { ::close(fd_); }
+
+void FileReader::wait_for_data() {
+  constexpr int kMilliseconds = 200;  // an interrupt just before poll() is seen this late at most
+  for (;;) {
+    interrupt_check("run the same command again");
+    pollfd poll_one = {fd_, POLLIN, 0};
+    const int ready = ::poll(&poll_one, 1, kMilliseconds);
+    if (ready > 0) return;
+    if (ready < 0 && errno != EINTR) throw_system_error(path_, "waiting for data", errno);
+  }
+}
+
+i64 FileReader::read(void* into, i64 bytes) {
+  for (;;) {
+    if (may_block_) wait_for_data();
+    const ssize_t got = ::read(fd_, into, static_cast<std::size_t>(bytes));
+    if (got >= 0) return got;
+    if (errno != EINTR && errno != EAGAIN) throw_system_error(path_, "reading", errno);
+  }
+}
+
 std::string file_read(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw_system_error(path, "opening", errno);
+  FileReader file(path);
   std::string content;
   char buffer[1 << 16];
-  for (;;) {
-    const ssize_t n = ::read(fd, buffer, sizeof buffer);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      const int code = errno;
-      ::close(fd);
-      throw_system_error(path, "reading", code);
-    }
-    if (n == 0) break;
-    content.append(buffer, static_cast<std::size_t>(n));
-  }
-  ::close(fd);
+  while (const i64 got = file.read(buffer, sizeof buffer)) content.append(buffer, static_cast<std::size_t>(got));
   return content;
 }
 
@@ -144,7 +170,7 @@ std::string path_name(std::string path) {
 
 i64 disk_bytes_free(const std::string& path) {
   struct statvfs info;
-  if (::statvfs(path.c_str(), &info) != 0) throw_system_error(path, "asking for free disk space", errno);
+  if (::statvfs(path.c_str(), &info) != 0) throw_system_error(path, "reading the free disk space", errno);
   return static_cast<i64>(info.f_bavail) * static_cast<i64>(info.f_frsize);
 }
 
@@ -219,7 +245,7 @@ void file_map_forget(const u8* data, i64 bytes) {
 }
 
 FileMap::FileMap(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw_system_error(path, "opening", errno);
   struct stat info;
   if (::fstat(fd, &info) != 0) {
@@ -227,16 +253,24 @@ FileMap::FileMap(const std::string& path) {
     ::close(fd);
     throw_system_error(path, "reading its size", code);
   }
-  bytes_ = info.st_size;
-  if (bytes_ > 0) {
-    void* p = ::mmap(nullptr, static_cast<std::size_t>(bytes_), PROT_READ, MAP_PRIVATE, fd, 0);
-    const int code = errno;
+  if (!S_ISREG(info.st_mode)) {
     ::close(fd);
-    if (p == MAP_FAILED) throw_system_error(path, "mapping", code);
-    data_ = static_cast<const u8*>(p);
-  } else {
-    ::close(fd);
+    throw Error({.where = path,
+                 .what = "cannot be memory-mapped",
+                 .wanted = "a regular file",
+                 .got = S_ISDIR(info.st_mode) ? "a folder" : "a pipe or device",
+                 .fix = S_ISDIR(info.st_mode) ? "give a file inside the folder"
+                                              : "write the data to a file and give that file"});
   }
+  void* mapped = nullptr;
+  if (info.st_size > 0) {
+    mapped = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
+  }
+  const int code = errno;
+  ::close(fd);
+  if (mapped == MAP_FAILED) throw_system_error(path, "mapping", code);
+  bytes_ = info.st_size;
+  data_ = static_cast<const u8*>(mapped);
 }
 
 FileMap::~FileMap() {

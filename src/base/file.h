@@ -1,5 +1,6 @@
-// Files: read whole, write so that a reader never sees half a file, map read-only.
-// Every failure is an Error with the path and what to do. Not for token shards' layout (data/) nor tensors (tensor/).
+// Files: read, write so that a reader never sees half a file, map read-only.
+// Every failure is an Error with the path and what to do. Reading also takes pipes and terminals, and Ctrl-C ends it.
+// Not for the layout of token shards (data/) or tensors (tensor/).
 #pragma once
 
 #include <string>
@@ -10,10 +11,31 @@
 
 namespace moebius {
 
-bool file_exists(const std::string& path);
+bool file_exists(const std::string& path);  // anything but a folder: also a pipe or /dev/stdin
 bool folder_exists(const std::string& path);
 i64 file_bytes(const std::string& path);
 std::string file_read(const std::string& path);
+
+// A file, pipe or terminal, opened once and read from start to end. While it waits for a pipe's writer or for data, an
+// interrupt (base/interrupt.h) ends the wait with an Error. A folder is an Error.
+class FileReader {
+ public:
+  explicit FileReader(const std::string& path);
+  ~FileReader();
+  FileReader(const FileReader&) = delete;
+  FileReader& operator=(const FileReader&) = delete;
+  // Fills up to `bytes` bytes; returns how many, 0 only at the end.
+  i64 read(void* into, i64 bytes);
+  const std::string& path() const { return path_; }
+
+ private:
+  void wait_for_data();
+
+  std::string path_;
+  int fd_;
+  bool may_block_ = false;  // not a regular file
+};
+
 // Makes the folder and its parents.
 void folder_make(const std::string& path);
 // Names in a folder, sorted; empty when there is no such folder.
@@ -29,13 +51,13 @@ i64 disk_bytes_free(const std::string& path);
 void path_rename(const std::string& from, const std::string& to);
 void folder_sync(const std::string& path);
 
-// The complete folder `fresh` becomes `target`, what was there becomes `retired` (whatever stood there is removed).
+// The complete folder `fresh` becomes `target`, what was there becomes `retired` (replacing what was there).
 // Both names are on one file system. At any instant `target` is the old or the new folder: the two are exchanged in one
 // step where the file system can (renameat2), else there is a moment in which only `retired` is there, and
 // folder_recover() puts it back after a crash. exchange = false is for tests of that second way.
 void folder_replace(const std::string& fresh, const std::string& target, const std::string& retired,
                     bool exchange = true);
-// Before reading `target`: undoes a replacement that a crash left half-way.
+// Before reading `target`: undoes a replacement that a crash interrupted.
 void folder_recover(const std::string& target, const std::string& retired);
 
 // Writes to a temporary name beside `path`, syncs, renames, syncs the folder: after a crash at any instant the file is
@@ -76,11 +98,11 @@ class AppendFile {
   int fd_ = -1;
 };
 
-// A read-only map of a whole file. Empty files map to an empty view.
 // Gives the pages of a mapped file back to the system; a later read brings them in again. For files that are read once:
-// otherwise their pages count as this process's memory to its end.
+// otherwise their pages count as this process's memory until it ends.
 void file_map_forget(const u8* data, i64 bytes);
 
+// A read-only map of a whole regular file; a pipe is an Error. Empty files map to an empty view.
 class FileMap {
  public:
   FileMap() = default;

@@ -3,30 +3,53 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
+#include "base/utf8.h"
 
 namespace moebius {
+
+Json::Json() noexcept : value_(nullptr) {}
+Json::Json(const Json& other) = default;
+Json::Json(Json&& other) noexcept = default;
+Json& Json::operator=(const Json& other) = default;
+Json& Json::operator=(Json&& other) noexcept = default;
+Json::~Json() = default;
+Json::Json(const char* v) : value_(std::string(v)) {}
+Json::Json(std::string v) : value_(std::move(v)) {}
+Json::Json(std::string_view v) : value_(std::string(v)) {}
+Json::Json(Array v) : value_(std::move(v)) {}
+
+Json Json::object(std::initializer_list<std::pair<std::string, Json>> items) {
+  Json j;
+  j.value_ = Object(items.begin(), items.end());
+  return j;
+}
+
+bool Json::operator==(const Json& other) const { return value_ == other.value_; }
 
 namespace {
 
 constexpr int kDepthMax = 200;
+constexpr const char* kCorrect = "correct the file at this place";
 
-// Builds Json values from parser events, refusing duplicate keys and absurd depth.
+// Builds Json values from parser events; refuses duplicate keys and absurd depth, and words every fault itself.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit Builder(std::string where) : where_(std::move(where)) {}
+  Builder(std::string_view text, std::string where) : text_(text), where_(std::move(where)) {}
 
   bool null() override { return add(Json()); }
   bool boolean(bool v) override { return add(Json(v)); }
   bool number_integer(number_integer_t v) override { return add(Json(static_cast<i64>(v))); }
-  bool number_unsigned(number_unsigned_t v) override {
-    if (v > static_cast<number_unsigned_t>(INT64_MAX)) return add(Json(static_cast<double>(v)));
-    return add(Json(static_cast<i64>(v)));
-  }
+  bool number_unsigned(number_unsigned_t v) override { return add(Json(static_cast<u64>(v))); }
   bool number_float(number_float_t v, const string_t&) override { return add(Json(v)); }
   bool string(string_t& v) override { return add(Json(std::move(v))); }
   bool binary(binary_t&) override { return false; }
@@ -39,10 +62,15 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& e) override {
-    std::string text = e.what();
-    const auto bracket = text.find("] ");
-    if (bracket != std::string::npos) text = text.substr(bracket + 2);
-    throw Error({.where = where_, .what = fmt::format("not valid JSON at byte {}: {}", position, text)});
+    constexpr int kNumberTooLarge = 406;
+    const std::size_t at = std::min(position == 0 ? 0 : position - 1, text_.size());
+    ErrorParts parts = e.id == kNumberTooLarge ? ErrorParts{.what = "a number is too large for 64 bits"} : explain(at);
+    const std::size_t feed = text_.substr(0, at).rfind('\n');
+    const std::string path = key_path();
+    parts.where = place(at);
+    parts.what += fmt::format(" (column {}{})", feed == std::string_view::npos ? at + 1 : at - feed,
+                              path.empty() ? "" : fmt::format(", key '{}'", path));
+    throw Error(std::move(parts));
   }
 
   Json take() { return std::move(root_); }
@@ -60,43 +88,183 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     Json done = std::move(stack_.back());
     stack_.pop_back();
     keys_.pop_back();
+    if (done.is_object()) refuse_duplicates(done.as_object());
     return add(std::move(done));
   }
   bool add(Json value) {
     if (stack_.empty()) {
       root_ = std::move(value);
+      complete_ = true;
     } else if (stack_.back().is_array()) {
       stack_.back().push_back(std::move(value));
     } else {
-      // No search for duplicates: vocabularies hold 50,000 keys, and `find` takes the first.
       stack_.back().as_object().emplace_back(keys_.back(), std::move(value));
     }
     return true;
   }
 
+  void refuse_duplicates(const Json::Object& members) const {
+    constexpr std::size_t kFew = 12;  // up to here comparing all pairs is faster than a set
+    std::unordered_set<std::string_view> seen(members.size() > kFew ? 2 * members.size() : 0);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      const std::string_view key = members[i].first;
+      bool twice = false;
+      if (members.size() > kFew) {
+        twice = !seen.insert(key).second;
+      } else {
+        for (std::size_t j = 0; j < i && !twice; ++j) twice = members[j].first == key;
+      }
+      if (!twice) continue;
+      const std::string outer = key_path();
+      throw Error({.where = where_,
+                   .what = fmt::format("key '{}' appears twice{}", key,
+                                       outer.empty() ? " in one object" : fmt::format(" in the object '{}'", outer)),
+                   .fix = "keep one of the two"});
+    }
+  }
+
+  // "model.vocab", "rows[3].text": where the parser is.
+  std::string key_path() const {
+    std::string path;
+    for (std::size_t i = 0; i < stack_.size(); ++i) {
+      if (stack_[i].is_array()) {
+        path += fmt::format("[{}]", stack_[i].count());
+      } else if (!keys_[i].empty()) {
+        path += (path.empty() ? "" : ".") + keys_[i];
+      }
+    }
+    return path;
+  }
+
+  // A text of one line is a row whose line `where_` names already, or a file of one line.
+  std::string place(std::size_t at) const {
+    const std::size_t first = text_.find('\n');
+    if (first == std::string_view::npos || first + 1 >= text_.size()) return where_;
+    const std::string_view before = text_.substr(0, at);
+    return fmt::format("{}, line {}", where_, 1 + std::count(before.begin(), before.end(), '\n'));
+  }
+
+  // The word, as Python and JavaScript write values, that includes the byte at `at`.
+  std::string_view word_at(std::size_t at) const {
+    const auto in_word = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '+' || c == '-' || c == '.';
+    };
+    std::size_t begin = std::min(at, text_.size()), end = begin;
+    while (begin > 0 && in_word(text_[begin - 1])) --begin;
+    while (end < text_.size() && end - begin < 40 && in_word(text_[end])) ++end;
+    return text_.substr(begin, end - begin);
+  }
+
+  ErrorParts explain(std::size_t at) const {
+    if (text_.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+      return {.what = "not valid JSON: the text is empty", .fix = "copy or write the file again"};
+    }
+    const std::string_view rest = text_.substr(at);
+    if (rest.find_first_not_of(" \t\r\n") == std::string_view::npos && !complete_) {
+      return {.what = "not valid JSON: the text ends before the value is complete",
+              .fix =
+                  "the file is cut off, or one value covers several lines where one a line is wanted "
+                  "(jq -c . FILE writes one a line)"};
+    }
+    const std::string_view word = word_at(at);
+    for (const std::string_view name : {"NaN", "Infinity", "-Infinity", "nan", "inf", "-inf", "+Infinity"}) {
+      if (word == name) {
+        return {.what = fmt::format("not valid JSON: {} is not a JSON number", word),
+                .fix = "write null in its place, or leave the key out"};
+      }
+    }
+    for (const std::string_view name : {"None", "True", "False", "undefined"}) {
+      if (word == name) {
+        return {.what = fmt::format("not valid JSON: {} is not a JSON value", word),
+                .wanted = "null, true or false",
+                .fix = "write the file with a JSON library, for example Python's json.dumps"};
+      }
+    }
+    if (complete_) {
+      return {.what = "not valid JSON: there is more text after the end of the value",
+              .wanted = "one value",
+              .fix = "a file of one object a line is JSON lines: give it where rows are read, as .jsonl"};
+    }
+    // The parser stops up to three bytes behind the one that makes a character invalid.
+    if (const i64 invalid = find_invalid_utf8(text_); invalid >= 0 && std::abs(invalid - static_cast<i64>(at)) <= 3) {
+      return {.what = fmt::format("not valid UTF-8: byte 0x{:02x}",
+                                  static_cast<u8>(text_[static_cast<std::size_t>(invalid)])),
+              .wanted = "text in UTF-8"};
+    }
+    const char c = text_[at < text_.size() ? at : text_.size() - 1];
+    const auto byte = static_cast<u8>(c);
+    if (byte < 0x20) {
+      return {.what = fmt::format("not valid JSON: the control character 0x{:02x} inside a string or value", byte),
+              .fix = "write it as an escape such as \\n or \\u0001"};
+    }
+    if (byte >= 0x80) return {.what = "not valid JSON: unexpected character outside of ASCII", .fix = kCorrect};
+    return {.what = fmt::format("not valid JSON: unexpected '{}'", c),
+            .fix = c == '\'' ? "use double quotes for JSON strings" : kCorrect};
+  }
+
+  std::string_view text_;
   std::string where_;
   Json root_;
+  bool complete_ = false;
   std::vector<Json> stack_;
   std::vector<std::string> keys_;
 };
 
-void dump_string(const std::string& s, std::string& out) {
-  out += '"';
-  for (const char c : s) {
-    const auto u = static_cast<unsigned char>(c);
-    switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
-      default:
-        if (u < 0x20) {
-          out += fmt::format("\\u{:04x}", u);
-        } else {
-          out += c;
-        }
+// The code unit of the escape \uXXXX at `at`, or -1.
+int escaped_unit(std::string_view text, std::size_t at) {
+  if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return -1;
+  int unit = 0;
+  const auto [end, error] = std::from_chars(text.data() + at + 2, text.data() + at + 6, unit, 16);
+  return error == std::errc() && end == text.data() + at + 6 ? unit : -1;
+}
+
+// Replaces escapes of surrogates without their other half by \ufffd. Empty: there is none.
+std::string replace_lone_surrogates(std::string_view text) {
+  std::string out;
+  for (std::size_t at = text.find('\\'); at != std::string_view::npos; at = text.find('\\', at)) {
+    const int unit = escaped_unit(text, at);
+    const bool high = unit >= 0xd800 && unit < 0xdc00, low = unit >= 0xdc00 && unit < 0xe000;
+    if (high) {
+      if (const int next = escaped_unit(text, at + 6); next >= 0xdc00 && next < 0xe000) {
+        at += 12;
+        continue;
+      }
     }
+    if (high || low) {
+      if (out.empty()) out = text;
+      out.replace(at, 6, "\\ufffd");
+    }
+    at += 2;
+  }
+  return out;
+}
+
+void dump_character(char c, std::string& out) {
+  switch (c) {
+    case '"': out += "\\\""; break;
+    case '\\': out += "\\\\"; break;
+    case '\n': out += "\\n"; break;
+    case '\r': out += "\\r"; break;
+    case '\t': out += "\\t"; break;
+    default:
+      if (static_cast<unsigned char>(c) < 0x20) {
+        out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+      } else {
+        out += c;
+      }
+  }
+}
+
+void dump_string(std::string_view text, std::string& out) {
+  out += '"';
+  for (;;) {
+    const i64 invalid = find_invalid_utf8(text);
+    for (const char c : text.substr(0, invalid < 0 ? text.size() : static_cast<std::size_t>(invalid))) {
+      dump_character(c, out);
+    }
+    if (invalid < 0) break;
+    out += "\\ufffd";
+    text.remove_prefix(static_cast<std::size_t>(invalid) + 1);
   }
   out += '"';
 }
@@ -129,7 +297,7 @@ void dump_value(const Json& value, std::string& out, int indent, int depth) {
     out += '[';
     bool first = true;
     for (const Json& item : value.as_array()) {
-      if (!first) out += indent < 0 ? "," : ",";
+      if (!first) out += ',';
       first = false;
       newline(out, indent, depth + 1);
       dump_value(item, out, indent, depth + 1);
@@ -152,10 +320,17 @@ void dump_value(const Json& value, std::string& out, int indent, int depth) {
   }
 }
 
+// The value that find() gave last in this thread, and its key: wrong_type() names the key when it is about that value.
+thread_local const Json* last_found = nullptr;
+thread_local std::string last_key;
+
 [[noreturn]] void wrong_type(const char* wanted, const Json& got) {
   std::string text = got.dump();
   if (text.size() > 60) text = text.substr(0, 57) + "...";
-  throw Error({.what = "a value has the wrong type", .wanted = wanted, .got = text});
+  const bool known = &got == last_found;
+  throw Error({.what = known ? fmt::format("key '{}' has the wrong type", last_key) : "a value has the wrong type",
+               .wanted = wanted,
+               .got = text});
 }
 
 }  // namespace
@@ -207,7 +382,10 @@ Json::Object& Json::as_object() {
 const Json* Json::find(std::string_view key) const {
   if (!is_object()) return nullptr;
   for (const auto& [name, value] : std::get<Object>(value_)) {
-    if (name == key) return &value;
+    if (name != key) continue;
+    last_found = &value;
+    last_key = key;
+    return &value;
   }
   return nullptr;
 }
@@ -267,13 +445,22 @@ std::string Json::dump(int indent) const {
 }
 
 Json Json::parse(std::string_view text, const std::string& where) {
-  Builder builder(where);
+  if (text.size() >= 2 && (text.substr(0, 2) == "\xff\xfe" || text.substr(0, 2) == "\xfe\xff")) {
+    refuse_file_kind(where, text, "JSON in UTF-8");
+  }
+  const std::string repaired = replace_lone_surrogates(text);
+  if (!repaired.empty()) text = repaired;
+  Builder builder(text, where);
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &builder)) {
     throw Error({.where = where, .what = "not valid JSON"});
   }
   return builder.take();
 }
 
-Json Json::parse_file(const std::string& path) { return parse(file_read(path), path); }
+Json Json::parse_file(const std::string& path) {
+  const std::string text = file_read(path);
+  refuse_file_kind(path, text, "JSON");
+  return parse(text, path);
+}
 
 }  // namespace moebius

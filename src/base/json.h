@@ -1,9 +1,14 @@
 // JSON values: parse, build, print. Objects keep their order of insertion. Numbers are i64 or double; doubles print in
-// the shortest form that reads back equal; what is not finite prints as null.
+// the shortest form that reads back equal.
+// Rules for all JSON that is read: UTF-8 with or without a byte order mark; a key that appears twice in one object is an
+// Error; NaN and Infinity are an Error; half of a surrogate pair (\ud83d alone) becomes U+FFFD, as in jq.
+// Rules for all JSON that is written: a number that is not finite prints as null (not known), and bytes that are not valid
+// UTF-8 print as U+FFFD, so that every reader accepts the result.
 // The parser is nlohmann-json's, in json.cpp alone, so that no other file pays for its header.
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -20,33 +25,31 @@ class Json {
   using Array = std::vector<Json>;
   using Object = std::vector<std::pair<std::string, Json>>;
 
-  Json() : value_(nullptr) {}
+  // Copies, moves and the destructor are in json.cpp: inline, their recursion would be compiled into every user.
+  Json() noexcept;
+  Json(const Json& other);
+  Json(Json&& other) noexcept;
+  Json& operator=(const Json& other);
+  Json& operator=(Json&& other) noexcept;
+  ~Json();
   Json(std::nullptr_t) : value_(nullptr) {}
   Json(bool v) : value_(v) {}
   Json(int v) : value_(static_cast<i64>(v)) {}
   Json(i64 v) : value_(v) {}
-  Json(u64 v) : value_(static_cast<i64>(v)) {}
+  // Above 2^63 - 1 the nearest double: nothing wraps to a negative number.
+  Json(u64 v) { v <= static_cast<u64>(INT64_MAX) ? value_ = static_cast<i64>(v) : value_ = static_cast<double>(v); }
   Json(u32 v) : value_(static_cast<i64>(v)) {}
   Json(long long v) : value_(static_cast<i64>(v)) {}
   Json(double v) : value_(v) {}
   Json(float v) : value_(static_cast<double>(v)) {}
-  Json(const char* v) : value_(std::string(v)) {}
-  Json(std::string v) : value_(std::move(v)) {}
-  Json(std::string_view v) : value_(std::string(v)) {}
-  Json(Array v) : value_(std::move(v)) {}
+  Json(const char* v);
+  Json(std::string v);
+  Json(std::string_view v);
+  Json(Array v);
   template <typename T>
   Json(const std::vector<T>& items) : value_(Array(items.begin(), items.end())) {}
 
-  static Json object() {
-    Json j;
-    j.value_ = Object{};
-    return j;
-  }
-  static Json object(std::initializer_list<std::pair<std::string, Json>> items) {
-    Json j;
-    j.value_ = Object(items.begin(), items.end());
-    return j;
-  }
+  static Json object(std::initializer_list<std::pair<std::string, Json>> items = {});
   static Json array() { return Json(Array{}); }
 
   bool is_null() const { return std::holds_alternative<std::nullptr_t>(value_); }
@@ -57,7 +60,8 @@ class Json {
   bool is_array() const { return std::holds_alternative<Array>(value_); }
   bool is_object() const { return std::holds_alternative<Object>(value_); }
 
-  // Typed reads; a wrong type is an Error that says which type was wanted ("a number").
+  // Typed reads; a wrong type is an Error that says which type was wanted ("a number"), and which key holds it when the
+  // value came from find() or at().
   bool as_bool() const;
   i64 as_int() const;        // a double with an integral value counts
   double as_double() const;  // an integer counts
@@ -88,11 +92,12 @@ class Json {
   // indent < 0: one line.
   std::string dump(int indent = -1) const;
 
-  // Throws Error: `where` (a file name, perhaps with a line) and the byte of the fault.
+  // `where`: a file name, perhaps with a line. Throws Error with `where`, line (when the text has several), column, key.
   static Json parse(std::string_view text, const std::string& where);
+  // Known files of other kinds (archives, Git LFS pointers, UTF-16) are named.
   static Json parse_file(const std::string& path);
 
-  bool operator==(const Json& other) const { return value_ == other.value_; }
+  bool operator==(const Json& other) const;
 
  private:
   std::variant<std::nullptr_t, bool, i64, double, std::string, Array, Object> value_;

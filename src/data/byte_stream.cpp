@@ -1,82 +1,117 @@
 // Plain, gzip and zstd sources behind one read(): the archive formats' own libraries do the unpacking.
 #include "data/byte_stream.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/file_kind.h"
 
 namespace moebius::data {
 
 namespace {
 
 constexpr i64 kPackedBytes = i64{256} << 10;
+constexpr const char* kTruncated = "the file ends in the middle of the archive (truncated)";
 
-// The packed file itself.
-class RawFile {
+// The packed file with a buffer in which the next bytes can be looked at.
+class Packed {
  public:
-  explicit RawFile(const std::string& path) : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ < 0) throw_system_error(path, "opening", errno);
-  }
-  ~RawFile() { ::close(fd_); }
-  RawFile(const RawFile&) = delete;
-  RawFile& operator=(const RawFile&) = delete;
+  explicit Packed(const std::string& path) : file_(path), buffer_(kPackedBytes) {}
 
-  i64 read(char* into, i64 bytes) {
-    for (;;) {
-      const ssize_t got = ::read(fd_, into, static_cast<std::size_t>(bytes));
-      if (got >= 0) {
-        bytes_read_ += got;
-        return got;
-      }
-      if (errno != EINTR) throw_system_error(path_, "reading", errno);
+  // The next bytes: at least `wanted` of them unless the file ends.
+  std::string_view look(std::size_t wanted) {
+    if (end_ - at_ < wanted && at_ > 0) {
+      std::memmove(buffer_.data(), buffer_.data() + at_, end_ - at_);
+      end_ -= at_;
+      at_ = 0;
     }
+    while (end_ - at_ < wanted) {
+      const i64 got = file_.read(buffer_.data() + end_, static_cast<i64>(buffer_.size() - end_));
+      if (got == 0) break;
+      end_ += static_cast<std::size_t>(got);
+    }
+    return {buffer_.data() + at_, end_ - at_};
   }
-  const std::string& path() const { return path_; }
-  i64 bytes_read() const { return bytes_read_; }
+  void skip(std::size_t bytes) {
+    at_ += bytes;
+    place_ += static_cast<i64>(bytes);
+  }
+  // The bytes skipped so far.
+  i64 place() const { return place_; }
+  const std::string& path() const { return file_.path(); }
 
  private:
-  std::string path_;
-  int fd_;
-  i64 bytes_read_ = 0;
+  FileReader file_;
+  std::vector<char> buffer_;
+  std::size_t at_ = 0, end_ = 0;
+  i64 place_ = 0;
 };
+
+bool is_gzip(std::string_view head) { return head.substr(0, 2) == "\x1f\x8b"; }
+
+// A frame, or a skippable frame (pzstd writes one first).
+bool is_zstd(std::string_view head) {
+  if (head.size() < 4) return false;
+  u32 magic = 0;
+  std::memcpy(&magic, head.data(), 4);
+  return magic == ZSTD_MAGICNUMBER || (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
 
 }  // namespace
 
 class ByteStream::Source {
  public:
-  explicit Source(const std::string& path) : file_(path) {}
+  explicit Source(std::unique_ptr<Packed> packed) : packed_(std::move(packed)) {}
   virtual ~Source() = default;
-  virtual i64 read(char* into, i64 bytes) { return file_.read(into, bytes); }
+  virtual i64 read(char* into, i64 bytes) {
+    const std::string_view next = packed_->look(1);
+    const std::size_t count = std::min(next.size(), static_cast<std::size_t>(bytes));
+    std::memcpy(into, next.data(), count);
+    packed_->skip(count);
+    return static_cast<i64>(count);
+  }
 
  protected:
   [[noreturn]] void fail(const char* kind, const std::string& what) const {
-    throw Error(
-        {.where = file_.path(),
-         .what = fmt::format("the {} archive is broken near packed byte {}: {}", kind, file_.bytes_read(), what),
-         .fix = "copy or download the file again"});
+    throw Error({.where = packed_->path(),
+                 .what = fmt::format("the {} archive is damaged near packed byte {}: {}", kind, packed_->place(), what),
+                 .fix = "copy or download the file again"});
   }
 
-  RawFile file_;
-};
+  // Between two archives in one file: whether another one follows. Zeros up to the end are padding (tapes, dd).
+  bool another(const char* kind, bool (*begins)(std::string_view)) {
+    if (begins(packed_->look(4))) return true;
+    const i64 end = packed_->place();
+    for (;;) {
+      const std::string_view rest = packed_->look(1);
+      if (rest.empty()) return false;
+      if (rest.find_first_not_of('\0') != std::string_view::npos) {
+        throw Error(
+            {.where = packed_->path(),
+             .what = fmt::format("the {} archive ends at packed byte {}, but more bytes follow it", kind, end),
+             .wanted = "the end of the file, zero bytes or another archive",
+             .fix = fmt::format("copy the file again, or cut the trailing bytes off: head -c {} FILE > NEW", end)});
+      }
+      packed_->skip(rest.size());
+    }
+  }
 
-namespace {
-constexpr const char* kTruncated = "the file ends in the middle of the archive (truncated)";
-}
+  std::unique_ptr<Packed> packed_;
+};
 
 // gzip, also several members one after another.
 class GzipSource final : public ByteStream::Source {
  public:
-  explicit GzipSource(const std::string& path) : Source(path), packed_(kPackedBytes) {
-    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw Error({.where = path, .what = "zlib could not start"});
+  explicit GzipSource(std::unique_ptr<Packed> packed) : Source(std::move(packed)) {
+    if (inflateInit2(&stream_, 15 + 16) != Z_OK)
+      throw Error({.where = packed_->path(), .what = "zlib could not start"});
   }
   ~GzipSource() override { inflateEnd(&stream_); }
 
@@ -85,15 +120,17 @@ class GzipSource final : public ByteStream::Source {
     stream_.next_out = reinterpret_cast<Bytef*>(into);
     stream_.avail_out = static_cast<uInt>(bytes);
     while (stream_.avail_out == static_cast<uInt>(bytes)) {
-      if (stream_.avail_in == 0 && !refill()) {
-        if (in_member_) fail("gzip", kTruncated);
-        return 0;
-      }
       if (!in_member_) {
+        if (!another("gzip", is_gzip)) return 0;
         if (inflateReset(&stream_) != Z_OK) fail("gzip", "zlib could not restart");
         in_member_ = true;
       }
+      const std::string_view next = packed_->look(1);
+      if (next.empty()) fail("gzip", kTruncated);
+      stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(next.data()));
+      stream_.avail_in = static_cast<uInt>(next.size());
       const int code = inflate(&stream_, Z_NO_FLUSH);
+      packed_->skip(next.size() - stream_.avail_in);
       if (code == Z_STREAM_END) {
         in_member_ = false;
       } else if (code != Z_OK && code != Z_BUF_ERROR) {
@@ -104,39 +141,30 @@ class GzipSource final : public ByteStream::Source {
   }
 
  private:
-  bool refill() {
-    const i64 got = file_.read(packed_.data(), kPackedBytes);
-    stream_.next_in = reinterpret_cast<Bytef*>(packed_.data());
-    stream_.avail_in = static_cast<uInt>(got);
-    return got > 0;
-  }
-
-  std::vector<char> packed_;
   z_stream stream_ = {};
   bool in_member_ = true;
 };
 
-// zstd, also several frames one after another.
+// zstd, also several frames one after another; the library passes over skippable frames.
 class ZstdSource final : public ByteStream::Source {
  public:
-  explicit ZstdSource(const std::string& path) : Source(path), packed_(kPackedBytes), stream_(ZSTD_createDStream()) {
-    if (stream_ == nullptr) throw Error({.where = path, .what = "zstd could not start"});
+  explicit ZstdSource(std::unique_ptr<Packed> packed) : Source(std::move(packed)), stream_(ZSTD_createDStream()) {
+    if (stream_ == nullptr) throw Error({.where = packed_->path(), .what = "zstd could not start"});
+    ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, 31);  // also archives made with zstd --long=31
   }
   ~ZstdSource() override { ZSTD_freeDStream(stream_); }
 
   i64 read(char* into, i64 bytes) override {
     ZSTD_outBuffer out = {into, static_cast<std::size_t>(bytes), 0};
     while (out.pos == 0) {
-      if (in_.pos == in_.size && !flushing_) {
-        const i64 got = file_.read(packed_.data(), kPackedBytes);
-        if (got == 0) {
-          if (in_frame_) fail("zstd", kTruncated);
-          return 0;
-        }
-        in_ = {packed_.data(), static_cast<std::size_t>(got), 0};
-      }
-      const std::size_t code = ZSTD_decompressStream(stream_, &out, &in_);
+      if (!in_frame_ && !another("zstd", is_zstd)) return 0;
+      in_frame_ = true;
+      const std::string_view next = flushing_ ? std::string_view() : packed_->look(1);
+      if (next.empty() && !flushing_) fail("zstd", kTruncated);
+      ZSTD_inBuffer in = {next.data(), next.size(), 0};
+      const std::size_t code = ZSTD_decompressStream(stream_, &out, &in);
       if (ZSTD_isError(code) != 0) fail("zstd", ZSTD_getErrorName(code));
+      packed_->skip(in.pos);
       in_frame_ = code != 0;
       // A full output may leave more inside of the decoder than the input shows.
       flushing_ = in_frame_ && out.pos == out.size;
@@ -145,49 +173,60 @@ class ZstdSource final : public ByteStream::Source {
   }
 
  private:
-  std::vector<char> packed_;
   ZSTD_DStream* stream_;
-  ZSTD_inBuffer in_ = {nullptr, 0, 0};
   bool in_frame_ = true;
   bool flushing_ = false;
 };
 
 ByteStream::ByteStream(const std::string& path) : path_(path) {
-  u8 head[4] = {};
-  i64 got = 0;
-  {
-    RawFile file(path);
-    while (got < 4) {
-      const i64 more = file.read(reinterpret_cast<char*>(head) + got, 4 - got);
-      if (more == 0) break;
-      got += more;
-    }
-  }
-  const auto named = [&](std::string_view ending) {
-    return path.size() >= ending.size() && path.compare(path.size() - ending.size(), ending.size(), ending) == 0;
-  };
-  if (got >= 2 && head[0] == 0x1f && head[1] == 0x8b) {
-    source_ = std::make_unique<GzipSource>(path);
-  } else if (got == 4 && head[0] == 0x28 && head[1] == 0xb5 && head[2] == 0x2f && head[3] == 0xfd) {
-    source_ = std::make_unique<ZstdSource>(path);
-  } else if (got > 0 && (named(".gz") || named(".zst"))) {
-    throw Error({.where = path,
-                 .what = fmt::format("the file is named as a {} archive but does not start as one",
-                                     named(".gz") ? "gzip" : "zstd"),
-                 .fix = "copy or download the file again, or take the ending off its name"});
+  auto packed = std::make_unique<Packed>(path);
+  const std::string_view head = packed->look(kFileKindBytes);
+  if (is_gzip(head)) {
+    source_ = std::make_unique<GzipSource>(std::move(packed));
+  } else if (is_zstd(head)) {
+    source_ = std::make_unique<ZstdSource>(std::move(packed));
   } else {
-    source_ = std::make_unique<Source>(path);
+    constexpr const char* kWanted = "plain content, or a gzip or zstd archive of it";
+    refuse_file_kind(path, head, kWanted);
+    const bool gz = path.ends_with(".gz");
+    if (!head.empty() && (gz || path.ends_with(".zst") || path.ends_with(".zstd"))) {
+      throw Error(
+          {.where = path,
+           .what = fmt::format("the file is named as a {} archive but does not start as one", gz ? "gzip" : "zstd"),
+           .fix = "copy or download the file again; if the content is not packed, rename the file"});
+    }
+    source_ = std::make_unique<Source>(std::move(packed));
+    return;
   }
+  refuse_file_kind(path + " (unpacked)", peek(kFileKindBytes), "text or JSON in the archive");
 }
 
 ByteStream::~ByteStream() = default;
 ByteStream::ByteStream(ByteStream&&) noexcept = default;
 ByteStream& ByteStream::operator=(ByteStream&&) noexcept = default;
 
-i64 ByteStream::read(char* into, i64 bytes) { return bytes <= 0 ? 0 : source_->read(into, bytes); }
+i64 ByteStream::read(char* into, i64 bytes) {
+  if (bytes <= 0) return 0;
+  if (ahead_.empty()) return source_->read(into, bytes);
+  const std::size_t count = std::min(ahead_.size(), static_cast<std::size_t>(bytes));
+  std::memcpy(into, ahead_.data(), count);
+  ahead_.erase(0, count);
+  return static_cast<i64>(count);
+}
 
-std::string read_unpacked(const std::string& path, i64 bytes_max) {
-  ByteStream stream(path);
+std::string_view ByteStream::peek(i64 bytes) {
+  const auto wanted = static_cast<std::size_t>(bytes);
+  while (ahead_.size() < wanted) {
+    const std::size_t size = ahead_.size();
+    ahead_.resize(wanted);
+    const i64 got = source_->read(ahead_.data() + size, static_cast<i64>(wanted - size));
+    ahead_.resize(size + static_cast<std::size_t>(got));
+    if (got == 0) break;
+  }
+  return ahead_;
+}
+
+std::string read_all(ByteStream& stream, i64 bytes_max) {
   std::string content;
   constexpr i64 kStep = i64{1} << 20;
   for (;;) {
@@ -197,9 +236,14 @@ std::string read_unpacked(const std::string& path, i64 bytes_max) {
     content.resize(size + static_cast<std::size_t>(got));
     if (got == 0) return content;
     if (static_cast<i64>(content.size()) > bytes_max) {
-      throw Error({.where = path, .what = fmt::format("the file unpacks to more than {} bytes", bytes_max)});
+      throw Error({.where = stream.path(), .what = fmt::format("the content is longer than {} bytes", bytes_max)});
     }
   }
+}
+
+std::string read_unpacked(const std::string& path, i64 bytes_max) {
+  ByteStream stream(path);
+  return read_all(stream, bytes_max);
 }
 
 }  // namespace moebius::data

@@ -1,10 +1,12 @@
-// A file as a stream of bytes, unpacked on the way when it is a .gz or .zst archive.
-// File name in, pieces of bytes out, in bounded memory. A file that is damaged or ends too early is an Error with the
-// file's name and the byte where it broke. Not for maps of token shards (base/file.h has FileMap).
+// A file or pipe as a stream of bytes, unpacked on the fly when it is a gzip or zstd archive.
+// File name in, pieces of bytes out, in bounded memory. The file is opened and read once, so pipes lose nothing; its kind
+// is decided by its first bytes, not by its name. Damaged and truncated archives, and known files of other kinds (xz, zip,
+// Parquet, Git LFS pointers, ...), are Errors. Not for token shards, which are mapped (base/file.h has FileMap).
 #pragma once
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/types.h"
 
@@ -12,7 +14,6 @@ namespace moebius::data {
 
 class ByteStream {
  public:
-  // The archive kind is read from the first bytes of the file, not from its name.
   explicit ByteStream(const std::string& path);
   ~ByteStream();
   ByteStream(ByteStream&&) noexcept;
@@ -20,6 +21,8 @@ class ByteStream {
 
   // Fills up to `bytes` bytes; returns how many. 0 only at the end of the unpacked content. Throws Error.
   i64 read(char* into, i64 bytes);
+  // The next bytes of the unpacked content, which read() gives as well; fewer than `bytes` only at the end.
+  std::string_view peek(i64 bytes);
   const std::string& path() const { return path_; }
 
   class Source;  // one for each kind of archive (byte_stream.cpp)
@@ -27,8 +30,11 @@ class ByteStream {
  private:
   std::string path_;
   std::unique_ptr<Source> source_;
+  std::string ahead_;  // peeked, not read yet
 };
 
+// The rest of a stream. Throws Error when it is longer than `bytes_max`.
+std::string read_all(ByteStream& stream, i64 bytes_max);
 // The whole unpacked content. Throws Error when it is longer than `bytes_max`.
 std::string read_unpacked(const std::string& path, i64 bytes_max = i64{4} << 30);
 

@@ -13,6 +13,7 @@
 #include "data/bpe_trainer.h"
 #include "data/byte_stream.h"
 #include "data/pretokenizer.h"
+#include "data/pretokenizer_pattern.h"
 #include "data/reader.h"
 #include "data/tokenizer.h"
 #include "data/unicode.h"
@@ -52,7 +53,7 @@ void damage(Rng& rng, std::string& bytes) {
 TEST(Fuzz, BytesSurviveEncoding) {
   Rng rng(1, RngStream::test);
   const Tokenizer tokenizer = Tokenizer::load(golden_path("trained_tokenizer.json.gz"));
-  const RegexSplitter regex(kGpt2Pattern, "test");
+  const RegexSplitter regex(parse_pattern(kGpt2Pattern, "test"), kGpt2Pattern, "test");
   for (int round = 0; round < 1500; ++round) {
     const std::string bytes = random_bytes(rng, 300);
     ASSERT_EQ(tokenizer.decode(tokenizer.encode(bytes, SpecialTokens::plain)), bytes);

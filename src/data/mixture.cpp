@@ -7,9 +7,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
-#include "base/digest.h"
 #include "base/error.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/units.h"
@@ -19,14 +17,6 @@ namespace moebius::data {
 namespace {
 
 constexpr double kTextEpochsMax = 4;
-
-// The files behind the path of a shard: Megatron's pair, by its prefix or its .bin, or one file.
-std::vector<std::string> shard_files(const std::string& path) {
-  const bool bin = path.size() > 4 && path.compare(path.size() - 4, 4, ".bin") == 0;
-  const std::string prefix = bin ? path.substr(0, path.size() - 4) : path;
-  if (file_exists(prefix + ".idx")) return {prefix + ".bin", prefix + ".idx"};
-  return {path};
-}
 
 }  // namespace
 
@@ -40,7 +30,6 @@ struct Piece {
 struct Mixture::Source {
   std::string name;
   TokenShard shard;
-  std::string path;       // as given
   double weight = 0;      // as given
   double share = 0;       // of tokens, 0..1
   double epochs_max = 0;  // 0: no limit
@@ -139,8 +128,7 @@ void Mixture::Impl::open_sources(const std::vector<MixtureSource>& given) {
       }
     }
     sources_.push_back({source.name,
-                        TokenShard::open(source.path),
-                        source.path,
+                        TokenShard::open(source.path, options.shards),
                         source.weight,
                         source.weight / weights,
                         source.epochs_max,
@@ -361,7 +349,7 @@ Json Mixture::Impl::identity() const {
   Json list = Json::array();
   for (const Source& source : sources_) {
     list.push_back(Json::object(
-        {{"name", source.name}, {"weight", source.weight}, {"digest", content_digest(shard_files(source.path))}}));
+        {{"name", source.name}, {"weight", source.weight}, {"digest", source.shard.digest()}}));
   }
   return list;
 }

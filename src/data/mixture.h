@@ -31,6 +31,7 @@ struct MixtureOptions {
   bool positions_restart = true;         // positions restart at documents (spans), else run through the sequence
   bool whole_documents = true;           // documents that fit a sequence are not cut
   i64 lookahead = 64;                    // pending pieces among which one that fits is looked for
+  ShardOptions shards;                   // of sources without meta.json
 };
 
 // "name=path:weight" or "name=path:weight:epochs" for each source.

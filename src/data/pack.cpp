@@ -13,13 +13,15 @@ namespace moebius::data {
 
 namespace {
 
-// Text that is tokenized at once: enough for all threads, little beside the rest of memory.
+// Text that is tokenized in one parallel pass: enough for all threads, small beside the rest of memory.
 constexpr i64 kChunkBytes = i64{8} << 20;
 
 ReaderOptions reader_options(const PackOptions& options) {
   ReaderOptions reader;
   reader.fields = options.field;
+  reader.field_option = options.field_option;
   reader.separator = options.separator;
+  reader.format = document_format_parse(options.format);
   return reader;
 }
 
@@ -38,10 +40,16 @@ class Packer {
   Packer(const Tokenizer& tokenizer, const std::string& out)
       : tokenizer_(tokenizer), writer_(out, tokenizer.vocab_size()), progress_("packing " + last_part(out), 0) {
     if (tokenizer.eos_id() < 0) {
+      std::string special;
+      for (const AddedToken& token : tokenizer.added_tokens()) {
+        if (special.size() < 200) special += (special.empty() ? "" : ", ") + token.content;
+      }
       throw Error({.where = out,
-                   .what = "the tokenizer has no end-of-text token",
-                   .wanted = "a special token such as <|endoftext|>",
-                   .fix = "train one with `moebius data tokenizer`"});
+                   .what = "the tokenizer does not say which token ends a text",
+                   .got = special.empty() ? "no added tokens" : "added tokens: " + special,
+                   .fix =
+                       "store the tokenizer as FOLDER/tokenizer.json and write FOLDER/tokenizer_config.json beside it: "
+                       "{\"eos_token\": \"NAME\"}; then --tokenizer FOLDER"});
     }
   }
 
@@ -69,7 +77,7 @@ class Packer {
 
  private:
   void flush() {
-    interrupt_check("nothing was written; start the same command again");
+    interrupt_check("nothing was written; run the same command again");
     const std::vector<std::string_view> views(pending_.begin(), pending_.end());
     std::vector<std::vector<i32>> tokens = tokenizer_.encode_parallel(views, SpecialTokens::plain);
     for (std::vector<i32>& document : tokens) {
@@ -90,27 +98,35 @@ class Packer {
   i64 bytes_ = 0;
 };
 
-// Calls use(text) for every document of the split; returns how many were left out.
+// Documents that were not used, by reason.
+struct LeftOut {
+  i64 other_side = 0;  // of the split
+  i64 empty = 0;
+};
+
+// Calls use(text) for every document of the split.
 template <typename Use>
-i64 for_each_document(const PackOptions& options, const Use& use) {
+LeftOut for_each_document(const PackOptions& options, const Use& use) {
   if (options.input.empty()) {
     throw Error({.where = "moebius data", .what = "no input files", .fix = "name them: --input FILE,FILE"});
   }
   const Split split = split_parse(options.split);
-  i64 used = 0, skipped = 0;
+  i64 used = 0;
+  LeftOut left_out;
   Document document;
   for (const std::string& path : options.input) {
     DocumentReader reader(path, reader_options(options));
     while ((options.documents_max <= 0 || used < options.documents_max) && reader.next(document)) {
+      if (used % 4096 == 0) interrupt_check("nothing was written; run the same command again");
       if (document.text.empty() || !taken(split, document.text, options.held_out_one_in)) {
-        ++skipped;
+        ++(document.text.empty() ? left_out.empty : left_out.other_side);
         continue;
       }
       ++used;
       use(document.text);
     }
   }
-  return skipped;
+  return left_out;
 }
 
 }  // namespace
@@ -139,21 +155,30 @@ bool held_out(std::string_view text, i64 one_in) {
   return hash % static_cast<u64>(one_in) == 0;
 }
 
-void describe(PackOptions& options, OptionList& list) {
-  list.add("input", &options.input, "text files: .txt, .jsonl, .json, also .gz and .zst", {.unit = "FILE,..."});
+void describe_input(PackOptions& options, OptionList& list) {
+  list.add("input", &options.input, "text, JSON lines or JSON arrays, also as .gz or .zst or from a pipe",
+           {.unit = "FILE,..."});
+  list.add("format", &options.format, "format of the input; auto: by its content",
+           {.choices = {"auto", "text", "jsonl", "json"}});
   list.add("field", &options.field, "JSON field with the text; several, separated by commas, are joined");
   list.add("separator", &options.separator, "plain text: line that separates documents, or blank-line");
-  list.add("name", &options.name, "name of the source; the last part of --out if not given");
   list.add("out", &options.out, "file or prefix to write", {.unit = "PATH"});
   list.add("split", &options.split, "documents to take", {.choices = {"train", "held-out", "all"}});
-  list.add("held-out-one-in", &options.held_out_one_in, "one document in so many is held out; 0: none", {.min = 0});
-  list.add("documents-max", &options.documents_max, "stop after so many documents; 0: all", {.min = 0});
+  list.add("held-out-one-in", &options.held_out_one_in, "one document in N is held out; 0: none",
+           {.unit = "N", .min = 0});
+}
+
+void describe(PackOptions& options, OptionList& list) {
+  describe_input(options, list);
+  list.add("name", &options.name, "name of the source; the last part of --out if not given");
+  list.add("documents-max", &options.documents_max, "stop after N documents; 0: all", {.unit = "N", .min = 0});
   list.add("generated", &options.generated, "mark the shard as generated text, which may be repeated without limit");
 }
 
 Json PackResult::to_json() const {
   Json json = meta.to_json();
   json.set("documents_skipped", documents_skipped);
+  json.set("documents_empty", documents_empty);
   json.set("seconds", seconds);
   json.set("bytes_per_token", static_cast<double>(meta.bytes) / static_cast<double>(meta.tokens));
   return json;
@@ -163,7 +188,9 @@ PackResult pack_corpus(const PackOptions& options, const Tokenizer& tokenizer) {
   if (options.out.empty()) throw Error({.where = "moebius data pack", .what = "no output", .fix = "give --out PREFIX"});
   PackResult result;
   Packer packer(tokenizer, options.out);
-  result.documents_skipped = for_each_document(options, [&](std::string& text) { packer.add(std::move(text)); });
+  const LeftOut left_out = for_each_document(options, [&](std::string& text) { packer.add(std::move(text)); });
+  result.documents_skipped = left_out.other_side;
+  result.documents_empty = left_out.empty;
   ShardMeta meta;
   meta.name = options.name.empty() ? last_part(options.out) : options.name;
   meta.generated = options.generated;

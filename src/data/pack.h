@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "data/reader.h"
 #include "data/shard.h"
 #include "data/tokenizer.h"
 
@@ -26,19 +27,24 @@ bool held_out(std::string_view text, i64 one_in = kHeldOutOneIn);
 struct PackOptions {
   std::vector<std::string> input;  // files, in this order
   std::string field = "text";      // JSON field; "question,answer" joins several by a line break
-  std::string separator;           // plain text: as ReaderOptions::separator
-  std::string name;                // of the source; empty: last part of `out`
-  std::string out;                 // prefix of the shard
+  std::string field_option = ReaderOptions().field_option;
+  std::string separator;        // plain text: as ReaderOptions::separator
+  std::string format = "auto";  // of the input: document_format_parse()
+  std::string name;             // of the source; empty: last part of `out`
+  std::string out;              // prefix of the shard
   std::string split = "train";
   i64 held_out_one_in = kHeldOutOneIn;
   i64 documents_max = 0;  // 0: all
   bool generated = false;
 };
+// The options of the input, which packing and training a tokenizer share; then those of packing.
+void describe_input(PackOptions& options, OptionList& list);
 void describe(PackOptions& options, OptionList& list);
 
 struct PackResult {
   ShardMeta meta;
   i64 documents_skipped = 0;  // of the other side of the split
+  i64 documents_empty = 0;    // without text
   double seconds = 0;
   Json to_json() const;
 };

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "data/pretokenizer_pattern.h"
 #include "data/unicode.h"
 
 namespace moebius::data {
@@ -80,6 +81,10 @@ inline const char* space_end(const char* p, const char* end) {
   return p;
 }
 
+constexpr const char* kSupported = "Split and Digits, then one ByteLevel";
+constexpr const char* kSupportedFix =
+    "use a byte-level BPE tokenizer such as those of GPT-2, GPT-NeoX, Llama 3 and Qwen";
+
 std::string text_of(const Json& section, std::string_view key) { return section.get_string(key, ""); }
 
 }  // namespace
@@ -103,35 +108,50 @@ PreTokenizer::PreTokenizer() { steps_.push_back({}); }
 
 PreTokenizer::PreTokenizer(const Json& section, const std::string& where) {
   if (!section.is_null()) add_section(section, where);
+  if (!byte_level_) {
+    throw Error({.where = where,
+                 .what = "pre_tokenizer: there is no ByteLevel step, so this BPE model works on characters",
+                 .wanted = kSupported,
+                 .fix = kSupportedFix});
+  }
 }
 
 void PreTokenizer::add_section(const Json& section, const std::string& where) {
   const std::string type = text_of(section, "type");
   if (type == "Sequence") {
     for (const Json& inner : section.at("pretokenizers").as_array()) add_section(inner, where);
-  } else if (type == "ByteLevel") {
-    if (section.get_bool("add_prefix_space", true)) {
-      if (!steps_.empty()) {
-        throw Error({.where = where,
-                     .what = "pre_tokenizer: add_prefix_space after another step is not supported",
-                     .wanted = "ByteLevel first, or \"add_prefix_space\": false"});
-      }
-      prefix_space_ = true;
-    }
-    if (section.get_bool("use_regex", true)) steps_.push_back({});
-  } else if (type == "Split") {
-    add_split(section, where);
-  } else if (type == "Digits") {
+    return;
+  }
+  if (type != "ByteLevel" && type != "Split" && type != "Digits") {
+    throw Error({.where = where,
+                 .what = fmt::format("pre_tokenizer: the kind '{}' is not supported", type),
+                 .wanted = kSupported,
+                 .fix = kSupportedFix});
+  }
+  if (byte_level_) {
+    throw Error({.where = where,
+                 .what = fmt::format("pre_tokenizer: {} after ByteLevel is not supported", type),
+                 .wanted = kSupported,
+                 .fix = kSupportedFix});
+  }
+  if (type == "Split") return add_split(section, where);
+  if (type == "Digits") {
     Step step;
     step.kind = section.get_bool("individual_digits", false) ? Kind::digits_single : Kind::digits;
     steps_.push_back(std::move(step));
-  } else {
-    throw Error({.where = where,
-                 .what = "this kind of pre_tokenizer is not supported",
-                 .wanted = "ByteLevel, Split, Digits or a Sequence of them",
-                 .got = type.empty() ? section.dump() : type,
-                 .fix = "use a byte-level BPE tokenizer (GPT-2, GPT-NeoX, Llama 3, Qwen families)"});
+    return;
   }
+  byte_level_ = true;
+  if (section.get_bool("add_prefix_space", true)) {
+    if (!steps_.empty()) {
+      throw Error({.where = where,
+                   .what = "pre_tokenizer: add_prefix_space after another step is not supported",
+                   .wanted = "ByteLevel alone, or \"add_prefix_space\": false",
+                   .fix = kSupportedFix});
+    }
+    prefix_space_ = true;
+  }
+  if (section.get_bool("use_regex", true)) steps_.push_back({});
 }
 
 void PreTokenizer::add_split(const Json& section, const std::string& where) {
@@ -142,31 +162,19 @@ void PreTokenizer::add_split(const Json& section, const std::string& where) {
   step.invert = section.get_bool("invert", false);
   if (behavior != "Isolated" && behavior != "Removed") {
     throw Error({.where = where,
-                 .what = "this behaviour of a Split is not supported",
+                 .what = fmt::format("pre_tokenizer: a Split with the behavior '{}' is not supported", behavior),
                  .wanted = "Isolated or Removed",
-                 .got = behavior});
+                 .fix = kSupportedFix});
   }
-  std::string text;
-  if (const Json* regex = pattern.find("Regex")) {
-    text = regex->as_string();
-  } else {
-    // \Q...\E quotes; an \E inside of the literal is cut in two.
-    text = "\\Q";
-    for (const char c : pattern.at("String").as_string()) {
-      if (c == 'E' && text.back() == '\\') {
-        text += "\\E\\QE";
-      } else {
-        text += c;
-      }
-    }
-    text += "\\E";
-  }
-  if (text == kGpt2Pattern && !step.removed && !step.invert) {
+  const Json* regex = pattern.find("Regex");
+  const std::string text = regex != nullptr ? regex->as_string() : pattern.at("String").as_string();
+  if (regex != nullptr && text == kGpt2Pattern && !step.removed && !step.invert) {
     steps_.push_back({});
     return;
   }
   step.kind = Kind::regex;
-  step.regex = std::make_shared<const RegexSplitter>(text, where);
+  const ParsedPattern parsed = regex != nullptr ? parse_pattern(text, where) : literal_pattern(text);
+  step.regex = std::make_shared<const RegexSplitter>(parsed, text, where);
   steps_.push_back(std::move(step));
 }
 

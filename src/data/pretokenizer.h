@@ -1,6 +1,6 @@
-// Cutting text into the words that BPE merges never cross.
+// Splitting text into the words that BPE merges never cross.
 // Text in, a list of its pieces out (views into it). GPT-2's pattern has a hand-written scanner; any other pattern of a
-// tokenizer.json goes through PCRE2. Not for the merges (bpe.h) nor for added tokens (added_tokens.h).
+// tokenizer.json goes through PCRE2. Not for the merges (bpe.h) or for added tokens (added_tokens.h).
 #pragma once
 
 #include <memory>
@@ -19,17 +19,19 @@ extern const char* const kGpt2Pattern;
 // End of the GPT-2 word that starts at `p` (p < end). Invalid bytes count as punctuation.
 const char* gpt2_word_end(const char* p, const char* end);
 
-// A regular expression over UTF-8, compiled once, used from many threads. \s means Unicode white space, as in the
-// `tokenizers` library's engine. Throws Error for a pattern that PCRE2 does not take.
+struct ParsedPattern;  // pretokenizer_pattern.h
+
+// A regular expression over UTF-8, compiled once, used from many threads.
 class RegexSplitter {
  public:
-  RegexSplitter(const std::string& pattern, const std::string& where);
+  // `pattern` is for error messages. Throws Error, with `where`, for a pattern that cannot be compiled.
+  RegexSplitter(const ParsedPattern& parsed, const std::string& pattern, const std::string& where);
   ~RegexSplitter();
   RegexSplitter(RegexSplitter&&) noexcept;
   RegexSplitter& operator=(RegexSplitter&&) noexcept;
 
-  // Appends the places of all matches, in order, as (begin, end). No match crosses an invalid byte. Throws Error when
-  // the engine gives up.
+  // Appends the places of all matches, in order, as (begin, end); empty matches too, where the library counts them. No
+  // match crosses an invalid byte. Throws Error when the engine gives up.
   void find(std::string_view text, std::vector<std::pair<i64, i64>>& matches) const;
 
  private:
@@ -37,16 +39,16 @@ class RegexSplitter {
   std::unique_ptr<Code> code_;
 };
 
-// The pre_tokenizer section of a tokenizer.json: a chain of steps, each cutting the pieces of the one before.
+// The pre_tokenizer section of a tokenizer.json: a chain of steps, each splitting the pieces of the one before.
 class PreTokenizer {
  public:
   // GPT-2's: the scanner alone.
   PreTokenizer();
-  // Throws Error, with `where`, for kinds other than ByteLevel, Split, Digits and sequences of them.
+  // Throws Error, with `where`, for anything but Split, Digits and a final ByteLevel, alone or in sequences.
   PreTokenizer(const Json& section, const std::string& where);
 
-  // Appends the pieces of `text` in order; together they are the text, except what a Split with "Removed" takes out and
-  // a space that add_prefix_space puts first (that piece then lies in `scratch`).
+  // Appends the pieces of `text` in order; together they are the text, except what a Split with "Removed" leaves out and
+  // a space that add_prefix_space inserts at the beginning (the pieces are then views of `scratch`).
   void split(std::string_view text, std::vector<std::string_view>& pieces, std::string& scratch) const;
   // True when split() is the GPT-2 scanner and nothing else, so that a caller may run the scanner in its own loop.
   bool is_gpt2_only() const { return steps_.size() == 1 && steps_[0].kind == Kind::gpt2; }
@@ -56,8 +58,8 @@ class PreTokenizer {
   enum class Kind { gpt2, regex, digits, digits_single };
   struct Step {
     Kind kind = Kind::gpt2;
-    bool removed = false;  // matches are taken out; else each is a piece
-    bool invert = false;   // what lies between the matches counts as the match
+    bool removed = false;  // matches are left out; else each is a piece
+    bool invert = false;   // the text between the matches counts as the match
     std::shared_ptr<const RegexSplitter> regex = nullptr;
   };
   void add_section(const Json& section, const std::string& where);
@@ -66,6 +68,7 @@ class PreTokenizer {
 
   std::vector<Step> steps_;
   bool prefix_space_ = false;
+  bool byte_level_ = false;  // a ByteLevel step was seen; in the library, later steps would see its stand-ins for bytes
 };
 
 }  // namespace moebius::data

@@ -1,15 +1,17 @@
-// One source for each form of file over ByteStream; all check UTF-8 and say where a fault stands.
+// One source for each form of file over ByteStream; all check UTF-8 and name the line of a fault.
 #include "data/reader.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "data/byte_stream.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace moebius::data {
 
@@ -17,21 +19,18 @@ namespace {
 
 constexpr i64 kDocumentBytesMax = i64{256} << 20;
 constexpr i64 kArrayFileBytesMax = i64{1} << 30;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+constexpr i64 kSniffBytes = i64{64} << 10;
 constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
-
-bool ends_with(std::string_view text, std::string_view ending) {
-  return text.size() >= ending.size() && text.substr(text.size() - ending.size()) == ending;
-}
 
 std::string line_of(const std::string& path, i64 line) { return fmt::format("{}, line {}", path, line); }
 
 // Lines of a stream, without their line feed.
 class Lines {
  public:
-  explicit Lines(const std::string& path) : path_(path), stream_(path), buffer_(kBufferBytes) {
+  explicit Lines(ByteStream stream) : path_(stream.path()), stream_(std::move(stream)), buffer_(kBufferBytes) {
     refill();
-    if (end_ == 0) throw Error({.where = path, .what = "the file is empty", .fix = "give a file with text"});
-    if (end_ >= 3 && std::memcmp(buffer_.data(), "\xEF\xBB\xBF", 3) == 0) at_ = 3;  // a byte order mark
+    if (std::string_view(buffer_.data(), end_).starts_with(kByteOrderMark)) at_ = kByteOrderMark.size();
   }
 
   // The next line into `line` (appended when `append`); false at the end of the file.
@@ -47,7 +46,7 @@ class Lines {
       if (static_cast<i64>(line.size()) > kDocumentBytesMax) {
         throw Error({.where = line_of(path_, line_number_ + 1),
                      .what = "the document is longer than 256 MiB",
-                     .fix = "split it (a separator for plain text, one object a line for JSON)"});
+                     .fix = "split it (--separator for plain text, one object per line for JSON)"});
       }
       at_ += length + (found != nullptr ? 1 : 0);
       ended_with_feed_ = found != nullptr;
@@ -115,28 +114,27 @@ const Json* find_field(const Json& object, std::string_view name) {
   return inner == nullptr ? nullptr : find_field(*inner, name.substr(dot + 1));
 }
 
+// "text, id, ..."
+std::string field_names(const Json& object) {
+  std::string names;
+  for (const auto& [key, unused] : object.as_object()) {
+    if (names.size() > 200) return names + ", ...";
+    names += (names.empty() ? "" : ", ") + key;
+  }
+  return names;
+}
+
 // The text of one JSON object.
-void join_fields(const Json& object, const std::vector<std::string>& names, const std::string& joiner,
+void join_fields(const Json& object, const std::vector<std::string>& names, const ReaderOptions& options,
                  const std::string& where, std::string& text) {
   text.clear();
-  if (!object.is_object()) {
-    throw Error({.where = where, .what = "this is not a JSON object", .wanted = "{...}", .got = type_name(object)});
-  }
   for (std::size_t i = 0; i < names.size(); ++i) {
     const Json* value = find_field(object, names[i]);
     if (value == nullptr) {
-      std::string keys;
-      for (const auto& [key, unused] : object.as_object()) {
-        if (keys.size() > 200) {
-          keys += ", ...";
-          break;
-        }
-        keys += (keys.empty() ? "" : ", ") + key;
-      }
       throw Error({.where = where,
                    .what = fmt::format("field '{}' is missing", names[i]),
-                   .got = fmt::format("the fields {}", keys),
-                   .fix = "name the field that holds the text"});
+                   .got = object.count() == 0 ? "no fields" : fmt::format("the fields {}", field_names(object)),
+                   .fix = fmt::format("name the field that holds the text: {}", options.field_option)});
     }
     if (!value->is_string()) {
       throw Error({.where = where,
@@ -144,17 +142,78 @@ void join_fields(const Json& object, const std::vector<std::string>& names, cons
                    .wanted = "a string",
                    .got = type_name(*value)});
     }
-    if (i > 0) text += joiner;
+    if (i > 0) text += options.field_joiner;
     text += value->as_string();
   }
 }
 
-DocumentFormat format_of(const std::string& path) {
-  std::string_view name = path;
-  if (ends_with(name, ".gz")) name.remove_suffix(3);
-  if (ends_with(name, ".zst")) name.remove_suffix(4);
-  if (ends_with(name, ".jsonl") || ends_with(name, ".ndjson")) return DocumentFormat::jsonl;
-  return ends_with(name, ".json") ? DocumentFormat::json : DocumentFormat::text;
+// The ending of a file's name in small letters, without .gz, .zst, .zstd and the number of a part (.jsonl.1).
+std::string name_ending(const std::string& path) {
+  std::string name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (;;) {
+    const std::size_t dot = name.rfind('.');
+    if (dot == std::string::npos) return "";
+    const std::string ending = name.substr(dot + 1);
+    const bool number = !ending.empty() && ending.find_first_not_of("0123456789") == std::string::npos;
+    if (!number && ending != "gz" && ending != "zst" && ending != "zstd") return ending;
+    name.resize(dot);
+  }
+}
+
+std::string_view skip_blanks(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first == std::string_view::npos ? std::string_view() : text.substr(first);
+}
+
+// Whether the text begins as a JSON object does: {} or {"key":
+bool begins_object(std::string_view text) {
+  if (!text.starts_with('{')) return false;
+  text = skip_blanks(text.substr(1));
+  if (text.starts_with('}')) return true;
+  if (!text.starts_with('"')) return false;
+  std::size_t at = 1;
+  while (at < text.size() && text[at] != '"' && text[at] != '\n') at += text[at] == '\\' ? 2 : 1;
+  return at < text.size() && text[at] == '"' && skip_blanks(text.substr(at + 1)).starts_with(':');
+}
+
+// Whether the text begins as an array of objects or strings; not as [1] or [[link]], which text has too.
+bool begins_array(std::string_view text) {
+  if (!text.starts_with('[')) return false;
+  text = skip_blanks(text.substr(1));
+  return begins_object(text) || text.starts_with('"');
+}
+
+DocumentFormat detect_format(ByteStream& stream) {
+  const std::string& path = stream.path();
+  std::string_view head = stream.peek(kSniffBytes);
+  if (head.starts_with(kByteOrderMark)) head.remove_prefix(kByteOrderMark.size());
+  if (head.empty()) throw Error({.where = path, .what = "the file is empty", .fix = "give a file with text"});
+  if (const std::size_t zero = head.find('\0'); zero != std::string_view::npos) {
+    const std::string ending = name_ending(path);
+    const bool shard = ending == "bin" || ending == "idx";
+    throw Error({.where = path,
+                 .what = fmt::format("this is binary data, not text: byte {} is zero", zero + 1),
+                 .wanted = "text in UTF-8",
+                 .fix = shard ? "a token shard needs no packing: give it to `moebius train --data` as it is"
+                              : "convert it to text (UTF-16: iconv -f utf-16 -t utf-8 FILE > NEW)"});
+  }
+  const std::string ending = name_ending(path);
+  const std::string_view content = skip_blanks(head);
+  if (begins_object(content)) return DocumentFormat::jsonl;
+  if (begins_array(content)) return DocumentFormat::json;
+  for (const char* name : {"jsonl", "jsonlines", "ndjson", "jl"}) {
+    if (ending == name) return DocumentFormat::jsonl;
+  }
+  if (ending == "json") return DocumentFormat::json;
+  if (ending == "csv" || ending == "tsv") {
+    throw Error({.where = path,
+                 .what = "tables (CSV, TSV) are not read as documents",
+                 .wanted = "plain text, JSON lines or a JSON array",
+                 .fix = "convert it to JSON lines, for example with Python: "
+                        "pandas.read_csv(FILE).to_json(NEW, orient=\"records\", lines=True)"});
+  }
+  return DocumentFormat::text;
 }
 
 }  // namespace
@@ -190,7 +249,8 @@ namespace {
 
 class TextSource final : public DocumentReader::Source {
  public:
-  TextSource(const std::string& path, const ReaderOptions& options) : Source(path, options), lines_(path) {}
+  TextSource(ByteStream stream, const ReaderOptions& options)
+      : Source(stream.path(), options), lines_(std::move(stream)) {}
 
  protected:
   bool read(Document& document) override {
@@ -242,74 +302,109 @@ class TextSource final : public DocumentReader::Source {
   bool done_ = false;
 };
 
-class JsonLinesSource final : public DocumentReader::Source {
+// The objects of JSON lines, or of a JSON array.
+class Rows {
  public:
-  JsonLinesSource(const std::string& path, const ReaderOptions& options)
-      : Source(path, options), lines_(path), names_(split_fields(options.fields)) {}
-
- protected:
-  bool read(Document& document) override {
-    while (lines_.next(line_)) {
-      if (line_.find_first_not_of(" \t\r") == std::string::npos) continue;
-      document.line = lines_.line_number();
-      const std::string where = line_of(path_, document.line);
-      join_fields(Json::parse(line_, where), names_, options_.field_joiner, where, document.text);
-      return true;
+  Rows(ByteStream stream, DocumentFormat format) : path_(stream.path()) {
+    if (format == DocumentFormat::json) {
+      read_array(std::move(stream));
+    } else {
+      lines_ = std::make_unique<Lines>(std::move(stream));
     }
-    return false;
+  }
+
+  // The next object, valid until the next call; nullptr at the end.
+  const Json* next() {
+    if (lines_ == nullptr) {
+      if (number_ >= array_.count()) return nullptr;
+      return object(array_[number_++]);
+    }
+    while (lines_->next(line_)) {
+      if (skip_blanks(line_).empty()) continue;
+      number_ = lines_->line_number();
+      row_ = Json::parse(line_, where());
+      return object(row_);
+    }
+    return nullptr;
+  }
+  // Of the object that next() gave last: its line or the number of the element, from 1.
+  i64 number() const { return number_; }
+  std::string where() const {
+    return lines_ == nullptr ? fmt::format("{}, element {}", path_, number_) : line_of(path_, number_);
   }
 
  private:
-  Lines lines_;
-  std::vector<std::string> names_;
-  std::string line_;
-};
+  const Json* object(const Json& row) const {
+    if (row.is_object()) return &row;
+    throw Error({.where = where(), .what = "not a JSON object", .wanted = "{...}", .got = type_name(row)});
+  }
 
-class JsonArraySource final : public DocumentReader::Source {
- public:
-  JsonArraySource(const std::string& path, const ReaderOptions& options)
-      : Source(path, options), names_(split_fields(options.fields)) {
-    const std::string content = read_unpacked(path, kArrayFileBytesMax);
-    if (content.empty()) throw Error({.where = path, .what = "the file is empty", .fix = "give a file with text"});
+  void read_array(ByteStream stream) {
+    const std::string content = read_all(stream, kArrayFileBytesMax);
     if (const i64 at = find_invalid_utf8(content); at >= 0) {
-      throw Error({.where = path,
+      throw Error({.where = path_,
                    .what = fmt::format("not valid UTF-8: byte {} of the file", at + 1),
-                   .wanted = "text in UTF-8"});
+                   .wanted = "text in UTF-8",
+                   .fix = "convert the file, for example with iconv -f latin1 -t utf-8"});
     }
-    root_ = Json::parse(content, path);
-    if (!root_.is_array()) {
-      throw Error({.where = path,
+    array_ = Json::parse(content, path_);
+    if (!array_.is_array()) {
+      throw Error({.where = path_,
                    .what = "the file is not a JSON array",
-                   .wanted = "[{...}, {...}]",
-                   .got = type_name(root_),
-                   .fix = "name a file of one object a line .jsonl"});
+                   .wanted = "[{...}, {...}], or JSON lines (one object per line)",
+                   .got = type_name(array_)});
     }
   }
 
+  std::string path_;
+  std::unique_ptr<Lines> lines_;
+  std::string line_;
+  Json row_, array_;
+  i64 number_ = 0;
+};
+
+class JsonSource final : public DocumentReader::Source {
+ public:
+  JsonSource(ByteStream stream, const ReaderOptions& options)
+      : Source(stream.path(), options),
+        names_(split_fields(options.fields)),
+        rows_(std::move(stream), options.format) {}
+
  protected:
   bool read(Document& document) override {
-    if (document.index >= root_.count()) return false;
-    document.line = document.index + 1;
-    const std::string where = fmt::format("{}, element {}", path_, document.line);
-    join_fields(root_[document.index], names_, options_.field_joiner, where, document.text);
+    const Json* row = rows_.next();
+    if (row == nullptr) return false;
+    document.line = rows_.number();
+    join_fields(*row, names_, options_, rows_.where(), document.text);
     return true;
   }
 
  private:
   std::vector<std::string> names_;
-  Json root_;
+  Rows rows_;
 };
 
 }  // namespace
 
 std::string Document::where() const { return line_of(path, line); }
 
+DocumentFormat document_format_parse(const std::string& text) {
+  if (text == "auto") return DocumentFormat::automatic;
+  if (text == "text") return DocumentFormat::text;
+  if (text == "jsonl") return DocumentFormat::jsonl;
+  if (text == "json") return DocumentFormat::json;
+  throw Error(
+      {.where = "format", .what = "unknown format of text", .wanted = "auto, text, jsonl or json", .got = text});
+}
+
 DocumentReader::DocumentReader(const std::string& path, ReaderOptions options) {
-  if (options.format == DocumentFormat::automatic) options.format = format_of(path);
-  switch (options.format) {
-    case DocumentFormat::jsonl: source_ = std::make_unique<JsonLinesSource>(path, options); break;
-    case DocumentFormat::json: source_ = std::make_unique<JsonArraySource>(path, options); break;
-    default: source_ = std::make_unique<TextSource>(path, options); break;
+  ByteStream stream(path);
+  if (options.format == DocumentFormat::automatic) options.format = detect_format(stream);
+  if (stream.peek(1).empty()) throw Error({.where = path, .what = "the file is empty", .fix = "give a file with text"});
+  if (options.format == DocumentFormat::text) {
+    source_ = std::make_unique<TextSource>(std::move(stream), options);
+  } else {
+    source_ = std::make_unique<JsonSource>(std::move(stream), options);
   }
 }
 
@@ -318,6 +413,16 @@ DocumentReader::DocumentReader(DocumentReader&&) noexcept = default;
 DocumentReader& DocumentReader::operator=(DocumentReader&&) noexcept = default;
 
 bool DocumentReader::next(Document& document) { return source_->next(document); }
+
+std::vector<Json> read_rows(const std::string& path) {
+  ByteStream stream(path);
+  const bool array = detect_format(stream) == DocumentFormat::json;
+  Rows rows(std::move(stream), array ? DocumentFormat::json : DocumentFormat::jsonl);
+  std::vector<Json> all;
+  while (const Json* row = rows.next()) all.push_back(*row);
+  if (all.empty()) throw Error({.where = path, .what = "the file holds no rows", .wanted = "one JSON object per line"});
+  return all;
+}
 
 std::vector<Document> read_documents(const std::string& path, const ReaderOptions& options) {
   std::vector<Document> documents;

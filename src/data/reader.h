@@ -1,19 +1,24 @@
-// Documents from files: plain text, JSON lines with named fields, and JSON arrays of objects, each also as .gz or .zst.
-// File in, one document after another out, in bounded memory (a JSON array file is the exception: it is read whole).
-// Every fault (invalid UTF-8, a broken line, a missing field, a truncated archive, an empty file) is an Error that
-// names file and line. Not for tokens (tokenizer.h) nor for the choice between sources (the mixture).
+// Documents and rows from files: plain text, JSON lines and JSON arrays of objects, each also as a gzip or zstd archive or
+// from a pipe. File in, one document after another out, in bounded memory (a JSON array is the exception: it is read
+// whole). The form is decided by the content. Every fault (invalid UTF-8, a broken line, a missing field, a truncated
+// archive, an empty file) is an Error that names file and line.
+// Not for tokens (tokenizer.h), token shards (shard.h) or the choice between sources (mixture.h).
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/types.h"
 
 namespace moebius::data {
 
-// automatic: by the file's name without .gz/.zst: .jsonl and .ndjson are JSON lines, .json an array, the rest is text.
+// automatic: by content. A file that begins with {"key": has JSON lines, one that begins with [{ or [" has a JSON array;
+// anything else is text, unless it is binary, named as JSON (then it must be JSON) or named as CSV (refused).
 enum class DocumentFormat { automatic, text, jsonl, json };
+// "auto", "text", "jsonl", "json". Throws Error.
+DocumentFormat document_format_parse(const std::string& text);
 
 struct ReaderOptions {
   DocumentFormat format = DocumentFormat::automatic;
@@ -25,6 +30,8 @@ struct ReaderOptions {
   // Plain text: "" makes the whole file one document; "blank-line" splits at runs of empty lines; anything else splits
   // at each line that equals it.
   std::string separator = "";
+  // How the user names the fields, for the error about a missing one.
+  std::string field_option = "--field NAME";
 };
 
 struct Document {
@@ -52,6 +59,9 @@ class DocumentReader {
  private:
   std::unique_ptr<Source> source_;
 };
+
+// The objects of a file of JSON lines or of a JSON array: the one reader of rows. Throws Error, also when there is none.
+std::vector<Json> read_rows(const std::string& path);
 
 // All documents of a file. For small files and tests.
 std::vector<Document> read_documents(const std::string& path, const ReaderOptions& options = {});

@@ -135,7 +135,9 @@ TEST(Reader, BrokenContent) {
                {"line 2", "'text' is missing", "txt, id"});
   expect_error(place("type.jsonl", "{\"text\": 5}\n"), {"line 1", "wrong type", "a number"});
   expect_error(place("list.jsonl", "[1]\n"), {"line 1", "not a JSON object", "an array"});
-  expect_error(place("object.json", "{\"text\": \"x\"}"), {"not a JSON array"});
+  EXPECT_EQ(texts(place("object.json", "{\"text\": \"x\"}")), Texts{"x"});  // one JSON line
+  expect_error(place("many_lines.json", "{\n\"text\": \"x\"\n}"),
+               {"line 1", "ends before the value is complete", "jq -c"});
   expect_error(place("element.json", "[{\"text\": \"x\"}, {\"text\": null}]"), {"element 2", "null"});
   expect_error(place("empty.txt", ""), {"empty"});
   expect_error(place("empty.jsonl", ""), {"empty"});

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/progress.h"
@@ -27,6 +28,8 @@ struct DataOptions {
   std::string task = "both";
   bool with_text = true;
   i64 show = 3;
+  ShardOptions shard;
+  std::string shard_format = "auto";
 };
 
 using Words = std::vector<std::string>;
@@ -42,11 +45,13 @@ const StageHelp kTokenizerHelp = {
     .examples = "  moebius data tokenizer --input corpora/enwiki2019-00.jsonl.gz --vocab 4096 --out tokenizer.json"};
 const StageHelp kPackHelp = {
     .name = "data pack",
-    .summary = "turn text into a token shard",
+    .summary = "tokenize text into a token shard",
     .usage = "moebius data pack --input FILE,... --tokenizer tokenizer.json --out PREFIX",
     .reads = "text files (--input), tokenizer.json (--tokenizer)",
     .writes = "PREFIX.bin, PREFIX.idx (Megatron's layout) and PREFIX.meta.json",
-    .json_keys = "name, vocab, end_of_text, documents, documents_skipped, tokens, bytes, bytes_per_token, seconds",
+    .json_keys =
+        "name, vocab, end_of_text, documents, documents_skipped, documents_empty, tokens, bytes, bytes_per_token, "
+        "seconds",
     .examples =
         "  moebius data pack --input corpora/gsm8k_train.jsonl.gz --field question,answer --tokenizer tokenizer.json --out data/gsm8k"};
 const StageHelp kTasksHelp = {
@@ -63,9 +68,10 @@ const StageHelp kShowHelp = {
     .name = "data show",
     .summary = "counts and first documents of a token shard",
     .usage = "moebius data show PREFIX [--tokenizer tokenizer.json]",
-    .reads = "PREFIX.idx and PREFIX.bin, or llm.c's or nanoGPT's .bin; tokenizer.json to show text",
+    .reads = "PREFIX.idx and PREFIX.bin, or llm.c's or a headerless .bin; tokenizer.json to show text",
     .writes = "",
-    .json_keys = "path, documents, tokens, tokens_per_document, vocab, end_of_text, first (array of tokens or texts)",
+    .json_keys =
+        "path, documents, tokens, tokens_per_document, vocab, end_of_text, digest, first (array of tokens or texts)",
     .examples = ""};
 
 void wanted(const std::string& value, const std::string& flag, const std::string& action) {
@@ -75,20 +81,11 @@ void wanted(const std::string& value, const std::string& flag, const std::string
                .fix = "see moebius data " + action + " --help"});
 }
 
-void describe_input(DataOptions& o, OptionList& list) {
-  list.add("input", &o.pack.input, "text files: .txt, .jsonl, .json, also .gz and .zst", {.unit = "FILE,..."});
-  list.add("field", &o.pack.field, "JSON field with the text; several, separated by commas, are joined");
-  list.add("separator", &o.pack.separator, "plain text: line that separates documents, or blank-line");
-  list.add("out", &o.pack.out, "file to write", {.unit = "PATH"});
-  list.add("split", &o.pack.split, "documents to take", {.choices = {"train", "held-out", "all"}});
-  list.add("held-out-one-in", &o.pack.held_out_one_in, "one document in so many is held out; 0: none", {.min = 0});
-  list.add("vocab", &o.vocab, "size of the vocabulary", {.unit = "N", .min = 257, .max = 1 << 20});
-}
-
 int run_tokenizer(const Words& words) {
   DataOptions o;
   OptionList list;
-  describe_input(o, list);
+  describe_input(o.pack, list);
+  list.add("vocab", &o.vocab, "size of the vocabulary", {.unit = "N", .min = 257, .max = 1 << 20});
   const StageCommon common = stage_parse(kTokenizerHelp, list, words, nullptr, 0);
   wanted(o.pack.out, "out", "tokenizer");
   if (common.dry_run) {
@@ -120,7 +117,7 @@ int run_pack(const Words& words) {
   DataOptions o;
   OptionList list;
   describe(o.pack, list);
-  list.add("tokenizer", &o.tokenizer, "tokenizer.json, or a folder that holds one", {.unit = "PATH"});
+  list.add("tokenizer", &o.tokenizer, "tokenizer.json, or a folder with one", {.unit = "PATH"});
   const StageCommon common = stage_parse(kPackHelp, list, words, nullptr, 0);
   wanted(o.pack.out, "out", "pack");
   wanted(o.tokenizer, "tokenizer", "pack");
@@ -130,10 +127,10 @@ int run_pack(const Words& words) {
   }
   const PackResult result = pack_corpus(o.pack, Tokenizer::load(o.tokenizer));
   stage_print(common, result.to_json(),
-              fmt::format("{}: {} documents, {} tokens, {:.2f} bytes a token, {} documents left out by the split\n",
+              fmt::format("{}: {} documents, {} tokens, {:.2f} bytes per token; left out: {} by the split, {} empty\n",
                           o.pack.out, format_exact(result.meta.documents), format_exact(result.meta.tokens),
                           static_cast<double>(result.meta.bytes) / static_cast<double>(result.meta.tokens),
-                          format_exact(result.documents_skipped)));
+                          format_exact(result.documents_skipped), format_exact(result.documents_empty)));
   return 0;
 }
 
@@ -155,7 +152,7 @@ Json write_task(const DataOptions& o, const GeneratedTask& task, double seconds,
     const double mean = static_cast<double>(packed.meta.tokens) / static_cast<double>(packed.meta.documents);
     summary.set("tokens", packed.meta.tokens);
     summary.set("tokens_per_document", mean);
-    text += fmt::format("{}: {} tokens, {:.1f} a document\n", task.name, format_exact(packed.meta.tokens), mean);
+    text += fmt::format("{}: {} tokens, {:.1f} per document\n", task.name, format_exact(packed.meta.tokens), mean);
   }
   return summary;
 }
@@ -193,10 +190,18 @@ int run_show(const Words& words) {
   OptionList list;
   list.add("tokenizer", &o.tokenizer, "tokenizer.json to decode with", {.unit = "PATH"});
   list.add("documents", &o.show, "documents to show", {.min = 0, .max = 1000000});
+  describe(o.shard, o.shard_format, list);
   std::vector<std::string> positional;
   const StageCommon common = stage_parse(kShowHelp, list, words, &positional, 1);
   wanted(positional.empty() ? "" : positional[0], "PREFIX", "show");
-  const TokenShard shard = TokenShard::open(positional[0]);
+  o.shard.format = shard_format_parse(o.shard_format);
+  TokenShard shard = TokenShard::open(positional[0], o.shard);
+  std::optional<Tokenizer> tokenizer;
+  if (!o.tokenizer.empty()) {
+    tokenizer = Tokenizer::load(o.tokenizer);
+    shard.check_tokenizer(tokenizer->fingerprint(), tokenizer->vocab_size());
+    shard.set_vocab(tokenizer->vocab_size());
+  }
   Json first = Json::array();
   std::string text = fmt::format("{}: {} documents, {} tokens, vocabulary {}\n", positional[0],
                                  format_exact(shard.documents()), format_exact(shard.tokens()), shard.meta().vocab);
@@ -204,7 +209,7 @@ int run_show(const Words& words) {
     std::vector<i32> tokens(static_cast<std::size_t>(std::min<i64>(shard.document_tokens(d), 256)));
     shard.copy(d, 0, static_cast<i64>(tokens.size()), tokens.data());
     std::string line = fmt::format("{}", fmt::join(tokens, " "));
-    if (!o.tokenizer.empty()) line = Tokenizer::load(o.tokenizer).decode(tokens);
+    if (tokenizer) line = tokenizer->decode(tokens);
     text += fmt::format("--- document {}, {} tokens\n{}\n", d, shard.document_tokens(d), line);
     first.push_back(line);
   }
@@ -216,6 +221,7 @@ int run_show(const Words& words) {
                              static_cast<double>(shard.tokens()) / static_cast<double>(shard.documents())},
                             {"vocab", shard.meta().vocab},
                             {"end_of_text", shard.meta().end_of_text},
+                            {"digest", shard.digest()},
                             {"first", first}}),
               text);
   return 0;

@@ -1,12 +1,17 @@
-// Token shards: Megatron's .bin/.idx both ways, llm.c and nanoGPT inwards.
+// Token shards: Megatron's .bin/.idx written and read; llm.c's and headerless files read.
 #include "data/shard.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/digest.h"
 #include "base/error.h"
+#include "base/file_kind.h"
+#include "base/log.h"
 
 namespace moebius::data {
 
@@ -20,6 +25,8 @@ constexpr i64 kNarrowVocabMax = 65500;
 constexpr i64 kLlmCHeaderBytes = 256 * 4;
 constexpr i32 kLlmCMagic = 20240520;        // u16 tokens
 constexpr i32 kLlmCMagicLlama3 = 20240801;  // u32 tokens
+constexpr i64 kGpt2EndOfText = 50256;
+constexpr i64 kLlama3BeginOfText = 128000;  // llm.c writes it between documents
 
 template <typename T>
 T load(const u8* data, i64 offset) {
@@ -30,11 +37,12 @@ T load(const u8* data, i64 offset) {
 
 [[noreturn]] void corrupt(const std::string& path, const std::string& what, const std::string& wanted = "",
                           const std::string& got = "") {
-  throw Error({.where = path,
-               .what = what,
-               .wanted = wanted,
-               .got = got,
-               .fix = "the file is damaged or not complete: copy it again or make it again with `moebius data pack`"});
+  throw Error(
+      {.where = path,
+       .what = what,
+       .wanted = wanted,
+       .got = got,
+       .fix = "the file is damaged or not complete: copy it again, or pack the text again with `moebius data pack`"});
 }
 
 struct TokenType {
@@ -69,7 +77,7 @@ struct IndexView {
 IndexView read_index(const FileMap& map, const std::string& path) {
   if (map.bytes() < kIndexHeaderBytes) corrupt(path, "too short for a Megatron index");
   if (std::memcmp(map.data(), kMagic, sizeof(kMagic)) != 0) {
-    corrupt(path, "it does not begin as a Megatron index", "MMIDIDX and two zero bytes");
+    corrupt(path, "the file does not begin as a Megatron index", "MMIDIDX and two zero bytes");
   }
   const u64 version = load<u64>(map.data(), 9);
   if (version != 1) corrupt(path, "unknown version of the index", "1", fmt::format("{}", version));
@@ -118,7 +126,7 @@ std::vector<i64> document_begins(const IndexView& index, i64 bin_bytes, const st
     corrupt(path, "the .bin file has another size than the index says",
             fmt::format("{} bytes", tokens * index.type.bytes), fmt::format("{} bytes", bin_bytes));
   }
-  if (begins.size() < 2) corrupt(path, "it holds no token");
+  if (begins.size() < 2) corrupt(path, "the shard has no tokens");
   return begins;
 }
 
@@ -139,7 +147,7 @@ Json ShardMeta::to_json() const {
 
 ShardMeta ShardMeta::from_json(const Json& json, const std::string& where) {
   if (!json.is_object())
-    throw Error({.where = where, .what = "not a JSON object", .fix = "make the shard again with `moebius data pack`"});
+    throw Error({.where = where, .what = "not a JSON object", .fix = "pack the text again with `moebius data pack`"});
   ShardMeta meta;
   meta.name = json.get_string("name", "");
   meta.vocab = json.get_int("vocab", 0);
@@ -213,6 +221,7 @@ TokenShard TokenShard::open_megatron(const std::string& prefix) {
   TokenShard shard;
   shard.path_ = prefix + ".bin";
   const std::string index_path = prefix + ".idx";
+  shard.index_path_ = index_path;
   const FileMap index_map(index_path);
   const IndexView index = read_index(index_map, index_path);
   shard.bin_ = FileMap(shard.path_);
@@ -222,7 +231,7 @@ TokenShard TokenShard::open_megatron(const std::string& prefix) {
   if (const std::string meta_path = prefix + ".meta.json"; file_exists(meta_path)) {
     shard.meta_ = ShardMeta::from_json(Json::parse_file(meta_path), meta_path);
     if (shard.meta_.tokens != shard.tokens()) {
-      corrupt(meta_path, "it counts other tokens than the shard holds", fmt::format("{}", shard.tokens()),
+      corrupt(meta_path, "the number of tokens differs from the shard's", fmt::format("{}", shard.tokens()),
               fmt::format("{}", shard.meta_.tokens));
     }
   }
@@ -238,53 +247,139 @@ TokenShard TokenShard::open_llm_c(const std::string& path, i64 end_of_text) {
   if (shard.bin_.bytes() < kLlmCHeaderBytes) corrupt(path, "too short for the header of an llm.c shard");
   const i32 magic = load<i32>(shard.bin_.data(), 0);
   if (magic != kLlmCMagic && magic != kLlmCMagicLlama3) {
-    corrupt(path, "it does not begin as an llm.c token file", "20240520 or 20240801", fmt::format("{}", magic));
+    corrupt(path, "the file does not begin as an llm.c token file", "20240520 or 20240801", fmt::format("{}", magic));
   }
   shard.header_bytes_ = kLlmCHeaderBytes;
   shard.token_bytes_ = magic == kLlmCMagic ? 2 : 4;
   const i64 tokens = load<i32>(shard.bin_.data(), 8);
   const i64 there = (shard.bin_.bytes() - kLlmCHeaderBytes) / shard.token_bytes_;
   if (tokens <= 0 || tokens > there) {
-    corrupt(path, "it holds fewer tokens than its header says", fmt::format("{}", tokens), fmt::format("{}", there));
+    corrupt(path, "the file has fewer tokens than its header says", fmt::format("{}", tokens),
+            fmt::format("{}", there));
   }
-  shard.cut_at_end_of_text(tokens, end_of_text);
+  if (end_of_text < 0) end_of_text = magic == kLlmCMagic ? kGpt2EndOfText : kLlama3BeginOfText;
+  shard.split_at_end_of_text(tokens, end_of_text);
   return shard;
 }
 
-TokenShard TokenShard::open_nanogpt(const std::string& path, i64 end_of_text) {
+TokenShard TokenShard::open_headerless(const std::string& path, i64 token_bytes, i64 end_of_text) {
   TokenShard shard;
   shard.path_ = path;
   shard.bin_ = FileMap(path);
-  if (shard.bin_.bytes() == 0 || shard.bin_.bytes() % 2 != 0) {
-    corrupt(path, "its size is not that of a row of 16-bit tokens", "an even number of bytes, at least 2",
-            fmt::format("{} bytes", shard.bin_.bytes()));
+  shard.token_bytes_ = token_bytes;
+  if (shard.bin_.bytes() == 0 || shard.bin_.bytes() % token_bytes != 0) {
+    corrupt(path, fmt::format("the file's size is not that of {}-bit tokens", 8 * token_bytes),
+            fmt::format("a multiple of {} bytes", token_bytes), fmt::format("{} bytes", shard.bin_.bytes()));
   }
-  shard.cut_at_end_of_text(shard.bin_.bytes() / 2, end_of_text);
+  if (end_of_text < 0) {
+    log_warning(
+        fmt::format("{}: read as one document: the file does not say which token ends a document "
+                    "(--end-of-text ID does; 50256 in GPT-2's vocabulary)",
+                    path));
+  }
+  shard.split_at_end_of_text(shard.bin_.bytes() / token_bytes, end_of_text);
   return shard;
 }
 
-TokenShard TokenShard::open(const std::string& path, i64 end_of_text) {
-  if (file_exists(path + ".idx")) return open_megatron(path);
-  for (const char* ending : {".bin", ".idx"}) {
-    const std::string prefix = path.size() > 4 && path.ends_with(ending) ? path.substr(0, path.size() - 4) : "";
-    if (!prefix.empty() && file_exists(prefix + ".idx")) return open_megatron(prefix);
+namespace {
+
+// Refuses a file whose content is not a plausible row of 16-bit token ids.
+void check_headerless(const FileMap& map, const std::string& path) {
+  const auto bytes = static_cast<std::size_t>(std::min<i64>(map.bytes(), kFileKindBytes));
+  const std::string_view head(reinterpret_cast<const char*>(map.data()), bytes);
+  refuse_file_kind(path, head, "a token shard");
+  if (is_plain_text(head)) {
+    throw Error(
+        {.where = path,
+         .what = "the file is text, not a token shard",
+         .wanted = "token ids",
+         .fix = "turn it into a shard with `moebius data pack --input FILE --tokenizer tokenizer.json --out PREFIX`"});
   }
-  for (const std::string& prefix : {path, path.size() > 4 ? path.substr(0, path.size() - 4) : path}) {
-    if (file_exists(prefix + ".meta.json")) corrupt(prefix + ".idx", "the shard's index is missing");
+  // 32-bit ids, read as 16-bit ids, have a high half in every second place.
+  const i64 pairs = map.bytes() / 4, step = std::max<i64>(pairs / 65536, 1);
+  u16 low_max = 0, high_max = 0;
+  for (i64 i = 0; i < pairs; i += step) {
+    low_max = std::max(low_max, load<u16>(map.data(), 4 * i));
+    high_max = std::max(high_max, load<u16>(map.data(), 4 * i + 2));
   }
-  if (!file_exists(path)) {
+  const bool all_zero = pairs >= 2 && high_max == 0 && low_max > 0;
+  const bool small = pairs >= 32 && high_max < 4 && low_max >= 1024;  // a vocabulary below 262,144
+  if (map.bytes() % 4 == 0 && (all_zero || small)) {
     throw Error({.where = path,
-                 .what = "there is no such token shard",
-                 .wanted = path + ".idx and .bin, or a .bin file",
-                 .fix = "make one with `moebius data pack`"});
+                 .what = "the file has 32-bit token ids, but no header or index that says so",
+                 .wanted = "16-bit ids, an llm.c file, or PREFIX.bin with its PREFIX.idx",
+                 .got = fmt::format("16-bit values of which every second is {}", all_zero ? "0" : "below 4"),
+                 .fix = "a Megatron .bin needs its .idx beside it; a headerless file: --shard-format u32"});
+  }
+}
+
+[[noreturn]] void no_shard(const std::string& path) {
+  throw Error({.where = path,
+               .what = "there is no such token shard",
+               .wanted = path + ".idx and .bin, or a .bin file",
+               .fix = "check the path, or make a shard with `moebius data pack`"});
+}
+
+// The prefix of a Megatron shard that `path` names, or "".
+std::string megatron_prefix(const std::string& path) {
+  if (file_exists(path + ".idx")) return path;
+  for (const char* ending : {".bin", ".idx"}) {
+    if (path.size() <= 4 || !path.ends_with(ending)) continue;
+    const std::string prefix = path.substr(0, path.size() - 4);
+    if (file_exists(prefix + ".idx")) return prefix;
+  }
+  return "";
+}
+
+}  // namespace
+
+ShardFormat shard_format_parse(const std::string& text) {
+  for (std::size_t i = 0; i < kShardFormats.size(); ++i) {
+    if (text == kShardFormats[i]) return static_cast<ShardFormat>(i);
+  }
+  throw Error({.where = "shard-format",
+               .what = "unknown format of token shards",
+               .wanted = fmt::format("{}", fmt::join(kShardFormats, ", ")),
+               .got = text});
+}
+
+void describe(ShardOptions& options, std::string& format, OptionList& list) {
+  list.add("end-of-text", &options.end_of_text,
+           "token that ends a document in llm.c's and headerless .bin files; -1: 50256 or 128000 by llm.c's header",
+           {.unit = "ID", .min = -1, .max = 2147483647});
+  list.add("shard-format", &format, "format of token shards; auto: by index, header and content",
+           {.choices = kShardFormats});
+}
+
+bool TokenShard::is_shard(const std::string& path) {
+  return !megatron_prefix(path).empty() || path.ends_with(".bin") || path.ends_with(".idx");
+}
+
+TokenShard TokenShard::open(const std::string& path, const ShardOptions& options) {
+  const std::string prefix = megatron_prefix(path);
+  const bool automatic = options.format == ShardFormat::automatic;
+  if (options.format == ShardFormat::megatron || (automatic && !prefix.empty())) {
+    if (prefix.empty() && !file_exists(path)) no_shard(path);
+    return open_megatron(prefix.empty() && path.ends_with(".bin") ? path.substr(0, path.size() - 4) : prefix);
+  }
+  for (const std::string& other : {path, path.size() > 4 ? path.substr(0, path.size() - 4) : path}) {
+    if (automatic && file_exists(other + ".meta.json")) corrupt(other + ".idx", "the shard's index is missing");
+  }
+  if (!file_exists(path)) no_shard(path);
+  switch (options.format) {
+    case ShardFormat::llm_c: return open_llm_c(path, options.end_of_text);
+    case ShardFormat::u16: return open_headerless(path, 2, options.end_of_text);
+    case ShardFormat::u32: return open_headerless(path, 4, options.end_of_text);
+    default: break;
   }
   const FileMap map(path);
   const i32 magic = map.bytes() >= kLlmCHeaderBytes ? load<i32>(map.data(), 0) : 0;
-  if (magic == kLlmCMagic || magic == kLlmCMagicLlama3) return open_llm_c(path, end_of_text);
-  return open_nanogpt(path, end_of_text);
+  if (magic == kLlmCMagic || magic == kLlmCMagicLlama3) return open_llm_c(path, options.end_of_text);
+  check_headerless(map, path);
+  return open_headerless(path, 2, options.end_of_text);
 }
 
-void TokenShard::cut_at_end_of_text(i64 tokens, i64 end_of_text) {
+void TokenShard::split_at_end_of_text(i64 tokens, i64 end_of_text) {
   begins_ = {0};
   meta_.end_of_text = end_of_text;
   meta_.tokens = tokens;
@@ -295,6 +390,24 @@ void TokenShard::cut_at_end_of_text(i64 tokens, i64 end_of_text) {
   }
   begins_.push_back(tokens);
   meta_.documents = documents();
+}
+
+std::string TokenShard::digest() const {
+  std::vector<std::string> files = {path_};
+  if (!index_path_.empty()) files.push_back(index_path_);
+  return content_digest(files);
+}
+
+void TokenShard::check_tokenizer(u64 fingerprint, i64 vocab) const {
+  const std::string wanted = fmt::format("{:016x}", fingerprint);
+  const bool other = !meta_.tokenizer.empty() && meta_.tokenizer != wanted;
+  if (!other && meta_.vocab <= vocab) return;
+  throw Error({.where = path_,
+               .what = "the shard was made with another tokenizer",
+               .wanted = fmt::format("tokenizer {}, {} tokens", wanted, vocab),
+               .got = fmt::format("tokenizer {}, {} tokens", meta_.tokenizer.empty() ? "unknown" : meta_.tokenizer,
+                                  meta_.vocab),
+               .fix = "pack the text again with this tokenizer, or give the shard's own tokenizer"});
 }
 
 i32 TokenShard::token_at(i64 index) const {

@@ -86,7 +86,7 @@ TEST(Shard, NothingInAFileIsTrusted) {
   const std::string bin = file_read(prefix + ".bin");
   for (std::size_t cut = 0; cut < index.size(); ++cut) {
     put_file(prefix + ".idx", index.substr(0, cut));
-    EXPECT_THROW(TokenShard::open_megatron(prefix), Error) << cut;
+    EXPECT_THROW(TokenShard::open(prefix), Error) << cut;
   }
   for (std::size_t i = 0; i < index.size(); ++i) {
     for (const char mask : {'\x01', '\x80', '\xff'}) {
@@ -94,20 +94,20 @@ TEST(Shard, NothingInAFileIsTrusted) {
       changed[i] = static_cast<char>(changed[i] ^ mask);
       put_file(prefix + ".idx", changed);
       try {
-        const TokenShard shard = TokenShard::open_megatron(prefix);
+        const TokenShard shard = TokenShard::open(prefix);
         for (i64 d = 0; d < shard.documents(); ++d) document(shard, d);
       } catch (const Error&) {}
     }
   }
   put_file(prefix + ".idx", index);
   put_file(prefix + ".bin", bin.substr(0, bin.size() - 2));
-  EXPECT_THROW(TokenShard::open_megatron(prefix), Error);
+  EXPECT_THROW(TokenShard::open(prefix), Error);
   put_file(prefix + ".bin", bin + "ab");
-  EXPECT_THROW(TokenShard::open_megatron(prefix), Error);
+  EXPECT_THROW(TokenShard::open(prefix), Error);
   std::string large = bin;
   large[1] = '\x7f';
   put_file(prefix + ".bin", large);
-  const TokenShard shard = TokenShard::open_megatron(prefix);
+  const TokenShard shard = TokenShard::open(prefix);
   EXPECT_THROW(document(shard, 0), Error);
   file_remove(prefix + ".idx");
   EXPECT_THROW(TokenShard::open(prefix + ".bin"), Error);  // not taken for nanoGPT's layout
@@ -132,25 +132,25 @@ TEST(Shard, ReadsLlmC) {
       content.append(reinterpret_cast<const char*>(&token), wide ? 4 : 2);
     }
     file_write_atomic(path, content);
-    const TokenShard shard = TokenShard::open(path, 50);
+    const TokenShard shard = TokenShard::open(path, {.end_of_text = 50});
     ASSERT_EQ(shard.documents(), 3);  // end-of-text stands before a document there
     EXPECT_EQ(document(shard, 1), (std::vector<i32>{1, 2, 50}));
     EXPECT_EQ(document(shard, 2), (std::vector<i32>{3, 4}));
     file_write_atomic(path, content.substr(0, content.size() - 1));
-    EXPECT_THROW(TokenShard::open(path, 50), Error);
+    EXPECT_THROW(TokenShard::open(path, {.end_of_text = 50}), Error);
   }
 }
 
 TEST(Shard, ReadsNanoGpt) {
   const std::string path = test_path("nano.bin");
   file_write_atomic(path, std::string("\1\0\2\0\11\0\3\0\11\0", 10));
-  const TokenShard shard = TokenShard::open(path, 9);
+  const TokenShard shard = TokenShard::open(path, {.end_of_text = 9});
   ASSERT_EQ(shard.documents(), 2);
   EXPECT_EQ(document(shard, 0), (std::vector<i32>{1, 2, 9}));
   EXPECT_EQ(document(shard, 1), (std::vector<i32>{3, 9}));
   file_write_atomic(path, "abc");
-  EXPECT_THROW(TokenShard::open(path, 9), Error);
-  EXPECT_THROW(TokenShard::open(test_path("absent"), 9), Error);
+  EXPECT_THROW(TokenShard::open(path, {.end_of_text = 9}), Error);
+  EXPECT_THROW(TokenShard::open(test_path("absent"), {.end_of_text = 9}), Error);
 }
 
 }  // namespace

@@ -1,17 +1,20 @@
 // From parts to an indexed tokenizer: checks that vocabulary, merges and added tokens fit together.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/error.h"
 #include "data/tokenizer_impl.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace moebius::data {
 
 namespace {
 
 constexpr i64 kIdsMax = i64{1} << 24;
+// Ids may leave holes, but a small file must not make a large table: this many ids beyond four times the number of tokens.
+constexpr i64 kHolesFree = i64{64} << 10;
 
 struct ByteCodes {
   std::array<u32, 256> code_of = {};
@@ -33,7 +36,7 @@ const ByteCodes& byte_codes() {
   return instance;
 }
 
-// Bytes that stand in no valid text: vocabularies may leave them out (GPT-NeoX's does).
+// Bytes that no valid UTF-8 contains: vocabularies may leave them out (GPT-NeoX's does).
 bool never_in_utf8(int byte) { return byte == 0xC0 || byte == 0xC1 || byte >= 0xF5; }
 
 u64 combine(u64 hash, std::string_view bytes) {
@@ -69,14 +72,21 @@ Json byte_level_section() {
 }
 
 TokenizerBuilder::TokenizerBuilder(std::string where)
-    : where_(std::move(where)), impl_(std::make_shared<Tokenizer::Impl>()) {}
+    : where_(std::move(where)), impl_(std::make_shared<Tokenizer::Impl>()), ids_max_(kIdsMax) {}
+
+void TokenizerBuilder::expect_tokens(i64 count) { ids_max_ = std::min(kIdsMax, 4 * count + kHolesFree); }
 
 void TokenizerBuilder::fail(const std::string& what, const std::string& got, const std::string& fix) const {
   throw Error({.where = where_, .what = what, .got = got, .fix = fix});
 }
 
 void TokenizerBuilder::grow_to(i64 id) {
-  if (id < 0 || id >= kIdsMax) fail("a token id is out of range", fmt::format("{}", id));
+  if (id < 0 || id >= ids_max_) {
+    throw Error({.where = where_,
+                 .what = "a token id is out of range",
+                 .wanted = fmt::format("0 to {}", ids_max_ - 1),
+                 .got = fmt::format("{}", id)});
+  }
   const std::size_t size = static_cast<std::size_t>(id) + 1;
   if (impl_->texts.size() >= size) return;
   impl_->texts.resize(size);
@@ -89,9 +99,10 @@ void TokenizerBuilder::add_token(const std::string& text, i64 id) {
   grow_to(id);
   const std::size_t at = static_cast<std::size_t>(id);
   if (impl_->known[at] != 0) {
-    fail(fmt::format("token id {} is given twice", id), fmt::format("'{}' and '{}'", impl_->texts[at], text));
+    fail(fmt::format("token id {} is listed twice in the vocabulary", id),
+         fmt::format("'{}' and '{}'", impl_->texts[at], text));
   }
-  if (!id_of_.emplace(text, static_cast<i32>(id)).second) fail("a token stands twice in the vocabulary", text);
+  if (!id_of_.emplace(text, static_cast<i32>(id)).second) fail("a token is listed twice in the vocabulary", text);
   impl_->known[at] = 1;
   impl_->texts[at] = text;
   if (!text_to_bytes(text, impl_->bytes[at])) impl_->bytes[at] = text;
@@ -101,7 +112,7 @@ void TokenizerBuilder::add_merge(const std::string& left, const std::string& rig
   const auto id_of = [&](const std::string& text) {
     const auto found = id_of_.find(text);
     if (found == id_of_.end()) {
-      fail(fmt::format("merge {} needs a token that is not in the vocabulary", impl_->merges.size()), text);
+      fail(fmt::format("merge {} refers to a token that is not in the vocabulary", impl_->merges.size()), text);
     }
     return found->second;
   };
@@ -112,21 +123,49 @@ void TokenizerBuilder::add_merge_line(std::string_view line) {
   const auto space = line.find(' ');
   if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
       line.find(' ', space + 1) != std::string_view::npos) {
-    fail(fmt::format("merge {} is not two tokens with one space between", impl_->merges.size()), std::string(line));
+    fail(fmt::format("merge {} is not two tokens separated by one space", impl_->merges.size()), std::string(line));
   }
   add_merge(std::string(line.substr(0, space)), std::string(line.substr(space + 1)));
 }
 
 void TokenizerBuilder::add_added(AddedToken token) {
   if (token.content.empty()) fail("an added token has no text");
-  for (const AddedToken& other : impl_->added) {
-    if (other.content == token.content) fail("an added token stands twice", token.content);
+  const std::string name = fmt::format("added token '{}'", token.content);
+  if (!added_id_of_.emplace(token.content, token.id).second) fail(fmt::format("{} is listed twice", name));
+  const std::string fix = "give it the id of its entry in the vocabulary, or a free id if it has none";
+  const auto found = id_of_.find(token.content);
+  if (found != id_of_.end() && found->second != token.id) {
+    fail(fmt::format("{} has two ids", name),
+         fmt::format("{} in added_tokens, {} in the vocabulary", token.id, found->second), fix);
   }
   grow_to(token.id);
   const std::size_t at = static_cast<std::size_t>(token.id);
+  if (impl_->known[at] != 0 && impl_->texts[at] != token.content && impl_->bytes[at] != token.content) {
+    fail(fmt::format("{} has an id that is taken", name),
+         fmt::format("id {}, which is '{}' in the vocabulary", token.id, impl_->texts[at]), fix);
+  }
+  if (taken_by_added_.emplace(token.id, token.content).first->second != token.content) {
+    fail(fmt::format("{} has an id that is taken", name),
+         fmt::format("id {}, which is also that of '{}'", token.id, taken_by_added_[token.id]), fix);
+  }
   impl_->bytes[at] = token.content;
   impl_->special[at] = token.special ? 1 : 0;
   impl_->added.push_back(std::move(token));
+}
+
+void TokenizerBuilder::set_ends(const std::string& eos, const std::string& bos, const std::string& where) {
+  const auto id_of = [&](const std::string& name, const char* key) {
+    if (name.empty()) return -1;
+    for (const auto* ids : {&added_id_of_, &id_of_}) {
+      if (const auto found = ids->find(name); found != ids->end()) return found->second;
+    }
+    throw Error({.where = where,
+                 .what = fmt::format("{} is not a token of the tokenizer.json beside it", key),
+                 .got = name,
+                 .fix = fmt::format("name one of its added_tokens, or remove \"{}\"", key)});
+  };
+  impl_->eos = id_of(eos, "eos_token");
+  impl_->bos = id_of(bos, "bos_token");
 }
 
 void TokenizerBuilder::set_normalizer(const Json& section) {
@@ -139,10 +178,9 @@ void TokenizerBuilder::set_normalizer(const Json& section) {
     impl_->normalizer = section;
   } else if (!type.empty()) {
     throw Error({.where = where_,
-                 .what = "this kind of normalizer is not supported",
+                 .what = fmt::format("normalizer: the kind '{}' is not supported", type),
                  .wanted = "none or NFC",
-                 .got = type,
-                 .fix = "use a byte-level BPE tokenizer (GPT-2, GPT-NeoX, Llama 3, Qwen families)"});
+                 .fix = "use a byte-level BPE tokenizer such as those of GPT-2, GPT-NeoX, Llama 3 and Qwen"});
   }
 }
 
@@ -187,7 +225,7 @@ Tokenizer TokenizerBuilder::build() {
   std::string bytes;
   for (std::size_t i = 0; i < t.texts.size(); ++i) {
     if (t.known[i] == 0 || !text_to_bytes(t.texts[i], bytes)) continue;
-    // An added token may decode to something else than its entry in the vocabulary; then only the matcher finds it.
+    // An added token may decode to other bytes than its entry in the vocabulary; then only the matcher finds it.
     if (bytes == t.bytes[i]) t.by_bytes.emplace(t.bytes[i], static_cast<i32>(i));
   }
   std::vector<i32> byte_ids(256, -1);

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "data/byte_stream.h"
 #include "data/tokenizer_impl.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 namespace moebius::data {
 
@@ -45,15 +45,16 @@ const Json& section_of(const Json& root, std::string_view key) {
 [[noreturn]] void unsupported(const std::string& where, const std::string& what, const std::string& got) {
   throw Error({.where = where,
                .what = what,
-               .wanted = "a byte-level BPE tokenizer (GPT-2, GPT-NeoX, Llama 3, Qwen families)",
+               .wanted = "a byte-level BPE tokenizer such as those of GPT-2, GPT-NeoX, Llama 3 and Qwen",
                .got = got});
 }
 
 void read_model(const Json& model, const std::string& where, TokenizerBuilder& builder) {
   const std::string type = model.get_string("type", "BPE");
-  if (type != "BPE") unsupported(where, "this kind of model is not supported", type);
+  if (type != "BPE") unsupported(where, fmt::format("the model type '{}' is not supported", type), "");
   if (model.get_bool("byte_fallback", false)) {
-    unsupported(where, "this BPE model works on characters, not on bytes", "\"byte_fallback\": true");
+    unsupported(where, "\"byte_fallback\": true is not supported: this BPE model works on characters, not on bytes",
+                "");
   }
   if (model.get_double("dropout", 0.0) != 0.0) {
     unsupported(where, "BPE dropout is not supported", section_of(model, "dropout").dump());
@@ -83,14 +84,6 @@ std::string name_in(const Json& config, const char* key) {
   return value->is_object() ? value->get_string("content", "") : "";
 }
 
-void read_ends(const Json& config, Tokenizer::Impl& impl) {
-  const std::string eos = name_in(config, "eos_token"), bos = name_in(config, "bos_token");
-  for (const AddedToken& token : impl.added) {
-    if (token.content == eos) impl.eos = token.id;
-    if (token.content == bos) impl.bos = token.id;
-  }
-}
-
 Tokenizer from_json(std::string_view text, const std::string& where, const std::string& config_path) {
   try {
     if (const i64 at = find_invalid_utf8(text); at >= 0) {
@@ -101,15 +94,20 @@ Tokenizer from_json(std::string_view text, const std::string& where, const std::
       unsupported(where, "this is not a tokenizer.json: there is no \"model\"", "");
     }
     TokenizerBuilder builder(where);
+    const Json& added = section_of(root, "added_tokens");
+    builder.expect_tokens(root.at("model").at("vocab").count() + (added.is_array() ? added.count() : 0));
     read_model(root.at("model"), where, builder);
-    if (const Json& added = section_of(root, "added_tokens"); !added.is_null()) {
+    if (!added.is_null()) {
       for (const Json& item : added.as_array()) builder.add_added(read_added(item));
     }
     builder.set_normalizer(section_of(root, "normalizer"));
     builder.set_pre_tokenizer(section_of(root, "pre_tokenizer"));
     builder.impl().post_processor = section_of(root, "post_processor");
     builder.impl().decoder = section_of(root, "decoder");
-    if (!config_path.empty()) read_ends(Json::parse_file(config_path), builder.impl());
+    if (!config_path.empty()) {
+      const Json config = Json::parse_file(config_path);
+      builder.set_ends(name_in(config, "eos_token"), name_in(config, "bos_token"), config_path);
+    }
     return builder.build();
   } catch (const Error& error) {
     // Faults found by the JSON accessors do not know the file.

@@ -12,8 +12,10 @@
 #include "data/bpe_trainer.h"
 #include "data/byte_stream.h"
 #include "data/pretokenizer.h"
+#include "data/pretokenizer_pattern.h"
 #include "data/tokenizer.h"
 #include "data/unicode.h"
+#include "data/unicode_sets.h"
 
 namespace moebius::data {
 namespace {
@@ -155,6 +157,30 @@ TEST(TokenizerGolden, VariantsOfSections) {
   }
 }
 
+TEST(TokenizerGolden, PatternsAsTheLibrary) {
+  const Json file = Json::parse(read_unpacked(golden("patterns.json.gz")), "patterns");
+  ASSERT_GT(file.at("patterns").count(), 150);
+  for (const Json& item : file.at("patterns").as_array()) {
+    const std::string& pattern = item.at("pattern").as_string();
+    const RegexSplitter regex(parse_pattern(pattern, "test"), pattern, "test");
+    for (i64 i = 0; i < file.at("texts").count(); ++i) {
+      const std::string& text = file.at("texts")[i].as_string();
+      std::vector<std::pair<i64, i64>> matches;
+      regex.find(text, matches);
+      matches.emplace_back(text.size(), text.size());
+      std::vector<std::string> ours, theirs;
+      i64 done = 0;
+      for (const auto& [from, to] : matches) {
+        if (from > done) ours.push_back(text.substr(static_cast<u64>(done), static_cast<u64>(from - done)));
+        if (to > from) ours.push_back(text.substr(static_cast<u64>(from), static_cast<u64>(to - from)));
+        done = to;
+      }
+      for (const Json& piece : item.at("pieces")[i].as_array()) theirs.push_back(piece.as_string());
+      EXPECT_EQ(ours, theirs) << pattern << " on " << text;
+    }
+  }
+}
+
 TEST(TokenizerGolden, NormalFormC) {
   const Json cases = Json::parse(read_unpacked(golden("nfc_cases.json.gz")), "golden");
   ASSERT_GT(cases.count(), 4000);
@@ -167,19 +193,30 @@ TEST(TokenizerGolden, NormalFormC) {
 }
 
 TEST(TokenizerGolden, ScannerIsThePattern) {
-  const RegexSplitter regex(kGpt2Pattern, "test");
-  const std::string text = read_unpacked(golden("mixed_text.txt.gz"));
-  std::vector<std::pair<i64, i64>> matches;
-  regex.find(text, matches);
-  const char* p = text.data();
-  const char* const end = p + text.size();
-  for (const auto& [from, to] : matches) {
-    // No letter or number of the text is newer than Unicode 14, so that PCRE2 of any version since 10.40 agrees.
-    ASSERT_EQ(p - text.data(), from);
-    p = gpt2_word_end(p, end);
-    ASSERT_EQ(p - text.data(), to) << text.substr(static_cast<std::size_t>(from), 20);
+  const RegexSplitter regex(parse_pattern(kGpt2Pattern, "test"), kGpt2Pattern, "test");
+  // A golden text, and every code point between a letter, a digit and a space.
+  std::string every;
+  for (u32 code = 0; code <= kCodeMax; ++code) {
+    if (code >= 0xD800 && code < 0xE000) continue;
+    append_utf8(every, code);
+    every += "a";
+    append_utf8(every, code);
+    every += "1";
+    append_utf8(every, code);
+    every += " ";
   }
-  EXPECT_EQ(p, end);
+  for (const std::string& text : {read_unpacked(golden("mixed_text.txt.gz")), every}) {
+    std::vector<std::pair<i64, i64>> matches;
+    regex.find(text, matches);
+    const char* p = text.data();
+    const char* const end = p + text.size();
+    for (const auto& [from, to] : matches) {
+      ASSERT_EQ(p - text.data(), from);
+      p = gpt2_word_end(p, end);
+      ASSERT_EQ(p - text.data(), to) << text.substr(static_cast<std::size_t>(from), 20);
+    }
+    EXPECT_EQ(p, end);
+  }
 }
 
 TEST(TokenizerGolden, ThreadsDoNotMatter) {

@@ -1,4 +1,4 @@
-// What a Tokenizer holds, and the one way to build it. For tokenizer*.cpp only.
+// What a Tokenizer consists of, and the one class that builds it. For tokenizer*.cpp only.
 // Vocabulary, merges and sections of a tokenizer file in, a checked and indexed Tokenizer out.
 #pragma once
 
@@ -26,7 +26,8 @@ struct EncodeScratch {
 };
 
 struct Tokenizer::Impl {
-  // By id. `texts` are the vocabulary's strings as stored ("" and not `known`: a hole, or an added token alone).
+  // By id. `texts` are the vocabulary's strings as stored ("" and not `known`: a hole, or an added token that the
+  // vocabulary does not list).
   std::vector<std::string> texts;
   std::vector<std::string> bytes;  // what the id decodes to
   std::vector<u8> known, special;
@@ -53,22 +54,27 @@ struct Tokenizer::Impl {
   void give_scratch(std::unique_ptr<EncodeScratch> scratch) const;
 };
 
-// Builds an Impl step by step; every fault is an Error that starts with `where`.
+// Builds an Impl step by step; every Error starts with `where`.
 class TokenizerBuilder {
  public:
   explicit TokenizerBuilder(std::string where);
 
+  // Limits the ids: a file of `count` tokens has none that lie far beyond. Call before the tokens are added.
+  void expect_tokens(i64 count);
   // A vocabulary entry as files store it (bytes as GPT-2's printable characters).
   void add_token(const std::string& text, i64 id);
   void add_merge(const std::string& left, const std::string& right);
   // A merge as files store it: "left right".
   void add_merge_line(std::string_view line);
   void add_added(AddedToken token);
+  // The end and the beginning of a text, by name (empty: not named); `where` is the file that names them. Call after
+  // all tokens are added.
+  void set_ends(const std::string& eos, const std::string& bos, const std::string& where);
   void set_normalizer(const Json& section);
   void set_pre_tokenizer(const Json& section);
   Tokenizer::Impl& impl() { return *impl_; }
 
-  // Checks, indexes and hands over.
+  // Checks and indexes everything.
   Tokenizer build();
 
  private:
@@ -79,7 +85,10 @@ class TokenizerBuilder {
 
   std::string where_;
   std::shared_ptr<Tokenizer::Impl> impl_;
-  std::unordered_map<std::string, i32> id_of_;
+  i64 ids_max_;
+  std::unordered_map<std::string, i32> id_of_;        // the vocabulary
+  std::unordered_map<std::string, i32> added_id_of_;  // the added tokens
+  std::unordered_map<i32, std::string> taken_by_added_;
 };
 
 // GPT-2's printable stand-ins for bytes: the code point for each byte.

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/test_folder.h"
 #include "data/bpe_trainer.h"
+#include "data/pretokenizer_pattern.h"
 #include "data/tokenizer_impl.h"
 #include "data/unicode.h"
 
@@ -129,6 +130,8 @@ TEST(Tokenizer, EndsFromTheConfigBeside) {
   const Tokenizer loaded = Tokenizer::load(folder);
   EXPECT_EQ(loaded.eos_id(), 257);
   EXPECT_EQ(loaded.bos_id(), 256);
+  file_write_atomic(folder + "/tokenizer_config.json", R"({"eos_token": "<three>"})");
+  EXPECT_THROW(Tokenizer::load(folder), Error);
 }
 
 TEST(Tokenizer, ErrorsNameFileAndFault) {
@@ -173,6 +176,87 @@ TEST(Tokenizer, ErrorsNameFileAndFault) {
   EXPECT_THROW(Tokenizer::load(test_path("none.json")), Error);
 }
 
+TEST(Tokenizer, AddedTokensAndIdsAreChecked) {
+  const std::string good = small({{"a", "b"}}, {{.content = "<one>"}, {.content = "<two>"}}).to_json();
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    const auto at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return error_of(text.replace(at, from.size(), to));
+  };
+  EXPECT_EQ(error_of(good), "");
+  const std::string id = "\"id\": 257";
+  EXPECT_NE(with(id, "\"id\": 36").find("257 in the vocabulary"), std::string::npos) << with(id, "\"id\": 36");
+  EXPECT_NE(with("\"content\": \"<one>\"", "\"content\": \"<two>\"").find("257"), std::string::npos);
+  // Not in the vocabulary, with an id that is taken there, by another added token, and far away.
+  const std::string content = "\"content\": \"<one>\"";
+  const auto renamed = [&](const std::string& new_id) {
+    std::string text = good;
+    text.replace(text.find(content), content.size(), "\"content\": \"<new>\"");
+    return error_of(text.replace(text.find(id), id.size(), "\"id\": " + new_id));
+  };
+  EXPECT_NE(renamed("36").find("id 36, which is '$' in the vocabulary"), std::string::npos) << renamed("36");
+  EXPECT_NE(renamed("258").find("id 258"), std::string::npos) << renamed("258");
+  EXPECT_NE(renamed("9000000").find("out of range"), std::string::npos) << renamed("9000000");
+  EXPECT_EQ(renamed("300"), "");
+}
+
+TEST(Tokenizer, PatternsRefusedByName) {
+  const std::pair<const char*, const char*> cases[] = {{"(?~abc)", "absence operator"},
+                                                       {"(a)\\1", "back-reference"},
+                                                       {"(?<n>a)\\k<n>", "back-reference"},
+                                                       {"(?<n>a)\\g<n>", "call of a group"},
+                                                       {"a\\Kb", "\\K"},
+                                                       {"\\X", "\\X"},
+                                                       {"\\yb", "\\y"},
+                                                       {"\\Ga", "\\G"},
+                                                       {"(?<=a+)b", "look-behind of variable length"},
+                                                       {"(?(1)a|b)", "conditional"},
+                                                       {"(?{x})", "callout"},
+                                                       {"(*FAIL)", "callout"},
+                                                       {"\\p{In_Basic_Latin}", "In_Basic_Latin"},
+                                                       {"\\p{Nothing}", "Nothing"},
+                                                       {"(?i)\xc3\x9f", "U+00DF"},
+                                                       {"(?i)mass", "U+00DF"},
+                                                       {"(?W)a", "(?W...)"},
+                                                       {"[a-\\d]", "ends in a class"},
+                                                       {"[[:foo:]]", "[:foo:]"},
+                                                       {"*a", "nothing before it"},
+                                                       {"\\xe4", "byte"}};
+  for (const auto& [pattern, wanted] : cases) {
+    try {
+      const RegexSplitter regex(parse_pattern(pattern, "file.json"), pattern, "file.json");
+      ADD_FAILURE() << pattern << " was accepted";
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find(wanted), std::string::npos) << pattern << ": " << text;
+      EXPECT_NE(text.find("not supported"), std::string::npos) << text;
+      EXPECT_EQ(text.rfind("file.json", 0), 0u) << text;
+    }
+  }
+  EXPECT_THROW(parse_pattern(std::string(5000, '('), "deep"), Error);
+  EXPECT_THROW(parse_pattern(std::string(5000, '['), "deep"), Error);
+}
+
+TEST(Tokenizer, PreTokenizersRefusedByName) {
+  const std::string byte_level = R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})";
+  const std::string digits = R"({"type": "Digits", "individual_digits": true})";
+  const std::string split =
+      R"({"type": "Split", "pattern": {"String": "x"}, "behavior": "MergedWithNext", "invert": false})";
+  const auto error = [](const std::string& steps) {
+    try {
+      PreTokenizer(Json::parse("{\"type\": \"Sequence\", \"pretokenizers\": [" + steps + "]}", "test"), "file.json");
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error(digits + ", " + byte_level), "");
+  EXPECT_NE(error(byte_level + ", " + digits).find("Digits after ByteLevel"), std::string::npos);
+  EXPECT_NE(error(digits).find("no ByteLevel"), std::string::npos);
+  EXPECT_NE(error(split + ", " + byte_level).find("MergedWithNext"), std::string::npos);
+}
+
 TEST(Tokenizer, TrainerEdges) {
   EXPECT_THROW(BpeTrainer({.vocab_size = 256}), Error);
   BpeTrainer empty;
@@ -199,6 +283,9 @@ TEST(Unicode, ClassesAndBadBytes) {
   EXPECT_EQ(char_class(0x200B), CharClass::other);
   EXPECT_EQ(char_class(0x300), CharClass::other);
   EXPECT_EQ(char_class(kInvalidCode), CharClass::other);
+  // Letters of Unicode 15, 15.1 and 16; one of Unicode 17 is not assigned yet.
+  for (const u32 code : {0x31350u, 0x2EBF0u, 0x105C0u}) EXPECT_EQ(char_class(code), CharClass::letter) << code;
+  EXPECT_EQ(char_class(0x16EA0), CharClass::other);
   EXPECT_TRUE(is_word_char('_'));
   EXPECT_TRUE(is_word_char(0x301));
   EXPECT_FALSE(is_word_char('-'));

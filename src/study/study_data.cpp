@@ -38,6 +38,8 @@ data::PackOptions pack_options(const StudySpec& spec, const StudyText& text, con
   data::PackOptions options;
   for (const std::string& file : text.input) options.input.push_back(input_path(spec, file));
   options.field = text.field;
+  options.field_option = "field = \"NAME\" in [[data.text]]";
+  options.format = text.format;
   options.name = text.name;
   options.out = path_join(folder, text.name);
   return options;

@@ -37,6 +37,8 @@ StudyText read_text(const Json& table, const std::string& where) {
   list.add("name", &text.name, "name of the source");
   list.add("input", &text.input, "files");
   list.add("field", &text.field, "JSON field");
+  list.add("format", &text.format, "format of the files; auto: by content",
+           {.choices = {"auto", "text", "jsonl", "json"}});
   list.add("share", &text.share, "share of the training tokens", {.min = 0, .max = 1});
   list.add("held-out-bytes", &text.held_out_bytes, "held-out text that is scored", {.min = 0});
   read_table(table, list, {}, where);
@@ -231,6 +233,7 @@ Json StudyData::to_json() const {
                                   {"field", source.field},
                                   {"share", source.share},
                                   {"held_out_bytes", source.held_out_bytes}}));
+    if (source.format != "auto") texts.as_array().back().set("format", source.format);
   }
   return Json::object({{"sequence", sequence},
                        {"vocab", vocab},

@@ -15,6 +15,7 @@ struct StudyText {
   std::string name;
   std::vector<std::string> input;
   std::string field = "text";
+  std::string format = "auto";     // of the input: data::document_format_parse()
   double share = 0;                // of the training tokens
   double held_out_bytes = 200000;  // text scored for the held-out loss
 };

@@ -185,7 +185,7 @@ TEST(StudyRun, ChangedTextIsRefused) {
   };
   write("end");
   StudySpec spec = make_plan(folder, "512").spec;
-  spec.data.text = {{"lines", {text}, "text", 0.5, 100}};
+  spec.data.text = {{.name = "lines", .input = {text}, .share = 0.5, .held_out_bytes = 100}};
   prepare_data(spec, path_join(folder, "data"));
   prepare_data(spec, path_join(folder, "data"));
   write("END");

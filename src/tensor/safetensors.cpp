@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 
 namespace moebius {
@@ -100,18 +101,20 @@ void check_layout(std::vector<std::pair<i64, i64>>& spans, i64 data_bytes, const
 }
 
 Json parse_header(const FileMap& map, const std::string& path, i64& data_at) {
-  constexpr std::string_view kLfs = "version https://git-lfs.github.com/spec/";
-  if (std::string_view(reinterpret_cast<const char*>(map.data()), static_cast<std::size_t>(map.bytes()))
-          .starts_with(kLfs)) {
-    throw Error({.where = path,
-                 .what = "a Git LFS pointer, not the file itself",
-                 .wanted = "a safetensors file",
-                 .fix = "fetch the content with `git lfs pull`, or download the file itself"});
-  }
-  if (map.bytes() < 8)
+  const auto head_bytes = static_cast<std::size_t>(std::min<i64>(map.bytes(), kFileKindBytes));
+  const std::string_view head(reinterpret_cast<const char*>(map.data()), head_bytes);
+  const auto refuse_other_kind = [&] {
+    constexpr const char* kOurs = "a safetensors file";
+    if (const FileKind* kind = file_kind(head); kind != nullptr && kind->name != kOurs)
+      refuse_file_kind(path, head, kOurs);
+  };
+  if (map.bytes() < 8) {
+    refuse_other_kind();
     broken(path, "the file is too short for a header", "at least 8 bytes", std::to_string(map.bytes()));
+  }
   const u64 length = read_u64(map.data());
   if (length > static_cast<u64>(kHeaderMax) || length > static_cast<u64>(map.bytes() - 8)) {
+    refuse_other_kind();
     broken(path, "the header length is larger than the file",
            fmt::format("at most {} bytes", std::min(kHeaderMax, map.bytes() - 8)), std::to_string(length));
   }

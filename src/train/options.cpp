@@ -48,6 +48,7 @@ void TrainOptions::describe(OptionList& list) {
       {.choices = {"none", "layer", "auto"}});
   list.add("attend-across-documents", &attend_across_documents, "let attention cross the borders of packed documents");
   list.add("positions-restart", &positions_restart, "positions restart at each document");
+  data::describe(shards, shard_format, list);
   list.add("seed-init", &seed_init, "seed of the initial weights", {.unit = "N", .min = 0, .max = 9e15});
   list.add("seed-data", &seed_data, "seed of the order of the data", {.unit = "N", .min = 0, .max = 9e15});
   list.add("precision", &precision, "bf16: bf16 products, f32 sums and master weights; f32: for oracles",

@@ -45,6 +45,8 @@ struct TrainOptions {
   std::string recompute = "none";  // none, layer; auto: layer when not even one sequence fits without
   bool attend_across_documents = false;
   bool positions_restart = true;
+  data::ShardOptions shards;  // of llm.c's and headerless files
+  std::string shard_format = "auto";
   i64 seed_init = 1;
   i64 seed_data = 1;
   std::string precision = "bf16";  // bf16, f32

@@ -52,6 +52,8 @@ std::unique_ptr<data::Mixture> open_mixture(const TrainOptions& options) {
   mixture.seed_data = options.seed_data;
   mixture.attend_across_documents = options.attend_across_documents;
   mixture.positions_restart = options.positions_restart;
+  mixture.shards = options.shards;
+  mixture.shards.format = data::shard_format_parse(options.shard_format);
   auto source = std::make_unique<data::Mixture>(list_sources(options), mixture);
   source->check_tokens(steps_total(options) * options.batch_tokens);
   check_tokenizer(options.tokenizer, source->tokenizer());

@@ -4,14 +4,18 @@
     python3 tests/peers/tokenizers_goldens.py make --tokenizers FOLDER --text WIKIPEDIA.jsonl.gz BOOKS.jsonl.gz
     python3 tests/peers/tokenizers_goldens.py trained
     python3 tests/peers/tokenizers_goldens.py variants
+    python3 tests/peers/tokenizers_goldens.py patterns
+    python3 tests/peers/tokenizers_goldens.py nfc
     python3 tests/peers/tokenizers_goldens.py check OURS/tokenizer.json TEXT...
 
 make:    FOLDER holds gpt2/encoder.json, gpt2/vocab.bpe, gpt-neox-olmo-dolma-v1_5.tokenizer.json and vectors/ of
          llama.cpp and swift-transformers.
 variants: runs the library on the trained vocabulary with other pre-tokenizers, normalisers and added tokens.
+patterns: how the library splits texts by patterns in its dialect (Oniguruma's), published ones and one per construct.
+nfc:     what the library's normaliser (Unicode 9.0) makes of every character that decomposes, and of random marks.
 trained: trains the `tokenizers` library's BpeTrainer on trained_text.txt.gz and stores vocabulary and merges.
 check:   loads a tokenizer.json that moebius wrote, and trains one beside it on the same texts; both must be equal.
-Needs: pip install tokenizers (0.23.3 was used).
+Needs: pip install tokenizers==0.23.3; for nfc also unicodedata2==16.0.0.
 """
 import argparse
 import array
@@ -23,7 +27,7 @@ import sys
 import unicodedata
 
 import tokenizers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "tests" / "golden" / "tokenizer"
@@ -151,21 +155,25 @@ def code_text(size):
     return "\n".join(p.read_text(encoding="utf-8") for p in files)[:size]
 
 
-def nfc_cases(rnd):
+def nfc(_):
+    import unicodedata2
+
+    rnd = random.Random(20240903)
+    normal = normalizers.NFC().normalize_str
     cases = []
     for cp in range(0x110000):
-        if unicodedata.decomposition(chr(cp)).startswith("<") or not unicodedata.decomposition(chr(cp)):
-            continue
-        cases.append(chr(cp))
-        cases.append(unicodedata.normalize("NFD", chr(cp)))
-    marks = [c for c in map(chr, range(0x300, 0x3200)) if unicodedata.combining(c)]
-    for _ in range(600):
+        text = unicodedata2.decomposition(chr(cp))
+        if text and not text.startswith("<"):
+            cases += [chr(cp), unicodedata2.normalize("NFD", chr(cp))]
+    marks = [c for c in map(chr, range(0x300, 0x1F000)) if unicodedata2.combining(c)]
+    for _ in range(2000):
         text = ""
         for _ in range(rnd.randrange(1, 6)):
-            text += rnd.choice("aeioukq Åé가각각한กक\u0b47\u0b3e𝅗")
+            text += rnd.choice("aeioukq \u00c5\u00e9\uac00\uac01\u1100\u1161\u11a8\u0e01\u0b47\u0b3e\U0001d157")
             text += "".join(rnd.choice(marks) for _ in range(rnd.randrange(0, 4)))
         cases.append(text)
-    return [[c, unicodedata.normalize("NFC", c)] for c in cases]
+    write_gz("nfc_cases.json.gz", json.dumps([[c, normal(c)] for c in cases], ensure_ascii=False))
+    print("nfc:", len(cases), "cases")
 
 
 def make(args):
@@ -176,7 +184,6 @@ def make(args):
     write_gz("olmoe_tokenizer.json.gz", olmoe)
     (OUT / "gpt2_vectors.json").write_text(json.dumps(gpt2_vectors(folder), ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
     rnd = random.Random(20240903)
-    write_gz("nfc_cases.json.gz", json.dumps(nfc_cases(rnd), ensure_ascii=False))
     wikipedia, books = args.text
     text = "\n\n".join([take(wikipedia, 400000, 0), take(books, 250000, 3), code_text(120000), random_text(rnd, 290000)])
     write_gz("mixed_text.txt.gz", text)
@@ -273,6 +280,196 @@ def variants(_):
     print("variants:", len(out), "with", len(texts), "texts")
 
 
+# One pattern a line: published ones (BLOOM, GPT-4, GPT-4o, Kimi K2, DeepSeek V3), then one for each construct.
+PATTERNS = r"""
+ ?[^(\s|[.,!?…。，、।۔،])]+
+'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+
+[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
+[\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+[\p{Han}]+|[\p{L}&&[^\p{Han}]]+|\s+
+[a-c&&b-d]
+[^a-c&&b-d]+
+[a-w&&[^c-g]z]
+[[a-c][x-z]]+
+[^[a-c]]+
+[a[^b]]
+\h+
+\H+
+^.
+.$
+$
+^
+\Abc|\A.
+c\Z
+.\Z
+.\z
+(?m:.+)
+.+
+(?m).+
+(?i)abc
+(?i:'s|'t|'re|'ve|'m|'ll|'d)
+(?i:[sdmt])
+(?i:[a-z]+)
+(?i:[^s]+)
+(?i:k)
+(?i)\p{Lu}
+(?i)\p{Upper}+
+(?i)[A-Z&&[^B]]
+(?i)å
+a{2}+
+a{2}+b
+a{2}?
+a{2,}+
+a{,2}
+a{,2}+
+a{3,2}
+a{1,2}?
+a{2}{2}
+a**
+a+?
+a++b
+a*+
+a?+
+a+*
+a+?*
+(?:a|b)+?
+x{
+{
+a{,}
+a{x}
+(?=a)
+(?=\d)
+(?=(\d{3})+(?!\d))
+(?<=a)b
+(?<!a)b
+(?<=a|bb)b
+(?>a+)b
+(?<n>a)b
+(?'n'a)b
+(?#comment)a
+a(?#c)*
+(?x) a b # c
+(?x: a b )c
+(?x)[ a]
+a(?i)b|c
+(?:a(?i)b|c)B
+(?i-i:a)b
+(?imx-imx:a)
+\R
+\R+
+\N+
+\O+
+\b
+\b\w
+\B
+\w+
+\W+
+\s+
+\S+
+\d+
+\D+
+\p{L}+
+\p{^L}+
+\P{L}+
+\P{^L}+
+\p{Lu}
+\p{Letter}
+\p{Uppercase Letter}
+\p{uppercase_letter}
+\p{LC}
+\p{Han}+
+\p{Hani}
+\p{Any}
+\p{Assigned}+
+\p{ASCII}+
+\p{Alnum}+
+\p{Alpha}+
+\p{Punct}+
+\p{Word}+
+\p{Graph}+
+\p{Print}+
+\p{Emoji}
+\p{Hiragana}+|\p{Katakana}+
+\pL
+\p
+[\p{L}\p{M}]+
+[^\p{L}\p{N}]+
+[[:alpha:]]+
+[[:^alpha:]]+
+[[:punct:]]+
+[[:word:]]+
+[[:space:][:digit:]]+
+[:alpha:]+
+[\w-]
+[-a]+
+[a-]+
+[a-c-e]+
+[a-c-]
+[--/]+
+[!--]+
+[a&&]
+[&&a]
+[a&b]+
+[a&&b&&c]
+[]a]+
+[^]a]+
+[a\]b]+
+[\[\]]+
+[^\n]+
+[\r\n]+
+[\t\v\f]
+[\b]
+[\x61-\x63]+
+[\u4e00-\u9fff]+
+[\x{4e00}-\x{9fff}]+
+\x{4e00}
+\x61
+\u4e2d
+\o{141}
+\061
+\0
+\cA
+\Q.\E
+\q
+\-\&\~\#\ \/\'
+\U
+\e
+\a
+a|
+|a
+a||b
+(?:)
+()
+(?:a|)
+x*
+a*?
+(?:(?:a{100}){100}){10}
+[一-龥぀-ゟ゠-ヿ]+
+[0-9][0-9][0-9]
+[\w]
+[^\w]
+[\W&&[^a]]
+[^\p{Word}]
+\P{Word}
+""".strip("\n").split("\n")
+PATTERN_TEXTS = [
+    "abc ABC", "a&b-c]d[e^f", "aaabbbccc", "foo123bar\uff14\u0663 \u00bd\u00b2", "line1\nline2\r\n\nend\n", "\n", "", "x",
+    "\u00e9\u00c0\u00df\u1e9e\ufb05\u017fsSK\u212ak ss SS", "\u4e2d\u6587\u304b\u306a\u30ab\u30ca\ud55c\uae00 mixed",
+    "tab\tvt\x0bff\x0cnel\x85ls\u2028ps\u2029z\u180e\u200b\u3000", "word_word-word's DON'T", "{2}{,}a{", "0x1Fg hH",
+    "a  b   c\n\n d", "\u0301e\u0301", "\U0001e5d0\U0002ebf0\U00031350\U00016ea0\U000105c0",
+    "\u01c5\u01c6 \u03a9 \u2126 \u00c5 \u212b \u03d0\u03b2", "#x y\n", "cost $5.00, 1234567", "\u00b9a\u00bd\u00bdz-\u00b2"]
+
+
+def patterns(_):
+    out = []
+    for pattern in PATTERNS:
+        step = pre_tokenizers.Split(Regex(pattern), "isolated")
+        out.append({"pattern": pattern, "pieces": [[p for p, _ in step.pre_tokenize_str(t)] for t in PATTERN_TEXTS]})
+    write_gz("patterns.json.gz", json.dumps({"texts": PATTERN_TEXTS, "patterns": out}, ensure_ascii=False))
+    print("patterns:", len(out), "with", len(PATTERN_TEXTS), "texts")
+
+
 def check(args):
     ours = Tokenizer.from_file(args.ours)
     texts = []
@@ -301,6 +498,8 @@ def main():
     one.set_defaults(run=make)
     commands.add_parser("trained").set_defaults(run=trained)
     commands.add_parser("variants").set_defaults(run=variants)
+    commands.add_parser("patterns").set_defaults(run=patterns)
+    commands.add_parser("nfc").set_defaults(run=nfc)
     one = commands.add_parser("check")
     one.add_argument("ours")
     one.add_argument("texts", nargs="+")

@@ -1,13 +1,14 @@
 // UTF-8, one character at a time. Bytes in, code points out; never reads past the end, never trusts a lead byte.
-// Not for classes of characters (unicode.h).
+// Not for character classes (data/unicode.h).
 #pragma once
 
+#include <cstring>
 #include <string>
 #include <string_view>
 
 #include "base/types.h"
 
-namespace moebius::data {
+namespace moebius {
 
 // What decode_utf8 gives for a byte that starts no valid character (it then takes one byte).
 inline constexpr u32 kInvalidCode = 0xFFFFFFFFu;
@@ -63,6 +64,22 @@ inline void append_utf8(std::string& out, u32 code) {
 }
 
 // Position of the first byte that is not valid UTF-8, or -1.
-i64 find_invalid_utf8(std::string_view text);
+inline i64 find_invalid_utf8(std::string_view text) {
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  while (p < end) {
+    while (end - p >= 8) {
+      u64 word;
+      std::memcpy(&word, p, 8);
+      if ((word & 0x8080808080808080ull) != 0) break;
+      p += 8;
+    }
+    if (p >= end) break;
+    u32 code;
+    p += decode_utf8(p, end, code);
+    if (code == kInvalidCode) return p - 1 - text.data();
+  }
+  return -1;
+}
 
-}  // namespace moebius::data
+}  // namespace moebius
