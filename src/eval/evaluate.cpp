@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -12,22 +14,23 @@
 namespace moebius::eval {
 
 void describe(EvalOptions& options, OptionList& list) {
-  list.add("tasks", &options.tasks, "names of tasks, or paths of .toml or item files; commas between them");
-  list.add("task-folders", &options.task_folders, "folders in which names are looked for");
-  list.add("shots", &options.shots, "examples before each question; -1: as the task says", {.min = -1, .max = 1000});
+  list.add("tasks", &options.tasks, "names of tasks, or paths of .toml or item files, separated by commas");
+  list.add("task-folders", &options.task_folders, "folders that are searched for task names");
+  list.add("shots", &options.shots, "examples before each question; -1: the task's", {.min = -1, .max = 1000});
   list.add("limit", &options.limit, "rows of each task (items of each grade); 0: all", {.min = 0});
-  list.add("loss-sources", &options.loss_sources, "held-out text: NAME=PATH of a shard or a text file");
+  list.add("loss-sources", &options.loss_sources, "held-out text: NAME=PATH of a token shard or a text file");
+  list.add("loss-field", &options.loss_field, "JSON field with the text, for sources that are JSON lines");
   list.add("loss-tokens", &options.loss_tokens, "tokens of each held-out source; 0: all", {.unit = "tokens", .min = 0});
-  list.add("loss-window", &options.loss_window, "tokens of a window of held-out text; 0: the model's positions",
+  list.add("loss-window", &options.loss_window, "length of a window of held-out text; 0: the model's positions",
            {.unit = "tokens", .min = 0});
-  list.add("loss-prefix", &options.loss_prefix, "score the first token of a held-out document too, after end-of-text");
+  list.add("loss-prefix", &options.loss_prefix, "also score the first token of a held-out document, after end-of-text");
   list.add("loss-form", &options.loss_form,
-           "between prompt and gold answer: nothing (as-published) or the task's delimiter; empty: as the task says",
+           "between prompt and gold answer: nothing (as-published) or the task's delimiter; empty: the task's choice",
            {.choices = {"", "as-published", "with-separator"}});
-  list.add("measures", &options.measures, "only these of a task's measures: choice, generate, loss; empty: all");
+  list.add("measures", &options.measures, "limit each task to these measures: choice, generate, loss; empty: all");
   list.add("positions-max", &options.positions_max, "longest input; 0: the model's", {.unit = "tokens", .min = 0});
   list.add("rows-max", &options.rows_max, "tokens of one pass through the network", {.unit = "tokens", .min = 16});
-  list.add("sequences-max", &options.sequences_max, "prompts that are generated at once", {.min = 1, .max = 4096});
+  list.add("sequences-max", &options.sequences_max, "prompts that are generated at a time", {.min = 1, .max = 4096});
 }
 
 Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
@@ -35,9 +38,8 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
   for (const std::string& measure : options_.measures) {
     if (measure != "choice" && measure != "generate" && measure != "loss") {
       throw Error({.where = "--measures",
-                   .what = "a word that means nothing here",
-                   .wanted = "choice, generate, loss",
-                   .got = measure});
+                   .what = fmt::format("unknown measure '{}'", measure),
+                   .wanted = "choice, generate, loss"});
     }
   }
   for (const std::string& word : options_.tasks) {
@@ -53,12 +55,29 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
     loaded.items = make_items(loaded.spec, {options_.shots, options_.limit});
     tasks_.push_back(std::move(loaded));
   }
+  std::vector<LossSource> sources;
   for (const std::string& text : options_.loss_sources) {
-    sources_.push_back(read_loss_documents(parse_loss_source(text), tokenizer_, options_.loss_tokens));
+    sources.push_back(parse_loss_source(text, options_.loss_field));
   }
-  for (const LossSource& source : options_.sources) {
+  sources.insert(sources.end(), options_.sources.begin(), options_.sources.end());
+  for (const LossSource& source : sources) {
     sources_.push_back(read_loss_documents(source, tokenizer_, options_.loss_tokens));
   }
+  check_names();
+}
+
+// Records and item files go by name, so a name must not appear twice.
+void Evaluator::check_names() const {
+  std::set<std::string> names;
+  const auto check = [&](const char* option, const std::string& name) {
+    if (names.insert(name).second) return;
+    throw Error({.where = option,
+                 .what = fmt::format("the name '{}' appears twice", name),
+                 .fix = "evaluate one of them in another call, or rename it"});
+  };
+  for (const Loaded& loaded : tasks_) check("--tasks", loaded.spec.name);
+  names.clear();
+  for (const LossDocuments& source : sources_) check("--loss-sources", source.name);
 }
 
 Json Evaluator::counts() const {
@@ -101,7 +120,7 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
                                 {"tokens", tokens},
                                 {"name", loaded.spec.name},
                                 {"kind", "task"},
-                                {"skill", loaded.spec.skill}});
+                                {"skill", records::skill_name(loaded.spec.skill)}});
     record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
     for (const auto& [key, value] : summary.as_object()) record.set(key, value);
     if (loaded.spec.loss)
@@ -115,9 +134,20 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
   return records;
 }
 
+namespace {
+
+Json loss_measures() {
+  return records::measures_to_json(
+      {{.name = "loss", .higher_is_better = false, .unit = records::Unit::nats_per_token, .main = true},
+       {.name = "bits_per_byte", .higher_is_better = false, .unit = records::Unit::bits_per_byte}});
+}
+
+}  // namespace
+
 std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 tokens) const {
   if (tokenizer_.vocab_size() > engine.vocab) {
-    throw Error({.what = "the tokenizer does not fit the model",
+    throw Error({.where = "tokenizer",
+                 .what = "the tokenizer has more tokens than the model's vocabulary",
                  .wanted = fmt::format("at most {} tokens", engine.vocab),
                  .got = fmt::format("{}", tokenizer_.vocab_size()),
                  .fix = "use the tokenizer.json of the checkpoint"});
@@ -132,8 +162,8 @@ std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 toke
   context.loss_form = options_.loss_form;
   std::vector<Json> records;
   for (const LossDocuments& source : sources_) {
-    const LossResult r = held_out_loss(
-        engine, tokenizer_, source, {options_.loss_tokens, options_.loss_window, options_.loss_prefix}, context.limits);
+    const LossResult r =
+        held_out_loss(engine, tokenizer_, source, {options_.loss_window, options_.loss_prefix}, context.limits);
     records.push_back(Json::object({{"step", step},
                                     {"tokens", tokens},
                                     {"name", source.name},
@@ -145,7 +175,8 @@ std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 toke
                                     {"bits_per_byte_se", r.bits_per_byte_se},
                                     {"tokens_scored", r.tokens},
                                     {"bytes_scored", r.bytes},
-                                    {"documents", r.documents}}));
+                                    {"documents", r.documents},
+                                    {"measures", loss_measures()}}));
   }
   for (const Loaded& loaded : tasks_) {
     for (Json& record : run_task(loaded, context, step, tokens)) records.push_back(std::move(record));
@@ -153,13 +184,26 @@ std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 toke
   return records;
 }
 
+namespace {
+
+// "0.2500 +- 0.0125"; without an error where there is none, "unknown" for a value that is not a number.
+std::string value_and_error(const Json& record, const std::string& key) {
+  const Json* value = record.find(key);
+  if (value == nullptr || !value->is_number()) return "unknown";
+  const double error = record.get_double(key + "_se", kUnknown);
+  const std::string text = fmt::format("{:.4f}", value->as_double());
+  return std::isfinite(error) ? fmt::format("{} +- {:.4f}", text, error) : text;
+}
+
+}  // namespace
+
 std::string format_records(const std::vector<Json>& records) {
   std::string out;
   for (const Json& record : records) {
     if (record.get_string("kind", "") == "loss") {
-      out += fmt::format("{:<24} loss {:.4f} +- {:.4f} nats/token, {:.4f} bits/byte, {} tokens\n",
-                         record.get_string("name", ""), record.get_double("loss", 0), record.get_double("loss_se", 0),
-                         record.get_double("bits_per_byte", 0), record.get_int("tokens_scored", 0));
+      out += fmt::format("{:<24} loss {} nats/token, {} bits/byte, {} tokens\n", record.get_string("name", ""),
+                         value_and_error(record, "loss"), value_and_error(record, "bits_per_byte"),
+                         record.get_int("tokens_scored", 0));
       continue;
     }
     out += fmt::format("{:<24} {:<8} {} items, {} shots, chance {:.3f}", record.get_string("name", ""),
@@ -167,10 +211,14 @@ std::string format_records(const std::vector<Json>& records) {
                        record.get_double("chance", 0));
     for (const auto& [key, value] : record.as_object()) {
       if (!record.contains(key + "_se")) continue;
-      out += fmt::format("; {} {:.4f} +- {:.4f}", key, value.as_double(), record.get_double(key + "_se", 0));
+      out += fmt::format("; {} {}", key, value_and_error(record, key));
     }
-    if (record.contains("seen_source"))
-      out += fmt::format("; answers stand in {}", record.get_string("seen_source", ""));
+    if (const i64 skipped = record.get_int("items_skipped", 0); skipped > 0) {
+      out += fmt::format("; {} items skipped", skipped);
+    }
+    if (record.contains("seen_source")) {
+      out += fmt::format("; the answers are in {}", record.get_string("seen_source", ""));
+    }
     out += "\n";
   }
   return out;

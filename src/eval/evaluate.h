@@ -1,6 +1,6 @@
 // Evaluation of a model: held-out loss per source and scores per task, as records of type `eval` (docs/formats.md).
-// Used by the stage, by training at chosen steps and by studies. In: a network, a tokenizer, options. Out: records, and one
-// line an item in ITEMS_FOLDER/TASK.jsonl. Not for training.
+// Used by the stage, by training at chosen steps and by studies. In: an engine, a tokenizer, options. Out: records, and one
+// line per item in ITEMS_FOLDER/TASK.jsonl. Not for training.
 #pragma once
 
 #include <string>
@@ -15,26 +15,27 @@ namespace moebius::eval {
 struct EvalOptions {
   std::vector<std::string> tasks;  // names, or paths of .toml or item files
   std::vector<std::string> task_folders = {"corpora/eval"};
-  i64 shots = -1;                         // examples before each question; -1: as the task says
+  i64 shots = -1;                         // examples before each question; -1: the task's
   i64 limit = 0;                          // rows of each task (items of each grade); 0: all
   std::vector<std::string> loss_sources;  // NAME=PATH
+  std::string loss_field = "text";        // of loss_sources that are JSON lines
   std::vector<LossSource> sources;        // further ones, from a program; no flag
   i64 loss_tokens = 0;                    // of each source; 0: all
   i64 loss_window = 0;
   bool loss_prefix = false;
-  std::string loss_form;              // of the tasks: as-published, with-separator; empty: as the task says
-  std::vector<std::string> measures;  // of choice, generate, loss; empty: as the task says
+  std::string loss_form;              // of the tasks: as-published, with-separator; empty: the task's
+  std::vector<std::string> measures;  // of choice, generate, loss; empty: the task's
   i64 positions_max = 0;              // 0: the model's
   i64 rows_max = 4096;                // tokens of one pass
-  i64 sequences_max = 64;             // generated at once
+  i64 sequences_max = 64;             // generated at a time
   std::string items_folder;           // empty: no item records
 };
 void describe(EvalOptions& options, OptionList& list);
 
-// Reads tasks and held-out text once; run() as often as wanted (during training).
+// Reads tasks and held-out text once; run() may be called many times (during training).
 class Evaluator {
  public:
-  // Throws Error for unknown tasks, broken files, measures that mean nothing.
+  // Throws Error for unknown or repeated tasks and sources, broken files, unknown measures.
   Evaluator(const data::Tokenizer& tokenizer, EvalOptions options);
   // One record of type `eval` for each source, and for each task and grade. Records have no "type" and "time":
   // records::RecordWriter::write("eval", record) adds them.
@@ -47,6 +48,7 @@ class Evaluator {
     TaskSpec spec;
     std::vector<EvalItem> items;
   };
+  void check_names() const;
   std::vector<Json> run_task(const Loaded& loaded, const TaskContext& context, i64 step, i64 tokens) const;
   void write_items(const Loaded& loaded, const std::vector<ItemScores>& scores, i64 step) const;
 
@@ -56,13 +58,7 @@ class Evaluator {
   std::vector<LossDocuments> sources_;
 };
 
-// Once, of a network.
-inline std::vector<Json> evaluate(model::Network& network, const data::Tokenizer& tokenizer, const EvalOptions& options,
-                                  i64 step, i64 tokens) {
-  return Evaluator(tokenizer, options).run(infer::engine_of(network), step, tokens);
-}
-
-// A table for people.
+// The records as a table for the terminal.
 std::string format_records(const std::vector<Json>& records);
 
 }  // namespace moebius::eval

@@ -9,20 +9,23 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "data/pack.h"
 #include "data/reader.h"
 #include "data/shard.h"
 #include "eval/metrics.h"
 
 namespace moebius::eval {
 
-LossSource parse_loss_source(const std::string& text) {
+LossSource parse_loss_source(const std::string& text, const std::string& field) {
   LossSource source;
+  source.field = field;
   const std::size_t equals = text.find('=');
   source.path = equals == std::string::npos ? text : text.substr(equals + 1);
   source.name = equals == std::string::npos ? path_name(text) : text.substr(0, equals);
   if (source.name.empty() || source.path.empty()) {
-    throw Error({.what = "a source of held-out text is not written right", .wanted = "NAME=PATH or PATH", .got = text});
+    throw Error({.where = "--loss-sources",
+                 .what = "a source of held-out text needs a name and a path",
+                 .wanted = "NAME=PATH or PATH",
+                 .got = text});
   }
   return source;
 }
@@ -32,15 +35,9 @@ LossDocuments read_loss_documents(const LossSource& source, const data::Tokenize
   out.name = source.name;
   i64 tokens = 0;
   auto full = [&] { return tokens_max > 0 && tokens >= tokens_max; };
-  if (file_exists(source.path + ".idx")) {
-    data::TokenShard shard = data::TokenShard::open(source.path);
-    if (shard.meta().vocab > tokenizer.vocab_size()) {
-      throw Error({.where = source.path,
-                   .what = "the shard was made with another tokenizer",
-                   .wanted = fmt::format("a vocabulary of {}", tokenizer.vocab_size()),
-                   .got = fmt::format("{}", shard.meta().vocab),
-                   .fix = "pack the text again with the checkpoint's tokenizer"});
-    }
+  if (data::TokenShard::is_shard(source.path)) {
+    data::TokenShard shard = data::TokenShard::open(source.path, {.end_of_text = tokenizer.eos_id()});
+    shard.check_tokenizer(tokenizer.fingerprint(), tokenizer.vocab_size());
     shard.set_vocab(tokenizer.vocab_size());
     for (i64 d = 0; d < shard.documents() && !full(); ++d) {
       std::vector<i32> document(static_cast<std::size_t>(shard.document_tokens(d)));
@@ -51,30 +48,30 @@ LossDocuments read_loss_documents(const LossSource& source, const data::Tokenize
   } else {
     data::ReaderOptions options;
     options.fields = source.field;
+    options.field_option = "--loss-field NAME";
     data::DocumentReader reader(source.path, options);
     data::Document document;
     while (!full() && reader.next(document)) {
-      if (source.held_out_only && !data::held_out(document.text)) continue;
       std::vector<i32> ids = tokenizer.encode(document.text, data::SpecialTokens::plain);
       if (tokenizer.eos_id() >= 0) ids.push_back(tokenizer.eos_id());
       tokens += static_cast<i64>(ids.size());
       out.documents.push_back(std::move(ids));
     }
   }
-  if (tokens == 0) throw Error({.where = source.path, .what = "there is no held-out text in it"});
+  if (tokens == 0) throw Error({.where = source.path, .what = "the held-out source has no tokens"});
   return out;
 }
 
-LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tokenizer, const LossDocuments& source,
-                         const LossOptions& options, const ScoreLimits& limits) {
-  i64 window = limits.positions_max > 0 ? limits.positions_max : engine.positions_max;
-  if (options.window > 0) window = std::min(window, options.window);
+namespace {
+
+// The windows of all documents; document_of[r] is the document of request r.
+std::vector<LoglikRequest> windows_of(const data::Tokenizer& tokenizer, const LossDocuments& source, i64 window,
+                                      bool prefix, std::vector<std::size_t>& document_of) {
   std::vector<LoglikRequest> requests;
-  std::vector<i64> document_of;
   for (std::size_t d = 0; d < source.documents.size(); ++d) {
     const std::vector<i32>& document = source.documents[d];
     std::vector<i32> context;
-    if (options.prefix) context = {prefix_token(tokenizer)};
+    if (prefix) context = {prefix_token(tokenizer)};
     for (std::size_t at = 0; at < document.size();) {
       if (context.empty()) {
         context = {document[at++]};
@@ -87,9 +84,9 @@ LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tok
                                   document.begin() + static_cast<std::ptrdiff_t>(end));
       request.group = static_cast<i64>(requests.size());
       requests.push_back(std::move(request));
-      document_of.push_back(static_cast<i64>(d));
-      // The next window needs one token of context; a short last one takes as much as a full one has room for (the
-      // harness's rolling windows).
+      document_of.push_back(d);
+      // The next window needs one token of context; a short last one takes what a full one has room for (the harness's
+      // rolling windows).
       at = end;
       const std::size_t next = std::min(document.size() - at, static_cast<std::size_t>(window));
       const std::size_t keep = std::min(at, static_cast<std::size_t>(window) - next + 1);
@@ -97,13 +94,28 @@ LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tok
                      document.begin() + static_cast<std::ptrdiff_t>(at));
     }
   }
-  if (requests.empty()) throw Error({.where = source.name, .what = "no held-out document has two tokens"});
+  return requests;
+}
+
+}  // namespace
+
+LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tokenizer, const LossDocuments& source,
+                         const LossOptions& options, const ScoreLimits& limits) {
+  i64 window = limits.positions_max > 0 ? limits.positions_max : engine.positions_max;
+  if (options.window > 0) window = std::min(window, options.window);
+  std::vector<std::size_t> document_of;
+  const std::vector<LoglikRequest> requests = windows_of(tokenizer, source, window, options.prefix, document_of);
+  if (requests.empty()) {
+    throw Error({.where = source.name,
+                 .what = "no held-out document has two tokens",
+                 .fix = "--loss-prefix scores documents of one token"});
+  }
   Progress progress("held-out loss: " + source.name, static_cast<i64>(requests.size()));
   const std::vector<Loglik> scores = score_requests(engine, requests, limits, [&](i64 done) { progress.update(done); });
   progress.finish();
   std::vector<double> nats(source.documents.size()), tokens(source.documents.size()), bytes(source.documents.size());
   for (std::size_t r = 0; r < requests.size(); ++r) {
-    const auto d = static_cast<std::size_t>(document_of[r]);
+    const std::size_t d = document_of[r];
     check_finite(scores[r].sum, fmt::format("held-out source '{}', document {}", source.name, d + 1));
     nats[d] -= scores[r].sum;
     tokens[d] += static_cast<double>(scores[r].logprob_tokens.size());

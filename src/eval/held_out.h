@@ -1,6 +1,6 @@
 // Loss and bits per byte on held-out text, per source, with standard errors over documents.
-// In: a token shard, a text file (also packed) or the held-out side of a corpus. Out: LossResult. Documents are cut into
-// disjoint windows of at most the model's positions; attention never leaves a document, as in training.
+// In: token shards and text files. Out: LossResult. Documents are cut into disjoint windows of at most the model's
+// positions; attention never crosses documents, as in training. Not for tasks: task.h.
 #pragma once
 
 #include <string>
@@ -13,33 +13,32 @@ namespace moebius::eval {
 
 struct LossSource {
   std::string name;
-  std::string path;  // prefix of a shard (PATH.idx is there), else a file that data/reader.h reads
-  std::string field = "text";
-  bool held_out_only = false;  // text files: only documents that data/pack.h keeps from training
+  std::string path;  // a token shard (PREFIX, PREFIX.bin or PREFIX.idx), else a file that data/reader.h reads
+  std::string field = "text";  // of JSON lines
 };
-// "name=path", or a path alone.
-LossSource parse_loss_source(const std::string& text);
+// "NAME=PATH", or a path alone.
+LossSource parse_loss_source(const std::string& text, const std::string& field);
 
 struct LossOptions {
-  i64 tokens_max = 0;  // of each source, whole documents from the start; 0: all
-  i64 window = 0;      // tokens of a window; 0: the engine's positions
-  // none: the first token of a document is not scored (no training example has predicted it); prefix: it is, after the
-  // begin or end of text token, as lm-evaluation-harness's rolling log-likelihood does.
+  i64 window = 0;  // tokens of a window; 0: the engine's positions
+  // Whether the first token of a document is scored, after the begin-of-text or end-of-text token, as in
+  // lm-evaluation-harness's rolling log-likelihood. No training example predicts it.
   bool prefix = false;
 };
 
 struct LossResult {
-  double loss = 0, loss_se = 0;  // nats per token
-  double bits_per_byte = 0, bits_per_byte_se = 0;
+  double loss = 0, loss_se = 0;                    // nats per token; the errors of a single document are NaN
+  double bits_per_byte = 0, bits_per_byte_se = 0;  // NaN when no scored token has bytes
   i64 tokens = 0, bytes = 0, documents = 0;
 };
 
-// The documents' tokens of a source, read once and scored as often as wanted.
+// The tokens of a source's documents, read once and scored many times.
 struct LossDocuments {
   std::string name;
   std::vector<std::vector<i32>> documents;
 };
-// Throws Error when the shard was made with another vocabulary, or nothing is there.
+// Whole documents from the start, up to `tokens_max` tokens (0: all). Throws Error when a shard was made with another
+// tokenizer, or the source has no tokens.
 LossDocuments read_loss_documents(const LossSource& source, const data::Tokenizer& tokenizer, i64 tokens_max);
 
 LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tokenizer, const LossDocuments& documents,

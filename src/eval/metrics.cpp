@@ -1,11 +1,14 @@
 // Means and ratios over items.
 #include "eval/metrics.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/check.h"
+#include "base/error.h"
+#include "records/measure.h"
 
 namespace moebius::eval {
 
@@ -47,7 +50,7 @@ Mean ratio_of(const std::vector<double>& numerators, const std::vector<double>& 
 
 namespace {
 
-// What the meta file of generated items says about a grade; null when it says nothing.
+// The entry of a grade in the meta file of generated items; null when it has none.
 const Json* meta_of_grade(const Json& meta, const std::string& grade) {
   const Json* grades = meta.find("grades");
   if (grades == nullptr) return nullptr;
@@ -60,7 +63,7 @@ const Json* meta_of_grade(const Json& meta, const std::string& grade) {
   return nullptr;
 }
 
-// Chance of an item: the grade's from the meta file, else one in the number of choices.
+// Chance of an item: the grade's or the file's in the meta file, else the task file's, else 1 / choices.
 double item_chance(const TaskSpec& spec, const EvalItem& item, const ItemScores& scores) {
   const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
   if (meta != nullptr && meta->is_object() && meta->contains("chance"))
@@ -68,20 +71,57 @@ double item_chance(const TaskSpec& spec, const EvalItem& item, const ItemScores&
   if (spec.meta.is_object() && spec.meta.contains("chance") && spec.meta.at("chance").is_number()) {
     return spec.meta.at("chance").as_double();
   }
-  return scores.chance;
+  return std::isfinite(spec.chance) ? spec.chance : scores.chance;
 }
 
-// What the best guesser without the question's answer reaches (the most frequent value, a copied number): the grade's from
-// the meta file; NaN when it says nothing.
+// What the best way of guessing reaches (the most frequent value, a copied number): the grade's in the meta file; NaN when
+// it has none.
 double item_chance_best(const TaskSpec& spec, const EvalItem& item) {
   const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
-  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  const double unknown = kUnknown;
   return meta != nullptr && meta->is_object() ? meta->get_double("chance_best", unknown) : unknown;
 }
 
 void set_mean(Json& out, const std::string& name, const Mean& m) {
   out.set(name, m.mean);
-  out.set(name + "_se", m.se);
+  out.set(name + "_se", m.se);  // not finite: null
+}
+
+// What each score means: the one table that names scores. Further extractions are exact_match_NAME.
+records::Measure measure_of(const std::string& name) {
+  using records::Unit;
+  static const std::vector<records::Measure> known = {
+      {.name = "acc"},
+      {.name = "acc_norm"},
+      {.name = "exact_match"},
+      {.name = "knowledge_bits", .unit = Unit::bits},
+      {.name = "knowledge_share", .unit = Unit::share_of_bits},
+      {.name = "knowledge_share_raw", .unit = Unit::share_of_bits},
+      {.name = "task_loss", .higher_is_better = false, .unit = Unit::nats_per_token},
+      {.name = "answer_loss", .higher_is_better = false, .unit = Unit::nats_per_token},
+      {.name = "task_bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte}};
+  const bool extraction = name.starts_with("exact_match_");
+  const auto at = std::find_if(known.begin(), known.end(), [&](const records::Measure& m) {
+    return m.name == (extraction ? "exact_match" : name);
+  });
+  CHECK(at != known.end(), "every score is in the table");
+  records::Measure measure = *at;
+  measure.name = name;
+  return measure;
+}
+
+// The measures of a record that has `names`.
+std::vector<records::Measure> measures_for(const TaskSpec& spec, const std::vector<std::string>& names, double chance) {
+  const bool chosen = std::find(names.begin(), names.end(), "acc") != names.end();
+  const std::string score = !spec.measure.empty() ? spec.measure : chosen ? "acc" : "exact_match";
+  std::vector<records::Measure> measures;
+  for (const std::string& name : names) {
+    records::Measure m = measure_of(name);
+    if (m.unit == records::Unit::share_of_items) m.chance = chance;
+    m.main = name == score || name == "task_loss" || name == "knowledge_share";
+    measures.push_back(std::move(m));
+  }
+  return measures;
 }
 
 Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vector<EvalItem>& items,
@@ -89,16 +129,18 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
   Json out = Json::object({{"grade", grade}, {"items", static_cast<i64>(members.size())}});
   std::vector<std::string> names;
   std::vector<std::vector<double>> values;
-  std::vector<double> chance, chance_best, known, there, raw;
-  i64 truncated = 0;
+  std::vector<double> chance, chance_best, known, total, raw;
+  i64 truncated = 0, alone = 0, skipped = 0;
   for (const i64 i : members) {
     const ItemScores& s = scores[static_cast<std::size_t>(i)];
     chance.push_back(item_chance(spec, items[static_cast<std::size_t>(i)], s));
     chance_best.push_back(item_chance_best(spec, items[static_cast<std::size_t>(i)]));
     truncated += s.record.get_bool("truncated", false);
-    if (s.bits_there > 0) {
+    alone += s.record.get_bool("encoded_alone", false);
+    skipped += s.record.contains("skipped");
+    if (s.bits_total > 0) {
       known.push_back(s.bits_known);
-      there.push_back(s.bits_there);
+      total.push_back(s.bits_total);
       raw.push_back(s.record.get_double("knowledge_bits_raw", 0));
     }
     for (const auto& [name, value] : s.scores) {
@@ -110,17 +152,22 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
       values[at].push_back(value);
     }
   }
-  out.set("chance", mean_of(chance).mean);
+  const double chance_mean = mean_of(chance).mean;
+  out.set("chance", chance_mean);
   if (const double best = mean_of(chance_best).mean; std::isfinite(best)) out.set("chance_best", best);
   for (std::size_t k = 0; k < names.size(); ++k) set_mean(out, names[k], mean_of(values[k]));
   if (!known.empty()) {
     const Mean m = mean_of(known);
     const auto n = static_cast<double>(known.size());
     set_mean(out, "knowledge_bits", {m.mean * n, m.se * n, m.n});
-    set_mean(out, "knowledge_share", ratio_of(known, there));
-    set_mean(out, "knowledge_share_raw", ratio_of(raw, there));
+    set_mean(out, "knowledge_share", ratio_of(known, total));
+    set_mean(out, "knowledge_share_raw", ratio_of(raw, total));
+    for (const char* name : {"knowledge_bits", "knowledge_share", "knowledge_share_raw"}) names.emplace_back(name);
   }
+  out.set("measures", records::measures_to_json(measures_for(spec, names, chance_mean)));
   if (truncated > 0) out.set("items_truncated", truncated);
+  if (alone > 0) out.set("items_encoded_alone", alone);
+  if (skipped > 0) out.set("items_skipped", skipped);
   const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, grade) : nullptr;
   for (const char* key : {"baselines", "bits_all_facts"}) {
     if (meta != nullptr && meta->is_object() && meta->contains(key)) out.set(key, meta->at(key));
@@ -129,6 +176,17 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
 }
 
 }  // namespace
+
+void check_task_measure(const TaskSpec& spec, const std::string& better, const std::string& unit) {
+  if (spec.measure.empty()) return;
+  const std::vector<std::string> scores = {"acc", "acc_norm", "exact_match", "task_loss"};
+  if (std::find(scores.begin(), scores.end(), spec.measure) == scores.end()) {
+    throw Error({.where = spec.path,
+                 .what = fmt::format("unknown measure '{}'", spec.measure),
+                 .wanted = fmt::format("one of {}", fmt::join(scores, ", "))});
+  }
+  records::check_measure(measure_of(spec.measure), better, unit, spec.path);
+}
 
 std::vector<Json> summarise(const TaskSpec& spec, const std::vector<EvalItem>& items,
                             const std::vector<ItemScores>& scores) {

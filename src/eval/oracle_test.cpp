@@ -5,8 +5,10 @@
 
 #include "base/file.h"
 #include "base/test_folder.h"
+#include "data/reader.h"
 #include "eval/evaluate.h"
 #include "eval/metrics.h"
+#include "infer/engine.h"
 #include "model/checkpoint.h"
 
 namespace moebius::eval {
@@ -29,9 +31,9 @@ const Json& golden() {
 std::vector<Json> run(const std::string& name, EvalOptions options, std::vector<Json>* records = nullptr) {
   options.tasks = {kGolden + name + ".toml"};
   options.items_folder = test_path("oracle_items");
-  const auto out = evaluate(network(), tokenizer(), options, 0, 0);
+  const auto out = Evaluator(tokenizer(), options).run(infer::engine_of(network()), 0, 0);
   if (records) *records = out;
-  return read_rows(options.items_folder + "/" + name + ".jsonl");
+  return data::read_rows(options.items_folder + "/" + name + ".jsonl");
 }
 
 TEST(Oracle, MultipleChoiceEqualsTheHarnessItemByItem) {

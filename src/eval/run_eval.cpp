@@ -1,4 +1,4 @@
-// moebius eval: reads a checkpoint, runs tasks and held-out text, writes records.
+// moebius eval: loads a checkpoint, scores it on tasks and held-out text, writes records.
 #include "eval/run_eval.h"
 
 #include <fmt/format.h>
@@ -33,13 +33,13 @@ struct Words {
 StageHelp help() {
   StageHelp h;
   h.name = "eval";
-  h.summary = "scores of a checkpoint on held-out text and tasks";
+  h.summary = "score a checkpoint on held-out text and tasks";
   h.usage =
       "moebius eval CHECKPOINT --tasks NAME,... [--shots N] [--limit N] [--loss-sources NAME=PATH,...] [--out FOLDER]";
   h.reads =
       "CHECKPOINT/ (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
-      "shards or text files of --loss-sources";
-  h.writes = "OUT/records.jsonl (records of type eval, appended), OUT/items/TASK.jsonl (one record an item)";
+      "token shards or text files of --loss-sources";
+  h.writes = "OUT/records.jsonl (records of type eval, appended), OUT/items/TASK.jsonl (one line per item)";
   h.json_keys =
       "checkpoint, step, tokens, records (array of eval records, docs/formats.md); with --list: tasks (array of name, "
       "title, skill, measures, shots, path)";
@@ -55,17 +55,17 @@ Words read_words(const std::vector<std::string>& words) {
   Words given;
   OptionList list;
   describe(given.eval, list);
-  list.add("tokenizer", &given.tokenizer, "tokenizer.json, or a folder that holds one; empty: the checkpoint's",
+  list.add("tokenizer", &given.tokenizer, "tokenizer.json, or a folder with one; empty: the checkpoint's",
            {.unit = "PATH"});
-  list.add("out", &given.out, "folder for records and items; empty: they are only printed", {.unit = "FOLDER"});
+  list.add("out", &given.out, "folder for records and items; empty: scores are only printed", {.unit = "FOLDER"});
   list.add("precision", &given.precision, "of weights and products", {.choices = {"bf16", "f32"}});
   list.add("trace", &given.trace, "write shape, checksum and time of every operation, a JSON line each (slow)",
            {.unit = "FILE"});
-  list.add("list", &given.list, "show all tasks");
+  list.add("list", &given.list, "list all tasks");
   std::vector<std::string> positional;
   given.common = stage_parse(help(), list, words, &positional, 1);
   if (!positional.empty()) given.checkpoint = positional[0];
-  // Run from elsewhere, the shipped tasks are found in the source tree.
+  // When the program runs in another folder, the shipped tasks are in the source tree.
   if (given.eval.task_folders == EvalOptions{}.task_folders && !folder_exists(given.eval.task_folders[0])) {
     given.eval.task_folders = {std::string(MOEBIUS_SOURCE_DIR) + "/corpora/eval"};
   }
@@ -73,13 +73,13 @@ Words read_words(const std::vector<std::string>& words) {
   if (given.list) return given;
   if (given.checkpoint.empty()) {
     throw Error({.where = "moebius eval",
-                 .what = "no checkpoint is named",
-                 .fix = "moebius eval CHECKPOINT_FOLDER --tasks NAME; moebius eval --list shows the tasks"});
+                 .what = "the checkpoint is missing",
+                 .fix = "moebius eval CHECKPOINT_FOLDER --tasks NAME; moebius eval --list lists the tasks"});
   }
   if (given.eval.tasks.empty() && given.eval.loss_sources.empty()) {
     throw Error({.where = "moebius eval",
-                 .what = "nothing to evaluate is named",
-                 .fix = "add --tasks NAME,... or --loss-sources NAME=PATH; moebius eval --list shows the tasks"});
+                 .what = "neither tasks nor held-out text are given",
+                 .fix = "add --tasks NAME,... or --loss-sources NAME=PATH; moebius eval --list lists the tasks"});
   }
   return given;
 }
@@ -98,24 +98,24 @@ int list_all(const Words& given) {
       }
       tasks.push_back(Json::object({{"name", task.name},
                                     {"title", task.title},
-                                    {"skill", task.skill},
+                                    {"skill", records::skill_name(task.skill)},
                                     {"measures", measures},
                                     {"shots", task.few_shot.shots},
                                     {"path", path}}));
-      text += fmt::format("{:<26} {:<13} {:<16} {} shots  {}\n", task.name, task.skill, names, task.few_shot.shots,
-                          task.title);
+      text += fmt::format("{:<26} {:<13} {:<16} {} shots  {}\n", task.name, records::skill_name(task.skill), names,
+                          task.few_shot.shots, task.title);
     }
   }
   if (tasks.count() == 0) {
     throw Error({.where = fmt::format("{}", fmt::join(given.eval.task_folders, ", ")),
-                 .what = "there are no tasks",
-                 .fix = "--task-folders FOLDER"});
+                 .what = "no task found",
+                 .fix = "name the folder of the task files with --task-folders FOLDER"});
   }
   stage_print(given.common, Json::object({{"tasks", tasks}}), text);
   return 0;
 }
 
-// Step and tokens of a checkpoint that training wrote; 0 for others.
+// Step and tokens of a checkpoint of `moebius train`; 0 for others.
 std::pair<i64, i64> position_of(const std::string& checkpoint) {
   const std::string path = path_join(checkpoint, "state.json");
   if (!file_exists(path)) return {0, 0};

@@ -1,13 +1,12 @@
-// Packing of requests into passes. Within a group the inputs are sorted: one that is the beginning of the next needs no
-// rows of its own, and what all have in common is one segment behind which the others continue. A group that does not fit
-// goes through several passes, each with the common beginning; a row's result does not depend on its pass.
+// Packing of requests into passes. Within a group the inputs are sorted: one that is a prefix of another needs no rows of
+// its own, and the prefix that all share is one segment that the others continue. A group that does not fit goes through
+// several passes, each with the shared prefix; a row's result does not depend on its pass.
 #include "eval/score.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -21,17 +20,22 @@ namespace moebius::eval {
 i32 prefix_token(const data::Tokenizer& tokenizer) {
   if (tokenizer.bos_id() >= 0) return tokenizer.bos_id();
   if (tokenizer.eos_id() >= 0) return tokenizer.eos_id();
-  throw Error({.what = "the tokenizer has no token for begin or end of text",
+  throw Error({.what = "the tokenizer has no begin-of-text or end-of-text token, which an empty prompt needs",
                .fix = "name one as eos_token in tokenizer_config.json"});
 }
 
 namespace {
 
-void split(std::vector<i32> context, std::vector<i32> whole, LoglikRequest& request, const std::string& continuation) {
-  if (whole.size() <= context.size()) {
-    throw Error({.what = "a continuation has no tokens of its own", .got = "'" + continuation + "'"});
+// `continuation` is the text of the whole that follows the context's.
+void split(const data::Tokenizer& tokenizer, std::vector<i32> context, const std::vector<i32>& whole,
+           std::string_view continuation, LoglikRequest& request) {
+  request.encoded_alone = whole.size() <= context.size() && !continuation.empty();
+  if (request.encoded_alone) {
+    request.continuation = tokenizer.encode(continuation);
+  } else {
+    request.continuation.assign(whole.begin() + static_cast<std::ptrdiff_t>(std::min(context.size(), whole.size())),
+                                whole.end());
   }
-  request.continuation.assign(whole.begin() + static_cast<std::ptrdiff_t>(context.size()), whole.end());
   request.context = std::move(context);
 }
 
@@ -43,17 +47,18 @@ void encode_pair(const data::Tokenizer& tokenizer, const std::string& context, c
     const i32 prefix = prefix_token(tokenizer);
     std::vector<i32> whole = tokenizer.encode(continuation);
     if (whole.empty() || whole[0] != prefix) whole.insert(whole.begin(), prefix);
-    split({prefix}, std::move(whole), request, continuation);
+    split(tokenizer, {prefix}, whole, continuation, request);
     return;
   }
   const auto spaces = static_cast<std::size_t>(trailing_space_bytes(context));
   const std::string head = context.substr(0, context.size() - spaces);
   const std::string whole = context + continuation;
-  if (head.empty()) {  // white space alone: the harness scores it all after nothing; we give it the prefix token
+  if (head.empty()) {  // white space alone: the harness scores the whole without a context; here the prefix token is one
     encode_pair(tokenizer, "", whole, request);
     return;
   }
-  split(tokenizer.encode(head), tokenizer.encode(whole), request, continuation);
+  split(tokenizer, tokenizer.encode(head), tokenizer.encode(whole), std::string_view(whole).substr(head.size()),
+        request);
 }
 
 void encode_prompt_answer(const data::Tokenizer& tokenizer, const std::string& prompt, const std::string& answer,
@@ -62,12 +67,12 @@ void encode_prompt_answer(const data::Tokenizer& tokenizer, const std::string& p
     encode_pair(tokenizer, prompt, answer, request);
     return;
   }
-  split(tokenizer.encode(prompt), tokenizer.encode(prompt + answer), request, answer);
+  split(tokenizer, tokenizer.encode(prompt), tokenizer.encode(prompt + answer), answer, request);
 }
 
 namespace {
 
-// A request's input after truncation: tokens whose rows are fed, and where its targets begin.
+// A request's input after truncation: the tokens that are fed, and its targets.
 struct Input {
   std::vector<i32> tokens;
   i64 scored = 0;  // targets: the last `scored` rows
@@ -76,7 +81,7 @@ struct Input {
   i64 branch = 0;
 };
 
-// A distinct input, shared by the requests whose inputs begin it.
+// A distinct input, shared by the requests whose inputs are prefixes of it.
 struct Branch {
   i64 longest = 0;                               // request with the whole input
   std::vector<std::pair<i64, i32>> row_targets;  // (row, target), sorted, unique
@@ -84,15 +89,16 @@ struct Branch {
   std::vector<u8> greedy;
 };
 
-// The branches of one group and how many rows all of them have in common; 0 when there is but one branch.
+// The branches of one group, and the number of rows that all of them share; 0 when there is only one branch.
 struct Tree {
   i64 first = 0, count = 0;  // branches
-  i64 common = 0;
+  i64 shared = 0;
 };
 
 Input make_input(const LoglikRequest& request, i64 positions_max) {
-  CHECK(!request.context.empty() && !request.continuation.empty(), "context and continuation have tokens");
   Input input;
+  if (request.continuation.empty()) return input;
+  CHECK(!request.context.empty(), "a context has tokens");
   std::vector<i32> all = request.context;
   all.insert(all.end(), request.continuation.begin(), request.continuation.end());
   const i64 keep = std::min(static_cast<i64>(all.size()), positions_max + 1);
@@ -105,16 +111,18 @@ Input make_input(const LoglikRequest& request, i64 positions_max) {
   return input;
 }
 
-bool begins(const std::vector<i32>& head, const std::vector<i32>& whole) {
+bool is_prefix(const std::vector<i32>& head, const std::vector<i32>& whole) {
   return head.size() <= whole.size() && std::equal(head.begin(), head.end(), whole.begin());
 }
 
 std::vector<Branch> make_branches(const std::vector<LoglikRequest>& requests, std::vector<Input>& inputs) {
-  std::vector<i64> order(requests.size());
-  std::iota(order.begin(), order.end(), 0);
+  std::vector<i64> order;
+  for (std::size_t r = 0; r < requests.size(); ++r) {
+    if (inputs[r].scored > 0) order.push_back(static_cast<i64>(r));
+  }
   auto input = [&](i64 i) -> Input& { return inputs[static_cast<std::size_t>(i)]; };
   auto group = [&](i64 i) { return requests[static_cast<std::size_t>(i)].group; };
-  // Falling, so that an input follows those that it begins.
+  // Descending, so that an input follows those that it is a prefix of.
   std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
     if (group(a) != group(b)) return group(a) < group(b);
     return input(b).tokens < input(a).tokens;
@@ -122,7 +130,8 @@ std::vector<Branch> make_branches(const std::vector<LoglikRequest>& requests, st
   std::vector<Branch> branches;
   for (std::size_t i = 0; i < order.size(); ++i) {
     const i64 r = order[i];
-    const bool joins = i > 0 && group(r) == group(order[i - 1]) && begins(input(r).tokens, input(order[i - 1]).tokens);
+    const bool joins =
+        i > 0 && group(r) == group(order[i - 1]) && is_prefix(input(r).tokens, input(order[i - 1]).tokens);
     if (!joins) {
       branches.emplace_back();
       branches.back().longest = r;
@@ -142,15 +151,15 @@ std::vector<Branch> make_branches(const std::vector<LoglikRequest>& requests, st
   return branches;
 }
 
-// Branches are sorted within a group, so what its first and its last have in common is common to all.
+// Branches are sorted within a group, so the prefix that its first and its last share is shared by all.
 std::vector<Tree> make_trees(const std::vector<LoglikRequest>& requests, const std::vector<Input>& inputs,
                              const std::vector<Branch>& branches) {
   std::vector<Tree> trees;
   i64 group = 0;
   for (std::size_t b = 0; b < branches.size(); ++b) {
-    const i64 now = requests[static_cast<std::size_t>(branches[b].longest)].group;
-    if (b == 0 || now != group) trees.push_back({static_cast<i64>(b), 0, 0});
-    group = now;
+    const i64 its_group = requests[static_cast<std::size_t>(branches[b].longest)].group;
+    if (b == 0 || its_group != group) trees.push_back({static_cast<i64>(b), 0, 0});
+    group = its_group;
     ++trees.back().count;
   }
   for (Tree& tree : trees) {
@@ -159,7 +168,7 @@ std::vector<Tree> make_trees(const std::vector<LoglikRequest>& requests, const s
       return inputs[static_cast<std::size_t>(branches[static_cast<std::size_t>(b)].longest)].tokens;
     };
     const auto &a = tokens(tree.first), &z = tokens(tree.first + tree.count - 1);
-    tree.common = std::mismatch(a.begin(), a.end(), z.begin(), z.end()).first - a.begin();
+    tree.shared = std::mismatch(a.begin(), a.end(), z.begin(), z.end()).first - a.begin();
   }
   return trees;
 }
@@ -171,20 +180,20 @@ class Passes {
       : engine_(engine), inputs_(inputs), rows_max_(rows_max) {}
 
   void add(const Tree& tree, std::vector<Branch>& branches) {
-    i64 rows = tree.common;
+    i64 rows = tree.shared;
     for (i64 b = tree.first; b < tree.first + tree.count; ++b)
-      rows += rows_of(branches[static_cast<std::size_t>(b)]) - tree.common;
+      rows += rows_of(branches[static_cast<std::size_t>(b)]) - tree.shared;
     if (!fits(rows)) flush();
-    i64 beginning = -1;
+    i64 prefix = -1;
     for (i64 b = tree.first; b < tree.first + tree.count; ++b) {
       Branch& branch = branches[static_cast<std::size_t>(b)];
-      if (!fits(rows_of(branch) - tree.common)) flush();
-      if (tokens_.empty()) beginning = -1;
-      if (beginning < 0 && tree.common > 0) beginning = add_segment(branch, 0, tree.common, 0);
-      const i64 row = add_segment(branch, tree.common, rows_of(branch), beginning);
+      if (!fits(rows_of(branch) - tree.shared)) flush();
+      if (tokens_.empty()) prefix = -1;
+      if (prefix < 0 && tree.shared > 0) prefix = add_segment(branch, 0, tree.shared, 0);
+      const i64 row = add_segment(branch, tree.shared, rows_of(branch), prefix);
       for (std::size_t t = 0; t < branch.row_targets.size(); ++t) {
         const i64 at = branch.row_targets[t].first;
-        wanted_.push_back({at < tree.common ? beginning + at : row + at - tree.common, &branch, t});
+        wanted_.push_back({at < tree.shared ? prefix + at : row + at - tree.shared, &branch, t});
       }
     }
   }
@@ -221,7 +230,7 @@ class Passes {
   }
 
  private:
-  // One of a branch's row_targets, and the row of the pass where it is found.
+  // One of a branch's row_targets, and its row in the pass.
   struct Wanted {
     i64 row = 0;
     Branch* branch = nullptr;
@@ -234,13 +243,13 @@ class Passes {
   i64 rows_of(const Branch& b) const { return static_cast<i64>(tokens_of(b).size()); }
   bool fits(i64 rows) const { return tokens_.empty() || static_cast<i64>(tokens_.size()) + rows <= rows_max_; }
 
-  // Rows [begin, end) of a branch, behind `begin` rows at `beginning`; returns the first row.
-  i64 add_segment(const Branch& branch, i64 begin, i64 end, i64 beginning) {
+  // Rows [begin, end) of a branch, whose first `begin` rows are at `prefix`; returns the first row.
+  i64 add_segment(const Branch& branch, i64 begin, i64 end, i64 prefix) {
     model::Segment s;
     s.row = static_cast<i64>(tokens_.size());
     s.rows = end - begin;
     s.position = begin;
-    s.prefix_row = begin > 0 ? beginning : 0;
+    s.prefix_row = begin > 0 ? prefix : 0;
     s.prefix_rows = begin;
     const auto from = tokens_of(branch).begin();
     tokens_.insert(tokens_.end(), from + begin, from + end);
@@ -286,6 +295,7 @@ std::vector<Loglik> score_requests(const infer::Engine& engine, const std::vecto
   std::vector<Loglik> results(requests.size());
   for (std::size_t r = 0; r < requests.size(); ++r) {
     const Input& input = inputs[r];
+    if (input.scored == 0) continue;
     const Branch& branch = branches[static_cast<std::size_t>(input.branch)];
     Loglik& result = results[r];
     result.truncated = input.truncated;

@@ -137,13 +137,20 @@ TEST(Encode, EmptyContextIsTheEndOfTextToken) {
 }
 
 TEST(Encode, ContinuationIsWhatGoesBeyondTheCountOfTheContext) {
-  // "th" is one token; so "t" + "h" has fewer tokens than its parts: the harness's rule then has nothing left to score.
+  // "th" is one token, so "t" + "h" has fewer tokens than its parts, and the harness's rule leaves nothing to score.
   const auto tokenizer = tiny_tokenizer();
   ASSERT_EQ(tokenizer.encode("th").size(), 1u);
   ASSERT_EQ(tokenizer.encode("t").size(), 1u);
   LoglikRequest r;
-  EXPECT_THROW(encode_pair(tokenizer, "t", "h", r), Error);
+  encode_pair(tokenizer, "t", "h", r);
+  EXPECT_TRUE(r.encoded_alone);
+  EXPECT_EQ(r.continuation, tokenizer.encode("h"));
+  encode_prompt_answer(tokenizer, "t", "h", r);
+  EXPECT_TRUE(r.encoded_alone);
+  encode_pair(tokenizer, "t", "", r);
+  EXPECT_TRUE(r.continuation.empty());  // nothing to score in any form
   encode_pair(tokenizer, "t", "here", r);
+  EXPECT_FALSE(r.encoded_alone);
   const auto whole = tokenizer.encode("there");
   EXPECT_EQ(r.continuation, std::vector<i32>(whole.begin() + 1, whole.end()));
 }

@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iterator>
+#include <limits>
 #include <numbers>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "base/progress.h"
 
@@ -24,8 +27,8 @@ i64 best_choice(const std::vector<double>& sums) { return std::max_element(sums.
 i64 best_choice_normalised(const std::vector<double>& sums, const std::vector<std::string>& choices) {
   std::vector<double> scaled;
   for (std::size_t i = 0; i < sums.size(); ++i) {
-    // An empty choice has no characters: minus infinity, as in floating-point division.
-    scaled.push_back(sums[i] / static_cast<double>(characters(choices[i])));
+    const i64 count = characters(choices[i]);  // an empty choice has none and must not win
+    scaled.push_back(count > 0 ? sums[i] / static_cast<double>(count) : -std::numeric_limits<double>::infinity());
   }
   return best_choice(scaled);
 }
@@ -40,10 +43,32 @@ double exact_match(const TaskSpec& spec, const std::string& extracted, const std
 
 namespace {
 
-// Encodes in parallel; a fault is reported for the first item in order.
-template <typename F>
-void for_items(const std::vector<i64>& wanted, F work) {
-  parallel_for(static_cast<i64>(wanted.size()), [&](i64 i, int) { work(i, wanted[static_cast<std::size_t>(i)]); });
+// Runs work(n, i) for the n-th wanted item i in parallel, for encoding; an Error names the item.
+void for_items(const std::vector<EvalItem>& items, const std::vector<i64>& wanted,
+               const std::function<void(i64, i64)>& work) {
+  parallel_for(static_cast<i64>(wanted.size()), [&](i64 n, int) {
+    const i64 i = wanted[static_cast<std::size_t>(n)];
+    try {
+      work(n, i);
+    } catch (const Error& e) {
+      ErrorParts parts = e.parts();
+      parts.where = items[static_cast<std::size_t>(i)].where + (parts.where.empty() ? "" : ": " + parts.where);
+      throw Error(parts);
+    }
+  });
+}
+
+// Notes how the item was scored. False when it cannot be: one of its continuations has no tokens at all.
+bool scorable(std::span<const LoglikRequest> requests, std::span<const Loglik> results, ItemScores& out) {
+  for (std::size_t r = 0; r < requests.size(); ++r) {
+    if (requests[r].continuation.empty()) {
+      out.record.set("skipped", fmt::format("continuation {} of {} has no tokens", r + 1, requests.size()));
+      return false;
+    }
+    if (requests[r].encoded_alone) out.record.set("encoded_alone", true);
+    if (results[r].truncated) out.record.set("truncated", true);
+  }
+  return true;
 }
 
 std::vector<i64> wanted_items(const Task& task, const std::vector<EvalItem>& items) {
@@ -69,7 +94,7 @@ class ChoiceTask final : public Task {
       count += static_cast<i64>(items[static_cast<std::size_t>(i)].choices.size());
     }
     std::vector<LoglikRequest> requests(static_cast<std::size_t>(count));
-    for_items(wanted, [&](i64 n, i64 i) {
+    for_items(items, wanted, [&](i64 n, i64 i) {
       const EvalItem& item = items[static_cast<std::size_t>(i)];
       for (std::size_t c = 0; c < item.choices.size(); ++c) {
         LoglikRequest& request = requests[static_cast<std::size_t>(first[static_cast<std::size_t>(n)]) + c];
@@ -80,36 +105,36 @@ class ChoiceTask final : public Task {
     return requests;
   }
 
-  void run(const TaskContext&, const std::vector<EvalItem>& items, std::span<const LoglikRequest>,
+  void run(const TaskContext&, const std::vector<EvalItem>& items, std::span<const LoglikRequest> requests,
            std::span<const Loglik> results, std::vector<ItemScores>& scores) const override {
     for (const i64 i : wanted_items(*this, items)) {
       const EvalItem& item = items[static_cast<std::size_t>(i)];
-      judge(item, results.data(), scores[static_cast<std::size_t>(i)]);
-      results = results.subspan(item.choices.size());
+      ItemScores& out = scores[static_cast<std::size_t>(i)];
+      const std::size_t count = item.choices.size();
+      if (scorable(requests.first(count), results.first(count), out)) score(item, results.first(count), out);
+      requests = requests.subspan(count);
+      results = results.subspan(count);
     }
   }
 
  private:
-  static void judge(const EvalItem& item, const Loglik* results, ItemScores& out) {
-    const std::size_t count = item.choices.size();
+  static void score(const EvalItem& item, std::span<const Loglik> results, ItemScores& out) {
     std::vector<double> sums;
-    for (std::size_t c = 0; c < count; ++c) sums.push_back(results[c].sum);
+    for (const Loglik& result : results) sums.push_back(result.sum);
     const i64 best = best_choice(sums), best_norm = best_choice_normalised(sums, item.choices);
-    const Loglik& gold = results[item.gold];
+    const Loglik& gold = results[static_cast<std::size_t>(item.gold)];
     out.record.set("choices", item.choices);
     out.record.set("gold", item.gold);
     out.record.set("logprobs", sums);
     out.record.set("chosen", best);
     out.record.set("chosen_norm", best_norm);
-    if (gold.truncated) out.record.set("truncated", true);
-    out.chance = 1.0 / static_cast<double>(count);
+    out.chance = 1.0 / static_cast<double>(results.size());
     out.add("acc", best == item.gold);
     out.add("acc_norm", best_norm == item.gold);
     if (item.bits_values > 0) {
-      // Greedy decoding would write the gold value.
-      out.add("exact_match", gold.greedy);
-      out.bits_there = std::log2(static_cast<double>(item.bits_values));
-      const double bits = out.bits_there + gold.sum / std::numbers::ln2;
+      out.add("exact_match", gold.greedy);  // greedy decoding would generate the gold value
+      out.bits_total = std::log2(static_cast<double>(item.bits_values));
+      const double bits = out.bits_total + gold.sum / std::numbers::ln2;
       out.record.set("knowledge_bits_raw", bits);
       out.bits_known = std::max(0.0, bits);
       out.record.set("knowledge_bits", out.bits_known);
@@ -131,12 +156,12 @@ class GenerationTask final : public Task {
     std::vector<infer::Prompt> prompts(wanted.size());
     const i64 positions =
         context.limits.positions_max > 0 ? context.limits.positions_max : context.engine->positions_max;
-    for_items(wanted, [&](i64 n, i64 i) {
+    for_items(items, wanted, [&](i64 n, i64 i) {
       const EvalItem& item = items[static_cast<std::size_t>(i)];
       infer::Prompt& prompt = prompts[static_cast<std::size_t>(n)];
       prompt.tokens = context.tokenizer->encode(item.prompt);
       if (prompt.tokens.empty()) prompt.tokens = {prefix_token(*context.tokenizer)};
-      // The context gives way to the new tokens, but never by more than half of the positions.
+      // The prompt is cut to leave room for the new tokens, but never to less than half of the positions.
       prompt.tokens_max = std::min(item.tokens_max > 0 ? item.tokens_max : spec_.generation.tokens_max,
                                    std::max<i64>(1, positions / 2));
       const i64 room = positions - prompt.tokens_max;
@@ -158,12 +183,13 @@ class GenerationTask final : public Task {
     progress.finish();
     for (std::size_t n = 0; n < wanted.size(); ++n) {
       const auto i = static_cast<std::size_t>(wanted[n]);
-      judge(items[i], results[n], scores[i]);
+      check_finite(results[n].logprob_sum, items[i].where);
+      score(items[i], results[n], scores[i]);
     }
   }
 
  private:
-  void judge(const EvalItem& item, const infer::Generated& result, ItemScores& out) const {
+  void score(const EvalItem& item, const infer::Generated& result, ItemScores& out) const {
     out.record.set("answers", item.answers);
     out.record.set("generated", result.text);
     out.record.set("generated_tokens", static_cast<i64>(result.tokens.size()));
@@ -191,12 +217,12 @@ class LossTask final : public Task {
 
   std::vector<LoglikRequest> requests(const TaskContext& context, const std::vector<EvalItem>& items) const override {
     const std::vector<i64> wanted = wanted_items(*this, items);
-    const bool bare = (context.loss_form.empty() ? spec_.loss_form : context.loss_form) == "as-published";
+    const bool as_published = (context.loss_form.empty() ? spec_.loss_form : context.loss_form) == "as-published";
     std::vector<LoglikRequest> requests(wanted.size());
-    for_items(wanted, [&](i64 n, i64 i) {
+    for_items(items, wanted, [&](i64 n, i64 i) {
       const EvalItem& item = items[static_cast<std::size_t>(i)];
       LoglikRequest& request = requests[static_cast<std::size_t>(n)];
-      if (bare) {
+      if (as_published) {
         encode_prompt_answer(*context.tokenizer, item.prompt, item.target, request);
       } else {
         encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + item.target, request);
@@ -206,24 +232,24 @@ class LossTask final : public Task {
     return requests;
   }
 
-  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest> asked,
+  void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest> requests,
            std::span<const Loglik> results, std::vector<ItemScores>& scores) const override {
     const std::vector<i64> wanted = wanted_items(*this, items);
     for (std::size_t n = 0; n < wanted.size(); ++n) {
       const auto i = static_cast<std::size_t>(wanted[n]);
-      judge(context, items[i], asked[n], results[n], scores[i]);
+      if (!scorable(requests.subspan(n, 1), results.subspan(n, 1), scores[i])) continue;
+      score(context, items[i], requests[n], results[n], scores[i]);
     }
   }
 
  private:
-  static void judge(const TaskContext& context, const EvalItem& item, const LoglikRequest& request,
+  static void score(const TaskContext& context, const EvalItem& item, const LoglikRequest& request,
                     const Loglik& result, ItemScores& out) {
     const auto tokens = static_cast<double>(result.logprob_tokens.size());
     out.record.set("target", item.target);
     out.record.set("target_logprob", result.sum);
     out.record.set("target_tokens", static_cast<i64>(tokens));
-    if (result.truncated) out.record.set("truncated", true);
-    // Bytes of the scored tokens' share when the answer itself was cut.
+    // When the answer itself was cut, the bytes count by the share of its tokens that were scored.
     double bytes = static_cast<double>(item.target.size());
     if (result.logprob_tokens.size() < request.continuation.size())
       bytes *= tokens / static_cast<double>(request.continuation.size());
@@ -232,21 +258,34 @@ class LossTask final : public Task {
     if (!item.answer_after.empty()) answer_loss(context, item, request, result, out);
   }
 
-  // The loss of the tokens that hold the answer itself, behind the last mark in a worked solution.
+  // The loss of the tokens of the answer itself, after the last mark in a worked solution.
   static void answer_loss(const TaskContext& context, const EvalItem& item, const LoglikRequest& request,
                           const Loglik& result, ItemScores& out) {
     const std::size_t mark = item.target.rfind(item.answer_after);
     if (mark == std::string::npos || result.logprob_tokens.size() != request.continuation.size()) return;
-    auto behind = static_cast<i64>(item.target.size() - mark - item.answer_after.size());
+    auto bytes = static_cast<i64>(item.target.size() - mark - item.answer_after.size());
     double sum = 0;
     i64 tokens = 0;
-    for (std::size_t t = request.continuation.size(); t-- > 0 && behind > 0; ++tokens) {
-      behind -= static_cast<i64>(context.tokenizer->token_bytes(request.continuation[t]).size());
+    for (std::size_t t = request.continuation.size(); t-- > 0 && bytes > 0; ++tokens) {
+      bytes -= static_cast<i64>(context.tokenizer->token_bytes(request.continuation[t]).size());
       sum += result.logprob_tokens[t];
     }
     if (tokens > 0) out.add("answer_loss", -sum / static_cast<double>(tokens));
   }
 };
+
+// One line that names the first skipped item; the item records list all.
+void warn_of_skipped(const std::string& task, const std::vector<EvalItem>& items,
+                     const std::vector<ItemScores>& scores) {
+  i64 count = 0;
+  std::string first;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    if (!scores[i].record.contains("skipped")) continue;
+    if (count++ == 0) first = fmt::format("{}: {}", items[i].where, scores[i].record.at("skipped").as_string());
+  }
+  if (count > 0)
+    log_warning(fmt::format("{}: {} of {} items skipped; the first: {}", task, count, items.size(), first));
+}
 
 }  // namespace
 
@@ -274,6 +313,7 @@ void run_tasks(const std::vector<std::unique_ptr<Task>>& tasks, const std::strin
     tasks[t]->run(context, items, std::span<const LoglikRequest>(all).subspan(begin, count),
                   std::span<const Loglik>(results).subspan(begin, count), scores);
   }
+  warn_of_skipped(name, items, scores);
 }
 
 std::vector<std::unique_ptr<Task>> make_tasks(const TaskSpec& spec) {

@@ -1,6 +1,7 @@
-// Task: the seam between kinds of evaluation. A task asks the engine about each of its items and gives every item scores.
-// choice: multiple choice by log-likelihood (acc, acc_norm; knowledge bits of generated items). generation: exact match of
+// Task: the seam between kinds of evaluation. A task runs the engine on its items and gives every item scores.
+// choice: multiple choice by log-likelihood (acc, acc_norm; knowledge bits of generated items). generate: exact match of
 // generated text. loss: the gold answer's loss per token and per byte. Scoring is lm-evaluation-harness's: docs/eval.md.
+// Not for means over items: metrics.h.
 #pragma once
 
 #include <memory>
@@ -16,13 +17,13 @@
 
 namespace moebius::eval {
 
-// What one item got. `scores` become means over items; `record` becomes the item's line in items/TASK.jsonl.
+// The scores of one item. `scores` become means over items; `record` becomes the item's line in items/TASK.jsonl.
 struct ItemScores {
   std::vector<std::pair<std::string, double>> scores;
   Json record = Json::object();
-  double chance = 0;      // of guessing right; 0 where nothing is guessed
-  double bits_known = 0;  // knowledge bits of this item, and how many there are to know (0: does not count)
-  double bits_there = 0;
+  double chance = 0;      // of guessing right; 0 for generated answers
+  double bits_known = 0;  // knowledge bits of this item, of bits_total (0: the item does not count)
+  double bits_total = 0;
   void add(const std::string& name, double value);
 };
 
@@ -30,7 +31,7 @@ struct TaskContext {
   const infer::Engine* engine = nullptr;
   const data::Tokenizer* tokenizer = nullptr;
   ScoreLimits limits;
-  i64 sequences_max = 64;  // generated at once
+  i64 sequences_max = 64;  // generated at a time
   std::string loss_form;   // empty: the task's
 };
 
@@ -39,24 +40,26 @@ class Task {
   explicit Task(const TaskSpec& spec) : spec_(spec) {}
   virtual ~Task() = default;
   virtual const char* kind() const = 0;
-  // Which items this kind has something to ask of.
+  // Whether this kind scores the item.
   virtual bool wants(const EvalItem& item) const = 0;
-  // Log-likelihoods that this kind needs, item by item; a request's group is its item's index.
+  // The log-likelihoods that this kind needs, in the order of the items; a request's group is its item's index. A request
+  // without continuation tokens cannot be scored: run() skips its item.
   virtual std::vector<LoglikRequest> requests(const TaskContext&, const std::vector<EvalItem>&) const { return {}; }
-  // `asked` are this kind's requests, results[r] belongs to asked[r]. scores[i] belongs to items[i]; items that are not
-  // wanted stay untouched.
-  virtual void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest> asked,
-                   std::span<const Loglik> results, std::vector<ItemScores>& scores) const = 0;
+  // `requests` are those of requests(), results[r] belongs to requests[r]. scores[i] belongs to items[i]; other items stay
+  // untouched.
+  virtual void run(const TaskContext& context, const std::vector<EvalItem>& items,
+                   std::span<const LoglikRequest> requests, std::span<const Loglik> results,
+                   std::vector<ItemScores>& scores) const = 0;
 
  protected:
   const TaskSpec& spec_;
 };
 
-// The kinds that `spec` asks for; it must outlive them.
+// The kinds that `spec` measures; it must outlive them.
 std::vector<std::unique_ptr<Task>> make_tasks(const TaskSpec& spec);
 
 // Runs all kinds over the items. Their log-likelihoods are scored together, so that the choices and the gold answer of an
-// item share the rows of its prompt.
+// item share the rows of its prompt. Throws Error, naming the item, for a log-probability that is not finite.
 void run_tasks(const std::vector<std::unique_ptr<Task>>& tasks, const std::string& name, const TaskContext& context,
                const std::vector<EvalItem>& items, std::vector<ItemScores>& scores);
 

@@ -4,67 +4,72 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "data/byte_stream.h"
+#include "data/reader.h"
 #include "eval/python_random.h"
 
 namespace moebius::eval {
 
-std::vector<Json> read_rows(const std::string& path) {
-  const std::string text = data::read_unpacked(path);
-  std::vector<Json> rows;
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos) throw Error({.where = path, .what = "the file holds no rows"});
-  if (text[first] == '[') {
-    Json all = Json::parse(text, path);
-    return std::move(all.as_array());
-  }
-  i64 line = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    std::size_t end = text.find('\n', begin);
-    if (end == std::string::npos) end = text.size();
-    ++line;
-    const std::string_view one = std::string_view(text).substr(begin, end - begin);
-    if (one.find_first_not_of(" \t\r") != std::string_view::npos) {
-      rows.push_back(Json::parse(one, fmt::format("{}, line {}", path, line)));
-    }
-    begin = end + 1;
-  }
-  return rows;
-}
-
 namespace {
 
-i64 resolve_index(const Json& value, const std::vector<std::string>& choices, const std::string& where) {
-  i64 index = -1;
+[[noreturn]] void label_error(const std::string& what, const Json& label, std::size_t choices,
+                              const std::string& where) {
+  throw Error({.where = where,
+               .what = what,
+               .wanted = fmt::format("a number from 0 to {}, a letter from A, or the text of a choice", choices - 1),
+               .got = label.dump().substr(0, 100)});
+}
+
+// The first choice with this text, white space around it aside; -1: none.
+i64 choice_of_text(const std::string& text, const std::vector<std::string>& choices) {
+  for (std::size_t c = 0; c < choices.size(); ++c) {
+    if (stripped(choices[c]) == text) return static_cast<i64>(c);
+  }
+  return -1;
+}
+
+// The index that a label's text means: the text of a choice, a letter, or digits; -1: none of these.
+i64 index_of_text(const Json& label, const std::vector<std::string>& choices, const std::string& where) {
+  const std::string text = stripped(label.as_string());
+  const i64 by_text = choice_of_text(text, choices);
+  i64 by_number = -1;
+  if (!text.empty() && text.size() < 6 && text.find_first_not_of("0123456789") == std::string::npos) {
+    by_number = std::stoll(text);
+    if (by_number >= static_cast<i64>(choices.size())) by_number = -1;
+  }
+  if (by_text >= 0 && by_number >= 0 && by_text != by_number) {
+    label_error(fmt::format("the label is the text of choice {} and the number of choice {}", by_text, by_number),
+                label, choices.size(), where);
+  }
+  if (by_text >= 0) return by_text;
+  if (by_number >= 0) return by_number;
+  if (text.size() != 1) return -1;
+  if (text[0] >= 'A' && text[0] <= 'Z') return text[0] - 'A';
+  return text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' : -1;
+}
+
+i64 label_index(const Json& label, const std::vector<std::string>& choices, const std::string& where) {
   const auto count = static_cast<i64>(choices.size());
-  if (value.is_bool()) index = value.as_bool() ? 1 : 0;
-  if (value.is_number()) index = value.as_int();
-  if (value.is_string()) {
-    const std::string& text = value.as_string();
-    index = std::find(choices.begin(), choices.end(), text) - choices.begin();
-    if (index == count && text.size() == 1 && text[0] >= 'A' && text[0] <= 'Z') index = text[0] - 'A';
-    if (index == count && !text.empty() && text.find_first_not_of("0123456789") == std::string::npos &&
-        text.size() < 6) {
-      index = std::stoll(text);
-    }
+  i64 index = -1;
+  if (label.is_bool() && count == 2) index = label.as_bool() ? 1 : 0;
+  if (label.is_number() && label.as_double() == std::floor(label.as_double())) {
+    // Compared as a double first: a number beyond 2^63 must not wrap.
+    if (label.as_double() >= 0 && label.as_double() < static_cast<double>(count)) index = label.as_int();
   }
-  if (index < 0 || index >= count) {
-    throw Error({.where = where,
-                 .what = "the answer is none of the choices",
-                 .wanted = fmt::format("0 to {}, or a choice's text", count - 1),
-                 .got = value.dump()});
-  }
+  if (label.is_string()) index = index_of_text(label, choices, where);
+  if (index < 0 || index >= count) label_error("the label is none of the choices", label, choices.size(), where);
   return index;
 }
 
 std::vector<std::string> texts_of(const Json& value, const std::string& where) {
   if (!value.is_array())
-    throw Error({.where = where, .what = "choices are no list", .got = value.dump().substr(0, 100)});
+    throw Error({.where = where, .what = "not a list of texts", .got = value.dump().substr(0, 100)});
   std::vector<std::string> texts;
   for (const Json& v : value.as_array()) texts.push_back(value_text(v));
   return texts;
@@ -99,7 +104,9 @@ EvalItem make_item(const Variant& v, const Json& row, i64 index, const std::stri
     for (const Json& pattern : v.choices.as_array())
       item.choices.push_back(render_text(pattern.as_string(), row, where));
   }
-  if (!item.choices.empty()) item.gold = resolve_index(render(v.answer_index, row, where), item.choices, where);
+  if (!v.choices.is_null() && item.choices.empty())
+    throw Error({.where = where, .what = "the list of choices is empty"});
+  if (!item.choices.empty()) item.gold = label_index(render(v.answer_index, row, where), item.choices, where);
   if (!v.target.empty()) {
     item.target = render_text(v.target, row, where);
   } else if (item.gold >= 0) {
@@ -111,7 +118,7 @@ EvalItem make_item(const Variant& v, const Json& row, i64 index, const std::stri
   return item;
 }
 
-// Wrong choices from the other rows' answers, in an order that depends on the row's number alone.
+// Wrong choices from the other rows' answers, in an order that depends only on the row's number.
 void draw_choices(std::vector<EvalItem>& items, i64 count) {
   std::set<std::string> distinct;
   for (const EvalItem& item : items) distinct.insert(item.answers.at(0));
@@ -130,62 +137,74 @@ void draw_choices(std::vector<EvalItem>& items, i64 count) {
   }
 }
 
-// The pool of examples, and the draw for one item after the other (lm-evaluation-harness, ContextSampler).
+// The pool of examples, and their draw for one item after the other (lm-evaluation-harness, ContextSampler).
 class Examples {
  public:
-  Examples(const TaskSpec& task, i64 shots, const std::vector<Json>& own_rows)
-      : task_(task), shots_(shots), random_(static_cast<u32>(task.few_shot.seed)) {
+  Examples(const TaskSpec& task, const Variant& variant, i64 shots, const std::vector<Json>& own_rows)
+      : task_(task), variant_(variant), shots_(shots), random_(static_cast<u32>(task.few_shot.seed)) {
     if (shots == 0) return;
-    if (task.few_shot.file.empty()) {
-      rows_ = own_rows;
-      own_ = true;
-    } else {
-      rows_ = read_rows(task.few_shot.file);
-    }
-    const i64 wanted = shots + (own_ ? 1 : 0);
-    if (static_cast<i64>(rows_.size()) < wanted) {
-      throw Error({.where = task.path,
-                   .what = "too few rows for the examples",
-                   .wanted = fmt::format("{} rows", wanted),
-                   .got = fmt::format("{}", rows_.size()),
-                   .fix = "ask for fewer shots"});
-    }
+    own_ = task.few_shot.file.empty();
+    rows_ = own_ ? own_rows : data::read_rows(task.few_shot.file);
+    examples_.resize(rows_.size());
+    if (static_cast<i64>(rows_.size()) < shots + (own_ ? 1 : 0)) too_few(static_cast<i64>(rows_.size()));
   }
 
-  std::string text_for(const Variant& v, const Json& row) {
+  // The examples of `item`, which `row` became; the item has no description and no examples yet.
+  std::string text_for(const EvalItem& item, const Json& row) {
     std::string text;
     if (shots_ == 0) return text;
-    for (const i64 i : choose(row)) {
-      const Json& example = rows_[static_cast<std::size_t>(i)];
-      const EvalItem item = make_item(v, example, i, task_.path + ", an example");
-      text += item.prompt + task_.delimiter + item.target + task_.few_shot.separator;
+    for (const i64 i : choose(item, row)) {
+      const EvalItem& example = example_at(i);
+      text += example.prompt + task_.delimiter + example.target + task_.few_shot.separator;
     }
     return text;
   }
 
  private:
-  std::vector<i64> choose(const Json& row) {
+  [[noreturn]] void too_few(i64 got) const {
+    throw Error({.where = own_ ? task_.path : task_.few_shot.file,
+                 .what = "too few rows for the few-shot examples, which must differ from the item",
+                 .wanted = fmt::format("{} rows", shots_ + (own_ ? 1 : 0)),
+                 .got = fmt::format("{}", got),
+                 .fix = fmt::format("use at most {} shots (--shots)", std::max<i64>(0, got - (own_ ? 1 : 0)))});
+  }
+
+  const EvalItem& example_at(i64 i) {
+    std::optional<EvalItem>& example = examples_[static_cast<std::size_t>(i)];
+    if (!example) {
+      const std::string where = fmt::format("{}, few-shot example {}", task_.path, i + 1);
+      example = make_item(variant_, rows_[static_cast<std::size_t>(i)], i, where);
+    }
+    return *example;
+  }
+
+  // The same question with the same answer, whatever file the row is from and whatever other fields it has.
+  bool equals(i64 i, const EvalItem& item, const Json& row) {
+    if (rows_[static_cast<std::size_t>(i)] == row) return true;
+    const EvalItem& example = example_at(i);
+    return example.prompt == item.prompt && example.target == item.target;
+  }
+
+  std::vector<i64> choose(const EvalItem& item, const Json& row) {
     std::vector<i64> chosen;
     const auto count = static_cast<i64>(rows_.size());
     if (task_.few_shot.draw == "first") {
       for (i64 i = 0; i < count && static_cast<i64>(chosen.size()) < shots_; ++i) {
-        if (!own_ || !(rows_[static_cast<std::size_t>(i)] == row)) chosen.push_back(i);
+        if (!equals(i, item, row)) chosen.push_back(i);
       }
+      if (static_cast<i64>(chosen.size()) < shots_) too_few(static_cast<i64>(chosen.size()));
       return chosen;
     }
-    if (!own_) return random_.sample(count, shots_);
-    for (const i64 i : random_.sample(count, shots_ + 1)) {
-      if (!(rows_[static_cast<std::size_t>(i)] == row)) chosen.push_back(i);
+    // As the harness: from the task's own rows one more is drawn, and the item itself is dropped.
+    for (const i64 i : random_.sample(count, shots_ + (own_ ? 1 : 0))) {
+      if (!equals(i, item, row)) chosen.push_back(i);
     }
-    if (static_cast<i64>(chosen.size()) < shots_) {  // several equal rows were drawn
+    if (static_cast<i64>(chosen.size()) < shots_) {  // rows that equal the item were drawn: draw among the others
       std::vector<i64> others;
       for (i64 i = 0; i < count; ++i) {
-        if (!(rows_[static_cast<std::size_t>(i)] == row)) others.push_back(i);
+        if (!equals(i, item, row)) others.push_back(i);
       }
-      if (static_cast<i64>(others.size()) < shots_) {
-        throw Error(
-            {.where = task_.path, .what = "too few rows differ for the examples", .fix = "ask for fewer shots"});
-      }
+      if (static_cast<i64>(others.size()) < shots_) too_few(static_cast<i64>(others.size()));
       chosen.clear();
       for (const i64 i : random_.sample(static_cast<i64>(others.size()), shots_))
         chosen.push_back(others[static_cast<std::size_t>(i)]);
@@ -195,43 +214,89 @@ class Examples {
   }
 
   const TaskSpec& task_;
+  const Variant& variant_;
   i64 shots_;
-  bool own_ = false;
+  bool own_ = false;  // the examples are from the task's own files
   PythonRandom random_;
   std::vector<Json> rows_;
+  std::vector<std::optional<EvalItem>> examples_;  // of rows_, made when first needed
 };
 
 std::string without_space(const std::string& text) { return text.starts_with(' ') ? text.substr(1) : text; }
+
+// A text of an item, numbers as text; empty when the key is missing or null.
+std::string text_at(const Json& row, const std::string& key, const std::string& where) {
+  const Json* value = row.find(key);
+  if (value == nullptr || value->is_null()) return "";
+  if (value->is_string() || value->is_number()) return value_text(*value);
+  throw Error({.where = where, .what = fmt::format("'{}' is not a text", key), .got = value->dump().substr(0, 100)});
+}
+
+// A count of an item; 0 when the key is missing or null.
+i64 count_at(const Json& row, const std::string& key, i64 most, const std::string& where) {
+  const Json* value = row.find(key);
+  if (value == nullptr || value->is_null()) return 0;
+  if (value->is_number() && value->as_double() >= 0 && value->as_double() <= static_cast<double>(most) &&
+      value->as_double() == std::floor(value->as_double())) {
+    return value->as_int();
+  }
+  throw Error({.where = where,
+               .what = fmt::format("'{}' is out of range", key),
+               .wanted = fmt::format("a whole number from 0 to {}", most),
+               .got = value->dump().substr(0, 100)});
+}
+
+// The index of the right choice, by answer_index or by the answer's text; -1 for an item without choices.
+i64 gold_of(const Json& row, const std::vector<std::string>& choices, const std::string& answer,
+            const std::string& where) {
+  const Json* label = row.find("answer_index");
+  if (label != nullptr && label->is_null()) label = nullptr;
+  if (choices.empty()) {
+    if (label != nullptr) throw Error({.where = where, .what = "answer_index is given, but no choices"});
+    return -1;
+  }
+  const i64 by_answer = answer.empty() ? -1 : choice_of_text(stripped(answer), choices);
+  if (label == nullptr && by_answer < 0) {
+    throw Error({.where = where,
+                 .what = answer.empty() ? "answer_index is missing" : "the answer is none of the choices",
+                 .got = answer,
+                 .fix = "add answer_index, the number of the right choice from 0"});
+  }
+  const i64 gold = label == nullptr ? by_answer : label_index(*label, choices, where);
+  const std::string& right = choices[static_cast<std::size_t>(gold)];
+  if (!answer.empty() && stripped(answer) != stripped(right)) {
+    throw Error({.where = where,
+                 .what = "answer and answer_index contradict each other",
+                 .wanted = fmt::format("answer '{}'", right),
+                 .got = answer});
+  }
+  return gold;
+}
 
 EvalItem read_item(const Json& row, i64 index, const std::string& where) {
   EvalItem item;
   item.index = index;
   item.where = where;
   item.id = row.contains("id") ? value_text(row.at("id")) : std::to_string(index);
-  item.grade = row.contains("grade") ? value_text(row.at("grade")) : "";
-  item.prompt = row.at("prompt").as_string();
+  item.grade = text_at(row, "grade", where);
+  item.prompt = text_at(row, "prompt", where);
+  if (item.prompt.empty()) throw Error({.where = where, .what = "the prompt is missing or empty"});
   if (const Json* choices = row.find("choices")) {
     for (const std::string& choice : texts_of(*choices, where)) item.choices.push_back(without_space(choice));
   }
-  item.gold = row.get_int("answer_index", -1);
-  if (item.gold < -1 || item.gold >= static_cast<i64>(item.choices.size()) ||
-      (item.gold < 0 && !item.choices.empty())) {
-    throw Error({.where = where, .what = "answer_index is none of the choices", .got = std::to_string(item.gold)});
-  }
-  const std::string answer = row.get_string("answer", "");
+  const std::string answer = text_at(row, "answer", where);
   if (!answer.empty()) item.answers = {answer};
+  item.gold = gold_of(row, item.choices, answer, where);
   if (const Json* answers = row.find("answers")) item.answers = texts_of(*answers, where);
-  item.answer_after = row.get_string("answer_after", "");
+  item.answer_after = text_at(row, "answer_after", where);
   item.target = item.gold >= 0         ? item.choices[static_cast<std::size_t>(item.gold)]
                 : item.answers.empty() ? ""
                                        : item.answers[0];
-  const std::string solution = without_space(row.get_string("solution", ""));
+  const std::string solution = without_space(text_at(row, "solution", where));
   if (!solution.empty()) item.target = solution + " " + item.target;
-  item.tokens_max = row.get_int("tokens_max", 0);
-  item.bits_values = row.get_int("bits_values", 0);
-  if (item.tokens_max < 0 || item.tokens_max > (1 << 20) || item.bits_values < 0) {
-    throw Error({.where = where, .what = "tokens_max or bits_values is out of range"});
-  }
+  if (item.target.empty()) throw Error({.where = where, .what = "the item has no answer"});
+  item.tokens_max = count_at(row, "tokens_max", 1 << 20, where);
+  item.bits_values = count_at(row, "bits_values", i64{1} << 40, where);
   return item;
 }
 
@@ -239,7 +304,7 @@ std::vector<EvalItem> read_items(const TaskSpec& task, i64 limit) {
   std::vector<EvalItem> items;
   std::map<std::string, i64> of_grade;
   for (const std::string& file : task.files) {
-    const std::vector<Json> rows = read_rows(file);
+    const std::vector<Json> rows = data::read_rows(file);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       EvalItem item = read_item(rows[i], static_cast<i64>(items.size()), fmt::format("{}, item {}", file, i + 1));
       if (limit == 0 || ++of_grade[item.grade] <= limit) items.push_back(std::move(item));
@@ -253,8 +318,13 @@ std::vector<EvalItem> read_items(const TaskSpec& task, i64 limit) {
 std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& request) {
   if (task.item_file) return read_items(task, request.limit);
   std::vector<Json> rows;
+  std::vector<std::string> wheres;
   for (const std::string& file : task.files) {
-    for (Json& row : read_rows(file)) rows.push_back(std::move(row));
+    i64 number = 0;
+    for (Json& row : data::read_rows(file)) {
+      rows.push_back(std::move(row));
+      wheres.push_back(fmt::format("{}, row {}", file, ++number));
+    }
   }
   const i64 shots = request.shots >= 0 ? request.shots : task.few_shot.shots;
   std::vector<i64> order(rows.size());
@@ -268,10 +338,9 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
   std::vector<EvalItem> all;
   for (const Variant& v : task.variants) {
     std::vector<EvalItem> items;
-    Examples examples(task, shots, rows);
+    Examples examples(task, v, shots, rows);
     for (std::size_t r = 0; v.choices_drawn > 0 && r < rows.size(); ++r) {  // all rows: the pool of choices
-      const std::string where = fmt::format("{}, row {}", task.files[0], r + 1);
-      if (row_fits(v, rows[r])) items.push_back(make_item(v, rows[r], static_cast<i64>(r), where));
+      if (row_fits(v, rows[r])) items.push_back(make_item(v, rows[r], static_cast<i64>(r), wheres[r]));
     }
     if (v.choices_drawn > 0) draw_choices(items, v.choices_drawn);
     std::map<i64, std::size_t> item_of_row;
@@ -279,13 +348,15 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
     for (const i64 r : order) {
       const Json& row = rows[static_cast<std::size_t>(r)];
       if (!row_fits(v, row)) continue;
-      const std::string where = fmt::format("{}, row {}", task.files[0], r + 1);
+      const std::string& where = wheres[static_cast<std::size_t>(r)];
       EvalItem item = v.choices_drawn > 0 ? items[item_of_row.at(r)] : make_item(v, row, r, where);
-      item.prompt = task.description + examples.text_for(v, row) + item.prompt;
+      item.prompt = task.description + examples.text_for(item, row) + item.prompt;
       all.push_back(std::move(item));
     }
   }
-  if (all.empty()) throw Error({.where = task.path, .what = "no row of the task's files fits it"});
+  if (all.empty()) {
+    throw Error({.where = task.path, .what = "every row lacks a field that the task requires", .fix = "see 'require'"});
+  }
   return all;
 }
 

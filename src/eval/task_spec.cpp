@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "eval/metrics.h"
 
 namespace moebius::eval {
 
@@ -26,11 +27,11 @@ std::string name_of(const std::string& path) {
   return name;
 }
 
-// Reads a table key by key; finish() throws for keys that nobody asked for.
+// Reads a table key by key; finish() throws for keys that were never read.
 class Table {
  public:
   Table(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
-    if (!object.is_object()) throw Error({.where = where_, .what = "a table is wanted here"});
+    if (!object.is_object()) throw Error({.where = where_, .what = "not a table", .got = object.dump().substr(0, 60)});
   }
   const Json* find(const std::string& key) {
     known_.push_back(key);
@@ -44,6 +45,9 @@ class Table {
   }
   void read(const std::string& key, bool& into) {
     if (const Json* v = find(key)) into = typed(key, [&] { return v->as_bool(); });
+  }
+  void read(const std::string& key, double& into) {
+    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_double(); });
   }
   // A single string counts as a list of one.
   void read(const std::string& key, std::vector<std::string>& into) {
@@ -63,7 +67,7 @@ class Table {
     read(key, into);
     if (std::find(allowed.begin(), allowed.end(), into) == allowed.end()) {
       throw Error({.where = where_,
-                   .what = fmt::format("'{}' has a value that means nothing here", key),
+                   .what = fmt::format("unknown value of '{}'", key),
                    .wanted = fmt::format("one of {}", fmt::join(allowed, ", ")),
                    .got = into});
     }
@@ -88,7 +92,7 @@ class Table {
       return read();
     } catch (const Error& e) {
       throw Error({.where = where_,
-                   .what = fmt::format("the key '{}' has another type", key),
+                   .what = fmt::format("the key '{}' has the wrong type", key),
                    .wanted = e.parts().wanted,
                    .got = e.parts().got});
     }
@@ -119,7 +123,10 @@ void read_few_shot(const Json& json, const std::string& where, const std::string
   table.read("separator", out.separator);
   table.finish();
   if (out.shots < 0 || out.seed < 0 || out.seed > 0xFFFFFFFFll) {
-    throw Error({.where = table.where(), .what = "shots and seed are whole numbers from 0 on"});
+    throw Error({.where = table.where(),
+                 .what = "shots or seed is out of range",
+                 .wanted = "shots from 0 on, seed from 0 to 4294967295",
+                 .got = fmt::format("shots {}, seed {}", out.shots, out.seed)});
   }
 }
 
@@ -129,7 +136,12 @@ void read_scoring(Table& table, TaskSpec& task) {
     t.read("tokens_max", task.generation.tokens_max);
     t.read("stops", task.generation.stops);
     t.finish();
-    if (task.generation.tokens_max < 1) throw Error({.where = t.where(), .what = "tokens_max is at least 1"});
+    if (task.generation.tokens_max < 1) {
+      throw Error({.where = t.where(),
+                   .what = "tokens_max is out of range",
+                   .wanted = "1 or more",
+                   .got = fmt::format("{}", task.generation.tokens_max)});
+    }
   }
   if (const Json* list = table.find("extract")) {
     for (const Json& json : list->as_array()) {
@@ -163,7 +175,7 @@ void check_task(const TaskSpec& task) {
   auto fail = [&](const std::string& what, const std::string& fix) {
     throw Error({.where = task.path, .what = what, .fix = fix});
   };
-  if (task.files.empty()) fail("the task names no file of rows", "add: files = [\"rows.jsonl\"]");
+  if (task.files.empty()) fail("the task has no file of rows", "add: files = [\"rows.jsonl\"]");
   if (!task.choice && !task.generate && !task.loss) fail("the task measures nothing", "add: measures = [\"choice\"]");
   for (const Variant& v : task.variants) {
     const bool choices = !v.choices.is_null() || v.choices_drawn > 0;
@@ -173,7 +185,7 @@ void check_task(const TaskSpec& task) {
     if (choices && v.choices_drawn == 0 && v.answer_index.empty())
       fail("the right choice is missing", "add: answer_index = \"{answer_index}\"");
     if (v.choices_drawn > 0 && v.answers.empty())
-      fail("choices are drawn among answers, but there are none", "add: answers = \"{answer}\"");
+      fail("choices_drawn needs answers to draw from", "add: answers = \"{answer}\"");
     if (task.generate && v.answers.empty() && !choices) fail("the answers are missing", "add: answers = \"{answer}\"");
   }
 }
@@ -186,7 +198,18 @@ TaskSpec load_toml_task(const std::string& path) {
   task.name = name_of(path);
   table.read("name", task.name);
   table.read("title", task.title);
-  table.read_choice("skill", task.skill, {"memorisation", "reasoning", "knowledge", "language"});
+  std::string skill = records::skill_name(task.skill);
+  table.read("skill", skill);
+  task.skill = records::skill_parse(skill, path);
+  table.read("measure", task.measure);
+  check_task_measure(task, "", "");
+  table.read("chance", task.chance);
+  if (task.chance < 0 || task.chance >= 1) {
+    throw Error({.where = path,
+                 .what = "chance is out of range",
+                 .wanted = "0 or more and below 1",
+                 .got = fmt::format("{}", task.chance)});
+  }
   table.read("seen_source", task.seen_source);
   table.read("files", task.files);
   for (std::string& file : task.files) {
@@ -196,10 +219,8 @@ TaskSpec load_toml_task(const std::string& path) {
   table.read("measures", measures);
   for (const std::string& m : measures) {
     if (m != "choice" && m != "generate" && m != "loss") {
-      throw Error({.where = path,
-                   .what = "measures has a word that means nothing here",
-                   .wanted = "choice, generate, loss",
-                   .got = m});
+      throw Error(
+          {.where = path, .what = fmt::format("unknown word '{}' in measures", m), .wanted = "choice, generate, loss"});
     }
     task.choice |= m == "choice";
     task.generate |= m == "generate";
@@ -229,7 +250,7 @@ TaskSpec load_toml_task(const std::string& path) {
   return task;
 }
 
-// A file of generated items: what is measured is decided item by item.
+// A file of items: what is measured is decided item by item.
 TaskSpec load_item_task(const std::string& path) {
   TaskSpec task;
   task.path = path;
@@ -242,8 +263,12 @@ TaskSpec load_item_task(const std::string& path) {
     if (meta.ends_with(ending)) meta.resize(meta.size() - std::string(ending).size());
   }
   meta += ".meta.json";
-  if (file_exists(meta)) task.meta = Json::parse_file(meta);
-  if (task.meta.is_object()) task.skill = task.meta.get_string("skill", task.skill);
+  if (!file_exists(meta)) return task;
+  task.meta = Json::parse_file(meta);
+  if (!task.meta.is_object()) throw Error({.where = meta, .what = "not a JSON object"});
+  task.skill = records::skill_parse(task.meta.get_string("skill", records::skill_name(task.skill)), meta);
+  task.measure = task.meta.get_string("measure", "");
+  check_task_measure(task, task.meta.get_string("better", ""), task.meta.get_string("unit", ""));
   return task;
 }
 
@@ -256,9 +281,10 @@ TaskSpec load_task(const std::string& path) {
 std::vector<std::string> list_tasks(const std::string& folder) {
   std::vector<std::string> paths;
   const std::vector<std::string> names = folder_list(folder);
-  auto there = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  auto listed = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
   for (const std::string& name : names) {
-    const bool items = (name.ends_with(".jsonl") || name.ends_with(".jsonl.gz")) && there(name_of(name) + ".meta.json");
+    const bool items =
+        (name.ends_with(".jsonl") || name.ends_with(".jsonl.gz")) && listed(name_of(name) + ".meta.json");
     if (name.ends_with(".toml") || items) paths.push_back(path_join(folder, name));
   }
   return paths;
@@ -266,7 +292,7 @@ std::vector<std::string> list_tasks(const std::string& folder) {
 
 TaskSpec find_task(const std::string& word, const std::vector<std::string>& folders) {
   if (word.ends_with(".toml") || word.ends_with(".jsonl") || word.ends_with(".jsonl.gz")) {
-    if (!file_exists(word)) throw Error({.where = word, .what = "there is no such task file"});
+    if (!file_exists(word)) throw Error({.where = word, .what = "the task file does not exist"});
     return load_task(word);
   }
   std::vector<std::string> names;
@@ -277,9 +303,10 @@ TaskSpec find_task(const std::string& word, const std::vector<std::string>& fold
     }
   }
   const std::string near = nearest_word(word, names);
-  throw Error({.what = fmt::format("there is no task '{}'", word),
-               .wanted = fmt::format("a task of {} or a path", fmt::join(folders, ", ")),
-               .fix = near.empty() ? "moebius eval --list shows all tasks" : fmt::format("did you mean '{}'?", near)});
+  throw Error({.where = "--tasks",
+               .what = fmt::format("unknown task '{}'", word),
+               .wanted = fmt::format("a task in {}, or a path", fmt::join(folders, ", ")),
+               .fix = near.empty() ? "moebius eval --list lists all tasks" : fmt::format("did you mean '{}'?", near)});
 }
 
 }  // namespace moebius::eval

@@ -1,5 +1,6 @@
-// TaskSpec: an evaluation task as its TOML file says it (docs/how-to-add-a-task.md), or as a file of generated items
-// implies it. In: a path. Out: everything that turns rows into items and texts into scores. Not for the rows: task_items.h.
+// TaskSpec: an evaluation task as described by its TOML file (docs/how-to-add-a-task.md), or by a file of generated items
+// and its meta file. In: a path. Out: everything that turns rows into items and texts into scores. Not for the rows:
+// task_items.h.
 #pragma once
 
 #include <string>
@@ -7,10 +8,11 @@
 
 #include "base/json.h"
 #include "eval/text_rules.h"
+#include "records/measure.h"
 
 namespace moebius::eval {
 
-// One way to make an item from a row; a task may ask several things of each row.
+// One way to make an item from a row; a task may ask several questions about each row.
 struct Variant {
   std::string grade;                 // of its items; a template
   std::string prompt;                // template
@@ -18,15 +20,15 @@ struct Variant {
   std::string answer_index;          // template: number, boolean, letter, or the text of a choice
   std::vector<std::string> answers;  // templates; one that is a list gives several accepted answers
   std::string target;  // template: gold text of few-shot examples and task loss; empty: right choice or first answer
-  std::vector<std::string> require;  // fields that must not be empty, else the row is passed over
+  std::vector<std::string> require;  // fields that must not be empty, else the row is left out
   // Choices drawn from the other rows' values of the first answer; 0: none.
   i64 choices_drawn = 0;
 };
 
 struct FewShot {
   i64 shots = 0;
-  std::string file;             // path; empty: the task's first file, without the item itself
-  std::string draw = "random";  // random: as lm-evaluation-harness; first: the first ones
+  std::string file;             // path; empty: the task's own files. The item itself is never among its examples
+  std::string draw = "random";  // random: as in lm-evaluation-harness; first: the first ones
   i64 seed = 1234;
   std::string separator = "\n\n";
 };
@@ -39,25 +41,27 @@ struct Generation {
 struct TaskSpec {
   std::string name;
   std::string title;
-  std::string skill = "knowledge";  // memorisation, reasoning, knowledge, language
-  std::string seen_source;          // shipped training text that holds the answers; empty: none
+  records::Skill skill = records::Skill::knowledge;
+  std::string measure;       // the score that it is judged by; empty: acc with choices, else exact_match
+  double chance = kUnknown;  // what guessing reaches; NaN: 1 / choices
+  std::string seen_source;   // shipped training text that contains the answers; empty: none
   std::string path;                 // file of the task, for messages
   std::vector<std::string> files;   // of rows
   bool choice = false, generate = false, loss = false;
   bool item_file = false;  // rows are items (docs/formats.md, "Evaluation items")
   std::vector<Variant> variants;
-  std::string description;                   // before everything
+  std::string description;                   // text before everything else
   std::string delimiter = " ";               // between prompt and answer
   std::string loss_form = "with-separator";  // or as-published: nothing between prompt and answer
-  i64 shuffle_seed = -1;                     // >= 0: rows in a random order, so that a limit takes a random part
+  i64 shuffle_seed = -1;                     // >= 0: rows in a random order, so that a limit takes a random sample
   FewShot few_shot;
   Generation generation;
   std::vector<Extraction> extractions;
   Normalisation normalisation;
-  Json meta;  // item files: NAME.meta.json
+  Json meta;  // item files: NAME.meta.json; null: there is none
 };
 
-// A .toml or an item file (.jsonl, .jsonl.gz). Throws Error that names the nearest known key.
+// A .toml or an item file (.jsonl, .jsonl.gz). Throws Error; for an unknown key it names the nearest known one.
 TaskSpec load_task(const std::string& path);
 // `word` is a path, or the name of a task in one of the folders. Throws Error that names the nearest task.
 TaskSpec find_task(const std::string& word, const std::vector<std::string>& folders);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/test_folder.h"
 #include "data/generated_tasks.h"
+#include "data/reader.h"
 #include "eval/evaluate.h"
 #include "eval/fake_engine.h"
 
@@ -202,7 +203,7 @@ TEST(Evaluate, RecordsHaveEveryMeasureWithItsError) {
     }
   }
   EXPECT_TRUE(seen);
-  const auto lines = read_rows(test_path("items/hellaswag.jsonl"));
+  const auto lines = data::read_rows(test_path("items/hellaswag.jsonl"));
   ASSERT_EQ(lines.size(), 12u);
   for (const char* key :
        {"prompt", "choices", "gold", "logprobs", "acc", "acc_norm", "target", "target_logprob", "task_loss"}) {
@@ -229,8 +230,8 @@ TEST(Evaluate, AnItemsScoreDoesNotDependOnTheOthers) {
   options.items_folder = test_path("items_few");
   Evaluator(tiny_tokenizer(), options).run(fake_engine(400, 300), 0, 0);
   for (const char* name : {"basic-arithmetic", "mini_gsm"}) {
-    const auto many = read_rows(test_path(std::string("items_many/") + name + ".jsonl"));
-    const auto few = read_rows(test_path(std::string("items_few/") + name + ".jsonl"));
+    const auto many = data::read_rows(test_path(std::string("items_many/") + name + ".jsonl"));
+    const auto few = data::read_rows(test_path(std::string("items_few/") + name + ".jsonl"));
     ASSERT_EQ(few.size(), 3u);
     for (std::size_t i = 0; i < few.size(); ++i) EXPECT_EQ(few[i].dump(), many[i].dump());
   }
@@ -303,7 +304,7 @@ TEST(Gsm8k, StrictAndFlexibleOutcomesOfWrittenAnswers) {
   for (std::size_t i = 0; i < items.size(); ++i) texts.push_back(items[i].prompt + " " + outcomes[i].written);
   const auto tokenizer = tiny_tokenizer();
   const auto records = Evaluator(tokenizer, options).run(oracle_engine(tokenizer, texts), 0, 0);
-  const auto lines = read_rows(options.items_folder + "/gsm8k.jsonl");
+  const auto lines = data::read_rows(options.items_folder + "/gsm8k.jsonl");
   ASSERT_EQ(lines.size(), outcomes.size());
   for (std::size_t i = 0; i < lines.size(); ++i) {
     EXPECT_EQ(lines[i].at("extracted").as_string(), outcomes[i].strict) << i;
@@ -334,7 +335,7 @@ TEST(GeneratedTasks, AModelThatKnowsScoresFullAndOneThatDoesNotScoresChance) {
   std::vector<std::string> known;
   for (const std::string& path : list_tasks(folder)) {
     options.tasks.push_back(path);
-    for (const Json& row : read_rows(path)) {
+    for (const Json& row : data::read_rows(path)) {
       std::string text = row.at("prompt").as_string() + row.get_string("solution", "");
       known.push_back(text + " " + row.at("answer").as_string() + (row.contains("solution") ? "." : ""));
     }
@@ -385,7 +386,7 @@ TEST(Evaluate, TheTwoPromptFormsAreBothOffered) {
     const auto records = Evaluator(tiny_tokenizer(), options).run(fake_engine(400, 512), 0, 0);
     EXPECT_EQ(record_of(records, "all").at("loss_form").as_string(), form);
     EXPECT_FALSE(record_of(records, "all").contains("exact_match"));
-    return read_rows(options.items_folder + "/mini_gsm.jsonl");
+    return data::read_rows(options.items_folder + "/mini_gsm.jsonl");
   };
   const auto bare = lines("as-published"), with = lines("with-separator");
   double macro = 0;

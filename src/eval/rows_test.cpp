@@ -1,0 +1,203 @@
+// Tests of what users' rows and sources contain in practice: labels as text, examples that equal the item, answers without
+// tokens of their own, single items, sources in several formats. The engine is a hash (fake_engine.h).
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/test_folder.h"
+#include "data/pack.h"
+#include "data/reader.h"
+#include "data/shard.h"
+#include "eval/evaluate.h"
+#include "eval/fake_engine.h"
+#include "records/measure.h"
+
+namespace moebius::eval {
+namespace {
+
+const std::string kModelGolden = std::string(MOEBIUS_SOURCE_DIR) + "/tests/golden/lm_eval/model/";
+
+data::Tokenizer lm_eval_tokenizer() { return data::Tokenizer::load(kModelGolden + "tokenizer.json"); }
+
+std::string place(const std::string& name, const std::string& content) {
+  const std::string path = test_path(name);
+  file_write_atomic(path, content);
+  return path;
+}
+
+std::string error_of(const std::function<void()>& run) {
+  try {
+    run();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+i64 gold_of_label(const std::string& label, const std::string& choices) {
+  place("labels.jsonl", "{\"q\": \"Q\", \"c\": " + choices + ", \"a\": " + label + "}\n");
+  const std::string task = place("labels.toml",
+                                 "files = [\"labels.jsonl\"]\nmeasures = [\"choice\"]\nprompt = \"{q}\"\n"
+                                 "choices = \"{c}\"\nanswer_index = \"{a}\"\n");
+  return make_items(load_task(task), {}).at(0).gold;
+}
+
+TEST(Labels, NumbersDigitsLettersAndTextsAreRead) {
+  const std::string three = R"(["red", "green", "blue"])";
+  EXPECT_EQ(gold_of_label("2", three), 2);
+  EXPECT_EQ(gold_of_label("2.0", three), 2);
+  EXPECT_EQ(gold_of_label("\"2\"", three), 2);
+  EXPECT_EQ(gold_of_label("\" 1 \"", three), 1);
+  EXPECT_EQ(gold_of_label("\"C\"", three), 2);
+  EXPECT_EQ(gold_of_label("\"b\"", three), 1);
+  EXPECT_EQ(gold_of_label("\"green\"", three), 1);
+  EXPECT_EQ(gold_of_label("true", R"(["no", "yes"])"), 1);
+  EXPECT_EQ(gold_of_label("\"0\"", R"(["0", "1"])"), 0);
+}
+
+TEST(Labels, WhatNamesNoChoiceOrTwoIsAnErrorThatNamesTheRow) {
+  const std::string two = R"(["x", "y"])";
+  for (const char* label : {"2", "-1", "1.5", "1e30", "\"2\"", "\"C\"", "\"z\"", "\"\"", "null", "[1]"}) {
+    const std::string text = error_of([&] { gold_of_label(label, two); });
+    EXPECT_NE(text.find("labels.jsonl, row 1"), std::string::npos) << label << ": " << text;
+  }
+  // "1" is the text of choice 0 and the number of choice 1.
+  const std::string text = error_of([&] { gold_of_label("\"1\"", R"(["1", "0"])"); });
+  EXPECT_NE(text.find("text of choice 0 and the number of choice 1"), std::string::npos) << text;
+}
+
+TEST(Labels, ItemFilesAcceptTheAnswersTextAndRefuseContradictions) {
+  const auto item = [](const std::string& rest) {
+    const std::string file = place("items.jsonl", "{\"prompt\": \"P\", \"choices\": [\"x\", \"y\"]" + rest + "}\n");
+    return make_items(load_task(file), {}).at(0);
+  };
+  EXPECT_EQ(item(", \"answer\": \"y\"").gold, 1);
+  EXPECT_EQ(item(", \"answer_index\": \"1\"").gold, 1);
+  for (const char* rest : {"", ", \"answer\": \"z\"", ", \"answer\": \"x\", \"answer_index\": 1"}) {
+    const std::string text = error_of([&] { item(rest); });
+    EXPECT_NE(text.find("items.jsonl, item 1"), std::string::npos) << rest << ": " << text;
+  }
+}
+
+TEST(Examples, FromTheTasksOwnFileUnderAnotherNameNeverShowTheAnswer) {
+  std::string rows, other;
+  for (int i = 0; i < 5; ++i) {
+    const Json row = Json::object({{"q", "question" + std::to_string(i) + "."}, {"a", "yes"}});
+    rows += row.dump() + "\n";
+    Json more = row;  // the same question and answer; a further field must not hide that
+    more.set("source", "copy");
+    other += more.dump() + "\n";
+  }
+  place("own.jsonl", rows);
+  place("copy.jsonl", other);
+  for (const char* file : {"own.jsonl", "copy.jsonl"}) {
+    for (const char* draw : {"random", "first"}) {
+      const std::string task =
+          place("leak.toml", std::string("files = [\"own.jsonl\"]\nmeasures = [\"loss\"]\nprompt = \"{q}\"\n") +
+                                 "answers = \"{a}\"\n[few_shot]\nshots = 4\nfile = \"" + file + "\"\ndraw = \"" + draw +
+                                 "\"\n");
+      for (const EvalItem& item : make_items(load_task(task), {})) {
+        const std::string own = "question" + std::to_string(item.index) + ".";
+        EXPECT_EQ(item.prompt.find(own), item.prompt.size() - own.size()) << file << " " << draw << ": " << item.prompt;
+      }
+      const std::string text = error_of([&] { make_items(load_task(task), {5, 0}); });
+      EXPECT_NE(text.find("few-shot"), std::string::npos) << text;
+    }
+  }
+}
+
+// "th" is one token of this tokenizer, so the answer "h" after the prompt "t" has no tokens of its own.
+TEST(Evaluate, AnAnswerWithoutTokensOfItsOwnCostsOnlyItsItem) {
+  place("join.jsonl",
+        "{\"q\": \"t\", \"c\": [\"h\", \"x\"], \"a\": 0}\n{\"q\": \"Q\", \"c\": [\"y\", \"x\"], \"a\": 0}\n");
+  const std::string head = "files = [\"join.jsonl\"]\nprompt = \"{q}\"\nchoices = \"{c}\"\nanswer_index = \"{a}\"\n";
+  EvalOptions options;
+  options.tasks = {
+      place("join-choice.toml", head + "measures = [\"choice\"]\ndelimiter = \"\"\n"),
+      place("join-loss.toml", head + "measures = [\"loss\"]\nloss_form = \"as-published\"\ndelimiter = \"\"\n")};
+  const auto records = Evaluator(lm_eval_tokenizer(), options).run(fake_engine(400, 512), 0, 0);
+  ASSERT_EQ(records.size(), 2u);
+  for (const Json& record : records) {
+    EXPECT_EQ(record.get_int("items", 0), 2);
+    EXPECT_EQ(record.get_int("items_encoded_alone", 0), 1) << record.dump();
+  }
+}
+
+TEST(Evaluate, AnEmptyChoiceSkipsOnlyItsItem) {
+  place("empty.jsonl",
+        "{\"q\": \"Q\", \"c\": [\"\", \"x\"], \"a\": 1}\n{\"q\": \"Q\", \"c\": [\"y\", \"x\"], \"a\": 0}\n");
+  EvalOptions options;
+  options.tasks = {place("empty.toml",
+                         "files = [\"empty.jsonl\"]\nprompt = \"{q}\"\nchoices = \"{c}\"\nanswer_index = \"{a}\"\n"
+                         "measures = [\"choice\"]\ndelimiter = \"\"\n")};
+  const auto records = Evaluator(lm_eval_tokenizer(), options).run(fake_engine(400, 512), 0, 0);
+  EXPECT_EQ(records.at(0).get_int("items_skipped", 0), 1) << records[0].dump();
+  EXPECT_TRUE(std::isfinite(records[0].get_double("acc", NAN))) << records[0].dump();
+}
+
+TEST(Evaluate, OneItemHasNoStandardError) {
+  EvalOptions options;
+  place("one.jsonl", "{\"q\": \"Q\", \"c\": [\"y\", \"x\"], \"a\": 0}\n");
+  options.tasks = {place("one.toml",
+                         "files = [\"one.jsonl\"]\nprompt = \"{q}\"\nchoices = \"{c}\"\nanswer_index = \"{a}\"\n"
+                         "measures = [\"choice\", \"loss\"]\n")};
+  options.loss_sources = {"text=" + place("one.txt", "One document of text.\n")};
+  const auto records = Evaluator(lm_eval_tokenizer(), options).run(fake_engine(400, 512), 0, 0);
+  i64 errors = 0;
+  for (const Json& record : records) {
+    for (const auto& [key, value] : record.as_object()) {
+      if (!key.ends_with("_se")) continue;
+      EXPECT_EQ(value.dump(), "null") << key;
+      ++errors;
+    }
+  }
+  EXPECT_GE(errors, 3);
+  EXPECT_EQ(format_records(records).find("+- 0.0"), std::string::npos) << format_records(records);
+  EXPECT_EQ(format_records(records).find("nan"), std::string::npos) << format_records(records);
+}
+
+TEST(LossSources, ShardsByAnyNameAndOtherFieldsScoreTheSame) {
+  const data::Tokenizer tokenizer = lm_eval_tokenizer();
+  data::PackOptions pack;
+  pack.input = {place("loss.jsonl", "{\"content\": \"The first document.\"}\n{\"content\": \"And a second.\"}\n")};
+  pack.field = "content";
+  pack.out = test_path("loss_shard");
+  data::pack_corpus(pack, tokenizer);
+  EvalOptions options;
+  options.loss_field = "content";
+  options.loss_sources = {"prefix=" + pack.out, "bin=" + pack.out + ".bin", "idx=" + pack.out + ".idx",
+                          "rows=" + pack.input[0]};
+  const auto records = Evaluator(tokenizer, options).run(fake_engine(400, 512), 0, 0);
+  ASSERT_EQ(records.size(), 4u);
+  for (const Json& record : records) EXPECT_EQ(record.at("loss"), records[0].at("loss")) << record.dump();
+  options.loss_field = "text";
+  options.loss_sources = {"rows=" + pack.input[0]};
+  const std::string text = error_of([&] { Evaluator(tokenizer, options); });
+  EXPECT_NE(text.find("--loss-field"), std::string::npos) << text;
+}
+
+TEST(Measures, RecordsSayWhatTheirScoresMean) {
+  EvalOptions options;
+  place("means.jsonl",
+        "{\"q\": \"Q\", \"c\": [\"y\", \"x\"], \"a\": 0}\n{\"q\": \"R\", \"c\": [\"y\", \"x\"], \"a\": 1}\n");
+  options.tasks = {place("means.toml",
+                         "files = [\"means.jsonl\"]\nprompt = \"{q}\"\nchoices = \"{c}\"\nanswer_index = \"{a}\"\n"
+                         "measures = [\"choice\", \"loss\"]\nskill = \"knowledge\"\n")};
+  const auto records = Evaluator(lm_eval_tokenizer(), options).run(fake_engine(400, 512), 0, 0);
+  const auto measures = records::measures_of(records.at(0));
+  ASSERT_GE(measures.size(), 2u);
+  for (const records::Measure& m : measures) {
+    EXPECT_NE(records[0].find(m.name), nullptr) << m.name;
+    if (m.name == "acc") {
+      EXPECT_TRUE(m.higher_is_better);
+      EXPECT_DOUBLE_EQ(m.chance, 0.5);
+    }
+    EXPECT_EQ(m.higher_is_better, m.unit != records::Unit::nats_per_token && m.unit != records::Unit::bits_per_byte)
+        << m.name;
+  }
+}
+
+}  // namespace
+}  // namespace moebius::eval

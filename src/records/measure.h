@@ -1,0 +1,40 @@
+// What an evaluation's scores mean: the skill that a task tests and, for each score, its direction, unit and chance level.
+// Written into eval records by eval; read there by fit and report, which need not know any score by name.
+// Not for the values themselves: they are in the records.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/statistics.h"
+
+namespace moebius::records {
+
+enum class Skill { memorisation, reasoning, knowledge, language };
+// All of them, in the order in which reports show them.
+const std::vector<std::string>& skill_names();
+const std::string& skill_name(Skill skill);
+// Throws Error that names the nearest skill.
+Skill skill_parse(const std::string& name, const std::string& where);
+
+enum class Unit { share_of_items, share_of_bits, bits, nats_per_token, bits_per_byte };
+
+struct Measure {
+  std::string name;  // the key of its value in the record: "acc"
+  bool higher_is_better = true;
+  Unit unit = Unit::share_of_items;
+  double chance = kUnknown;  // what guessing reaches; NaN where guessing has no level
+  bool main = false;         // the score, the loss and the knowledge share that a task is judged by
+};
+
+// {"acc": {"better": "higher", "unit": "share of items", "chance": 0.25, "main": true}, ...}
+Json measures_to_json(const std::vector<Measure>& measures);
+// Those of an eval record; empty for a record that was written before records had them. Throws Error for a broken entry.
+std::vector<Measure> measures_of(const Json& record);
+
+// Throws Error unless `better` and `unit` (empty: not said) describe `measure`.
+void check_measure(const Measure& measure, const std::string& better, const std::string& unit,
+                   const std::string& where);
+
+}  // namespace moebius::records
