@@ -24,9 +24,7 @@ namespace {
 constexpr double kGridFlops = 2e10;  // of a forward product in the grid: tokens are fewer where it would be more
 constexpr i64 kGridTokensMin = 512;
 constexpr double kMemoryShare = 0.7;     // of what is available, for a case
-constexpr double kAgainOverBound = 1.8;  // a case of the grid over so many times its bound is measured again
-
-DType dtype_of(const BenchTrainOptions& common) { return common.precision == "f32" ? DType::f32 : DType::bf16; }
+constexpr double kAgainOverBound = 1.8;  // a case of the grid over this many times its bound is measured again
 
 struct Timing {
   i64 repeats = 5;
@@ -126,7 +124,7 @@ OperationShape grid_shape(const BenchTrainOptions& common, const BenchOperationO
                           const std::string& name, model::ModelConfig config, double flops_per_token) {
   OperationShape shape;
   shape.name = name;
-  shape.dtype = dtype_of(common);
+  shape.dtype = common.compute();
   shape.load_spread = options.load_spread;
   shape.tokens = common.tokens_per_step;
   while (shape.tokens / 2 >= kGridTokensMin && static_cast<double>(shape.tokens) * flops_per_token > kGridFlops)
@@ -217,7 +215,7 @@ struct GridBuilder {
   }
 };
 
-// A fixed order that jumps about, so that a run that ends early has seen all regions.
+// A fixed order that spreads over all regions, so that a run that ends early has covered each of them.
 std::vector<std::size_t> spread_order(std::size_t count) {
   std::size_t stride = std::max<std::size_t>(1, count * 618 / 1000);
   while (std::gcd(stride, std::max<std::size_t>(1, count)) != 1) ++stride;
@@ -230,14 +228,16 @@ std::vector<std::size_t> spread_order(std::size_t count) {
 
 void BenchOperationOptions::describe(OptionList& list) {
   list.add("outputs", &outputs, "operation linear: outputs; 0: d-model", {.unit = "N", .min = 0, .max = 1e7});
-  list.add("load-spread", &load_spread, "operation experts, grid: deviation of the experts' log-probabilities",
+  list.add("load-spread", &load_spread, "operation experts, grid: standard deviation of the experts' log-probabilities",
            {.min = 0, .max = 10});
   list.add("call-milliseconds", &call_milliseconds,
-           "operation, grid: calls of each direction in a repeat, at least one", {.unit = "N", .min = 1, .max = 60000});
+           "operation, grid: milliseconds of calls per direction and repeat (at least one call)",
+           {.unit = "N", .min = 1, .max = 60000});
   list.add("full", &full, "grid: every combination, not the fixed subset");
   list.add("seconds-max", &seconds_max, "grid: stop after this time", {.unit = "S", .min = 1, .max = 1e7});
   list.add("weights-max", &weights_max, "grid: largest weights of a case, in the compute type", {.unit = "BYTES"});
-  list.add("operations", &operations, "grid: only these (linear, attention, experts, head)", {.unit = "NAMES"});
+  list.add("operations", &operations, "grid: only these operations (linear, attention, experts, head)",
+           {.unit = "NAMES"});
 }
 
 std::vector<OperationShape> grid_shapes(const BenchTrainOptions& common, const BenchOperationOptions& options,
@@ -245,15 +245,15 @@ std::vector<OperationShape> grid_shapes(const BenchTrainOptions& common, const B
   const auto weights_max = parse_bytes(options.weights_max);
   if (!weights_max) {
     throw Error({.where = "weights-max",
-                 .what = "no amount of memory",
-                 .wanted = "such as 512MiB or 4GiB",
+                 .what = "not an amount of memory",
+                 .wanted = "512MiB, 4GiB, ...",
                  .got = options.weights_max});
   }
   const std::vector<std::string> known = {"linear", "attention", "experts", "head"};
   for (const std::string& name : options.operations) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     throw Error({.where = "operations",
-                 .what = fmt::format("the grid has no operation '{}'", name),
+                 .what = fmt::format("unknown operation '{}'", name),
                  .wanted = fmt::format("{}", fmt::join(known, ", "))});
   }
   GridBuilder builder{common, options, bytes_max, static_cast<double>(*weights_max), {}};
@@ -272,7 +272,7 @@ Json bench_operation(const std::string& name, const BenchTrainOptions& common, c
   shape.sequence = common.sequence;
   shape.outputs = options.outputs > 0 ? options.outputs : config.d_model;
   shape.load_spread = options.load_spread;
-  shape.dtype = dtype_of(common);
+  shape.dtype = common.compute();
   shape.config = config;
   RoutingRecord routing;
   const std::vector<i32>* expert_TK = nullptr;
@@ -326,7 +326,7 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   RoofAround roof(common.roof_milliseconds);
   Progress progress("grid", static_cast<i64>(shapes.size()));
   i64 done = 0, again = 0;
-  // Interrupted, it tells what it has.
+  // An interrupted grid still prints what it has measured.
   const auto ends = [&] {
     return interrupt_requested() || (done > 0 && static_cast<double>(clock_ns() - start) * 1e-9 > options.seconds_max);
   };

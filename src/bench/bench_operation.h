@@ -1,4 +1,4 @@
-// `moebius bench operation NAME` and `moebius bench grid`: operations alone on one shape or on many, each beside its bound.
+// `moebius bench operation NAME` and `moebius bench grid`: single operations on one or many shapes, compared with their bounds.
 // In: options, a configuration. Out: the object of --json, a table.
 #pragma once
 
@@ -23,8 +23,8 @@ struct BenchOperationOptions {
   void describe(OptionList& list);
 };
 
-// Shapes come from `config` and from sequence, tokens_per_step, precision, repeats, roof_milliseconds, routing and records
-// of `common`. Throws Error for an unknown name and for files.
+// Shapes come from `config` and from sequence, tokens_per_step, precision, repeats, roof_milliseconds, routing and
+// records of `common`. Throws Error for an unknown name and for files.
 Json bench_operation(const std::string& name, const BenchTrainOptions& common, const BenchOperationOptions& options,
                      const model::ModelConfig& config, std::string* text);
 Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& options, std::string* text);

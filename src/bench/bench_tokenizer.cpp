@@ -23,13 +23,12 @@ double seconds_since(i64 start) { return static_cast<double>(clock_ns() - start)
 void BenchTokenizerOptions::describe(OptionList& list) {
   list.add("input", &input, "text files (plain, JSONL; .gz, .zst)", {.unit = "FILES"});
   list.add("field", &field, "JSON field", {.unit = "NAME"});
-  list.add("tokenizer-vocab", &vocab, "tokens of the vocabulary that is trained",
-           {.unit = "V", .min = 300, .max = 1e6});
+  list.add("tokenizer-vocab", &vocab, "size of the vocabulary to train", {.unit = "V", .min = 300, .max = 1e6});
 }
 
 Json bench_tokenizer(const BenchTokenizerOptions& options, std::string* text) {
   if (options.input.empty()) {
-    throw Error({.where = "moebius bench tokenizer", .what = "which text?", .fix = "give --input FILE[,FILE...]"});
+    throw Error({.where = "moebius bench tokenizer", .what = "no input is given", .fix = "add --input FILE[,FILE...]"});
   }
   i64 start = clock_ns();
   std::vector<std::string> documents;
@@ -65,7 +64,7 @@ Json bench_tokenizer(const BenchTokenizerOptions& options, std::string* text) {
   const double encode = encode_seconds[encode_seconds.size() / 2];
   *text = fmt::format(
       "{} of text in {} documents, {} threads\n  read and unpack  {:>8.2f} s\n  train {:>6} tokens {:>6.2f} s\n"
-      "  encode           {:>8.2f} s  {:.1f} MB/s, {:.2f} bytes a token\n",
+      "  encode           {:>8.2f} s  {:.1f} MB/s, {:.2f} bytes per token\n",
       format_bytes(bytes), documents.size(), parallel_threads(), read_seconds, tokenizer.vocab_size(), train_seconds,
       encode, bytes / encode * 1e-6, bytes / tokens);
   return Json::object({{"bytes", bytes},

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/memory.h"
@@ -52,7 +53,6 @@ i64 micro_batch(const BenchTrainOptions& options) {
   return options.micro_batch_tokens > 0 ? options.micro_batch_tokens : options.tokens_per_step;
 }
 i64 document(const BenchTrainOptions& options) { return options.document > 0 ? options.document : options.sequence; }
-DType compute_type(const BenchTrainOptions& options) { return options.precision == "f32" ? DType::f32 : DType::bf16; }
 
 void check(const BenchTrainOptions& options) {
   const i64 micro = micro_batch(options);
@@ -62,7 +62,7 @@ void check(const BenchTrainOptions& options) {
   }
   throw Error(
       {.where = "bench train",
-       .what = "steps and micro-batches are whole sequences, and a step whole micro-batches",
+       .what = "a step is not a multiple of the micro-batch, or the micro-batch not of the sequence",
        .got = fmt::format("sequence {}, micro-batch {}, step {}", options.sequence, micro, options.tokens_per_step)});
 }
 
@@ -78,7 +78,7 @@ void warm_up(const BenchTrainOptions& options, model::Network& network, train::T
   }
   Progress progress("warm steps", options.steps_warm);
   for (i64 i = 1; i <= options.steps_warm; ++i) {
-    interrupt_check("nothing was measured yet; a routing that was kept (--record-routing) saves the warm steps");
+    interrupt_check("nothing was measured yet; a recorded routing (--record-routing) avoids the warm-up steps");
     const bool records = i == options.steps_warm && options.routing.empty() && !dense;
     if (records) network.record_routing(&measured.routing.expert_LTK);
     const bool last = i == options.steps_warm;
@@ -123,7 +123,7 @@ void measure_beside(const BenchTrainOptions& options, train::Trainer& trainer, d
                     Measured& measured, i64* number) {
   const int threads = parallel_threads();
   parallel_set_threads(static_cast<int>(options.threads_beside));
-  trainer.step(source, ++*number);  // the scratch of other threads is taken here
+  trainer.step(source, ++*number);  // the workspace of other threads is allocated here
   RoofAround roof(options.roof_milliseconds);
   measured.beside.push_back(run_repeat(trainer, source, roof, measured, number));
   parallel_set_threads(threads);
@@ -139,7 +139,7 @@ void measure(const BenchTrainOptions& options, train::Trainer& trainer, data::Ba
   RoofAround roof(options.roof_milliseconds);
   Progress progress("repeats", options.repeats);
   for (i64 i = 0; i < options.repeats; ++i) {
-    interrupt_check("nothing is printed; fewer --repeats or --steps end sooner");
+    interrupt_check("nothing is printed; use fewer --repeats or --steps to finish sooner");
     measured.repeats.push_back(run_repeat(trainer, source, roof, measured, &number));
     if (options.threads_beside > 0) {
       measure_beside(options, trainer, source, measured, &number);
@@ -252,7 +252,7 @@ double peak_of(const kernels::Roof& roof, DType compute) {
   return compute == DType::bf16 ? roof.bf16_flops_per_s : roof.f32_flops_per_s;
 }
 
-// Medians over the pairs of a repeat and the one beside it: how many times faster the step is with the threads of the
+// Medians over the pairs of a repeat and the one after it: how many times faster the step is with the threads of the
 // run, and how many times higher the peak of the roof and the roofline of the step.
 Json beside_json(const BenchTrainOptions& options, const Measured& measured, const std::vector<Operation>& operations,
                  DType compute) {
@@ -277,7 +277,7 @@ Json beside_json(const BenchTrainOptions& options, const Measured& measured, con
 }
 
 Json result_json(const BenchTrainOptions& options, const model::ModelConfig& config, const Measured& measured) {
-  const DType compute = compute_type(options);
+  const DType compute = options.compute();
   const model::StepShape shape{static_cast<double>(options.tokens_per_step), static_cast<double>(document(options)),
                                options.tokens_per_step / micro_batch(options)};
   const std::vector<Operation> operations = train_operations(config, compute, shape);
@@ -344,36 +344,43 @@ Json result_json(const BenchTrainOptions& options, const model::ModelConfig& con
 
 }  // namespace
 
+DType BenchTrainOptions::compute() const {
+  CHECK(precision != "auto", "the precision is resolved before it is used");
+  return precision == "f32" ? DType::f32 : DType::bf16;
+}
+
 void BenchTrainOptions::describe(OptionList& list) {
   list.add("preset", &preset, "configuration to start from; flags change it", {.unit = "NAME"});
-  list.add("sequence", &sequence, "tokens of a sequence", {.unit = "N", .min = 2, .max = 1e7});
-  list.add("document", &document, "tokens that attend to each other; 0: the sequence",
+  list.add("sequence", &sequence, "tokens per sequence", {.unit = "N", .min = 2, .max = 1e7});
+  list.add("document", &document, "tokens per document (attention stays within it); 0: the sequence",
            {.unit = "N", .min = 0, .max = 1e7});
-  list.add("tokens-per-step", &tokens_per_step, "tokens of a step", {.unit = "N", .min = 2, .max = 1e9});
-  list.add("micro-batch-tokens", &micro_batch_tokens, "tokens of a pass; 0: the whole step",
+  list.add("tokens-per-step", &tokens_per_step, "tokens per step", {.unit = "N", .min = 2, .max = 1e9});
+  list.add("micro-batch-tokens", &micro_batch_tokens, "tokens per pass; 0: the whole step",
            {.unit = "N", .min = 0, .max = 1e9});
   list.add("repeats", &repeats,
-           "repeats, each between two measurements of the roof; medians count; 0: 5, in the grid 2",
+           "repeats, each between two measurements of the roof; medians are reported; 0: 5, or 2 for grid",
            {.unit = "N", .min = 0, .max = 1e6});
-  list.add("steps", &steps, "training steps of a repeat; 0: as many as fill a second",
+  list.add("steps", &steps, "training steps per repeat; 0: as many as fill a second",
            {.unit = "N", .min = 0, .max = 1e6});
   list.add("steps-warm", &steps_warm,
            "training steps before the routing is recorded and replayed; -1: 400, or 5 with --routing",
            {.unit = "N", .min = -1, .max = 1e6});
-  list.add("warm-tokens", &warm_tokens, "tokens of a warm step, at most", {.unit = "N", .min = 2, .max = 1e9});
-  list.add("roof-milliseconds", &roof_milliseconds, "for each figure of the roof, each time; 0: 100, in the grid 20",
+  list.add("warm-tokens", &warm_tokens, "largest number of tokens of a warm-up step",
+           {.unit = "N", .min = 2, .max = 1e9});
+  list.add("roof-milliseconds", &roof_milliseconds, "duration of each measurement of the roof; 0: 100, or 20 for grid",
            {.unit = "N", .min = 0, .max = 60000});
   list.add("seed", &seed, "of the weights", {.unit = "N", .min = 0, .max = 9e15});
-  list.add("threads-beside", &threads_beside, "measure the step and the roof with so many threads too, in turn; 0: not",
+  list.add("threads-beside", &threads_beside, "also measure the step and the roof with N threads, alternating; 0: off",
            {.unit = "N", .min = 0, .max = 1024});
-  list.add("recompute", &recompute, "layer: keep little for backward and compute the layer again",
+  list.add("recompute", &recompute, "layer: recompute each layer in backward instead of keeping its activations",
            {.choices = {"none", "layer"}});
-  list.add("learning-rate", &learning_rate, "of the warm steps, after a short warm-up, and of the measured ones",
+  list.add("learning-rate", &learning_rate, "learning rate of the warm-up steps and of the measured steps",
            {.min = 0, .max = 10});
-  list.add("precision", &precision, "of the products", {.choices = {"bf16", "f32"}});
+  list.add("precision", &precision, "of the products; auto: the fastest on the instruction set",
+           {.choices = {"auto", "bf16", "f32"}});
   list.add("corpus", &corpus, "text to train on; empty: the shipped one", {.unit = "FILES"});
   list.add("routing", &routing, "replay this recorded routing from the first step", {.unit = "FILE"});
-  list.add("record-routing", &record_routing, "write the routing that was recorded", {.unit = "FILE"});
+  list.add("record-routing", &record_routing, "write the recorded routing to this file", {.unit = "FILE"});
   list.add("records", &records, "append the result as a record (docs/formats.md)", {.unit = "FILE"});
 }
 
@@ -400,7 +407,7 @@ Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& confi
       real_text_source(stream, options.tokens_per_step / options.sequence, options.sequence, document(options));
   stream = {};
   const i64 memory_before = memory_resident();
-  model::Network network(config, compute_type(options), true);
+  model::Network network(config, options.compute(), true);
   network.set_recompute(model::recompute_of(options.recompute));
   model::init_weights(network.weights(), static_cast<u64>(options.seed));
   model::refresh_copy(network.weights());

@@ -1,5 +1,5 @@
 // `moebius bench train`: real training steps on real text with the machine's roof measured around each repeat, the time of
-// every operation beside its bound, memory against train's plan. In: options, a configuration. Out: the object of --json.
+// every operation and its bound, memory and train's plan for it. In: options, a configuration. Out: the object of --json.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ namespace moebius::bench {
 struct BenchTrainOptions {
   std::string preset;
   i64 sequence = 512;
-  i64 document = 0;  // tokens that attend to each other; 0: the sequence
+  i64 document = 0;  // tokens per document (attention stays within it); 0: the sequence
   i64 tokens_per_step = 8192;
   i64 micro_batch_tokens = 0;  // 0: the whole step
   i64 repeats = 0;             // each between two measurements of the roof; 0: 5, in the grid 2
@@ -26,13 +26,14 @@ struct BenchTrainOptions {
   i64 seed = 1;
   i64 threads_beside = 0;  // measured in the same run too; 0: not
   double learning_rate = 1e-3;
-  std::string precision = "bf16";
+  std::string precision = "auto";  // run_bench makes it definite
   std::string recompute = "none";
   std::vector<std::string> corpus;  // empty: the shipped text
   std::string routing;              // replay this one and do not train for it
   std::string record_routing;       // write the one that was recorded
   std::string records;              // append a record to this file
   void describe(OptionList& list);
+  DType compute() const;
   void resolve(bool grid);  // fills in what depends on other options
 };
 

@@ -17,6 +17,7 @@ namespace {
 
 BenchTrainOptions tiny_options() {
   BenchTrainOptions options;
+  options.precision = "bf16";
   options.sequence = 32;
   options.tokens_per_step = 256;
   options.repeats = 2;

@@ -1,5 +1,5 @@
 // What every measurement of bench shares: the roof before and after each repeat, medians.
-// In: nothing but the machine. Out: numbers. Not for what is measured.
+// In: nothing but the machine. Out: numbers. Not for the operations that are measured.
 #pragma once
 
 #include <vector>
@@ -12,7 +12,7 @@ namespace moebius::bench {
 // Of at least one value; the mean of the middle two when their number is even.
 double median(std::vector<double> values);
 
-// The machine is shared and its speed moves, so each repeat is held against the mean of the roof before and after it.
+// The machine is shared and its speed moves, so each repeat is compared with the mean of the roof before and after it.
 class RoofAround {
  public:
   // Measures once. `milliseconds` for each of the five figures.

@@ -120,7 +120,8 @@ void Maker::attention() {
       [=] { kernels::attention_backward(s, q, segments, y, dy, lse, dq, dk, dv); });
 }
 
-// Each expert's log-probability is normal with deviation load_spread; each token adds noise of its own and takes the best.
+// Each expert's log-probability is normal with deviation load_spread; each token adds noise of its own and takes the
+// best.
 kernels::Routing Maker::routing(const std::vector<i32>* expert_TK) {
   const i64 count = shape.config.experts.experts, k = shape.config.experts.top_k, rows = tokens * k;
   kernels::Routing r{
@@ -299,10 +300,11 @@ OperationCase make_operation(const OperationShape& shape, const std::vector<i32>
     maker.optimizer();
   else {
     const std::string near = nearest_word(shape.name, operation_names());
-    throw Error({.where = "moebius bench operation",
-                 .what = fmt::format("there is no operation '{}'", shape.name),
-                 .wanted = fmt::format("{}", fmt::join(operation_names(), ", ")),
-                 .fix = near.empty() ? "moebius bench --help" : fmt::format("did you mean '{}'?", near)});
+    throw Error(
+        {.where = "moebius bench operation",
+         .what = fmt::format("unknown operation '{}'", shape.name),
+         .wanted = fmt::format("{}", fmt::join(operation_names(), ", ")),
+         .fix = near.empty() ? "moebius bench --help lists the operations" : fmt::format("did you mean '{}'?", near)});
   }
   return made;
 }

@@ -1,6 +1,6 @@
-// One operation alone on one shape: its operands filled with random numbers, what to call, and the least work that it is.
-// In: a shape. Out: calls with FLOPs and bytes, which measure.h's clocks time. Alone, an operation reads its operands from
-// memory and writes its results there, each once: that is its bound. Not for whole steps (bench_train.h).
+// One operation alone on one shape: its operands filled with random numbers, the calls to time, and the least work that
+// they take. In: a shape. Out: calls with FLOPs and bytes, which measure.h's clocks time. Alone, an operation reads its
+// operands from memory and writes its results there, each once: that is its bound. Not for whole steps (bench_train.h).
 #pragma once
 
 #include <functional>

@@ -25,7 +25,7 @@ std::vector<std::string> corpus_files(const std::vector<std::string>& files) {
     if (file_exists(path)) return {path};
   }
   throw Error(
-      {.where = "bench", .what = "the shipped corpus is not there", .wanted = in_tree, .fix = "--corpus FILES"});
+      {.where = "bench", .what = "the shipped corpus is missing", .wanted = in_tree, .fix = "add --corpus FILES"});
 }
 
 }  // namespace
@@ -52,7 +52,7 @@ std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stre
                                                     i64 document) {
   if (length % document != 0) {
     throw Error({.where = "bench",
-                 .what = "documents are cut so that a sequence is whole documents",
+                 .what = "the sequence is not a multiple of the document",
                  .got = fmt::format("sequence {}, document {}", length, document)});
   }
   std::vector<std::vector<i32>> pieces;
@@ -65,7 +65,7 @@ std::unique_ptr<data::BatchSource> real_text_source(const std::vector<i32>& stre
                  .what = "the text is shorter than a document",
                  .wanted = fmt::format("{} tokens", document),
                  .got = fmt::format("{} tokens", size),
-                 .fix = "a longer text (--corpus FILES) or a shorter --sequence"});
+                 .fix = "use a longer text (--corpus FILES) or a shorter --sequence"});
   }
   return std::make_unique<data::MemorySource>(std::move(pieces), sequences, length);
 }
@@ -106,9 +106,9 @@ void RoutingRecord::save(const std::string& path) const {
 RoutingRecord RoutingRecord::load(const std::string& path) {
   const Json json = Json::parse_file(path);
   const auto refuse = [&](const std::string& what) {
-    throw Error({.where = path, .what = what, .fix = "moebius bench train --record-routing FILE writes one"});
+    throw Error({.where = path, .what = what, .fix = "create it with moebius bench train --record-routing FILE"});
   };
-  if (!json.is_object() || json.get_string("kind", "") != kKind) refuse("this is no recorded routing");
+  if (!json.is_object() || json.get_string("kind", "") != kKind) refuse("not a recorded routing");
   RoutingRecord record;
   record.tokens = json.at("tokens").as_int();
   record.top_k = json.at("top_k").as_int();
@@ -117,11 +117,11 @@ RoutingRecord RoutingRecord::load(const std::string& path) {
   record.settled = json.get_bool("settled", false);
   for (const Json& layer : json.at("layers").as_array()) {
     if (record.top_k < 1 || layer.count() % record.top_k != 0 || layer.count() / record.top_k != record.tokens) {
-      refuse("a layer has another number of choices than tokens x top_k");
+      refuse("the number of choices of a layer is not tokens x top_k");
     }
     std::vector<i32>& choices = record.expert_LTK.emplace_back();
     for (const Json& expert : layer.as_array()) {
-      if (expert.as_int() < 0 || expert.as_int() >= record.experts) refuse("a choice is no expert");
+      if (expert.as_int() < 0 || expert.as_int() >= record.experts) refuse("a choice is not the number of an expert");
       choices.push_back(static_cast<i32>(expert.as_int()));
     }
   }
@@ -147,7 +147,7 @@ void RoutingRecord::check_fits(const model::ModelConfig& config, i64 micro_batch
   }
   const char* form = "{} MoE layers, {} experts, top-{}, micro-batches of {} tokens";
   throw Error({.where = path,
-               .what = "the recorded routing belongs to another shape",
+               .what = "the recorded routing is for another shape",
                .wanted = fmt::format(fmt::runtime(form), config.moe_layers(), config.experts.experts,
                                      config.experts.top_k, micro_batch_tokens),
                .got = fmt::format(fmt::runtime(form), layers, experts, top_k, tokens)});

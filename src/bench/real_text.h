@@ -1,6 +1,6 @@
 // Batches of real text for measurements: the shipped corpus, a vocabulary trained on it, one stream of tokens cut into
 // pieces. And the Routing that training on it ended with, as a file, so that a load can be measured again.
-// Not for training that anybody keeps: that packs shards (data/mixture.h).
+// Not for training runs: those read shards (data/mixture.h).
 #pragma once
 
 #include <memory>
@@ -13,8 +13,8 @@
 
 namespace moebius::bench {
 
-// Files that data/reader.h reads; empty: corpora/enwiki2019-00.jsonl.gz of the source tree. One stream: documents follow
-// each other with an end-of-text token between them.
+// Files that data/reader.h reads; empty: corpora/enwiki2019-00.jsonl.gz of the source tree. One stream: documents
+// follow each other with an end-of-text token between them.
 std::vector<i32> real_text_stream(const std::vector<std::string>& files, i64 vocab);
 
 // The stream in pieces of `document` tokens that attend to each other; `length` must be a multiple of it.
@@ -33,14 +33,14 @@ struct RoutingRecord {
   double max_over_mean_of_layer(std::size_t layer) const;
 
   void save(const std::string& path) const;
-  // Throws Error for files that are no such record.
+  // Throws Error for other files.
   static RoutingRecord load(const std::string& path);
   // Throws Error when it belongs to another shape.
   void check_fits(const model::ModelConfig& config, i64 micro_batch_tokens, const std::string& path) const;
 };
 
-// Whether the load has stopped changing: the means of the last two quarters of a curve of a hundred or more values differ
-// by at most a tenth.
+// Whether the load has stopped changing: the means of the last two quarters of a curve of a hundred or more values
+// differ by at most a tenth.
 bool load_settled(const std::vector<double>& curve);
 
 }  // namespace moebius::bench

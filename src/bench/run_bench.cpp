@@ -1,4 +1,4 @@
-// What there is to measure: roof, train, tokenizer.
+// Reads the words and calls the measurement that they name. In, out: the help text below.
 #include "bench/run_bench.h"
 
 #include <fmt/format.h>
@@ -9,9 +9,11 @@
 #include "bench/bench_operation.h"
 #include "bench/bench_tokenizer.h"
 #include "bench/bench_train.h"
+#include "bench/compare.h"
 #include "kernels/isa.h"
 #include "kernels/roof.h"
 #include "model/trace.h"
+#include "records/record.h"
 
 namespace moebius::bench {
 
@@ -19,14 +21,18 @@ namespace {
 
 const StageHelp kHelp = {
     .name = "bench",
-    .summary = "the machine's roof and the program's speed beside it",
+    .summary = "the machine's roof and how much of it the program reaches",
     .usage =
         "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
         "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--records FILE]\n"
-        "       moebius bench tokenizer --input FILES | moebius bench trace-diff FILE FILE [--tolerance X]",
-    .reads = "train: the shipped text or --corpus, --routing; tokenizer: text files",
+        "       moebius bench tokenizer --input FILES | moebius bench trace-diff FILE FILE [--tolerance X]\n"
+        "       moebius bench roof|train|operation|grid [options] --compare FILE",
+    .reads =
+        "train: the shipped text or --corpus, --routing; tokenizer: text files; --compare: what the same command printed with --json",
     .writes = "standard output; --records, --record-routing",
     .json_keys =
+        "roof, train, operation, grid: what, machine (cpu, cores); with --compare also compare (compared, not_compared, "
+        "slower: array of name, ratio, seconds, seconds_expected). "
         "roof: isa, threads, bf16_flops_per_s, f32_flops_per_s, dram_bytes_per_s, l2_bytes_per_s, l3_bytes_per_s. "
         "train: isa, threads, precision, recompute, model, sequence, document, parameters_total, parameters_active, "
         "tokens_per_step, micro_batch_tokens, repeats, steps, tokens_per_s, step_seconds, step_seconds_all, "
@@ -48,6 +54,7 @@ const StageHelp kHelp = {
         "  moebius bench operation experts --d-model 2048 --experts 128 --top-k 8 --expert-width 768 --tokens-per-step 512\n"
         "  moebius bench operation attention --heads 8 --head-dim 64 --sequence 1024 --isa avx2\n"
         "  moebius bench grid --seconds-max 300 --records bench/records.jsonl && moebius report bench\n"
+        "  moebius bench train --json > before.json; moebius bench train --compare before.json\n"
         "  moebius bench tokenizer --input corpora/enwiki2019-00.jsonl.gz",
 };
 
@@ -57,7 +64,7 @@ struct Words {
   BenchTokenizerOptions tokenizer;
   model::ModelConfig config;
   StageCommon common;
-  std::string what, name, other;
+  std::string what, name, other, compare;
   double tolerance = 0;
 };
 
@@ -73,6 +80,10 @@ Words read_words(const std::vector<std::string>& words) {
     now.operation.describe(list);
     now.tokenizer.describe(list);
     now.config.describe(list);
+    list.add(
+        "compare", &now.compare,
+        "roof, train, operation, grid: list what got over 10 % slower than in this saved --json; exit code 1 if anything did",
+        {.unit = "FILE"});
     list.add("tolerance", &now.tolerance,
              "trace-diff: largest difference of mean and rms, as a share of rms; 0: equal checksums",
              {.unit = "X", .min = 0, .max = 1});
@@ -88,24 +99,23 @@ Words read_words(const std::vector<std::string>& words) {
   }
 }
 
-int bench_roof(const StageCommon& common) {
+Json bench_roof(std::string* text) {
   const kernels::Roof roof = kernels::roof_measure(kernels::isa_current(), 300, kernels::RoofMemory::all);
-  stage_print(
-      common, kernels::roof_json(roof),
-      fmt::format("{}, {} threads\n  bf16 products {:>9.1f} GFLOP/s\n  f32 products  {:>9.1f} GFLOP/s\n"
-                  "  memory reads  {:>9.1f} GB/s\n  L2 reads      {:>9.1f} GB/s\n  L3 reads      {:>9.1f} GB/s\n",
-                  kernels::isa_name(kernels::isa_current()), parallel_threads(), roof.bf16_flops_per_s * 1e-9,
-                  roof.f32_flops_per_s * 1e-9, roof.dram_bytes_per_s * 1e-9, roof.l2_bytes_per_s * 1e-9,
-                  roof.l3_bytes_per_s * 1e-9));
-  return 0;
+  *text = fmt::format(
+      "{}, {} threads\n  bf16 products {:>9.1f} GFLOP/s\n  f32 products  {:>9.1f} GFLOP/s\n"
+      "  memory reads  {:>9.1f} GB/s\n  L2 reads      {:>9.1f} GB/s\n  L3 reads      {:>9.1f} GB/s\n",
+      kernels::isa_name(kernels::isa_current()), parallel_threads(), roof.bf16_flops_per_s * 1e-9,
+      roof.f32_flops_per_s * 1e-9, roof.dram_bytes_per_s * 1e-9, roof.l2_bytes_per_s * 1e-9,
+      roof.l3_bytes_per_s * 1e-9);
+  return kernels::roof_json(roof);
 }
 
 // 1 when the traces differ, as diff does.
 int bench_trace_diff(const Words& given) {
   if (given.other.empty()) {
     throw Error({.where = "moebius bench trace-diff",
-                 .what = "two traces are needed",
-                 .fix = "moebius bench trace-diff FILE FILE; train and eval write traces with --trace FILE"});
+                 .what = "two trace files are required",
+                 .fix = "run moebius bench trace-diff FILE FILE; train and eval write traces with --trace FILE"});
   }
   const model::TraceDifference d = model::trace_compare(given.name, given.other, given.tolerance);
   const std::string text =
@@ -117,40 +127,87 @@ int bench_trace_diff(const Words& given) {
   return d.found ? 1 : 0;
 }
 
+// What must be equal in two results that are compared.
+Json identity_of(const Words& given) {
+  const Json machine = records::machine_describe();
+  Json identity = Json::object({{"what", given.what},
+                                {"machine", Json::object({{"cpu", machine.at("cpu")}, {"cores", machine.at("cores")}})},
+                                {"isa", kernels::isa_name(kernels::isa_current())},
+                                {"threads", parallel_threads()}});
+  if (given.what != "roof") identity.set("precision", given.train.precision);
+  if (given.what != "train") return identity;
+  identity.set("recompute", given.train.recompute);
+  identity.set("model", given.config.to_json());
+  identity.set("sequence", given.train.sequence);
+  identity.set("tokens_per_step", given.train.tokens_per_step);
+  return identity;
+}
+
+Json measure(const Words& given, std::string* text) {
+  if (given.what == "roof") return bench_roof(text);
+  if (given.what == "train") return bench_train(given.train, given.config, text);
+  if (given.what == "grid") return bench_grid(given.train, given.operation, text);
+  return bench_operation(given.name, given.train, given.operation, given.config, text);
+}
+
+// Measures and prints. 1 when something is slower than in the result that --compare names, which is read before
+// anything runs.
+int measure_and_print(const Words& given) {
+  const Json identity = identity_of(given);
+  const Json before = given.compare.empty() ? Json() : baseline_load(given.compare, identity);
+  std::string text;
+  Json result = measure(given, &text);
+  for (const char* key : {"what", "machine"}) result.set(key, identity.at(key));
+  i64 slower = 0;
+  if (!given.compare.empty()) {
+    const Json comparison = compare(before, result);
+    slower = comparison.at("slower").count();
+    text += compare_text(comparison, given.compare);
+    result.set("compare", comparison);
+  }
+  stage_print(given.common, result, text);
+  return slower > 0 ? 1 : 0;
+}
+
 int bench_steps(Words& given) {
   given.config.sequence_max = std::max(given.config.sequence_max, given.train.sequence);
   given.config.resolve();
-  if (given.common.dry_run) {
-    const model::ModelCounts counts = model::count_model(given.config, given.train.sequence);
-    stage_print(given.common,
-                Json::object({{"model", given.config.to_json()}, {"parameters_total", counts.parameters_total}}),
-                fmt::format("would train {} parameters for {} steps, then measure steps of {} tokens\n",
-                            counts.parameters_total, given.train.steps_warm, given.train.tokens_per_step));
-    return 0;
-  }
-  std::string text;
-  const Json result = bench_train(given.train, given.config, &text);
-  stage_print(given.common, result, text);
+  if (!given.common.dry_run) return measure_and_print(given);
+  const model::ModelCounts counts = model::count_model(given.config, given.train.sequence);
+  stage_print(given.common,
+              Json::object({{"model", given.config.to_json()}, {"parameters_total", counts.parameters_total}}),
+              fmt::format("would train {} parameters for {} steps, then measure steps of {} tokens\n",
+                          counts.parameters_total, given.train.steps_warm, given.train.tokens_per_step));
   return 0;
 }
 
 int bench_alone(Words& given) {
-  // Heads matter to attention alone; wide shapes of others shall not fail for them.
+  // Only attention uses heads: wide shapes of other operations must not fail because of them.
   auto& attention = given.config.attention;
   if (attention.head_dim == 0 && given.name != "attention") attention.head_dim = 64;
   given.config.resolve();
-  if (given.common.dry_run) {
-    const std::size_t shapes = given.what == "grid" ? grid_shapes(given.train, given.operation, 1e300).size() : 1;
-    stage_print(given.common, Json::object({{"what", given.what}, {"shapes", static_cast<i64>(shapes)}}),
-                fmt::format("would measure {} shapes\n", shapes));
-    return 0;
-  }
-  std::string text;
-  const Json result = given.what == "grid"
-                          ? bench_grid(given.train, given.operation, &text)
-                          : bench_operation(given.name, given.train, given.operation, given.config, &text);
-  stage_print(given.common, result, text);
+  if (!given.common.dry_run) return measure_and_print(given);
+  const std::size_t shapes = given.what == "grid" ? grid_shapes(given.train, given.operation, 1e300).size() : 1;
+  stage_print(given.common, Json::object({{"what", given.what}, {"shapes", static_cast<i64>(shapes)}}),
+              fmt::format("would measure {} shapes\n", shapes));
   return 0;
+}
+
+// Mistakes in the words that would otherwise be ignored.
+void check_words(const Words& given) {
+  const std::string extra = !given.other.empty() ? given.other : given.what != "operation" ? given.name : "";
+  if (!extra.empty()) {
+    throw Error({.where = "moebius bench",
+                 .what = fmt::format("unexpected argument '{}'", extra),
+                 .fix = "moebius bench --help"});
+  }
+  const bool compares =
+      given.what == "roof" || given.what == "train" || given.what == "operation" || given.what == "grid";
+  if (given.compare.empty() || compares) return;
+  throw Error({.where = "--compare",
+               .what = fmt::format("'{}' cannot be compared", given.what),
+               .wanted = "roof, train, operation or grid",
+               .fix = "drop --compare"});
 }
 
 }  // namespace
@@ -158,19 +215,11 @@ int bench_alone(Words& given) {
 int run_bench(const std::vector<std::string>& words) {
   Words given = read_words(words);
   kernels::isa_select(given.common.isa);
+  if (given.train.precision == "auto") given.train.precision = kernels::isa_fastest_precision();
   if (given.what == "trace-diff") return bench_trace_diff(given);
-  if (!given.other.empty()) {
-    throw Error({.where = "moebius bench",
-                 .what = fmt::format("unexpected argument '{}'", given.other),
-                 .fix = "moebius bench --help"});
-  }
-  if (!given.name.empty() && given.what != "operation") {
-    throw Error({.where = "moebius bench",
-                 .what = fmt::format("one word too many: '{}'", given.name),
-                 .fix = "moebius bench --help"});
-  }
+  check_words(given);
   if (given.what == "roof") {
-    if (!given.common.dry_run) return bench_roof(given.common);
+    if (!given.common.dry_run) return measure_and_print(given);
     stage_print(given.common, Json::object({{"what", "roof"}, {"threads", parallel_threads()}}),
                 "would measure the roof\n");
     return 0;
@@ -185,10 +234,11 @@ int run_bench(const std::vector<std::string>& words) {
   if (given.what == "operation" || given.what == "grid") return bench_alone(given);
   if (given.what == "train") return bench_steps(given);
   const std::string near = nearest_word(given.what, {"roof", "train", "operation", "grid", "tokenizer", "trace-diff"});
-  throw Error({.where = "moebius bench",
-               .what = given.what.empty() ? "what shall be measured?" : fmt::format("cannot measure '{}'", given.what),
-               .wanted = "roof, train, operation, grid, tokenizer or trace-diff",
-               .fix = near.empty() ? "moebius bench --help" : fmt::format("did you mean '{}'?", near)});
+  throw Error(
+      {.where = "moebius bench",
+       .what = given.what.empty() ? "no benchmark is given" : fmt::format("unknown benchmark '{}'", given.what),
+       .wanted = "roof, train, operation, grid, tokenizer or trace-diff",
+       .fix = near.empty() ? "moebius bench --help lists the benchmarks" : fmt::format("did you mean '{}'?", near)});
 }
 
 }  // namespace moebius::bench

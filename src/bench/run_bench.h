@@ -1,4 +1,4 @@
-// The stage `moebius bench WHAT`: the machine's roof, and the program's speed beside it in the same run.
+// The stage `moebius bench WHAT`: the machine's roof, and the program's speed relative to it in the same run.
 #pragma once
 
 #include <string>

@@ -11,7 +11,7 @@ namespace {
 std::string head(const Json& r) {
   const auto number = [&](const char* key) { return r.at(key).as_double(); };
   std::string text = fmt::format(
-      "{} parameters, {} active; {} tokens a step in sequences of {}\n"
+      "{} parameters, {} active; {} tokens per step in sequences of {}\n"
       "{}, {}, {} threads; medians of {} repeats of {} steps, the roof around each\n"
       "roof      {:>9.1f} GFLOP/s bf16, {:.1f} f32; reads {:.1f} GB/s memory, {:.1f} L3, {:.1f} L2\n"
       "step      {:>9.1f} ms, {:.0f} tokens/s\n"
@@ -59,8 +59,8 @@ std::string bench_train_table(const Json& r) {
   for (const Json& row : r.at("operations").as_array()) text += row_text(row);
   if (const Json* beside = r.find("beside")) {
     text += fmt::format(
-        "with {} threads the step takes {:.1f} ms: {:.2f} times; the roof gains {:.2f} (step over roof {:.2f}), "
-        "the roofline {:.2f}\n",
+        "with {} threads the step takes {:.1f} ms: speedup {:.2f}, of the roof {:.2f} (step over roof {:.2f}), "
+        "of the roofline {:.2f}\n",
         beside->at("threads").as_int(), beside->at("step_seconds").as_double() * 1e3, beside->at("speedup").as_double(),
         beside->at("speedup_roof").as_double(), beside->at("speedup_over_roof").as_double(),
         beside->at("speedup_roofline").as_double());
@@ -68,7 +68,7 @@ std::string bench_train_table(const Json& r) {
   const Json& memory = r.at("memory");
   return text + fmt::format(
                     "operations make up {:.1f} % of the step\n"
-                    "peak memory {}, {:.1f} % of train's plan of {}{}; buffers allocated in the measured steps: {}\n",
+                    "peak memory {}, {:.1f} % of the planned {}{}; buffers allocated in the measured steps: {}\n",
                     100 * r.at("operations_share").as_double(), format_bytes(r.at("peak_memory_bytes").as_double()),
                     100 * memory.at("peak_over_plan").as_double(), format_bytes(memory.at("planned_bytes").as_double()),
                     memory.at("peak_of_steps_alone").as_bool() ? "" : " (resident after the steps)",

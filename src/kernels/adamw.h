@@ -1,5 +1,5 @@
-// AdamW (Loshchilov and Hutter 2019), decoupled weight decay, over flat arrays; writes the compute copy in the same pass,
-// so weights are packed once per optimiser step.
+// AdamW (Loshchilov and Hutter 2019), decoupled weight decay, over flat arrays; writes the compute copy in the same
+// pass, so weights are packed once per optimiser step.
 #pragma once
 
 #include "base/types.h"

@@ -1,5 +1,6 @@
-// Drivers of attention in training and of rotary positions. A task is one key/value head of one segment with the query heads that
-// share it, or several of them where there are many, done by the set as a whole (body/attention_body.h). In, out: attention.h.
+// Drivers of attention in training and of rotary positions. A task is one key/value head of one segment with the query
+// heads that share it, or several of them where there are many, done by the set as a whole (body/attention_body.h). In,
+// out: attention.h.
 #include "kernels/attention.h"
 
 #include "base/parallel.h"
@@ -56,7 +57,7 @@ struct HeadCall {
   }
 };
 
-// Of one head of so many rows.
+// Of one head with `rows` rows.
 template <class Head>
 i64 head_bytes(Head head, const AttentionShape& shape, i64 keys) {
   HeadAttention a;
@@ -81,7 +82,7 @@ void run_heads(Head head, const HeadCall& call, std::span<const AttentionSegment
     keys = std::max(keys, segment.kv_rows);
   }
   const i64 bytes = head_bytes(head, shape, keys);
-  // While one head is done, the next one of the same task is asked for.
+  // While one head is computed, the next one of the same task is prefetched.
   const i64 count = static_cast<i64>(segments.size());
   const i64 parts = std::clamp<i64>(kTasksWanted / std::max<i64>(count, 1), 1, shape.kv_heads);
   parallel_for(count * parts, [&](i64 index, int thread) {

@@ -1,7 +1,7 @@
 // Causal attention inside documents, never T x T in memory (online softmax, Dao et al. 2022), and rotary positions.
-// A batch is T flat rows cut into segments (documents); a segment's queries see that segment's keys only. A query's result
-// depends on its position in the segment alone, not on how the queries before it were fed.
-// This is attention of training, which keeps what backward needs. Inference: attention_cache.h.
+// A batch is T flat rows cut into segments (documents); a segment's queries see that segment's keys only. A query's
+// result depends on its position in the segment alone, not on how the queries before it were fed. This is attention of
+// training, which keeps what backward needs. Inference: attention_cache.h.
 #pragma once
 
 #include <span>
@@ -22,11 +22,11 @@ struct AttentionSegment {
   const void* k = nullptr;  // position 0 of this segment, kv head 0; position p at k + p * kv_stride elements
   const void* v = nullptr;
   i64 kv_stride = 0;
-  i64 kv_rows = 0;  // keys in all; query i of the segment stands at position kv_rows - rows + i
+  i64 kv_rows = 0;  // keys in all; query i of the segment is at position kv_rows - rows + i
 };
 
-// q_TH: [T, heads * head_dim], out_TH the same, all of one type (bf16 or f32); lse_TH [T, heads] keeps the log-sum-exp of the
-// scaled scores for backward.
+// q_TH: [T, heads * head_dim], out_TH the same, all of one type (bf16 or f32); lse_TH [T, heads] keeps the log-sum-exp
+// of the scaled scores for backward.
 void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
                        Matrix out_TH, float* lse_TH);
 
@@ -40,7 +40,7 @@ void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span
 WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType dtype);
 
 // Rotary positions (Su et al. 2021), half-split layout as Hugging Face's Llama and Mixtral, in place on `heads` heads
-// of head_dim columns. frequency_h[i] = base^(-2i/head_dim), head_dim/2 of them. inverse turns back (for gradients).
+// of head_dim columns. frequency_h[i] = base^(-2i/head_dim), head_dim/2 of them. inverse rotates back (for gradients).
 void rope_apply(Matrix x_TH, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse);
 
 }  // namespace moebius::kernels

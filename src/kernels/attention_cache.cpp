@@ -143,7 +143,8 @@ Call make_call(const AttentionShape& shape, const ConstMatrix& qkv_TC, i64 colum
   return {shape, ops_of(vector_table(), qkv_TC.dtype), qkv_TC, out_TH, round_to_block(keys)};
 }
 
-// Adds one position to the panels of a head. The place of the next position becomes zero: an odd last one is multiplied.
+// Adds one position to the panels of a head. The place of the next position becomes zero: an odd last one is
+// multiplied.
 template <class T>
 void append(const T* key, const T* value, i64 dim, i64 position, i64 value_panel, T* keys, T* values) {
   T* k = keys + position / kBlock * (kBlock * dim) + position % kBlock * 2;
@@ -283,13 +284,13 @@ void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span
   });
 }
 
-void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const SharedBeginning> beginnings,
+void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const SharedPrefix> prefixes,
                       std::span<const SharingSegment> segments, Matrix out_TH) {
   i64 keys = 0;
-  for (const SharedBeginning& b : beginnings) {
+  for (const SharedPrefix& b : prefixes) {
     CHECK(b.row >= 0 && b.rows > 0 && b.row + b.rows <= qkv_TC.rows &&
               b.first + b.count <= static_cast<i64>(segments.size()),
-          "a beginning reaches beyond its batch");
+          "a prefix reaches beyond its batch");
     for (const SharingSegment& s : segments.subspan(static_cast<size_t>(b.first), static_cast<size_t>(b.count))) {
       CHECK(s.row >= 0 && s.row + s.rows <= qkv_TC.rows, "a segment reaches beyond its batch");
       keys = std::max(keys, b.rows + s.rows);
@@ -297,15 +298,15 @@ void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
   }
   const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TH, keys);
   const i64 bytes = call.scratch_bytes() + PackingHead::bytes(call);
-  for_units(static_cast<i64>(beginnings.size()) * shape.kv_heads, bytes, [&](i64 unit, Scratch scratch) {
-    const SharedBeginning& beginning = beginnings[static_cast<size_t>(unit / shape.kv_heads)];
+  for_units(static_cast<i64>(prefixes.size()) * shape.kv_heads, bytes, [&](i64 unit, Scratch scratch) {
+    const SharedPrefix& prefix = prefixes[static_cast<size_t>(unit / shape.kv_heads)];
     const PackingHead head(call, unit % shape.kv_heads, scratch);
-    head.place(beginning.row, beginning.rows, 0);
+    head.place(prefix.row, prefix.rows, 0);
     HeadQueries queries(call, head.kv_head, head.packed(), scratch);
-    for (i64 i = beginning.first; i < beginning.first + beginning.count; ++i) {
+    for (i64 i = prefix.first; i < prefix.first + prefix.count; ++i) {
       const SharingSegment& segment = segments[static_cast<size_t>(i)];
-      head.place(segment.row, segment.rows, beginning.rows);
-      queries.run(segment.row, segment.rows, beginning.rows);
+      head.place(segment.row, segment.rows, prefix.rows);
+      queries.run(segment.row, segment.rows, prefix.rows);
     }
   });
 }

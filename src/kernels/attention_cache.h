@@ -1,7 +1,8 @@
-// Attention over keys and values that several passes or several segments use: those of a cache (generation adds a row to
-// a sequence in each pass) and those of a beginning that segments of one batch share (the choices of one question).
-// Both are packed once, in the order that products read, so a new row costs one row and not its whole past.
-// All three ways give a query the same bits. Not for training (attention.h), whose numbers are these but for rounding.
+// Attention over keys and values that several passes or several segments use: those of a cache (generation adds a row
+// to a sequence in each pass) and those of a prefix that segments of one batch share (the choices of one question).
+// Both are packed once, in the order that products read, so adding a row does not pack the earlier ones again. Cached,
+// shared and unshared attention give a query the same bits. Not for training (attention.h), whose results differ by
+// rounding.
 #pragma once
 
 #include <algorithm>
@@ -39,13 +40,13 @@ struct CacheLayout {
 
 struct CachedSegment {
   i64 row = 0, rows = 0;  // of the batch
-  i64 position = 0;       // of its first row: so many positions are in the cache already
+  i64 position = 0;       // of its first row: the number of positions in the cache already
   i64 positions_max = 0;  // of its layout; position + rows at most
   void* cache = nullptr;  // CacheLayout::elements() of the batch's type
 };
 
-// The segments [first, first + count) of a list stand behind the same rows of the batch.
-struct SharedBeginning {
+// The segments [first, first + count) of a list follow the same rows of the batch.
+struct SharedPrefix {
   i64 row = 0, rows = 0;
   i64 first = 0, count = 0;
 };
@@ -62,8 +63,8 @@ void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span
 void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const CachedSegment> segments,
                       Matrix out_TH);
 
-// A segment's rows see the beginning's rows and their own up to themselves. Writes the segments' rows of out_TH only.
-void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const SharedBeginning> beginnings,
+// A segment's rows see the prefix's rows and their own up to themselves. Writes the segments' rows of out_TH only.
+void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const SharedPrefix> prefixes,
                       std::span<const SharingSegment> segments, Matrix out_TH);
 
 }  // namespace moebius::kernels

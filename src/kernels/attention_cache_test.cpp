@@ -1,5 +1,5 @@
-// Attention over packed keys against that over keys packed at once: fed in pieces through a cache, and behind a shared beginning,
-// every query gets the same bits, on all sets, with grouped queries, windows and odd head sizes.
+// Attention over packed keys against that over keys packed at once: fed in pieces through a cache, and behind a shared
+// prefix, every query gets the same bits, on all sets, with grouped queries, windows and odd head sizes.
 #include "kernels/attention_cache.h"
 
 #include "kernels/cases.h"
@@ -49,12 +49,12 @@ TEST(AttentionCache, PiecesGiveTheBitsOfTheWhole) {
     }
 }
 
-// Beginnings of 37 and 64 rows, each with continuations of several lengths, against whole documents.
-TEST(AttentionCache, SharedBeginningsGiveTheBitsOfWholeDocuments) {
+// Prefixes of 37 and 64 rows, each with continuations of several lengths, against whole documents.
+TEST(AttentionCache, SharedPrefixesGiveTheBitsOfWholeDocuments) {
   for (const AttentionCase& c : kAttentionCases)
     for (DType dtype : kTypes) {
       const i64 width = c.heads * c.head_dim;
-      const std::vector<SharedBeginning> beginnings = {{0, 37, 0, 3}, {60, 64, 3, 2}};
+      const std::vector<SharedPrefix> prefixes = {{0, 37, 0, 3}, {60, 64, 3, 2}};
       const std::vector<SharingSegment> segments = {{40, 9}, {49, 1}, {50, 10}, {130, 40}, {170, 3}};
       constexpr i64 kRows = 173;
       TestMatrix qkv(dtype, kRows, columns_of(c)), out(dtype, kRows, width), document_qkv(dtype, 110, columns_of(c)),
@@ -62,8 +62,8 @@ TEST(AttentionCache, SharedBeginningsGiveTheBitsOfWholeDocuments) {
       qkv.random(2, 1.2);
       for_each_set([&] {
         out.fill(0);
-        attention_shared(shape_of(c), qkv.view, beginnings, segments, out.view);
-        for (const SharedBeginning& b : beginnings)
+        attention_shared(shape_of(c), qkv.view, prefixes, segments, out.view);
+        for (const SharedPrefix& b : prefixes)
           for (i64 i = b.first; i < b.first + b.count; ++i) {
             const SharingSegment& s = segments[static_cast<size_t>(i)];
             const i64 row_bytes = columns_of(c) * dtype_bytes(dtype), rows = b.rows + s.rows;

@@ -1,5 +1,5 @@
-// Attention and rotary positions against the reference on all sets: documents of 1 to 300 rows, grouped queries, windows,
-// head sizes that fit no block; a query's bits do not depend on how the keys before it were fed.
+// Attention and rotary positions against the reference on all sets: documents of 1 to 300 rows, grouped queries,
+// windows, head sizes that fit no block; a query's bits do not depend on how the keys before it were fed.
 #include "kernels/attention.h"
 
 #include "kernels/attention_cache.h"
@@ -223,7 +223,7 @@ TEST(Attention, ReferenceGradientsAreFiniteDifferences) {
     }
 }
 
-TEST(Rope, MatchesReferenceAndTurnsBack) {
+TEST(Rope, MatchesReferenceAndRotatesBack) {
   const i64 heads = 3, head_dim = 40, tokens = 70;
   std::vector<float> frequency;
   for (i64 i = 0; i < head_dim / 2; ++i)

@@ -1,4 +1,4 @@
-// The shapes on which kernels are tested and measured: ordinary ones, tiny models, and sizes that fit no block.
+// The shapes on which kernels are tested: ordinary ones, tiny models, and sizes that fit no block.
 // Lists only; values come from the counter-based generator in the callers.
 #pragma once
 

@@ -1,6 +1,6 @@
-// Drivers of the grouped experts: tasks are (expert, chunk of its rows); a task does up, activation and down while its
-// rows are in cache; sums over a token's rows follow in the order of its experts. Narrow experts' outputs are added straight to
-// some tokens' columns, one expert after the other, because all of them would go to memory and back. In, out: experts.h.
+// Drivers of the grouped experts. A task is a chunk of one expert's rows: it computes up, activation and down while the
+// rows are in cache; then each token's rows are summed in the order of its experts. Outputs of narrow experts are added
+// directly to the tokens' sums, one expert after the other, which saves a round trip to memory. In, out: experts.h.
 #include "kernels/experts.h"
 
 #include "base/parallel.h"
@@ -19,11 +19,14 @@ struct ExpertTask {
 };
 
 constexpr i64 kCombineRows = 64;
-constexpr i64 kRowsAhead = 4;  // rows that lie anywhere are asked for before they are summed
-// Products with at most kInnerMost inner columns take less time than moving their rows to memory and back for their sum. Where
-// these rows are more than kRowsBytes, a task adds those of some tokens and some columns to sums that stay in its cache. It reads
-// the weights again and may turn them: an expert should have kPartExpertRows there, with tiles more, since their products are
-// faster and turning is not. Smaller parts would make tasks for more cores, but cost 5 to 20 % on two.
+constexpr i64 kRowsPrefetched = 4;  // scattered rows are prefetched this many rows before they are added
+// How the experts' outputs are summed by token. A product with at most kInnerMost inner columns takes less time than
+// writing its rows to memory and reading them back for the sum. If these rows take more than kRowsBytes, each task
+// therefore computes kPartColumns columns of some tokens and adds them to sums that stay in its cache. It reads the
+// weights again and transposes them in backward, so an expert should have kPartExpertRows rows in it (more with tiles,
+// where products are faster and transposing is not). Smaller parts would give tasks to more cores, but cost 5 to 20 %
+// on two. Tuned on two cores of Zen 5 with `moebius bench operation experts` (--experts 8 to 256, --top-k 1 to 16,
+// --expert-width 64 to 1024) and `moebius bench grid`.
 constexpr i64 kInnerMost = 256, kRowsBytes = 4 << 20, kPartColumns = 4 * kBlock, kSparsityMost = 256;
 constexpr i64 kPartTokensLeast = 512, kPartTokensMost = 4096, kPartExpertRows = 64, kPartExpertRowsTiles = 256;
 
@@ -66,12 +69,12 @@ void add_rows(const OpTable& table, const Routing& routing, i64 begin, i64 end, 
   const auto row = [&](i64 slot) { return rows_RD.f32() + routing.row_TK[slot] * rows_RD.stride; };
   const i64 slots = end * routing.top_k;
   for (i64 slot = begin * routing.top_k; slot < slots; ++slot) {
-    if (slot + kRowsAhead < slots) prefetch_bytes(row(slot + kRowsAhead), cols * 4);
+    if (slot + kRowsPrefetched < slots) prefetch_bytes(row(slot + kRowsPrefetched), cols * 4);
     table.add(row(slot), cols, out_TD.f32() + slot / routing.top_k * out_TD.stride);
   }
 }
 
-// Where columns [col, col + cols) of a task's rows go, in f32: one after the other, or each added to what is at its own place.
+// Where columns [col, col + cols) of a task's rows go, in f32: consecutive rows, or each row added to its token's row.
 struct ExpertOut {
   i64 col = 0, cols = 0;
   float* data = nullptr;
@@ -132,7 +135,7 @@ struct ForwardCall {
       product.out_stride = columns;
       product.far = far;
       if (block + 1 < width_blocks(bank))
-        product.ahead = advance(up, (block + 1) * (columns / kBlock) * up_panel, bank.dtype);
+        product.prefetch = advance(up, (block + 1) * (columns / kBlock) * up_panel, bank.dtype);
       ops.rows(product);
       ActivationForward a;
       a.tile = tile;
@@ -161,7 +164,7 @@ struct ForwardCall {
   }
 };
 
-// What run_and_combine does: step(task, scratch, out) makes a task's rows, which are then summed into out_TD;
+// Arguments of run_and_combine: step(task, scratch, out) makes a task's rows, which are then summed into out_TD;
 // before(task, scratch) comes once. Scratch is what these need in bytes.
 struct CombineCall {
   const OpTable& table;
@@ -278,11 +281,11 @@ struct BackwardCall {
                         Scratch::bytes(reinterleaved_elements(bank.up_shape()) * size));
   }
 
-  // While a turned column of blocks is multiplied, column k_block is asked for.
-  void ask_column(RowsProduct& product, const void* w, PackedShape shape, i64 k_block) const {
+  // While a transposed column of blocks is multiplied, column k_block is prefetched.
+  void prefetch_column(RowsProduct& product, const void* w, PackedShape shape, i64 k_block) const {
     product.far = far;
-    product.ahead = advance(w, k_block * kBlockElements, bank.dtype);
-    product.ahead_stride = shape.k_blocks() * kBlockElements * 2;
+    product.prefetch = advance(w, k_block * kBlockElements, bank.dtype);
+    product.prefetch_stride = shape.k_blocks() * kBlockElements * 2;
   }
 
   // dhidden and through the activation to dpre and dgate.
@@ -297,15 +300,15 @@ struct BackwardCall {
     }
     const PackedShape shape = bank.down_shape();
     const i64 panel = reinterleaved_elements(shape);
-    void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
+    void* transposed = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
     const RowsOperand dy(ops, scratch, rows, bank.d_model,
                          [&](i64 i) { return dy_TD.row(routing.token_R[task.begin + i]); });
     const void* down = advance(bank.down, task.expert * shape.elements(), bank.dtype);
     for (i64 block = 0; block < width_blocks(bank); ++block) {
-      reinterleave_panel(ops, down, bank.dtype, shape, block, turned);
+      reinterleave_panel(ops, down, bank.dtype, shape, block, transposed);
       const i64 units = std::min(kBlock, bank.width - block * kBlock);
-      RowsProduct product = dy.product(turned, panel, units);
-      if (block + 1 < shape.k_blocks()) ask_column(product, down, shape, block + 1);
+      RowsProduct product = dy.product(transposed, panel, units);
+      if (block + 1 < shape.k_blocks()) prefetch_column(product, down, shape, block + 1);
       product.out = tile;
       product.out_stride = kBlock;
       ops.rows(product);
@@ -328,15 +331,15 @@ struct BackwardCall {
   void run_input(const ExpertTask& task, Scratch scratch, const ExpertOut& out) const {
     const PackedShape shape = bank.up_shape();
     const i64 panel = reinterleaved_elements(shape);
-    void* turned = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
+    void* transposed = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
     const ConstMatrix dpre_RU = scratch_RX.dpre_RU;
     const RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n,
                            [&](i64 i) { return dpre_RU.row(task.begin + i); });
     const void* up = advance(bank.up, task.expert * shape.elements(), bank.dtype);
     for (i64 at = 0; at < out.cols; at += kBlock) {
-      reinterleave_panel(ops, up, bank.dtype, shape, (out.col + at) / kBlock, turned);
-      RowsProduct product = dpre.product(turned, panel, std::min(kBlock, out.cols - at));
-      if (at + kBlock < out.cols) ask_column(product, up, shape, (out.col + at) / kBlock + 1);
+      reinterleave_panel(ops, up, bank.dtype, shape, (out.col + at) / kBlock, transposed);
+      RowsProduct product = dpre.product(transposed, panel, std::min(kBlock, out.cols - at));
+      if (at + kBlock < out.cols) prefetch_column(product, up, shape, (out.col + at) / kBlock + 1);
       out.give_to(product, at);
       ops.rows(product);
     }

@@ -35,12 +35,12 @@ struct ExpertSaved {
   Matrix hidden_RF;
 };
 
-// Rows of f32 scratch (out_RD, dx_RD below) that calls of at most so many tokens with top_k experts each need: those of their
-// R rows whose sum cannot follow at once; none for a dense bank.
+// Rows of f32 scratch (out_RD, dx_RD below) that calls of at most `tokens` tokens with top_k experts each need: one for
+// each of their R rows that cannot be added to its token's sum directly; none for a dense bank.
 i64 experts_scratch_rows(i64 tokens, i64 top_k, const ExpertBank& bank, bool backward);
 
 // y_TD (f32) += experts' output. x_TD, saved and scratch in the bank's dtype, but out_RD is f32: experts_scratch_rows.
-// `saved` is always written (inference passes scratch). y_TD without data: nothing else is made (recomputation).
+// `saved` is always written (inference passes scratch). y_TD without data: only `saved` is computed (recomputation).
 void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
                      Matrix out_RD, Matrix y_TD);
 
@@ -54,7 +54,7 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
                       const ExpertSaved& saved, const ExpertBackwardScratch& scratch, Matrix dx_TD, float* dgate_TK,
                       float* dup, float* ddown, GradientSum sum = GradientSum::add);
 
-// Forward and backward of so many tokens with K experts each.
+// Of forward and backward with `tokens` tokens and top_k experts each.
 WorkspaceBytes experts_workspace(i64 tokens, i64 top_k, const ExpertBank& bank);
 
 }  // namespace moebius::kernels

@@ -271,7 +271,8 @@ TEST(Experts, LargeBatchGivesTheBitsOfASmallOne) {
       false);
 }
 
-// Fewer rows of scratch than rows where sums follow at once, none for a dense bank, all elsewhere; and no more is written.
+// Fewer rows of scratch than rows where sums follow at once, none for a dense bank, all elsewhere; and no more is
+// written.
 TEST(Experts, ScratchIsAsLargeAsTheySay) {
   const ExpertCase cases[] = {{1400, 200, 9, 6, 4, false}, {260, 48, 64, 1, 1, true}, {96, 64, 64, 8, 2, false}};
   for (const ExpertCase& c : cases) {

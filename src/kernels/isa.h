@@ -19,4 +19,7 @@ std::vector<Isa> isa_all_supported();
 void isa_select(const std::string& name);
 Isa isa_current();
 
+// The precision with which training is fastest on the set in use: "bf16" or "f32". What precision "auto" means.
+const char* isa_fastest_precision();
+
 }  // namespace moebius::kernels

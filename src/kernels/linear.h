@@ -1,6 +1,6 @@
 // Linear layers over packed weights. Shapes: x_TK, y_TN, w as packed.h says. Operands x and dy are bf16 with a bf16
 // weight (accumulation in f32), or f32 with an f32 weight. Outputs may be bf16 or f32; `accumulate` (f32 outputs only)
-// adds to what is there. Each output element sums over K in one fixed order: a row's result does not depend on the
+// adds to the values in y. Each output element sums over K in one fixed order: a row's result does not depend on the
 // other rows of its batch nor on the number of threads.
 // Columns of the operands beyond the weight's unpadded n and k are never read or written.
 #pragma once
@@ -21,7 +21,7 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
 void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw,
                             GradientSum sum = GradientSum::add);
 
-// All three for so many rows.
+// Of all three calls with `rows` rows.
 WorkspaceBytes linear_workspace(i64 rows, PackedShape shape, DType dtype);
 
 }  // namespace moebius::kernels

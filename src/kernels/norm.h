@@ -8,8 +8,8 @@ namespace moebius::kernels {
 
 void rmsnorm_forward(ConstMatrix x_TD, const float* gain_D, float eps, Matrix y_TD, float* inv_rms_T);
 
-// dx_TD (f32) += gradient; dgain_D += gradient, summed over tokens in fixed chunks. dy_TD is bf16 or f32. clear_TD (dy_TD
-// itself, or empty) is set to zero row by row when it has been read.
+// dx_TD (f32) += gradient; dgain_D += gradient, summed over tokens in fixed chunks. dy_TD is bf16 or f32. clear_TD
+// (dy_TD itself, or empty) is set to zero row by row when it has been read.
 void rmsnorm_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const float* gain_D, const float* inv_rms_T, Matrix dx_TD,
                       float* dgain_D, Matrix clear_TD = {});
 

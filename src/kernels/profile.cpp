@@ -1,5 +1,6 @@
 // The stop-watch: one pointer for the process, set between start and stop. In, out: profile.h.
-// Operations are run by one thread at a time (kernels/workspace.h says the same of scratch memory), so nothing is locked.
+// Operations are run by one thread at a time (kernels/workspace.h says the same of scratch memory), so nothing is
+// locked.
 #include "kernels/profile.h"
 
 #include "base/check.h"

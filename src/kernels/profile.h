@@ -1,13 +1,14 @@
-// Where a step's time goes: a stop-watch that is always at one part of the work. In: scopes in the code that runs the
-// operations (one thread, outside of tasks). Out: nanoseconds and calls by part and way. Nested scopes stop the outer one,
-// so the sums add up to the whole. Without a profile a scope costs one test of a pointer. Not for work inside tasks.
+// Where a step's time goes: a stop-watch that charges all time to one part of the work at a time. In: scopes in the
+// code that runs the operations (one thread, outside of tasks). Out: nanoseconds and calls by part and direction. A
+// nested scope pauses the outer one, so the parts add up to the total. Without a profile a scope costs one test of a
+// pointer. Not for work inside tasks.
 #pragma once
 
 #include "base/types.h"
 
 namespace moebius::kernels {
 
-// The operations of a step; `other` is what no scope claims.
+// The operations of a step; `other` is time outside of all scopes.
 enum class Part {
   other,
   data,
@@ -42,14 +43,14 @@ struct Profile {
   i64 calls[kParts][kWays] = {};
   i64 total_ns() const;
 
-  // Time runs from start to stop, which may come in turns; between them the scopes of this process write here.
+  // Time runs from start to stop, which may be called repeatedly; between them the scopes of this process write here.
   void start();
   void stop();
 
   Part part = Part::other;
   Way way = Way::forward;
   i64 since_ns = 0;
-  void charge();  // the time since the last change, to where the watch stands
+  void charge();  // charges the time since the last change to the current part
 };
 
 class ProfileScope {

@@ -1,4 +1,5 @@
-// The stop-watch: nested scopes stop the outer one, the parts add up to the whole, and without a profile nothing happens.
+// The stop-watch: nested scopes stop the outer one, the parts add up to the whole, and without a profile nothing
+// happens.
 #include "kernels/profile.h"
 
 #include <gtest/gtest.h>

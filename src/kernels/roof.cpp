@@ -1,5 +1,6 @@
 // The machine's roof: loops of multiply-adds on registers or tiles, and reads of memory of three sizes, all threads.
-// In: a set and a time for each figure. Out: Roof. Means over that time: what else runs takes its share of the roof, too.
+// In: a set and a time for each figure. Out: Roof. Figures are means over that time, so other processes lower the roof
+// as they lower the speed of the program.
 #include "kernels/roof.h"
 
 #include <algorithm>
@@ -33,8 +34,8 @@ const OpTable& table_of(Isa isa) {
   return portable_table();
 }
 
-// Work per second of `round` (which returns the work of one call): every thread repeats it for about `milliseconds` on its
-// own, all at the same time, and the mean counts, since what runs beside it gets the same machine.
+// Work per second of `round` (which returns the work of one call): every thread repeats it for about `milliseconds` on
+// its own, all at the same time, and the mean counts, since what runs beside it gets the same machine.
 template <class Round>
 double measure(int milliseconds, Round round) {
   const int threads = parallel_threads();
@@ -55,7 +56,8 @@ double measure(int milliseconds, Round round) {
   return std::accumulate(rate.begin(), rate.end(), 0.0);
 }
 
-// Memory for each thread that is read from DRAM: together four times the last cache, as far as the machine names its size.
+// Memory for each thread that is read from DRAM: together four times the last cache, as far as the machine names its
+// size.
 i64 dram_bytes_per_thread() {
   constexpr i64 kLeast = 64 << 20, kMost = 512 << 20;
   std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");

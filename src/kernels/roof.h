@@ -8,7 +8,7 @@
 namespace moebius::kernels {
 
 struct Roof {
-  double bf16_flops_per_s = 0;  // the fastest way this set has for bf16 products: tiles, dot product or f32 FMA
+  double bf16_flops_per_s = 0;  // the fastest form of bf16 products on this set: tiles, dot product or f32 FMA
   double f32_flops_per_s = 0;
   double dram_bytes_per_s = 0;  // reads
   double l2_bytes_per_s = 0, l3_bytes_per_s = 0;
@@ -23,7 +23,7 @@ Roof roof_measure(Isa isa, int milliseconds, RoofMemory memory);
 // Figure by figure.
 Roof roof_mean(const Roof& a, const Roof& b);
 
-// isa and threads (the program's now), and the figures that were measured, as they stand in results and records: the keys are
+// isa and threads (the program's now), and the figures that were measured, as in results and records: the keys are
 // the fields' names.
 Json roof_json(const Roof& roof);
 

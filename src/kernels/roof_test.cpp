@@ -1,4 +1,4 @@
-// The measured roof is sane on every set: positive, bf16 at least f32, memory only when asked for.
+// The measured roof is sane on every set: positive, bf16 at least f32, memory only when requested.
 #include "kernels/roof.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Drivers of the router: logits as an f32 product, choice of K, counting sort by expert, auxiliary losses and gradients.
-// In, out: routing.h. All sums over tokens run in fixed chunks.
+// Drivers of the router: logits as an f32 product, choice of K, counting sort by expert, auxiliary losses and
+// gradients. In, out: routing.h. All sums over tokens run in fixed chunks.
 #include "kernels/routing.h"
 
 #include <cstring>
@@ -169,26 +169,20 @@ void dispatch_tokens(Routing& routing) {
 
 namespace {
 
-// balance_i = E * f_i for each expert, from the caller's counts or the routing's own.
-void load_factors(const RouterShape& shape, const Routing& routing, const i64* count_E, i64 count_tokens, float* out) {
+// balance_i = E * f_i for each expert.
+void load_factors(const RouterShape& shape, const Routing& routing, float* out) {
   const i64 experts = shape.experts;
-  const double own = static_cast<double>(routing.tokens * shape.top_k);
-  const double all = static_cast<double>(count_tokens * shape.top_k);
-  if (count_E != nullptr) {
-    for (i64 e = 0; e < experts; ++e)
-      out[e] = static_cast<float>(static_cast<double>(experts) * static_cast<double>(count_E[e]) / all);
-    return;
-  }
+  const double assignments = static_cast<double>(routing.tokens * shape.top_k);
   for (i64 e = 0; e < experts; ++e) out[e] = 0;
   for (i64 i = 0; i < routing.rows(); ++i) out[routing.expert_TK[i]] += 1.0f;
   for (i64 e = 0; e < experts; ++e)
-    out[e] = static_cast<float>(static_cast<double>(experts) * static_cast<double>(out[e]) / own);
+    out[e] = static_cast<float>(static_cast<double>(experts) * static_cast<double>(out[e]) / assignments);
 }
 
 }  // namespace
 
 RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, const float* prob_TE,
-                           const Routing& routing, const i64* count_E, i64 count_tokens) {
+                           const Routing& routing) {
   RouterLosses losses;
   if (routing.tokens == 0) return losses;
   const OpTable& table = vector_table();
@@ -196,7 +190,7 @@ RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, con
   Scratch shared(workspace_shared(Scratch::bytes(experts * 4) + Scratch::bytes(chunks * 24)));
   float* factor = shared.take<float>(experts);
   double* partial = shared.take<double>(chunks * 3);
-  load_factors(shape, routing, count_E, count_tokens, factor);
+  load_factors(shape, routing, factor);
   parallel_for(chunks, [&](i64 chunk, int) {
     double* sums = partial + 3 * chunk;
     sums[0] = sums[1] = sums[2] = 0;
@@ -314,7 +308,7 @@ void route_backward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shap
                                   Scratch::bytes(experts * 4)));
   const float* panels = pack_inputs(table, w_ED, experts, cols, shared);
   float* factor = shared.take<float>(experts);
-  load_factors(shape, routing, losses.count_E, losses.count_tokens, factor);
+  load_factors(shape, routing, factor);
   const RouteBackwardCall call{table,  x_TD,   shape,  logits_TE,  prob_TE, routing, dgate_TK,
                                losses, factor, panels, dlogits_TE, dw_ED,   dx_TD};
   const i64 bytes = Scratch::bytes(kGradientRows * 8) + 3 * Scratch::bytes(kGradientRows * kBlock * 4);

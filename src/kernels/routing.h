@@ -30,7 +30,7 @@ struct Routing {
 
 // logits_TE = x_TD w_ED^T (x bf16 or f32, w f32 row-major), prob_TE = full softmax (or sigmoid) of them.
 // selection_bias_E (may be null) is added to the scores for the choice alone (loss-free balancing, 2408.15664).
-// Fills expert_TK and gate_TK; with expert_TK null nobody is chosen (recomputation: the choice was recorded).
+// Fills expert_TK and gate_TK; with expert_TK null no experts are selected (recomputation: the selection was recorded).
 void route_forward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shape, const float* selection_bias_E,
                    float* logits_TE, float* prob_TE, Routing& routing);
 
@@ -48,16 +48,12 @@ struct RouterLosses {
   double balance = 0, z = 0;
   double entropy = 0;  // nats, mean over tokens, of the probabilities; a sigmoid router's: of its scores over their sum
 };
-// count_E (i64 counts that give f_i; null: this routing's own) allows a scope wider than the micro-batch;
-// count_tokens is the number of tokens they were counted over.
 RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, const float* prob_TE,
-                           const Routing& routing, const i64* count_E, i64 count_tokens);
+                           const Routing& routing);
 
 struct RouterLossGradients {
   float balance_coefficient = 0;  // times 1/micro-batches, as the caller wants
   float z_coefficient = 0;
-  const i64* count_E = nullptr;
-  i64 count_tokens = 0;
 };
 // dlogits_TE from dgate_TK and the auxiliary losses; then dw_ED += dlogits^T x and dx_TD (f32) += dlogits w.
 void route_backward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shape, const float* logits_TE,

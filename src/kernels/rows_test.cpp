@@ -105,7 +105,7 @@ TEST(Head, MatchesReference) {
         reference::head_loss(t.x.view, t.w.weight, t.target.data(), 0.5f, loss_wanted.data(), dx_wanted.view,
                              dw_wanted.data());
         reference::head_score(t.x.view, t.w.weight, t.target.data(), logprob_wanted.data(), argmax_wanted.data());
-        // Every third row is asked twice; rows without a target are not asked.
+        // Every third row has two targets; rows without a target have none.
         std::vector<HeadTarget> targets;
         std::vector<float> logprob_listed;
         std::vector<i32> argmax_listed;
@@ -269,7 +269,7 @@ TEST(Router, MatchesReference) {
       reference::route_backward(t.x.view, t.w.data(), shape, wanted.logits.data(), wanted.prob.data(), wanted.routing,
                                 t.dgate.data(), losses, wanted.dlogits.data(), wanted.dw.data(), wanted.dx.view);
       const RouterLosses loss_wanted =
-          reference::router_losses(shape, wanted.logits.data(), wanted.prob.data(), wanted.routing, nullptr, 0);
+          reference::router_losses(shape, wanted.logits.data(), wanted.prob.data(), wanted.routing);
       for_each_set([&] {
         SCOPED_TRACE("E=" + std::to_string(shape.experts) + " k=" + std::to_string(shape.top_k));
         RouterResults got(t);
@@ -283,7 +283,7 @@ TEST(Router, MatchesReference) {
         EXPECT_LE(error_of(values_of(got.dlogits), values_of(wanted.dlogits)), 3e-5);
         EXPECT_LE(error_of(values_of(got.dw), values_of(wanted.dw)), 3e-5);
         EXPECT_LE(error_of(values_of(got.dx.view), values_of(wanted.dx.view)), 3e-5);
-        const RouterLosses loss = router_losses(shape, got.logits.data(), got.prob.data(), got.routing, nullptr, 0);
+        const RouterLosses loss = router_losses(shape, got.logits.data(), got.prob.data(), got.routing);
         EXPECT_NEAR(loss.balance, loss_wanted.balance, 1e-5 * loss_wanted.balance);
         EXPECT_NEAR(loss.z, loss_wanted.z, 1e-5 * loss_wanted.z);
         EXPECT_NEAR(loss.entropy, mean_entropy(wanted.prob, shape, 70), 2e-5);
@@ -299,7 +299,7 @@ TEST(Router, TiesGoToTheLowestIndex) {
     RouterResults r(t);
     route_forward(t.x.view, t.w.data(), shape, nullptr, r.logits.data(), r.prob.data(), r.routing);
     for (size_t i = 0; i < r.expert.size(); ++i) EXPECT_EQ(r.expert[i], static_cast<i32>(i % 3));
-    EXPECT_NEAR(router_losses(shape, r.logits.data(), r.prob.data(), r.routing, nullptr, 0).balance, 1.0, 1e-6);
+    EXPECT_NEAR(router_losses(shape, r.logits.data(), r.prob.data(), r.routing).balance, 1.0, 1e-6);
   });
 }
 
@@ -328,17 +328,6 @@ TEST(Router, GatesOfAChoiceMadeElsewhere) {
   }
 }
 
-TEST(Router, CountsMayCoverMoreThanTheMicroBatch) {
-  const RouterShape shape{4, 2};
-  const TestRouter t(shape, 30, 8, DType::f32);
-  RouterResults r(t);
-  route_forward(t.x.view, t.w.data(), shape, nullptr, r.logits.data(), r.prob.data(), r.routing);
-  const i64 counts[4] = {100, 20, 40, 40};
-  const RouterLosses wanted = reference::router_losses(shape, r.logits.data(), r.prob.data(), r.routing, counts, 100);
-  const RouterLosses got = router_losses(shape, r.logits.data(), r.prob.data(), r.routing, counts, 100);
-  EXPECT_NEAR(got.balance, wanted.balance, 1e-5);
-}
-
 // <dgate, gate> + coefficients * losses, the choice of experts held fixed, in the logits.
 TEST(Router, ReferenceGradientsAreFiniteDifferences) {
   for (RouterShape shape : router_shapes()) {
@@ -356,8 +345,7 @@ TEST(Router, ReferenceGradientsAreFiniteDifferences) {
       RouterResults now(t);
       reference::route_forward(t.x.view, t.w.data(), shape, nullptr, now.logits.data(), now.prob.data(), now.routing);
       EXPECT_EQ(now.expert, chosen);
-      const RouterLosses l =
-          reference::router_losses(shape, now.logits.data(), now.prob.data(), now.routing, nullptr, 0);
+      const RouterLosses l = reference::router_losses(shape, now.logits.data(), now.prob.data(), now.routing);
       double sum = 0.3 * l.balance + 0.2 * l.z;
       for (size_t i = 0; i < now.gate.size(); ++i) sum += static_cast<double>(now.gate[i]) * t.dgate[i];
       return sum;

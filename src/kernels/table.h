@@ -1,6 +1,6 @@
 // The seam between the drivers (op .cpp files: shapes, cutting, scratch) and the instruction sets (one table each).
 // Plain structs and function pointers only: files compiled for a set must not share inline functions with the others.
-// Letters: a panel is 32 columns wide, [pair][32][2] elements, as a column of packed blocks (packed.h).
+// A panel is 32 columns wide: [pair][32][2] elements, like a column of packed blocks (packed.h).
 #pragma once
 
 #include "base/types.h"
@@ -10,7 +10,7 @@ namespace moebius::kernels {
 
 enum class Store { f32, f32_add, bf16 };
 
-// out[m][n] (+)= sum_k rows[m][k] * panels[k][n] for n < cols. Rows are read at k < k only.
+// out[m][n] (+)= sum_k rows[m][k] * panels[k][n] for n < cols. Rows have k elements; nothing beyond them is read.
 struct RowsProduct {
   const void* const* rows = nullptr;  // num_rows pointers
   const void* prepared = nullptr;     // the same rows as TypedOps::prepare left them (used if the set prepares)
@@ -18,9 +18,10 @@ struct RowsProduct {
   const void* panels = nullptr;  // panel p at p * panel_stride elements, ceil(k/32) blocks each
   i64 panel_stride = 0;
   i64 cols = 0;
-  bool far = false;             // panels come from memory
-  const void* ahead = nullptr;  // what is read after the last of them, or null: as many blocks of 32 x 32, ahead_stride
-  i64 ahead_stride = 2048;      // bytes apart
+  bool far = false;  // panels come from memory
+  // What is read after the last panel: as many blocks of 32 x 32, prefetch_stride bytes apart. Null: nothing.
+  const void* prefetch = nullptr;
+  i64 prefetch_stride = 2048;
   void* out = nullptr;
   i64 out_stride = 0;
   float* const* out_rows = nullptr;  // if not null, row m goes to out_rows[m] + out_col instead of out: f32 alone
@@ -37,8 +38,8 @@ struct PairsProduct {
   i64 out_stride = 0;  // row-major out; ignored when packed
   i64 rows = 32, cols = 32;
   bool packed = false;     // out is a packed f32 block of 32 x 32: b is its n, a its k
-  bool overwrite = false;  // packed blocks alone: what is there goes
-  bool stream = false;     // and nobody reads it soon; out lies at a cache line
+  bool overwrite = false;  // packed blocks only: replace the values instead of adding to them
+  bool stream = false;     // with overwrite: non-temporal stores; out is aligned to a cache line
 };
 
 // Rows of an expert's up product in f32 (gate, up: 32 columns each, or 32 plain ones) to pre and hidden.
@@ -63,10 +64,10 @@ struct ActivationBackward {
   float* dgate_sum = nullptr;
 };
 
-// Attention of neighbouring heads of one segment, `group` query heads to a key/value head; pointers to row 0 of the segment and
-// to the first of these heads, strides in elements.
+// Attention of neighbouring heads of one segment, `group` query heads to a key/value head; pointers to row 0 of the
+// segment and to the first of these heads, strides in elements.
 struct HeadAttention {
-  i64 rows = 0, keys = 0;             // query i stands at position keys - rows + i; backward: keys = rows
+  i64 rows = 0, keys = 0;             // query i is at position keys - rows + i; backward: keys = rows
   i64 dim = 0, heads = 1, group = 1;  // heads: of queries, whole groups
   float scale = 1;
   i64 window = 0;  // as in AttentionShape
@@ -94,7 +95,7 @@ struct RouteRows {
   i64 rows = 0, experts = 0, top_k = 0;
   const float* logits = nullptr;
   float* prob = nullptr;
-  i32* expert = nullptr;        // null: nobody is chosen
+  i32* expert = nullptr;        // null: no experts are selected
   const float* bias = nullptr;  // of the choice, or null
   float scale = 1;              // of the gates: gradient alone, as the next
   bool sum_to_one = true;       // before scale
@@ -107,7 +108,7 @@ struct RouteGradient {
   float* dlogits = nullptr;
 };
 
-// Of routers with one score function.
+// Of routers with one score function: softmax or sigmoid.
 struct RouteOps {
   void (*choose)(const RouteRows& r);  // prob and expert from logits: falling scores, ties to the lowest index
   // Adds over rows: sum_e factor_e prob_e, the squared log-sum-exp of the logits, the entropy of prob over its sum.
@@ -122,14 +123,14 @@ struct AdamwCoefficients {
 
 // Operations whose operands are of one type: bf16 or f32.
 struct TypedOps {
-  // Bytes and work to bring gathered rows into the set's own order; null: the set reads rows by pointer.
+  // Size of and conversion to the set's own order of gathered rows; null: the set reads rows by pointer.
   i64 (*prepare_bytes)(i64 rows, i64 k);
   void (*prepare)(const void* const* rows, i64 num_rows, i64 k, void* dst);
   void (*rows)(const RowsProduct& product);
   // Columns [0, cols) of the rows, cols <= 32, in pairs of rows; zero where padded (an odd last row, columns).
   void (*interleave)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
-  // The same for the left operand of `pairs`, in the set's own order: left_row_bytes (at most 128) a row, so that 32 rows
-  // more begin 32 left_row_bytes further.
+  // The same for the left operand of `pairs`, in the set's own order: left_row_bytes (at most 128) a row, so that the
+  // next 32 rows start 32 * left_row_bytes later.
   void (*interleave_left)(const void* const* rows, i64 num_rows, i64 col, i64 cols, void* panel);
   i64 left_row_bytes;
   void (*pairs)(const PairsProduct& product);
@@ -147,11 +148,12 @@ struct TypedOps {
   void (*gelu_backward)(const ActivationBackward& a);
   // prob[first, last) = softmax(scale * score); zero elsewhere in [0, count). Returns the log-sum-exp.
   float (*attention_softmax)(const float* score, i64 first, i64 last, i64 count, float scale, void* prob);
-  // Whole heads at once: what attention_forward and attention_backward do (attention.h). Return the bytes of scratch that they
-  // take; without scratch they do nothing else.
+  // Whole heads at once: what attention_forward and attention_backward do (attention.h). Return the bytes of scratch
+  // that they take; without scratch they do nothing else.
   i64 (*head_forward)(const HeadAttention& a);
   i64 (*head_backward)(const HeadAttention& a);
-  // A part of a softmax: out[v] = exp(logit[v] - top) with the part's largest logit as top, which is returned; their sum.
+  // A part of a softmax: out[v] = exp(logit[v] - top) with the part's largest logit as top, which is returned; their
+  // sum.
   float (*softmax_part)(const float* logit, i64 count, float* sum, void* out);
   void (*scale_row)(i64 count, float factor, void* row);  // row *= factor
   float (*dot)(const void* a, const void* b, i64 count);

@@ -92,7 +92,7 @@ inline double error_of(const std::vector<double>& got, const std::vector<double>
 
 // Sums of some hundred products in f32 differ from double by a few of f32's 6e-8; the fast exponential adds 3e-7.
 inline constexpr double kToleranceF32 = 2e-5;
-// Values rounded to bf16 (half of 2^-8 relative), once or a few times on the way, sums of them less.
+// Values rounded to bf16 (half of 2^-8 relative), once or a few times, sums of them less.
 inline constexpr double kToleranceBf16 = 1.2e-2;
 inline double tolerance(DType dtype) { return dtype == DType::bf16 ? kToleranceBf16 : kToleranceF32; }
 
@@ -107,8 +107,9 @@ inline std::vector<const OpTable*> other_tables() {
   return tables;
 }
 
-// Runs `body` under every set of this machine, the forms that it would not choose and (being slow) if asked the emulated
-// tiles; under one set alone if the environment names it in MOEBIUS_TEST_ISA (for emulated machines, where all take long).
+// Runs `body` under every set of this machine, the forms that it would not choose and (being slow) on request the
+// emulated tiles; under one set alone if the environment names it in MOEBIUS_TEST_ISA (for emulated machines, where all
+// take long).
 template <class Body>
 void for_each_set(Body body, bool emulated = true) {
   if (const char* only = std::getenv("MOEBIUS_TEST_ISA")) {

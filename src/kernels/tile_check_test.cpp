@@ -24,7 +24,8 @@ TEST(TileCheck, EmulatedTilesAgreeWithVectors) {
   }
 }
 
-// The emulation follows Intel's description of the instruction to the bit, so a processor's tiles must give the same bits.
+// The emulation follows Intel's description of the instruction to the bit, so a processor's tiles must give the same
+// bits.
 TEST(TileCheck, TilesHaveTheBitsOfTheirEmulation) {
   if (!isa_supported(Isa::amx)) GTEST_SKIP() << "no AMX here (tests/peers/amx runs this under an emulator)";
   isa_select("amx");

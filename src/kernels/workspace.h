@@ -23,7 +23,8 @@ class Scratch {
   u8* next_;
 };
 
-// What a call takes at most: of a thread's block and of the shared one. Each driver says it for a shape (`..._workspace`).
+// What a call takes at most: of a thread's block and of the shared one. Each driver says it for a shape
+// (`..._workspace`).
 struct WorkspaceBytes {
   i64 thread = 0, shared = 0;
   void widen(const WorkspaceBytes& other) {
@@ -31,15 +32,17 @@ struct WorkspaceBytes {
     shared = shared < other.shared ? other.shared : shared;
   }
 };
-// Memory that the blocks of so many threads take when no call needs more than `need`.
+// Memory that the blocks of `threads` threads take when no call needs more than `need`.
 i64 workspace_bytes(const WorkspaceBytes& need, int threads);
 
-// At least `bytes`, contents unspecified. `thread` as parallel_for hands it out. Valid until the next call for the thread.
+// At least `bytes`, contents unspecified. `thread` as parallel_for hands it out. Valid until the next call for the
+// thread.
 void* workspace_of_thread(int thread, i64 bytes);
 void* workspace_shared(i64 bytes);
 
-// Grows every thread's block to the largest that any thread has asked for. Which thread does which task is chance, so
-// without this a thread could meet its first large task, and allocate, in the middle of steady work. Outside of tasks only.
+// Grows every thread's block to the largest that any thread has requested. Which thread runs which task is not fixed,
+// so without this a thread could meet its first large task, and allocate, in the middle of steady work. Outside of
+// tasks only.
 void workspace_level();
 
 }  // namespace moebius::kernels

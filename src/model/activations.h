@@ -1,6 +1,6 @@
-// The plan of activations: where every saved value and every scratch value of a pass lies, decided once for a number of
+// The plan of activations: the place of every saved and every temporary value of a pass, decided once for a number of
 // tokens. Training keeps each layer's values for its backward; inference lets all layers use one layer's place, and so
-// does training that recomputes: there a layer keeps its input and its routing alone.
+// does training that recomputes: there a layer keeps only its input and its routing.
 // In: a configuration, the largest number of tokens. Out: pointers into one arena. Not for weights.
 #pragma once
 

@@ -1,5 +1,5 @@
 // A configuration as Hugging Face's config.json states it, and back. Ours are written as the class that fits (docs/plan.md
-// has the list), with our own keys beside it under "moebius", which transformers ignores.
+// has the list), with our own keys in addition under "moebius", which transformers ignores.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -161,7 +161,7 @@ ModelConfig read_class(const HfKeys& keys, const HfDefaults& defaults) {
 [[noreturn]] void refuse_contradiction(const std::string& where, const std::string& key, const Json& wanted,
                                        const Json& got) {
   throw Error({.where = where,
-               .what = fmt::format("'{}' by the key \"moebius\" differs from what the other keys give", key),
+               .what = fmt::format("'{}' in the key \"moebius\" differs from the other keys", key),
                .wanted = wanted.dump(),
                .got = got.dump(),
                .fix = "change both, or delete the key \"moebius\""});

@@ -1,4 +1,4 @@
-// Sums over the arenas, the plan of activations and what each driver says of its scratch.
+// Sums over the arenas, the plan of activations and the workspace that each driver reports.
 // In, out: config_memory.h.
 #include "model/config_memory.h"
 
@@ -85,7 +85,7 @@ std::string TrainingMemory::text() const {
   };
   return row("master weights (f32)", master) + row("compute copy (bf16)", copy) + row("gradients (f32)", gradient) +
          row("moments (2 x f32)", moments) + row("activations", activations) +
-         row("scratch of the kernels", workspace) + row("program (measured)", program) +
+         row("workspace of the kernels", workspace) + row("program (measured)", program) +
          (data > 0 ? row("token shards (mapped)", data) : "") + row("memory in all", total());
 }
 

@@ -24,7 +24,7 @@ struct TrainingMemory {
   i64 gradient = 0;     // f32
   i64 moments = 0;      // two, f32
   i64 activations = 0;  // of one micro-batch
-  i64 workspace = 0;    // scratch of the kernels, all threads
+  i64 workspace = 0;    // workspace of the kernels, all threads
   i64 program = 0;      // code, libraries, stacks and the heap as they are now: measured, not counted
   i64 data = 0;         // pages of mapped token shards, at most; 0 where the data are not known
   i64 weights() const { return master + copy + gradient + moments; }

@@ -1,4 +1,4 @@
-// Exact counts of a configuration. The formulas stand in docs/plan.md.
+// Exact counts of a configuration. Formulas: docs/plan.md.
 #include "base/check.h"
 #include "model/config.h"
 

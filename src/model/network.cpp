@@ -1,4 +1,4 @@
-// The forward pass: Network::Impl::forward, attention_block and ffn_block. The tape runs the operations backward.
+// The passes of a network: input checks, the forward pass, scoring, logits. The tape runs the operations backward.
 #include "model/network.h"
 
 #include <fmt/format.h>
@@ -308,7 +308,6 @@ RouteOp Network::Impl::route_op(i64 l) {
   op.routing = b.routing;
   op.losses.balance_coefficient = auxiliary_scale * share * static_cast<float>(losses.balance_coefficient);
   op.losses.z_coefficient = auxiliary_scale * share * static_cast<float>(losses.z_coefficient);
-  op.losses.count_tokens = T;
   op.replay_TK = replay == nullptr ? nullptr : &replay->at(static_cast<std::size_t>(moe));
   op.result = recording ? &result.layers[static_cast<std::size_t>(moe)] : nullptr;
   op.dgate_TK = plan.dgate_TK;

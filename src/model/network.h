@@ -59,8 +59,8 @@ class Network {
   Weights& weights();
   const Weights& weights() const;
 
-  // Which activations training keeps for backward; by default all. Losses, gradients and weights are bit-identical either
-  // way. Call it before the first pass.
+  // Which activations training keeps for backward; by default all. Losses, gradients and weights are bit-identical in
+  // all modes. Call it before the first pass.
   void set_recompute(Recompute recompute);
 
   // Allocates the activations for passes of at most `tokens_max` rows. Later calls only grow them. A larger pass calls it

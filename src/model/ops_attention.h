@@ -1,5 +1,5 @@
 // Block-level operations of attention: norm, query-key-value projection with rotary positions, attention, output
-// projection. Each holds views of what it reads and writes and has its hand-written backward beside its forward.
+// projection. Each holds views of what it reads and writes and has its hand-written backward next to its forward.
 // Operations add to the gradients of the residual stream (dx) and of normalised inputs (dh); the consumer of a dh clears it.
 #pragma once
 
@@ -78,7 +78,7 @@ struct QueryKeyValueOp {
 struct AttentionSegments {
   std::vector<kernels::AttentionSegment> alone;
   std::vector<kernels::CachedSegment> cached;
-  std::vector<kernels::SharedBeginning> prefixes;
+  std::vector<kernels::SharedPrefix> prefixes;
   std::vector<kernels::SharingSegment> sharing;
   void reserve(i64 segments);  // those of training
   void clear();

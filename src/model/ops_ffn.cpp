@@ -41,8 +41,7 @@ void RouteOp::forward_again() const {
 }
 
 void RouteOp::describe() const {
-  const kernels::RouterLosses values =
-      kernels::router_losses(shape, logits_TE, prob_TE, routing, nullptr, routing.tokens);
+  const kernels::RouterLosses values = kernels::router_losses(shape, logits_TE, prob_TE, routing);
   result->balance = values.balance;
   result->z = values.z;
   result->entropy = values.entropy;

@@ -22,7 +22,7 @@ std::string golden_folder(const std::string& name) {
   return path_join(MOEBIUS_SOURCE_DIR, "tests/golden/mixtral_tiny/" + name);
 }
 
-// Two sequences of 12; the same numbers stand in the script.
+// Two sequences of 12; the script has the same numbers.
 TestBatch golden_batch(i64 vocab) {
   TestBatch batch;
   for (i64 s = 0; s < 2; ++s) {

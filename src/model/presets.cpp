@@ -184,8 +184,8 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
   if (!d || !experts || !top_k) return std::nullopt;
   if (*d % 128 != 0) {
     throw Error({.where = name,
-                 .what = "this family of presets has heads of 128",
-                 .wanted = "d a multiple of 128",
+                 .what = "the presets of this family have heads of 128",
+                 .wanted = "d divisible by 128",
                  .got = words[at]});
   }
   ModelConfig config = optimal_sparsity(*d, *experts, *top_k);
@@ -194,8 +194,10 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
     const std::string label = optimal_sparsity_label(config);
     const std::string given = words[at + 3] + "-" + words[at + 4];
     if (label.size() < given.size() || label.substr(label.size() - given.size()) != given) {
-      throw Error(
-          {.where = name, .what = "the sizes in the name differ from the model's", .wanted = label, .got = given});
+      throw Error({.where = name,
+                   .what = "the sizes in the name differ from those of the model",
+                   .wanted = label,
+                   .got = given});
     }
   }
   config.name = name;
@@ -210,7 +212,7 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
        .what = fmt::format("unknown preset '{}'", name),
        .wanted = fmt::format("one of: {}, or optimal-sparsity-d{{512,1024,2048}}-E{{8..256}}-k{{2..16}}",
                              fmt::join(names.begin(), names.begin() + static_cast<i64>(presets().size()), ", ")),
-       .fix = near.empty() ? "see moebius plan --list" : fmt::format("did you mean '{}'?", near)});
+       .fix = near.empty() ? "moebius plan --list prints all presets" : fmt::format("did you mean '{}'?", near)});
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ struct Counter {
     add(part, true, 4 * tokens * active, weights + gradient_bytes(stored, sharing * passes) + tokens * read);
   }
 
-  // y = norm(x): y is saved for the products behind it; backward reads x (f32), which the operation before wrote.
+  // y = norm(x): y is saved for the products after it; backward reads x (f32), which the previous operation wrote.
   void add_norm(double count) {
     const double gains = d * count;
     add(Part::norm, false, 0, tokens * count * c * d);
@@ -66,7 +66,7 @@ struct Counter {
     const double sums = 4 * static_cast<double>(a.heads);
     add(Part::attention, false, flops / 3, tokens * layers * (c * q + sums));
     add(Part::attention, true, flops * 2 / 3, tokens * layers * (c * (q + 2 * kv) + sums));
-    // The stream behind it is saved for the norm; the mixed values are read for the weights' gradient.
+    // The stream after it is saved for the norm; the mixed values are read for the weights' gradient.
     add_product(Part::output, layers * q * d, layers * q * d, 1, layers * 4 * d, layers * c * q);
   }
 
@@ -88,7 +88,7 @@ struct Counter {
     add(Part::route, false, 2 * tokens * router, 4 * router * passes + tokens * kept, true);
     add(Part::route, true, 4 * tokens * router, 4 * router * passes + gradient_bytes(router, passes) + tokens * kept,
         true);
-    // Before and behind the activation; experts without a token are not read. The norm's output is read by backward.
+    // Before and after the activation; experts without a token are not read. The norm's output is read by backward.
     const double used = std::min(experts, tokens / passes * k), saved = moe * c * k * matrices * f;
     const double sharing = static_cast<double>(x.bank_layers);
     add_product(Part::experts, moe * k * matrices * d * f, moe / sharing * used * matrices * d * f, sharing, saved,

@@ -24,7 +24,7 @@ inline ModelConfig small_config() {
   return config;
 }
 
-// Every way of the configuration that the forward pass branches on.
+// Every case of the configuration that the forward pass branches on.
 struct Variant {
   const char* name;
   ModelConfig config;

@@ -137,7 +137,7 @@ Trace::~Trace() {
   try {
     file_.append(pending_);
   } catch (const Error&) {
-    log_warning("the end of the trace could not be written; the file has its first lines only");
+    log_warning("the end of the trace could not be written; the file is incomplete");
   }
 }
 

@@ -15,7 +15,7 @@ namespace moebius::model {
 
 namespace {
 
-constexpr i64 kAlignment = 64;    // elements
+constexpr i64 kAlignment = 64;        // elements
 constexpr i64 kInitRowsPerTask = 64;  // of one matrix
 
 // Collects the parameters; those used in f32 come before the packed matrices.

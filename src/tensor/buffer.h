@@ -1,4 +1,4 @@
-// Owned, labelled, 64-byte aligned memory, zero-initialised. Large buffers ask for huge pages. Every allocation is counted,
+// Owned, labelled, 64-byte aligned memory, zero-initialised. Large buffers request huge pages. Every allocation is counted,
 // so that tests can show that steady-state training allocates nothing.
 #pragma once
 

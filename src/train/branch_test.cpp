@@ -166,7 +166,7 @@ TEST(TrainBranch, RefusesWhatIsNoTrunk) {
   hooks.branch_from = path_join(trunk, "branch-5");
   EXPECT_NE(error_of(branch_options(branch, 8), hooks).find("is missing"), std::string::npos);
   hooks.branch_from = path_join(trunk, "branch-8");
-  EXPECT_NE(error_of(branch_options(branch, 4), hooks).find("cannot branch off"), std::string::npos);
+  EXPECT_NE(error_of(branch_options(branch, 4), hooks).find("cannot branch here"), std::string::npos);
   TrainOptions other = branch_options(branch, 8);
   other.optimizer.learning_rate *= 2;
   EXPECT_NE(error_of(other, hooks).find("learning_rate"), std::string::npos);

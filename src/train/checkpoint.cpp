@@ -61,12 +61,11 @@ void read_parts(const std::string& path, const std::vector<Part>& parts) {
     const i64 count = static_cast<i64>(part.values.size());
     const StoredTensor& tensor = reader.find(part.name, {count});
     if (tensor.dtype != DType::f32) {
-      throw Error(
-          {.where = path,
-           .what = fmt::format("tensor '{}' is not F32", part.name),
-           .fix = "give the file that this program wrote; --init-from starts a new run from the weights alone"});
+      throw Error({.where = path,
+                   .what = fmt::format("tensor '{}' is not F32", part.name),
+                   .fix = "restore the file that train wrote, or start a new run from the weights with --init-from"});
     }
-    // Piece by piece, or the pages of the whole file would take memory beside the weights.
+    // In pieces, because mapping the whole file would take memory in addition to the weights.
     u8* to = reinterpret_cast<u8*>(part.values.data());
     for (i64 at = 0; at < tensor.bytes; at += kReadBytes) {
       const i64 bytes = std::min(kReadBytes, tensor.bytes - at);
@@ -150,7 +149,7 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
                  .what = "the run's state is damaged: " + e.parts().what,
                  .wanted = e.parts().wanted,
                  .got = e.parts().got,
-                 .fix = "put an older checkpoint in its place, or remove the run's folder to start again"});
+                 .fix = "restore an older checkpoint, or remove the run's folder to start again"});
   }
   return state;
 }
@@ -159,10 +158,10 @@ void check_disk(const std::string& folder, i64 bytes, const std::string& what) {
   const i64 free = disk_bytes_free(folder);
   if (free >= bytes) return;
   throw Error({.where = folder,
-               .what = fmt::format("the disk is too full for {}", what),
+               .what = fmt::format("not enough disk space for {}", what),
                .wanted = format_bytes(static_cast<double>(bytes)) + " free",
                .got = format_bytes(static_cast<double>(free)),
-               .fix = "free some disk space and run the same command again; what was saved before is intact"});
+               .fix = "free some disk space and run the same command again; everything saved before is intact"});
 }
 
 void save_checkpoint(const CheckpointPlace& place, const model::Network& network, const AdamwState& adamw,
@@ -191,7 +190,7 @@ void save_checkpoint(const CheckpointPlace& place, const model::Network& network
   } catch (...) {
     try {
       folder_remove_all(paths.fresh);
-    } catch (const Error&) {  // the first error is the one to tell
+    } catch (const Error&) {  // report the first error
     }
     throw;
   }
@@ -219,10 +218,10 @@ std::optional<Json> read_state(const std::string& out) {
   Json json = Json::parse_file(path);
   if (!json.is_object() || json.get_int("format_version", 0) != kFormatVersion) {
     throw Error({.where = path,
-                 .what = "the checkpoint has another version of the format",
+                 .what = "the checkpoint has another format version",
                  .wanted = fmt::format("format_version {}", kFormatVersion),
                  .got = json.is_object() ? fmt::format("{}", json.get_int("format_version", 0)) : "no JSON object",
-                 .fix = "use the version of the program that wrote it, or another --out"});
+                 .fix = "use the version of moebius that wrote it, or another --out"});
   }
   return json;
 }
@@ -241,8 +240,8 @@ void check_identity(const Json& state, const RunIdentity& identity, const std::s
                  .wanted = left == nullptr ? "" : left->dump() + " (saved)",
                  .got = right == nullptr ? "" : right->dump(),
                  .fix = part == std::string("sources")
-                            ? "give the data of the saved run to resume it, or another --out for a new run"
-                            : "give the options of the saved run to resume it, or another --out for a new run"});
+                            ? "use the data of the saved run to resume it, or another --out for a new run"
+                            : "use the options of the saved run to resume it, or another --out for a new run"});
   }
 }
 
@@ -251,7 +250,7 @@ void restore_checkpoint(const std::string& out, model::Network& network, AdamwSt
   if (!file_exists(path)) {
     throw Error({.where = path,
                  .what = "the checkpoint has no optimiser state",
-                 .fix = "only an unfinished run can be resumed; --init-from starts a new run from its weights"});
+                 .fix = "only unfinished runs can be resumed; use --init-from to start a new run from its weights"});
   }
   read_parts(path, list_parts(network.weights(), adamw, network.selection_bias()));
   model::refresh_copy(network.weights());

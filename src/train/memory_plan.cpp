@@ -57,12 +57,12 @@ MemoryPlan plan_memory(const model::ModelConfig& config, const TrainOptions& opt
   throw Error(
       {.where = "memory",
        .what =
-           fmt::format("the model does not fit: a micro-batch of {} tokens needs too much", plan.micro_batch_tokens),
+           fmt::format("the model does not fit into memory with a micro-batch of {} tokens", plan.micro_batch_tokens),
        .wanted = fmt::format("at most {}", text(plan.limit_bytes)),
-       .got = fmt::format("{} for weights, gradients and moments + {} for activations + {} for program and scratch",
+       .got = fmt::format("{} for weights, gradients and moments + {} for activations + {} for program and workspace",
                           text(memory.weights()), text(memory.activations), text(memory.program + memory.workspace)),
        .fix = fmt::format(
-           "{}a smaller model, a shorter --sequence, a smaller --micro-batch-tokens or a larger --memory-max",
+           "use {}a smaller model, a shorter --sequence, a smaller --micro-batch-tokens or a larger --memory-max",
            plan.recompute == model::Recompute::none ? "--recompute auto, " : "")});
 }
 

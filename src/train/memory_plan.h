@@ -1,4 +1,4 @@
-// From the memory that a run may take its micro-batch, and whether it recomputes; how much disk a checkpoint takes. In:
+// Chooses the micro-batch and recomputation of a run from its memory limit; computes the disk space of a checkpoint. In:
 // configuration, options, the machine; out: a choice with its bytes by purpose (model/config_memory.h). Allocates nothing.
 #pragma once
 

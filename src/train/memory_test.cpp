@@ -103,7 +103,7 @@ i64 peak_of_child(std::size_t number, const std::string& folder) {
 
 TEST(TrainMemory, ThePlanIsThePeakWithinFivePercent) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "a sanitizer's own memory is beside the plan";
+  GTEST_SKIP() << "a sanitizer's own memory is not in the plan";
 #endif
   for (std::size_t i = 0; i < std::size(kCases); ++i) {
     const std::string folder = testing::fresh_folder("memory_plan");

@@ -1,7 +1,8 @@
-// What a training run is told: data, budget, optimiser, saving. In: flags or TOML; out: checked values that a run's
+// Options of a training run: data, budget, optimiser, saving. In: flags or TOML; out: checked values that a run's
 // records and checkpoint carry. The network's own shape is model/config.h.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,12 +34,12 @@ struct TrainOptions {
   std::string out;                           // the run's folder
   std::vector<std::string> data;             // "name=prefix:weight[:epochs]"
   std::string mixture;                       // or a TOML file with [[source]] tables
-  std::vector<data::MixtureSource> sources;  // or, from a program, what both would say; no flag
+  std::vector<data::MixtureSource> sources;  // or, from a program, the same as a struct; no flag
   std::string tokenizer;                     // tokenizer.json, copied into the checkpoint
   std::string init_from;                     // checkpoint folder whose weights start the run; empty: random
   i64 tokens = 0;                            // budget; rounded up to whole steps
   i64 steps = 0;                             // or the number of steps
-  i64 batch_tokens = 16384;                  // tokens of a step
+  i64 batch_tokens = 16384;                  // tokens per step
   i64 sequence = 128;
   i64 micro_batch_tokens = 0;      // 0: the largest part of a step that fits memory_max; kept on resume
   std::string memory_max;          // "8GiB"; empty: 70 % of what is available
@@ -49,7 +50,7 @@ struct TrainOptions {
   std::string shard_format = "auto";
   i64 seed_init = 1;
   i64 seed_data = 1;
-  std::string precision = "bf16";  // bf16, f32
+  std::string precision = "auto";  // auto, bf16, f32; resolve_precision
   i64 checkpoint_steps = 0;        // 0: not by steps
   double checkpoint_minutes = 5;   // 0: not by time
   i64 checkpoints_kept = 0;        // older ones kept as checkpoint-STEP
@@ -61,13 +62,17 @@ struct TrainOptions {
   OptimizerOptions optimizer;
   void describe(OptionList& list);  // the optimiser's too
 
-  DType compute() const { return precision == "f32" ? DType::f32 : DType::bf16; }
+  DType compute() const;  // of a resolved precision
 };
 
 // The budget in steps. Throws Error: no budget, two that disagree, a step that is not whole sequences.
 i64 steps_total(const TrainOptions& options);
 // All rules that need neither model nor data. Throws Error.
 void check_options(const TrainOptions& options);
+
+// Makes precision "auto" definite: that of `saved` (a state.json), or without one what is fastest on the instruction set in
+// use. A resumed run thus keeps its precision on any machine.
+void resolve_precision(TrainOptions& options, const std::optional<Json>& saved = std::nullopt);
 
 // Every value that decides the result, for the checkpoint: resuming with another one is an Error.
 Json result_options(const TrainOptions& options);

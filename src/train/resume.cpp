@@ -66,7 +66,7 @@ Json read_branch(const std::string& branch_from, const RunIdentity& identity, co
   const std::string& trunk_schedule = saved.at("schedule").as_string();
   if (trunk_schedule != "constant" || options.optimizer.warmup_steps < 0 || decay_begin < step) {
     throw Error({.where = branch_from,
-                 .what = "a run cannot branch off here",
+                 .what = "the run cannot branch here",
                  .wanted =
                      "a trunk with schedule constant, warmup-steps given for both, and a decay that begins at the "
                      "branch's step or later",
@@ -81,7 +81,7 @@ TrainOptions resume_options(const TrainOptions& options, const Json& saved, cons
   TrainOptions resumed = options;
   if (options.micro_batch_tokens > 0 && options.micro_batch_tokens != state.micro_batch_tokens) {
     throw Error({.where = options.out,
-                 .what = "the saved run has a different micro-batch-tokens",
+                 .what = "--micro-batch-tokens differs from that of the saved run",
                  .wanted = fmt::format("{}", state.micro_batch_tokens),
                  .got = fmt::format("{}", options.micro_batch_tokens),
                  .fix = "leave --micro-batch-tokens out to resume, or start a new run with another --out"});
@@ -94,7 +94,7 @@ TrainOptions resume_options(const TrainOptions& options, const Json& saved, cons
                  .what = "the saved run used another instruction set, which rounds differently",
                  .wanted = state.isa,
                  .got = isa,
-                 .fix = fmt::format("--isa {}; or --isa-change to resume with other rounding", state.isa)});
+                 .fix = fmt::format("resume with --isa {}, or allow other rounding with --isa-change", state.isa)});
   }
   state.isa_past.push_back(state.isa);
   return resumed;
@@ -107,10 +107,10 @@ void copy_weights(const std::string& folder, const model::ModelConfig& config, m
     const Json *a = wanted.find(key), *b = got.find(key);
     if (a == nullptr || b == nullptr || a->dump() == b->dump()) continue;
     throw Error({.where = folder,
-                 .what = fmt::format("the checkpoint to start from has another shape: '{}' differs", key),
+                 .what = fmt::format("the checkpoint of --init-from has another shape: '{}' differs", key),
                  .wanted = a->dump(),
                  .got = b->dump(),
-                 .fix = "give the options of that model, or drop --init-from"});
+                 .fix = "use the options of that model, or leave out --init-from"});
   }
   model::load_weights(folder, network, false);  // compares every tensor's shape
 }

@@ -1,4 +1,4 @@
-// What a run continues from: its own checkpoint, its trunk's, or another model's weights. In: options, identity, folders;
+// Where a run continues from: its own checkpoint, that of its trunk, or the weights of another model. In: options, identity, folders;
 // out: the saved state, compared with those of now. Does not train: train/train_run.h.
 #pragma once
 

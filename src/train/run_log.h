@@ -1,4 +1,4 @@
-// What a training run tells while it runs: records (docs/formats.md), TensorBoard scalars, the live line. In: step
+// What a training run reports while it runs: records (docs/formats.md), TensorBoard scalars, the live line. In: step
 // reports; out: OUT/records.jsonl, OUT/tensorboard/. Decides nothing.
 #pragma once
 
@@ -18,8 +18,8 @@ namespace moebius::train {
 // `evaluation_pending` the evaluations of the checkpoint's own step. step -1: the run starts again, everything goes.
 void forget_records(const std::string& path, i64 step, bool evaluation_pending);
 
-// Gives a branch what its trunk recorded of steps up to `step`: the records `step` and `router` that its own options ask
-// for, and of `eval` those of steps that `evaluates`. From the trunk's folder into options.out's records.
+// Gives a branch what its trunk recorded of steps up to `step`: the records `step` and `router` that its own options
+// request, and of `eval` those of steps that `evaluates`. From the trunk's folder into options.out's records.
 void inherit_records(const std::string& trunk, const TrainOptions& options, i64 step,
                      const std::function<bool(i64)>& evaluates);
 

@@ -1,4 +1,4 @@
-// How near a training run comes to its machine's limit. In: tokens and documents of its steps; the machine's roof, given or
+// How close a training run comes to the limit of its machine. In: tokens and documents of its steps; the machine's roof, given or
 // measured around the run. Out: the roof, and the seconds of the steps' roofline (model/roofline.h).
 // Not for single operations (bench).
 #pragma once

@@ -12,7 +12,7 @@
 
 namespace moebius::train {
 
-// A JSON key and the variable behind it.
+// A JSON key and its variable.
 using Field = std::pair<const char*, std::variant<bool*, i64*, double*, std::string*>>;
 
 void write_fields(const std::vector<Field>& fields, Json& object);

@@ -41,7 +41,7 @@ const StageHelp kHelp = {
     .examples =
         "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"
         "      --d-model 128 --layers 4 --experts 16 --top-k 2 --tokens 10M --out runs/first\n"
-        "  the same command again resumes a stopped run, and does nothing when the run is finished",
+        "  run the same command again to resume an interrupted run; it does nothing if the run is finished",
 };
 
 constexpr double kShareAssumed =
@@ -67,9 +67,9 @@ Words read_words(const std::vector<std::string>& words) {
     OptionList list;
     list.add("preset", &now.preset, "configuration to start from (moebius plan --list); flags change it",
              {.unit = "NAME"});
-    list.add("batches-out", &now.batches_out, "with --dry-run: write the batches of all steps, a JSON line each",
-             {.unit = "FILE"});
-    list.add("trace", &now.trace, "write shape, checksum and time of every operation, a JSON line each (slow)",
+    list.add("batches-out", &now.batches_out,
+             "with --dry-run: write the batches of all steps, one JSON object per line", {.unit = "FILE"});
+    list.add("trace", &now.trace, "write shape, checksum and time of every operation, one JSON object per line (slow)",
              {.unit = "FILE"});
     now.train.describe(list);
     now.config.describe(list);
@@ -84,7 +84,7 @@ Words read_words(const std::vector<std::string>& words) {
 void settle_config(Words& words, const data::Mixture& source) {
   if (words.config.vocab == 0) words.config.vocab = source.vocab();
   if (words.config.vocab == 0) {
-    throw Error({.where = "vocab", .what = "the shards do not say their vocabulary", .fix = "--vocab N"});
+    throw Error({.where = "vocab", .what = "the shards do not state their vocabulary size", .fix = "add --vocab N"});
   }
   check_vocab(words.config, source);
   words.config.sequence_max = std::max(words.config.sequence_max, words.train.sequence);
@@ -142,7 +142,7 @@ int dry_run(const Words& words, i64 data_bytes) {
   for (const auto& [key, value] : model.as_object()) text += fmt::format("  {:<28} {}\n", key, value.dump());
   text += fmt::format("parameters     {} total, {} active\n", format_exact(counts.parameters_total),
                       format_exact(counts.parameters_active));
-  text += fmt::format("FLOPs a token  {} (Megatron's formula), {} (6N), {} (MFU's count)\n",
+  text += fmt::format("FLOPs/token    {} (Megatron's formula), {} (6N), {} (MFU's count)\n",
                       format_count(counts.flops_per_token_megatron), format_count(counts.flops_per_token_6n),
                       format_count(counts.flops_per_token_mfu));
   text += "memory\n" + memory.text();
@@ -169,6 +169,8 @@ int run_train(const std::vector<std::string>& words) {
   const auto source = open_mixture(given.train);
   settle_config(given, *source);
   if (given.common.dry_run) {
+    const std::string state = path_join(given.train.out, "checkpoint/state.json");
+    resolve_precision(given.train, file_exists(state) ? std::optional(Json::parse_file(state)) : std::nullopt);
     if (!given.batches_out.empty()) write_batches(given.train, *source, given.batches_out);
     return dry_run(given, source->mapped_bytes());
   }
@@ -177,7 +179,7 @@ int run_train(const std::vector<std::string>& words) {
   const TrainResult result = train_run(given.train, given.config, *source, source->identity(), {});
   std::string text = fmt::format("{}: {} steps, {} tokens, loss {:.4f}{}\n", given.train.out, result.steps,
                                  format_exact(result.totals.tokens), result.loss_final,
-                                 result.skipped ? " (finished before, nothing done)" : "");
+                                 result.skipped ? " (already finished, nothing to do)" : "");
   text +=
       fmt::format("{} tokens/s, {:.1f} % of the roof ({:.0f} GFLOP/s), {:.1f} % of the steps' roofline, {} of memory\n",
                   format_count(result.tokens_per_s), 100 * result.mfu, result.roof_flops_per_s * 1e-9,

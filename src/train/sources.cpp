@@ -22,12 +22,15 @@ std::vector<data::MixtureSource> list_sources(const TrainOptions& options) {
       }
     }
     if (!file.contains("source")) {
-      throw Error({.where = options.mixture, .what = "the file has no source", .wanted = "[[source]] tables"});
+      throw Error(
+          {.where = options.mixture, .what = "the file has no [[source]] table", .wanted = "[[source]] tables"});
     }
     return data::mixture_sources_from_json(file.at("source"), options.mixture);
   }
   if (options.data.empty()) {
-    throw Error({.where = "train", .what = "no training data", .fix = "--data NAME=PREFIX:WEIGHT or --mixture FILE"});
+    throw Error({.where = "train",
+                 .what = "no training data is given",
+                 .fix = "add --data NAME=PREFIX:WEIGHT or --mixture FILE"});
   }
   return data::mixture_sources_parse(options.data, "--data");
 }
@@ -40,7 +43,7 @@ void check_tokenizer(const std::string& path, const std::string& of_shards) {
                .what = "the shards were made with another tokenizer",
                .wanted = "the tokenizer with digest " + of_shards,
                .got = given,
-               .fix = "give the tokenizer.json that packed the shards, or pack the text again with this one"});
+               .fix = "use the tokenizer.json that the shards were packed with, or pack the text again with this one"});
 }
 
 }  // namespace
@@ -66,7 +69,7 @@ void check_vocab(const model::ModelConfig& config, const data::Mixture& mixture)
                .what = "the model's vocabulary is smaller than the shards'",
                .wanted = fmt::format("at least {}", mixture.vocab()),
                .got = fmt::format("{}", config.vocab),
-               .fix = fmt::format("--vocab {}", mixture.vocab())});
+               .fix = fmt::format("use --vocab {}", mixture.vocab())});
 }
 
 }  // namespace moebius::train

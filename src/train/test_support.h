@@ -61,6 +61,7 @@ inline TrainOptions tiny_options(const std::string& out, i64 steps) {
   options.micro_batch_tokens = 64;
   options.checkpoint_minutes = 0;
   options.tensorboard = false;
+  options.precision = "bf16";  // auto would test something else on each machine
   options.router_every = 5;
   options.optimizer.learning_rate = 3e-3;
   return options;

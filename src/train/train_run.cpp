@@ -69,7 +69,7 @@ class Run {
   void count_roofline();
   TrainResult result() const;
 
-  const TrainOptions& options_;
+  TrainOptions options_;  // the precision becomes that of the saved run
   const model::ModelConfig& config_;
   data::BatchSource& source_;
   const Json& sources_;
@@ -92,12 +92,13 @@ class Run {
 TrainResult Run::run() {
   folder_make(options_.out);
   const std::optional<Json> saved = read_state(options_.out);
+  resolve_precision(options_, saved);
   identity_ = run_identity(options_, config_, sources_, saved);
   if (saved) {
     check_identity(*saved, identity_, options_.out);
     const TrainState state = TrainState::from_json(*saved, options_.out);
     if (state.finished) {
-      log_info(fmt::format("{}: finished before ({} steps); skipped", options_.out, state.step));
+      log_info(fmt::format("{}: already finished ({} steps); skipped", options_.out, state.step));
       return finished_result(options_.out, state);
     }
   }

@@ -190,9 +190,31 @@ TEST(TrainRun, AnotherInstructionSetIsRefusedUnlessAllowed) {
   EXPECT_EQ(state.at("isa_past")[0].as_string(), "portable");
 }
 
+// Started where f32 is the fastest, it stays in f32 where bf16 would be.
+TEST(TrainRun, AutomaticPrecisionIsKeptOnAnotherInstructionSet) {
+  const std::string out = fresh_folder("precision");
+  TrainOptions options = tiny_options(out, 6);
+  options.precision = "auto";
+  options.isa_change = true;
+  TrainHooks hooks = fixed_roof();
+  hooks.evaluates = [](i64 step, i64) { return step == 3; };
+  hooks.evaluate = [](model::Network&, i64, i64) -> std::vector<Json> { throw Error({.what = "stop"}); };
+  kernels::isa_select("portable");
+  EXPECT_EQ(kernels::isa_fastest_precision(), std::string("f32"));
+  EXPECT_NE(error_of([&] { tiny_run(options, hooks); }), "");
+  kernels::isa_select("auto");
+  EXPECT_EQ(tiny_run(options, fixed_roof()).steps, 6);
+  for (const Json& run : records::read(path_join(out, "records.jsonl"), "run")) {
+    EXPECT_EQ(run.at("precision").as_string(), "f32");
+  }
+  EXPECT_TRUE(tiny_run(options, fixed_roof()).skipped);
+  options.precision = "bf16";
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("precision"), std::string::npos);
+}
+
 TEST(TrainRun, RefusesBadBudgets) {
   TrainOptions options = tiny_options(fresh_folder("budget"), 0);
-  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("budget is 0"), std::string::npos);
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("no training budget"), std::string::npos);
   options.steps = 3;
   options.tokens = 1'000'000;
   EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("disagree"), std::string::npos);

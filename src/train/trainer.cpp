@@ -54,7 +54,7 @@ void Trainer::check_batch() const {
                .what = "a token id is outside of the model's vocabulary",
                .wanted = fmt::format("ids below {}", vocab),
                .got = fmt::format("{}", largest),
-               .fix = fmt::format("--vocab {} or more, or shards made with the model's tokenizer", largest + 1)});
+               .fix = fmt::format("use --vocab {} or more, or shards made with the model's tokenizer", largest + 1)});
 }
 
 void Trainer::count_work() {
@@ -129,7 +129,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   count_work();
   report_.learning_rate = learning_rate_at(schedule_, number);
   if (report_.targets == 0)
-    throw Error({.where = "training data", .what = fmt::format("step {} has no target", number)});
+    throw Error({.where = "training data", .what = fmt::format("step {} has no targets", number)});
   CHECK(report_.rows % micro_batch_tokens_ == 0, "micro-batches cut a step into equal parts");
   for (LayerLoad& load : loads_) {
     std::fill(load.count_E.begin(), load.count_E.end(), 0);
@@ -151,7 +151,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
     throw Error(
         {.where = fmt::format("step {}", number),
          .what = fmt::format("training diverged: loss {}, gradient norm {}", report_.loss, report_.grad_norm),
-         .fix = "a smaller --learning-rate, a longer warm-up or a smaller --clip; the last checkpoint is intact"});
+         .fix = "use a smaller --learning-rate, a longer warm-up or a smaller --clip; the last checkpoint is intact"});
   }
   const kernels::ProfileScope scope(kernels::Part::optimizer, kernels::Way::forward);
   adamw_step(network_.weights(), adamw_, options_, report_.learning_rate, number, report_.grad_norm);

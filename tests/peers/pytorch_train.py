@@ -9,8 +9,12 @@ there is autocast (f32 weights and moments, bf16 products), grouped_mm for the e
   V/bin/python tests/peers/pytorch_train.py loss  --moebius build/release/moebius --work /tmp/peer
   V/bin/python tests/peers/pytorch_train.py speed --moebius build/release/moebius --work /tmp/peer --d-model 512 \
       --experts 32 --top-k 2 --expert-width 1024 --tokens-per-step 8192
-In `speed` both replay the routing that ours recorded while training on real text: at its start, or taught one batch again and again, the
-peer would choose otherwise, and its speed goes with the load.
+In `speed` both replay the routing that moebius recorded while training on real text: the peer's own routing, at its start or after
+training on one batch repeatedly, would differ, and speed depends on the load.
+On AVX2 (a processor without more, or forced on both sides) f32 is the fastest form of both:
+  ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 V/bin/python tests/peers/pytorch_train.py speed \
+      --isa avx2 --precision f32 --d-model 384 --layers 6 --experts 48 --top-k 3 --expert-width 320 --sequence 640 \
+      --tokens-per-step 7680 --moebius build/release/moebius --work /tmp/peer
 The balance and z losses are ours on both sides (docs/train.md), since without them the experts collapse; transformers' own
 definition of the balance loss differs.
 
@@ -22,7 +26,7 @@ Chance. Routing makes training chaotic: after some 17 steps of this shape any ro
 ours N times more, from starts in which one weight moved by one step of bf16, and prints how far that alone moves the means; --peer-nudges N
 does so with the peer, and then the means over the starts are compared too; --seed gives another start and another order of the data. Until
 then the losses of single steps must agree, and these are printed first. The learning rate, 3e-4, is one at which chance moves the means of
-20 steps by 0.004; at 1e-3 it moves them by 0.02, as much as is asked. Runs of the work folder that are whole are not made again.
+20 steps by 0.004; at 1e-3 it moves them by 0.02, as much as the tolerance. Complete runs in the work folder are reused.
 """
 import argparse
 import json
@@ -54,11 +58,12 @@ def words(args):
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=default)
     parser.add_argument("--no-compile", action="store_true", help="without torch.compile")
     parser.add_argument("--seed", type=int, default=1, help="of the start and of the data's order")
-    parser.add_argument("--precision", choices=["bf16", "f32"], default="bf16", help="of both sides (loss)")
+    parser.add_argument("--precision", choices=["bf16", "f32"], default="bf16", help="of both sides")
+    parser.add_argument("--isa", default="auto", help="of moebius; the peer's is set by the environment")
     parser.add_argument("--router", choices=["bf16", "f32"], help="the peer's router; default: f32 for loss, bf16 for speed")
     parser.add_argument("--peer-experts", choices=["bf16", "f32"], default="f32", help="the peer's expert products")
-    parser.add_argument("--nudges", type=int, default=0, help="loss: ours again from so many starts with one weight moved")
-    parser.add_argument("--peer-nudges", type=int, default=0, help="loss: the peer again from the first so many of these starts")
+    parser.add_argument("--nudges", type=int, default=0, help="loss: number of additional moebius runs from starts with one weight moved")
+    parser.add_argument("--peer-nudges", type=int, default=0, help="loss: number of additional runs of the peer from the first of these starts")
     for name in ("learning_rate", "warmup_fraction"):
         parser.add_argument("--" + name.replace("_", "-"), type=float, default=HYPER[name])
     a = parser.parse_args(args)
@@ -83,7 +88,7 @@ def make_model(a):
 
 
 def load_model(a, folder):
-    """The model of a saved start, its weights in f32; the rotary frequencies are made anew in f32."""
+    """The model of a saved start, its weights in f32; the rotary frequencies are recomputed in f32."""
     model = make_model(a)
     saved = MixtralForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
     model.load_state_dict(saved)
@@ -207,7 +212,7 @@ def compare_loss(a):
              "--attend-across-documents", "--positions-restart=false", "--balance-coefficient", HYPER["balance"],
              "--z-coefficient", HYPER["z"],
              "--learning-rate", HYPER["learning_rate"], "--warmup-fraction", HYPER["warmup_fraction"], "--seed-data", a.seed,
-             "--precision", a.precision]
+             "--precision", a.precision, "--isa", a.isa]
     moebius(a, *given, "--init-from", start, "--out", run, "--dry-run", "--batches-out", batches)
     ours = train_ours(a, [*given, "--init-from", start], run)
     nudged = [train_ours(a, [*given, "--init-from", save_nudged(model, start, n)], "%s-nudged-%d" % (run, n))
@@ -295,7 +300,8 @@ def train_peer(a, start, batches, name):
 
 def compare_speed(a):
     routing = os.path.join(a.work, "routing-d%d-E%d-k%d.json" % (a.d_model, a.experts, a.top_k))
-    bench = ["bench", "train", *shape_words(a), "--tokens-per-step", a.tokens_per_step, "--repeats", 1, "--steps", 2]
+    bench = ["bench", "train", *shape_words(a), "--tokens-per-step", a.tokens_per_step, "--repeats", 1, "--steps", 2,
+             "--precision", a.precision, "--isa", a.isa]
     if not os.path.exists(routing):
         moebius(a, *bench, "--steps-warm", a.steps_warm, "--record-routing", routing)
     model = make_model(a)

@@ -1,5 +1,5 @@
 // The table for AMX: bf16 products on tiles, everything else from AVX-512. Compiled for both; exports one function.
-// The process asked for permission to use tiles when the set was found (isa.cpp); a refusal left AVX-512.
+// The process requests permission to use tiles when the set is detected (isa.cpp); without it AVX-512 is used.
 #include <immintrin.h>
 
 #include "kernels/avx512/vec.h"

@@ -1,6 +1,6 @@
 // The same tile driver over tiles in plain memory, so that its loops are tested on every machine. Arithmetic as Intel
-// describes TDPBF16PS: even and odd products of a row are summed apart in f32 with fused multiply-adds, the two sums are
-// added to the accumulator; denormals count as zero. Tests only: never chosen.
+// describes TDPBF16PS: even and odd products of a row are summed apart in f32 with fused multiply-adds, the two sums
+// are added to the accumulator; denormals count as zero. Tests only: never chosen.
 #include <cmath>
 #include <cstring>
 

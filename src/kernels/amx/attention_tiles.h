@@ -1,7 +1,7 @@
-// Attention's products (body/attention_body.h) on tiles of 16 x 32 bf16: blocks of 32 queries, which are the columns of every
-// sum that a tile holds but those of keys' gradients. S is the vector set of the element-wise parts; P the tiles and what they
-// bring along (driver.h, and step_rows, store_step). Tiles of the next products stand between parts of the softmax, so that
-// a processor that runs ahead has both units at work. In, out: table.h. bf16 alone; f32 has no tiles.
+// Attention's products (body/attention_body.h) on tiles of 16 x 32 bf16: blocks of 32 queries, which are the columns of
+// every tile of sums except those of the keys' gradients. S is the vector set of the element-wise parts; P the tiles
+// with their helpers (driver.h, and step_rows, store_step). Tile products are interleaved with parts of the softmax, so
+// that out-of-order execution keeps both units busy. In, out: table.h. bf16 alone; f32 has no tiles.
 #pragma once
 
 #include "kernels/amx/driver.h"
@@ -52,7 +52,7 @@ template <class S, class P>
 struct TileWay {
   using Element = bf16;
   using V = typename S::V;
-  // As LaneWay's.
+  // As in LanePolicy.
   static constexpr int kStep = 2;
   static constexpr i64 kQueries = 32;
   static constexpr i64 kBatch = i64{1} << 30;                  // all queries
@@ -62,14 +62,14 @@ struct TileWay {
   static constexpr int kDimLeast = 32;
   static constexpr int kTopChains = 8;  // enough to hide the latency of a maximum
   static constexpr float kSlack = 8;
-  static constexpr bool kTurned = true;
+  static constexpr bool kTransposed = true;
 
   static constexpr i64 kSquare = 32;  // keys, or columns, of a product
   static constexpr i64 kScores = kSquare * kQueries;
   P tiles;
 
-  // 2^x, 1 for 0: a polynomial of degree 4 that fits best on [-1/2, 1/2], relative error below 3e-6. Weights are rounded to
-  // 2^-9 behind it, and exponentials are what the vector unit is busy with.
+  // 2^x, 1 for 0: a polynomial of degree 4 that fits best on [-1/2, 1/2], relative error below 3e-6. Weights are
+  // rounded to 2^-9 behind it, and exponentials are what the vector unit is busy with.
   static V exp2(V x) {
     if constexpr (!requires { S::kScalesFar; }) x = S::max(x, S::set1(-126.0f));
     const V n = S::round(x), r = x - n;
@@ -82,7 +82,7 @@ struct TileWay {
   static void store_step(bf16* dst, const V* rows) { P::store_step(dst, rows); }
   static void step_rows(const bf16* a, const bf16* b, i64 count, bf16* dst) { P::step_rows(a, b, count, dst); }
 
-  // out[key][query] of 32 keys; queries turned.
+  // out[key][query] of 32 keys; queries transposed.
   template <int D>
   void scores(const bf16* key_rows, const bf16* queries, float* out) {
     multiply_square<false>(tiles, {key_rows, D, kSquare}, {queries, 2 * kQueries, kSquare * kQueries}, D / kSquare, out,
@@ -107,8 +107,8 @@ struct TileWay {
       }
   }
 
-  // Forward of a block of queries. While the exponentials of a block of keys are made, tiles multiply the scores of the next
-  // block and the values of the one before.
+  // Forward of a block of queries. While the exponentials of a block of keys are made, tiles multiply the scores of the
+  // next block and the values of the one before.
   template <int D>
   void mix(const HeadMeeting<bf16>& m, HeadSums<kQueries>& sums) {
     constexpr i64 block = kKeysForward, part_keys = kSquare / 2, parts = block / part_keys;
@@ -143,9 +143,9 @@ struct TileWay {
       weigh<D>(m.weight + last % 2 * block * kQueries, m.values + (start + last * block) * D, d, before, m.mixed);
   }
 
-  // Backward of a block of keys and all queries that see it, square by square. While the gradients of a square's scores are
-  // made, tiles multiply the scores of the next square, dq of the block of queries before and dk, dv of the pair before: a pair,
-  // since sums that pass through memory for one step of a product would cost more than the product.
+  // Backward of a block of keys and all queries that see it, square by square. While the gradients of a square's scores
+  // are made, tiles multiply the scores of the next square, dq of the block of queries before and dk, dv of the pair
+  // before: a pair, since sums that pass through memory for one step of a product would cost more than the product.
   template <int D>
   void spread(const HeadBatch<bf16>& b) {
     const i64 squares = b.keys / kSquare, total = b.blocks * squares;
@@ -205,7 +205,8 @@ struct TileWay {
   static i64 outer_squares(const HeadBatch<bf16>& b) {
     return 2 * (b.keys / kSquare) * (D / kSquare);
   }
-  // dv (even j) or dk of a pair's queries, 32 keys and columns: sum[key][d] += weight[key][query] * rows[query / 2][d][2].
+  // dv (even j) or dk of a pair's queries, 32 keys and columns: sum[key][d] += weight[key][query] * rows[query /
+  // 2][d][2].
   template <int D>
   void add_keys(const HeadBatch<bf16>& b, i64 pair, i64 j) {
     const i64 d = j / 2 % (D / kSquare) * kSquare, key = j / 2 / (D / kSquare) * kSquare, block = pair * kPair;

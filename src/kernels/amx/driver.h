@@ -1,10 +1,10 @@
 // bf16 products over tiles of 16 x 32: the loops, the same for real tiles and for emulated ones (policy P).
 // A pair of row tiles meets a pair of column tiles in four accumulators: 0-3 accumulate, 4-5 hold rows, 6-7 columns.
-// Left operands are prepared as [row tile][block of 32 k][16][32]; right ones are packed blocks as they lie.
-// In, out: table.h. P brings the tile instructions and the element-wise ends (stores, transposes).
+// Left operands are prepared as [row tile][block of 32 k][16][32]; right ones are packed blocks, unchanged.
+// In, out: table.h. P provides the tile instructions and the element-wise parts (stores, transposes).
 #pragma once
 
-#include "kernels/body/ahead_body.h"
+#include "kernels/body/prefetch_body.h"
 #include "kernels/table.h"
 
 namespace moebius::kernels {
@@ -32,7 +32,7 @@ void tiles_prepare(const void* const* rows, i64 num_rows, i64 k, void* dst) {
 // One or two row tiles (kTwo) times a panel of 32 columns.
 template <class P, bool kTwo>
 inline void multiply_tiles(P& tiles, const bf16* a0, const bf16* a1, const bf16* panel, i64 k_blocks, float* out,
-                           const LinesAhead& ahead) {
+                           const PrefetchLines& lines) {
   tiles.template zero<0>();
   tiles.template zero<1>();
   if constexpr (kTwo) {
@@ -41,8 +41,8 @@ inline void multiply_tiles(P& tiles, const bf16* a0, const bf16* a1, const bf16*
   }
   for (i64 block = 0; block < k_blocks; ++block) {
     const bf16* b = panel + block * 1024;
-    if (ahead.at != nullptr)
-      for (i64 pair = block * 16; pair < block * 16 + 16; ++pair) ahead.ask(pair);
+    if (lines.at != nullptr)
+      for (i64 pair = block * 16; pair < block * 16 + 16; ++pair) lines.prefetch(pair);
     tiles.template load<4>(a0 + block * kTileElements, 64);
     tiles.template load<6>(b, 128);
     tiles.template load<7>(b + 32, 128);
@@ -73,11 +73,11 @@ void tiles_rows(const RowsProduct& p) {
     for (i64 tile = 0; tile < row_tiles; tile += 2) {
       const bf16* a0 = prepared + tile * k_blocks * kTileElements;
       const bf16* a1 = a0 + k_blocks * kTileElements;
-      const LinesAhead ahead = LinesAhead::of(p, col, tile / 2);
+      const PrefetchLines lines = PrefetchLines::of(p, col, tile / 2);
       if (tile + 1 < row_tiles) {
-        multiply_tiles<P, true>(tiles, a0, a1, panel, k_blocks, out, ahead);
+        multiply_tiles<P, true>(tiles, a0, a1, panel, k_blocks, out, lines);
       } else {
-        multiply_tiles<P, false>(tiles, a0, nullptr, panel, k_blocks, out, ahead);
+        multiply_tiles<P, false>(tiles, a0, nullptr, panel, k_blocks, out, lines);
       }
       const i64 end = p.num_rows < tile * 16 + 32 ? p.num_rows : tile * 16 + 32;
       for (i64 m = tile * 16; m < end; ++m) P::store_row(p, m, col, out + (m - tile * 16) * 32);

@@ -1,5 +1,5 @@
-// The vector of AVX2 with FMA: 8 floats. In: memory of f32 or bf16; out: the same. One struct of static functions that the
-// bodies (body/*.h) are instantiated with; in an unnamed namespace, so that no symbol leaves the object file.
+// The vector of AVX2 with FMA: 8 floats. In: memory of f32 or bf16; out: the same. One struct of static functions that
+// the bodies (body/*.h) are instantiated with; in an unnamed namespace, so that no symbol leaves the object file.
 #pragma once
 
 #include <immintrin.h>
@@ -57,13 +57,10 @@ struct Avx2 {
   static V min(V a, V b) { return _mm256_min_ps(a, b); }
   static V sqrt(V a) { return _mm256_sqrt_ps(a); }
   static V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  // a * 2^exponent in two steps, so that results near the ends of the range come out right.
+  // a * 2^exponent for a in [0.5, 2) and a normal result: an addition to the bits of the exponent.
   static V scale2(V a, V exponent) {
-    const __m256i whole = _mm256_cvtps_epi32(exponent), half = _mm256_srai_epi32(whole, 1);
-    const __m256i bias = _mm256_set1_epi32(127);
-    const V first = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
-    const __m256i rest = _mm256_sub_epi32(whole, half);
-    return a * first * _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
+    const __m256i bits = _mm256_slli_epi32(_mm256_cvtps_epi32(exponent), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), bits));
   }
   static V select_less(V a, V b, V yes, V no) { return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
   static float sum(V v) {

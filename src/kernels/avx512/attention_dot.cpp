@@ -1,4 +1,5 @@
-// Whole heads of attention for AVX-512 by the dot product of bf16 pairs: one function of table.h, nothing else is exported.
+// Whole heads of attention for AVX-512 by the dot product of bf16 pairs: one function of table.h, nothing else is
+// exported.
 #include "kernels/avx512/attention_dot.h"
 
 #include "kernels/avx512/vec.h"

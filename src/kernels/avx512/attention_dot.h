@@ -1,5 +1,5 @@
-// How attention's small products (body/attention_body.h) run with AVX-512's dot product of bf16 pairs: two elements of the
-// reduction at a time. In: bf16; out: f32 sums. Denormals count as zero there.
+// How attention's small products (body/attention_body.h) run with AVX-512's dot product of bf16 pairs: two elements of
+// the reduction at a time. In: bf16; out: f32 sums. Denormals count as zero there.
 #pragma once
 
 #include "kernels/avx512/product.h"
@@ -9,7 +9,7 @@
 namespace moebius::kernels {
 namespace {
 
-struct DotProducts : LaneWay<Avx512, DotProducts, bf16, 2> {
+struct DotProducts : LanePolicy<Avx512, DotProducts, bf16, 2> {
   using Right = __m512bh;
   static Right load(const bf16* p) { return load_pairs(p); }
   static V mac(V sum, const bf16* left, Right right) { return _mm512_dpbf16_ps(sum, right, broadcast_pair_of(left)); }

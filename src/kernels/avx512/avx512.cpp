@@ -1,4 +1,5 @@
-// The table for AVX-512 with BF16. This file is compiled for that set: it exports the functions of table.h and nothing else.
+// The table for AVX-512 with BF16. This file is compiled for that set: it exports the functions of table.h and nothing
+// else.
 #include "kernels/avx512/vec.h"
 
 #include "kernels/avx512/pack.h"
@@ -74,7 +75,8 @@ const OpTable& avx512_fma_table() {
 }
 
 // Intel's dot product takes two cycles where a multiply-add takes half of one (measured on Sapphire Rapids: 90 against
-// 170 GFLOP/s a core); on AMD it is twice as fast as the multiply-add. A fixed rule, so that bits do not depend on timing.
+// 170 GFLOP/s a core); on AMD it is twice as fast as the multiply-add. A fixed rule, so that bits do not depend on
+// timing.
 const OpTable& avx512_table() { return __builtin_cpu_is("intel") ? avx512_fma_table() : avx512_dot_table(); }
 
 }  // namespace moebius::kernels

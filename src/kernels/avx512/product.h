@@ -1,10 +1,10 @@
 // bf16 products with AVX-512's dot product of pairs (vdpbf16ps): a tile is M rows x 32 columns in 2 M accumulators, the
-// right operand a packed block as it lies, the left one pair of the row broadcast. Denormals count as zero there.
+// right operand is a packed block, the left one a broadcast pair of the row. Denormals count as zero there.
 // In, out: table.h. Not for f32 (body/product_body.h).
 #pragma once
 
 #include "kernels/avx512/vec.h"
-#include "kernels/body/ahead_body.h"
+#include "kernels/body/prefetch_body.h"
 #include "kernels/table.h"
 
 namespace moebius::kernels {
@@ -39,8 +39,8 @@ inline void store_dot_row(const RowsProduct& p, i64 m, i64 col, i64 valid, __m51
   if (mask1 != 0) _mm512_mask_storeu_ps(out + 16, mask1, high);
 }
 
-template <int M, bool kAhead>
-inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, LinesAhead ahead) {
+template <int M, bool kPrefetch>
+inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, PrefetchLines lines) {
   __m512 acc[M][2];
   const bf16* row[M];
   if (p.out_rows != nullptr) {  // they lie anywhere, and are read after the product
@@ -56,7 +56,7 @@ inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, L
   }
   const i64 pairs = p.k / 2;
   for (i64 pair = 0; pair < pairs; ++pair) {
-    if constexpr (kAhead) ahead.ask(pair);
+    if constexpr (kPrefetch) lines.prefetch(pair);
     const __m512bh b0 = load_pairs(panel + pair * 64), b1 = load_pairs(panel + pair * 64 + 32);
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m) {
@@ -78,25 +78,25 @@ inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, L
   for (int m = 0; m < M; ++m) store_dot_row(p, m0 + m, col, p.cols - col, acc[m][0], acc[m][1]);
 }
 
-template <bool kAhead>
-inline void tile_dot_of(int rows, const RowsProduct& p, i64 m0, const bf16* panel, i64 col, LinesAhead ahead) {
+template <bool kPrefetch>
+inline void tile_dot_of(int rows, const RowsProduct& p, i64 m0, const bf16* panel, i64 col, PrefetchLines lines) {
   switch (rows) {
-    case 1: return tile_dot<1, kAhead>(p, m0, panel, col, ahead);
-    case 2: return tile_dot<2, kAhead>(p, m0, panel, col, ahead);
-    case 3: return tile_dot<3, kAhead>(p, m0, panel, col, ahead);
-    case 4: return tile_dot<4, kAhead>(p, m0, panel, col, ahead);
-    case 5: return tile_dot<5, kAhead>(p, m0, panel, col, ahead);
-    case 6: return tile_dot<6, kAhead>(p, m0, panel, col, ahead);
-    case 7: return tile_dot<7, kAhead>(p, m0, panel, col, ahead);
-    case 8: return tile_dot<8, kAhead>(p, m0, panel, col, ahead);
-    case 9: return tile_dot<9, kAhead>(p, m0, panel, col, ahead);
-    case 10: return tile_dot<10, kAhead>(p, m0, panel, col, ahead);
-    case 11: return tile_dot<11, kAhead>(p, m0, panel, col, ahead);
-    default: return tile_dot<12, kAhead>(p, m0, panel, col, ahead);
+    case 1: return tile_dot<1, kPrefetch>(p, m0, panel, col, lines);
+    case 2: return tile_dot<2, kPrefetch>(p, m0, panel, col, lines);
+    case 3: return tile_dot<3, kPrefetch>(p, m0, panel, col, lines);
+    case 4: return tile_dot<4, kPrefetch>(p, m0, panel, col, lines);
+    case 5: return tile_dot<5, kPrefetch>(p, m0, panel, col, lines);
+    case 6: return tile_dot<6, kPrefetch>(p, m0, panel, col, lines);
+    case 7: return tile_dot<7, kPrefetch>(p, m0, panel, col, lines);
+    case 8: return tile_dot<8, kPrefetch>(p, m0, panel, col, lines);
+    case 9: return tile_dot<9, kPrefetch>(p, m0, panel, col, lines);
+    case 10: return tile_dot<10, kPrefetch>(p, m0, panel, col, lines);
+    case 11: return tile_dot<11, kPrefetch>(p, m0, panel, col, lines);
+    default: return tile_dot<12, kPrefetch>(p, m0, panel, col, lines);
   }
 }
 
-// Rows that were gathered lie anywhere: those of the next tile are asked for.
+// Gathered rows are scattered over memory, so those of the next tile are prefetched.
 inline void prefetch_rows(const RowsProduct& p, i64 begin, i64 end) {
   for (i64 m = begin; m < end; ++m)
     for (i64 k = 0; k < p.k; k += 32) __builtin_prefetch(static_cast<const bf16*>(p.rows[m]) + k);
@@ -112,16 +112,17 @@ inline void rows_dot(const RowsProduct& p) {
     for (i64 tile = 0; tile < tiles; ++tile) {
       const i64 next = p.num_rows * (tile + 1) / tiles;
       if (col == 0 && tile + 1 < tiles) prefetch_rows(p, next, p.num_rows * (tile + 2) / tiles);
-      const LinesAhead ahead = LinesAhead::of(p, col, tile);
+      const PrefetchLines lines = PrefetchLines::of(p, col, tile);
       const int rows = static_cast<int>(next - m);
-      ahead.at == nullptr ? tile_dot_of<false>(rows, p, m, panel, col, ahead)
-                          : tile_dot_of<true>(rows, p, m, panel, col, ahead);
+      lines.at == nullptr ? tile_dot_of<false>(rows, p, m, panel, col, lines)
+                          : tile_dot_of<true>(rows, p, m, panel, col, lines);
       m = next;
     }
   }
 }
 
-// 32 numbers of a packed block. A block that nobody reads soon goes past the caches: memory is not read before it is written.
+// 32 numbers of a packed block. A block that is not read soon is written with non-temporal stores: memory is not read
+// before it is written.
 inline void put_interleaved(const PairsProduct& p, float* out, __m512 a, __m512 b) {
   __m512 low, high;
   Avx512::interleave(a, b, &low, &high);
@@ -164,7 +165,7 @@ inline void add_dot_rows(const PairsProduct& p, i64 a, const __m512 (&acc)[M][2]
   }
 }
 
-// A packed block of sums is 4 KiB that often lies in memory: ask for it before the product, which takes longer.
+// A packed block of sums is 4 KiB that often lies in memory: prefetched before the product, which takes longer.
 inline void prefetch_block(const PairsProduct& p) {
   if (!p.packed || p.stream) return;
   for (i64 line = 0; line < 64; ++line) __builtin_prefetch(p.out + line * 16, 1);

@@ -110,7 +110,7 @@ struct Avx512 {
     }
   }
   // to[word][row] = word of the 16 rows; to's words are `stride` words apart.
-  static void turn_words(const char* from, i64 row_bytes, i64 words, void* to, i64 stride) {
+  static void transpose_words(const char* from, i64 row_bytes, i64 words, void* to, i64 stride) {
     for (i64 word = 0; word < words; word += 16) {
       const i64 count = words - word < 16 ? words - word : 16;
       __m512i r[16];

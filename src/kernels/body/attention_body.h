@@ -1,7 +1,8 @@
 // Attention of whole heads in training for any vector set S, forward and backward. Queries are the lanes, so nothing is
-// summed across lanes; keys pass in blocks whose scores stay in L1 (online softmax, Dao et al. 2022). Rows are packed once.
-// In, out: table.h. A is how products run, and which layouts they want: on lanes (attention_lanes.h, avx512/attention_dot.h)
-// or on tiles (amx/attention_tiles.h); T is the type in memory; D is the head's size, padded with zeros. Not for cached keys.
+// summed across lanes; keys are processed in blocks whose scores stay in L1 (online softmax, Dao et al. 2022). Rows are
+// packed once. In, out: table.h. A is the policy: how products run and which layouts they need, on lanes
+// (attention_lanes.h, avx512/attention_dot.h) or on tiles (amx/attention_tiles.h); T is the type in memory; D is the
+// head's size, padded with zeros. Not for cached keys.
 #pragma once
 
 #include "kernels/body/attention_lanes.h"
@@ -9,22 +10,22 @@
 
 namespace moebius::kernels {
 
-inline constexpr i64 kTurnedRows = 16;
+inline constexpr i64 kTransposedRows = 16;
 
 // to[word][row] = word of the 16 rows, of 32 bits each; to's words are `stride` words apart.
 template <class S>
-inline void turn_words(const void* rows, i64 row_bytes, i64 words, void* to, i64 stride) {
+inline void transpose_words(const void* rows, i64 row_bytes, i64 words, void* to, i64 stride) {
   const char* from = static_cast<const char*>(rows);
-  if constexpr (requires { S::turn_words(from, row_bytes, words, to, stride); }) {
-    S::turn_words(from, row_bytes, words, to, stride);
+  if constexpr (requires { S::transpose_words(from, row_bytes, words, to, stride); }) {
+    S::transpose_words(from, row_bytes, words, to, stride);
   } else {
     for (i64 w = 0; w < words; ++w)
-      for (i64 row = 0; row < kTurnedRows; ++row)
+      for (i64 row = 0; row < kTransposedRows; ++row)
         __builtin_memcpy(static_cast<char*>(to) + (w * stride + row) * 4, from + row * row_bytes + w * 4, 4);
   }
 }
 
-// What both ways share: sizes, packing, the scratch.
+// What both directions share: sizes, packing, the scratch.
 template <class S, class A, class T, int D>
 struct HeadRun {
   using Element = typename A::Element;
@@ -49,10 +50,10 @@ struct HeadRun {
     if (row >= end || col >= a.dim) return S::zero();
     return col + S::kLanes <= a.dim ? S::load(p) : S::load_n(p, a.dim - col);
   }
-  // Asks for rows [begin, begin + count) before `end` of one head, `a.dim` columns. Lines of a head lie far apart, where no
-  // prefetching follows.
+  // Prefetches rows [begin, begin + count) before `end` of one head, `a.dim` columns. Lines of a head are too far apart
+  // for the hardware prefetcher.
   template <bool kWrite>
-  void ask(const void* base, i64 stride, i64 begin, i64 count, i64 end) const {
+  void prefetch(const void* base, i64 stride, i64 begin, i64 count, i64 end) const {
     const char* p = static_cast<const char*>(base);
     for (i64 row = begin; row < begin + count && row < end; ++row)
       for (i64 at = 0; at < a.dim * static_cast<i64>(sizeof(T)); at += 64)
@@ -89,7 +90,8 @@ struct HeadRun {
     }
   }
   // [dim / kStep][queries][kStep]: for reductions over dim. An element's steps are one word of 32 bits. work: a block.
-  [[gnu::noinline]] void turned(const void* base, i64 stride, i64 begin, i64 end, Element* work, Element* dst) const {
+  [[gnu::noinline]] void transposed(const void* base, i64 stride, i64 begin, i64 end, Element* work,
+                                    Element* dst) const {
     static_assert(kStep * sizeof(Element) == 4);
     const char* from = reinterpret_cast<const char*>(work);
     i64 bytes = dim * static_cast<i64>(sizeof(Element));
@@ -99,26 +101,28 @@ struct HeadRun {
     } else {
       plain(base, stride, begin, end, queries, work);
     }
-    for (i64 row = 0; row < queries; row += kTurnedRows)
-      turn_words<S>(from + row * bytes, bytes, dim / kStep, dst + row * kStep, queries);
+    for (i64 row = 0; row < queries; row += kTransposedRows)
+      transpose_words<S>(from + row * bytes, bytes, dim / kStep, dst + row * kStep, queries);
   }
   // Rows for weigh. work: a block.
   [[gnu::noinline]] void weighed(const void* base, i64 stride, i64 end, Element* work, Element* dst) const {
-    if constexpr (A::kTurned) {
-      static_assert(queries == kTurnedRows * kStep);
+    if constexpr (A::kTransposed) {
+      static_assert(queries == kTransposedRows * kStep);
       for (i64 row = 0; row < keys; row += queries) {
         stepped(base, stride, row, end, queries, work);
-        turn_words<S>(work, dim * kStep * static_cast<i64>(sizeof(Element)), dim, dst + row * dim, kTurnedRows);
+        transpose_words<S>(work, dim * kStep * static_cast<i64>(sizeof(Element)), dim, dst + row * dim,
+                           kTransposedRows);
       }
     } else {
       stepped(base, stride, 0, end, keys, dst);
     }
   }
-  // A block of weigh's sums, times a factor of each query, becomes the rows [row, row + queries) before `end`. work: two blocks.
+  // A block of weigh's sums, times a factor of each query, becomes the rows [row, row + queries) before `end`. work:
+  // two blocks.
   [[gnu::noinline]] void put_weighed(const float* sums, const float* factor, i64 row, i64 end, T* to, i64 stride,
                                      Element* work) const {
     const i64 count = end - row < queries ? end - row : queries;
-    if constexpr (A::kTurned) {
+    if constexpr (A::kTransposed) {
       Element* rows = work + queries * dim;
       for (i64 d = 0; d < dim; d += kStep)
         for (i64 lane = 0; lane < queries; lane += S::kLanes) {
@@ -126,8 +130,8 @@ struct HeadRun {
           for (int s = 0; s < kStep; ++s) part[s] = S::load(sums + (d + s) * queries + lane) * S::load(factor + lane);
           A::store_step(work + d * queries + lane * kStep, part);
         }
-      for (i64 d = 0; d < dim; d += kStep * kTurnedRows)
-        turn_words<S>(work + d * queries, queries * 4, queries, rows + d, dim / kStep);
+      for (i64 d = 0; d < dim; d += kStep * kTransposedRows)
+        transpose_words<S>(work + d * queries, queries * 4, queries, rows + d, dim / kStep);
       for (i64 i = 0; i < count; ++i)
         __builtin_memcpy(to + (row + i) * stride, rows + i * dim, sizeof(T) * static_cast<size_t>(a.dim));
     } else {
@@ -149,7 +153,7 @@ i64 head_forward_of(const HeadAttention& a) {
   Element* weight = run.template take<Element>(scores);
   float* mixed = run.template take<float>(block);
   if (a.scratch == nullptr) return run.used;
-  A way;
+  A policy;
   const T* k = static_cast<const T*>(a.k);
   const T* v = static_cast<const T*>(a.v);
   for (i64 head = 0; head < a.heads; ++head) {
@@ -162,21 +166,21 @@ i64 head_forward_of(const HeadAttention& a) {
     }
     for (i64 begin = 0; begin < a.rows; begin += queries) {
       const i64 n = a.rows - begin < queries ? a.rows - begin : queries;
-      run.template ask<true>(out, a.out_stride, begin, queries, a.rows);
+      run.template prefetch<true>(out, a.out_stride, begin, queries, a.rows);
       if (head + 1 < a.heads) {
-        run.template ask<false>(q_head + a.dim, a.q_stride, begin, queries, a.rows);
+        run.template prefetch<false>(q_head + a.dim, a.q_stride, begin, queries, a.rows);
         if ((head + 1) % a.group == 0) {
-          run.template ask<false>(k + a.dim, a.kv_stride, begin, queries, a.keys);
-          run.template ask<false>(v + a.dim, a.kv_stride, begin, queries, a.keys);
+          run.template prefetch<false>(k + a.dim, a.kv_stride, begin, queries, a.keys);
+          run.template prefetch<false>(v + a.dim, a.kv_stride, begin, queries, a.keys);
         }
       }
-      run.turned(q_head, a.q_stride, begin, a.rows, work, q);
+      run.transposed(q_head, a.q_stride, begin, a.rows, work, q);
       HeadSums<queries> sums;
       for (i64 i = 0; i < queries; ++i) sums.top[i] = -1e30f, sums.total[i] = 0, sums.rescale[i] = 1;
       __builtin_memset(mixed, 0, static_cast<size_t>(block) * 4);
       const HeadMeeting<Element> meeting{
           keys, values, q, score, weight, mixed, a.keys - a.rows + begin, n, run.window(), a.scale * 1.44269504f};
-      way.template mix<D>(meeting, sums);
+      policy.template mix<D>(meeting, sums);
       float log_total[queries], inverse[queries];
       for (i64 i = 0; i < queries; i += 16) log_of_16<S>(sums.total + i, log_total + i);
       for (i64 i = 0; i < n; ++i) a.lse[(begin + i) * a.lse_stride + head] = sums.top[i] * 0.69314718f + log_total[i];
@@ -187,7 +191,8 @@ i64 head_forward_of(const HeadAttention& a) {
   return run.used;
 }
 
-// Of one key/value head after the other: all rows packed, then blocks of keys, each met by the blocks of queries that see it.
+// Of one key/value head after the other: all rows packed, then blocks of keys, each met by the blocks of queries that
+// see it.
 template <class S, class A, class T, int D>
 struct HeadBackward {
   using Element = typename A::Element;
@@ -234,39 +239,39 @@ struct HeadBackward {
         lse[i] = i < a.rows ? a.lse[i * a.lse_stride + head] * 1.44269504f : 0;
         delta[i] = i < a.rows ? dot_row<S, T>(out_head + i * a.out_stride, dout_head + i * a.dout_stride, a.dim) : 0;
       }
-      run.turned(q_head, a.q_stride, row, a.rows, work, q + row * dim);
+      run.transposed(q_head, a.q_stride, row, a.rows, work, q + row * dim);
       run.stepped(q_head, a.q_stride, row, a.rows, queries, q_stepped + row * dim);
-      run.turned(dout_head, a.dout_stride, row, a.rows, work, dout + row * dim);
+      run.transposed(dout_head, a.dout_stride, row, a.rows, work, dout + row * dim);
       run.stepped(dout_head, a.dout_stride, row, a.rows, queries, dout_stepped + row * dim);
     }
     __builtin_memset(dq, 0, static_cast<size_t>(rows * dim) * 4);
   }
   // What is written after this head, and read by the next.
-  void ask_ahead(i64 head, i64 row) const {
+  void prefetch_next(i64 head, i64 row) const {
     const i64 col = head * a.dim, next = col + a.dim, kv = head / a.group * a.dim;
     const bool last = (head + 1) % a.group == 0;  // of its keys
-    run.template ask<true>(column(a.dq, col), a.dq_stride, row, queries, a.rows);
+    run.template prefetch<true>(column(a.dq, col), a.dq_stride, row, queries, a.rows);
     if (last)
       for (void* gradient : {a.dk, a.dv})
-        run.template ask<true>(column(gradient, kv), a.dkv_stride, row, queries, a.rows);
+        run.template prefetch<true>(column(gradient, kv), a.dkv_stride, row, queries, a.rows);
     if (head + 1 == a.heads) return;
-    run.template ask<false>(column(a.q, next), a.q_stride, row, queries, a.rows);
-    run.template ask<false>(column(a.out, next), a.out_stride, row, queries, a.rows);
-    run.template ask<false>(column(a.dout, next), a.dout_stride, row, queries, a.rows);
+    run.template prefetch<false>(column(a.q, next), a.q_stride, row, queries, a.rows);
+    run.template prefetch<false>(column(a.out, next), a.out_stride, row, queries, a.rows);
+    run.template prefetch<false>(column(a.dout, next), a.dout_stride, row, queries, a.rows);
     if (last)
       for (const void* side : {a.k, a.v})
-        run.template ask<false>(column(side, kv + a.dim), a.kv_stride, row, queries, a.rows);
+        run.template prefetch<false>(column(side, kv + a.dim), a.kv_stride, row, queries, a.rows);
   }
-  void run_head(i64 head, A& way) const {
+  void run_head(i64 head, A& policy) const {
     const i64 window = run.window();
     const auto meets = [&](i64 row, i64 key) { return row < rows && row - window + 1 < key + block; };
     for (i64 key = 0; key < run.keys; key += block)
       for (i64 row = key; meets(row, key); row += queries * A::kBatch) {
         i64 blocks = 0, next = row;
         for (; blocks < A::kBatch && meets(next, key); ++blocks, next += queries)
-          if (next < key + block) ask_ahead(head, next);
+          if (next < key + block) prefetch_next(head, next);
         const i64 left = next - key, count = left < block ? left : block, at = row * dim, to = key * dim;
-        way.template spread<D>(
+        policy.template spread<D>(
             {key_rows + to,     value_rows + to, key_steps + to, dk + to,   dv + to, q + at, dout + at, q_stepped + at,
              dout_stepped + at, lse + row,       delta + row,    dq + at,   score,   dprob,  prob,      dscore,
              dscore_steps,      count,           blocks,         row - key, window,  a.scale});
@@ -287,12 +292,12 @@ template <class S, class A, class T, int D>
 i64 head_backward_of(const HeadAttention& a) {
   const HeadBackward<S, A, T, D> run{a};
   if (a.scratch == nullptr) return run.run.used;
-  A way;
+  A policy;
   for (i64 head = 0; head < a.heads; ++head) {
     const i64 kv = head / a.group * a.dim;
     if (head % a.group == 0) run.pack_keys(kv);
     run.pack_queries(head);
-    run.run_head(head, way);
+    run.run_head(head, policy);
     run.put_queries(run.column(a.dq, head * a.dim));
     if ((head + 1) % a.group != 0) continue;
     run.put_rows(run.dk, run.column(a.dk, kv), a.dkv_stride);

@@ -1,13 +1,14 @@
-// The element-wise parts of attention's heads (attention_body.h), the same for every way to multiply: who sees whom, the online
-// softmax of a block of scores, and its gradient. In: f32 scores, [key][query] with A::kQueries queries; out: weights of type
-// A::Element. S is a vector set. Not for rows of scores by query: exp_body.h.
+// The element-wise parts of attention's heads (attention_body.h), the same for every policy (how products run): masks,
+// the online softmax of a block of scores, and its gradient. In: f32 scores, [key][query] with A::kQueries queries;
+// out: weights of type A::Element. S is a vector set. Not for rows of scores by query: exp_body.h.
 #pragma once
 
 #include "kernels/body/exp_body.h"
 
 namespace moebius::kernels {
 
-// Which of a block's keys its queries see: query i those in (first + i - window, first + i], counted from the block's first.
+// Which of a block's keys its queries see: query i those in (first + i - window, first + i], counted from the block's
+// first.
 template <i64 kQueries>
 struct HeadSeen {
   i64 first, window;
@@ -52,14 +53,16 @@ struct HeadMeeting {
   i64 first_key() const { return first >= window ? first - window + 1 : 0; }
 };
 
-// The queries of a block while keys pass: the largest score so far, in powers of two, and the sum of exponentials below it.
+// The queries of a block while keys pass: the largest score so far, in powers of two, and the sum of exponentials below
+// it.
 template <i64 kQueries>
 struct HeadSums {
   float top[kQueries], total[kQueries], rescale[kQueries];
 };
 
-// Takes the largest scores of a block of keys into account: what came before is to be multiplied by `rescale`. The top is left
-// as it is while no score is more than 2^kSlack times above it: rescaling is rarer then, and exponentials stay as exact.
+// Takes the largest scores of a block of keys into account: what came before is to be multiplied by `rescale`. The top
+// is left as it is while no score is more than 2^kSlack times above it: rescaling is rarer then, and exponentials stay
+// as exact.
 template <class S, class A>
 inline void head_top(const float* score, const HeadSeen<A::kQueries>& seen, i64 count, float factor, i64 lanes,
                      HeadSums<A::kQueries>& sums) {
@@ -84,7 +87,8 @@ inline void head_top(const float* score, const HeadSeen<A::kQueries>& seen, i64 
   }
 }
 
-// Exponentials of a block of keys, or of a part of it, to `weight` (stepped), and their sums. first: the block's first part.
+// Exponentials of a block of keys, or of a part of it, to `weight` (stepped), and their sums. first: the block's first
+// part.
 template <class S, class A>
 inline void head_weights(const float* score, const HeadSeen<A::kQueries>& seen, i64 count, float factor, i64 lanes,
                          bool first, typename A::Element* weight, HeadSums<A::kQueries>& sums) {
@@ -113,14 +117,14 @@ template <class Element>
 struct HeadBatch {
   const Element *key_rows, *value_rows, *key_steps;
   float *dk, *dv;
-  const Element *queries, *dout;  // turned
+  const Element *queries, *dout;  // transposed
   const Element *query_steps, *dout_steps;
   const float *lse, *delta;  // lse: in powers of two
   float* dq;
   float *score, *dprob;    // scratch, as the next two lines
   Element *prob, *dscore;  // of A::kKept blocks of queries, side by side
   Element* dscore_steps;   // [keys / kStep][query][kStep]
-  i64 keys, blocks;        // so many keys and blocks of queries
+  i64 keys, blocks;        // number of keys and of blocks of queries
   i64 first, window;       // the first query, counted from the first key
   float scale;
 };

@@ -75,8 +75,8 @@ inline float log_of(float x) {
   return static_cast<float>(__builtin_log(static_cast<double>(x)));
 }
 
-// y = ln x for 16 normal numbers: the exponent and a series in (m - 1) / (m + 1) for m in [0.7, 1.41], error below 1e-7.
-// Of zero it is -88. Plain code that the compiler turns into vectors.
+// y = ln x for 16 normal numbers: the exponent and a series in (m - 1) / (m + 1) for m in [0.7, 1.41], error below
+// 1e-7. Of zero it is -88. Plain code that the compiler vectorises.
 template <class S>
 inline void log_of_16(const float* x, float* y) {
   for (i64 i = 0; i < 16; ++i) {

@@ -40,12 +40,11 @@ void reinterleave_plain(const void* src, void* dst) {
   T* out = static_cast<T*>(dst);
   if constexpr (sizeof(T) == 4) {
     typedef T Unit __attribute__((vector_size(16)));
-    typedef i32 Order __attribute__((vector_size(16)));
     for (i64 p = 0; p < 16; ++p)
       for (i64 q = 0; q < 16; ++q) {
         Unit unit;
         __builtin_memcpy(&unit, in + p * 64 + q * 4, sizeof(unit));
-        unit = __builtin_shuffle(unit, Order{0, 2, 1, 3});
+        unit = __builtin_shufflevector(unit, unit, 0, 2, 1, 3);
         __builtin_memcpy(out + q * 64 + p * 4, &unit, sizeof(unit));
       }
     return;

@@ -1,10 +1,10 @@
 // bf16 products by f32 multiply-add for any vector set S: the left operand is widened to f32 once (prepare,
-// interleave_left), packed blocks are split into even and odd halves in registers. Products of bf16 are exact in f32, so
-// only sums round. A tile is M rows x 2 vectors of columns. In, out: table.h. Sets with a fast dot product of bf16 pairs
-// have their own form (avx512/product.h).
+// interleave_left), packed blocks are split into even and odd halves in registers. Products of bf16 are exact in f32,
+// so only sums round. A tile is M rows x 2 vectors of columns. In, out: table.h. Sets with a fast dot product of bf16
+// pairs have their own form (avx512/product.h).
 #pragma once
 
-#include "kernels/body/ahead_body.h"
+#include "kernels/body/prefetch_body.h"
 #include "kernels/body/product_body.h"
 #include "kernels/table.h"
 
@@ -33,7 +33,7 @@ void widen_rows(const void* const* rows, i64 num_rows, i64 k, void* dst) {
 }
 
 template <class S, int M>
-inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, const LinesAhead& ahead) {
+inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, const PrefetchLines& lines) {
   using V = typename S::V;
   const i64 stride = wide_stride<S>(p.k);
   const float* a = static_cast<const float*>(p.prepared) + m0 * stride;
@@ -42,7 +42,7 @@ inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, 
   for (int m = 0; m < M; ++m) acc[m][0] = acc[m][1] = S::zero();
   const i64 pairs = (p.k + 1) / 2;
   for (i64 pair = 0; pair < pairs; ++pair, a += 2, panel += 64) {
-    if (ahead.at != nullptr) ahead.ask(pair);
+    if (lines.at != nullptr) lines.prefetch(pair);
     const V even0 = S::even(panel), even1 = S::even(panel + 2 * S::kLanes);
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m) {
@@ -68,7 +68,7 @@ inline void tile_wide(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, 
 // Tiles of M rows, then of smaller M for what is left.
 template <class S, int M>
 inline void tiles_wide(const RowsProduct& p, i64& m, i64& tile, const bf16* panel, i64 col) {
-  for (; m + M <= p.num_rows; m += M, ++tile) tile_wide<S, M>(p, m, panel, col, LinesAhead::of(p, col, tile));
+  for (; m + M <= p.num_rows; m += M, ++tile) tile_wide<S, M>(p, m, panel, col, PrefetchLines::of(p, col, tile));
   if constexpr (M > 1) {
     if (m < p.num_rows) tiles_wide<S, (M > 8 ? 8 : M > 4 ? 4 : M > 2 ? 2 : 1)>(p, m, tile, panel, col);
   }
@@ -78,7 +78,7 @@ template <class S>
 void rows_wide(const RowsProduct& p) {
   for (i64 col = 0; col < p.cols; col += 2 * S::kLanes) {
     const bf16* panel = static_cast<const bf16*>(p.panels) + col / 32 * p.panel_stride + col % 32 * 2;
-    i64 m = 0, tile = col % 32 == 0 ? 0 : 2;  // the first columns of a panel ask for the next one
+    i64 m = 0, tile = col % 32 == 0 ? 0 : 2;  // the first columns of a panel prefetch the next panel
     tiles_wide<S, S::kWideRows>(p, m, tile, panel, col);
   }
 }
@@ -132,7 +132,8 @@ inline void pairs_tile_wide(const PairsProduct& p, i64 a, i64 col) {
 
 template <class S>
 void pairs_wide(const PairsProduct& p) {
-  // 32 rows as tiles of kRows and, for what is left, of kRest: as even as can be, since a small tile waits for its sums.
+  // 32 rows as tiles of kRows and, for what is left, of kRest: as even as can be, since a small tile waits for its
+  // sums.
   constexpr int kRows = S::kWideRows, kLeft = 32 % kRows;
   constexpr int kRest = kLeft == 0 || 2 * kLeft >= kRows ? kLeft : (kRows + kLeft) / 2;
   constexpr int kLarge = kRest == kLeft ? 32 - kLeft : 32 - kLeft - kRows;

@@ -82,8 +82,8 @@ void route_choose(const RouteRows& r) {
   }
 }
 
-// Of rows [begin, begin + count), at most 16: the largest logits, and what their log-sum-exps exceed them by. With a softmax
-// that is minus the logarithm of the largest probability, without an exponential.
+// Of rows [begin, begin + count), at most 16: the largest logits, and what their log-sum-exps exceed them by. With a
+// softmax that is minus the logarithm of the largest probability, without an exponential.
 template <class S, bool kSigmoid>
 inline void route_log_sums(const RouteRows& r, i64 begin, i64 count, float* top, float* log_sum) {
   using V = typename S::V;
@@ -166,8 +166,8 @@ void route_sums(const RouteRows& r, const float* factor, double* sums) {
   }
 }
 
-// The gradient of a row's logits but for what the gates add at the chosen experts. mean: of the scores' gradients under a
-// softmax, which its sum to one takes from each of them.
+// The gradient of a row's logits but for what the gates add at the chosen experts. mean: of the scores' gradients under
+// a softmax, which its sum to one takes from each of them.
 template <class S, bool kSigmoid>
 inline void route_row_gradient(const RouteRows& r, const RouteGradient& g, i64 row, float lse, float mean) {
   using V = typename S::V;

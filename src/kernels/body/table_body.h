@@ -1,5 +1,6 @@
-// The table of one vector set S but for whole heads of attention (fill_attention_body.h, a unit of its own: the compiler
-// needs as long for these as for all the rest). Made of the bodies; a set then replaces what it does better.
+// The table of one vector set S except for whole heads of attention (attention_body.h): these are a compile unit of
+// their own, since they take as long to compile as all the rest. Built from the bodies; a set then replaces what it
+// does better.
 #pragma once
 
 #include "kernels/body/exp_body.h"

@@ -83,11 +83,11 @@ struct Portable {
   static V broadcast_pair(const float* p) { return V{p[0], p[1], p[0], p[1]}; }
   static V broadcast_last(const float* p) { return V{p[0], 0, p[0], 0}; }
   static V add_pairs(V a, V b) {
-    return __builtin_shuffle(a, b, I{0, 2, 4, 6}) + __builtin_shuffle(a, b, I{1, 3, 5, 7});
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
   }
   static void interleave(V a, V b, V* low, V* high) {
-    *low = __builtin_shuffle(a, b, I{0, 4, 1, 5});
-    *high = __builtin_shuffle(a, b, I{2, 6, 3, 7});
+    *low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    *high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
   }
   static U pairs(const bf16* p) {
     U bits;

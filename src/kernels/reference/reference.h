@@ -54,7 +54,7 @@ void route_forward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shape
                    float* logits_TE, float* prob_TE, Routing& routing);
 void dispatch_tokens(Routing& routing);
 RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, const float* prob_TE,
-                           const Routing& routing, const i64* count_E, i64 count_tokens);
+                           const Routing& routing);
 void route_backward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shape, const float* logits_TE,
                     const float* prob_TE, const Routing& routing, const float* dgate_TK,
                     const RouterLossGradients& losses, float* dlogits_TE, float* dw_ED, Matrix dx_TD);

@@ -43,16 +43,10 @@ double log_sum_exp(const float* values, i64 count) {
 }
 
 // f_i = count_i / (tokens * K)
-std::vector<double> load_fractions(const RouterShape& shape, const Routing& routing, const i64* count_E,
-                                   i64 count_tokens) {
+std::vector<double> load_fractions(const RouterShape& shape, const Routing& routing) {
   std::vector<double> fraction(static_cast<size_t>(shape.experts));
-  if (count_E == nullptr) {
-    for (i64 i = 0; i < routing.rows(); ++i) fraction[routing.expert_TK[i]] += 1;
-    count_tokens = routing.tokens;
-  } else {
-    for (i64 e = 0; e < shape.experts; ++e) fraction[e] = static_cast<double>(count_E[e]);
-  }
-  for (double& f : fraction) f /= static_cast<double>(count_tokens * shape.top_k);
+  for (i64 i = 0; i < routing.rows(); ++i) fraction[routing.expert_TK[i]] += 1;
+  for (double& f : fraction) f /= static_cast<double>(routing.tokens * shape.top_k);
   return fraction;
 }
 
@@ -112,9 +106,9 @@ void dispatch_tokens(Routing& routing) {
 }
 
 RouterLosses router_losses(const RouterShape& shape, const float* logits_TE, const float* prob_TE,
-                           const Routing& routing, const i64* count_E, i64 count_tokens) {
+                           const Routing& routing) {
   const i64 experts = shape.experts;
-  const std::vector<double> fraction = load_fractions(shape, routing, count_E, count_tokens);
+  const std::vector<double> fraction = load_fractions(shape, routing);
   RouterLosses losses;
   for (i64 t = 0; t < routing.tokens; ++t) {
     for (i64 e = 0; e < experts; ++e)
@@ -132,7 +126,7 @@ void route_backward(ConstMatrix x_TD, const float* w_ED, const RouterShape& shap
                     const RouterLossGradients& losses, float* dlogits_TE, float* dw_ED, Matrix dx_TD) {
   const i64 experts = shape.experts, top_k = shape.top_k;
   const double tokens = static_cast<double>(routing.tokens);
-  const std::vector<double> fraction = load_fractions(shape, routing, losses.count_E, losses.count_tokens);
+  const std::vector<double> fraction = load_fractions(shape, routing);
   for (i64 t = 0; t < routing.tokens; ++t) {
     const float* logits = logits_TE + t * experts;
     const float* prob = prob_TE + t * experts;
