@@ -11,10 +11,12 @@ namespace moebius::fit {
 
 namespace {
 
+using records::ComparedPair;
+
 constexpr double kAicLeast = 2;     // Burnham and Anderson's rule of thumb
 constexpr double kNoiseErrors = 2;  // standard errors
 
-void holdout_compare(const LawFit& a, const LawFit& b, LawPair& pair) {
+void holdout_compare(const LawFit& a, const LawFit& b, ComparedPair& pair) {
   std::map<i64, double> of_a;
   for (std::size_t i = 0; i < a.holdout.runs.size(); ++i) of_a[a.holdout.runs[i]] = std::fabs(a.holdout.errors[i]);
   std::vector<double> differences;
@@ -31,7 +33,7 @@ void holdout_compare(const LawFit& a, const LawFit& b, LawPair& pair) {
   pair.holdout_difference_se = std::sqrt(squares / (n - 1) / n);
 }
 
-void pair_judge(const LawFit& a, const LawFit& b, LawPair& pair) {
+void pair_judge(const LawFit& a, const LawFit& b, ComparedPair& pair) {
   const std::string names = fmt::format("{} and {}", law_name(a.law), law_name(b.law));
   const bool aic_near = pair.aic_difference < kAicLeast;
   const bool held = std::isfinite(pair.holdout_difference);
@@ -54,7 +56,7 @@ void pair_judge(const LawFit& a, const LawFit& b, LawPair& pair) {
                                   pair.holdout_difference, pair.holdout_difference_se));
   }
   if (against) {
-    reasons.push_back(fmt::format("AIC is for {}, held-out error for {}", law_name(a.law), law_name(b.law)));
+    reasons.push_back(fmt::format("AIC favours {}, the held-out error {}", law_name(a.law), law_name(b.law)));
   }
   pair.text = fmt::format("{} cannot be told apart: {}", names, fmt::join(reasons, "; "));
 }
@@ -62,37 +64,34 @@ void pair_judge(const LawFit& a, const LawFit& b, LawPair& pair) {
 }  // namespace
 
 Comparison compare_laws(const std::vector<LawFit>& fits) {
-  Comparison comparison;
-  for (i64 i = 0; i < std::ssize(fits); ++i) {
-    const LawFit& fit = fits[static_cast<std::size_t>(i)];
-    if (fit.fitted() && fit.law != Law::leverage) comparison.order.push_back(i);
+  std::vector<const LawFit*> order;
+  for (const LawFit& fit : fits) {
+    if (fit.fitted() && fit.law != Law::leverage) order.push_back(&fit);
   }
-  std::stable_sort(comparison.order.begin(), comparison.order.end(), [&](i64 a, i64 b) {
-    return fits[static_cast<std::size_t>(a)].aic < fits[static_cast<std::size_t>(b)].aic;
-  });
-  const std::vector<i64>& order = comparison.order;
+  std::stable_sort(order.begin(), order.end(), [](const LawFit* a, const LawFit* b) { return a->aic < b->aic; });
+  Comparison comparison;
   std::vector<std::string> equals;
   for (std::size_t i = 0; i < order.size(); ++i) {
+    const LawFit& a = *order[i];
+    comparison.laws.push_back({std::string(law_name(a.law)), a.aic, a.aic - order.front()->aic, a.holdout.error});
     for (std::size_t j = i + 1; j < order.size(); ++j) {
-      LawPair pair;
-      pair.a = order[i];
-      pair.b = order[j];
-      const LawFit& a = fits[static_cast<std::size_t>(pair.a)];
-      const LawFit& b = fits[static_cast<std::size_t>(pair.b)];
+      const LawFit& b = *order[j];
+      ComparedPair pair{.a = std::string(law_name(a.law)), .b = std::string(law_name(b.law)), .text = {}};
       pair.aic_difference = b.aic - a.aic;
       holdout_compare(a, b, pair);
       pair_judge(a, b, pair);
-      if (i == 0 && !pair.distinct) equals.emplace_back(law_name(b.law));
+      if (i == 0 && !pair.distinct) equals.push_back(pair.b);
       comparison.pairs.push_back(std::move(pair));
     }
   }
   if (order.size() < 2) {
     comparison.verdict = "nothing to compare: fewer than two laws were fitted";
-    return comparison;
+  } else if (equals.empty()) {
+    comparison.verdict = fmt::format("{} describes the runs best", comparison.laws.front().law);
+  } else {
+    comparison.verdict =
+        fmt::format("the runs cannot tell {} from {}", comparison.laws.front().law, fmt::join(equals, ", "));
   }
-  const std::string_view best = law_name(fits[static_cast<std::size_t>(order.front())].law);
-  comparison.verdict = equals.empty() ? fmt::format("{} describes the runs best", best)
-                                      : fmt::format("the runs cannot tell {} from {}", best, fmt::join(equals, ", "));
   return comparison;
 }
 

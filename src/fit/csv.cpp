@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 #include <set>
@@ -13,10 +15,29 @@ namespace moebius::fit {
 
 namespace {
 
+// The separator that the first line has most of outside of quotes; a comma where it has none.
+char separator_of(std::string_view text) {
+  constexpr std::string_view kSeparators = ",;\t";
+  std::array<i64, 3> counts = {0, 0, 0};
+  bool in_quotes = false;
+  for (const char c : text.substr(0, text.find('\n'))) {
+    if (c == '"') in_quotes = !in_quotes;
+    const std::size_t at = kSeparators.find(c);
+    if (!in_quotes && at != std::string_view::npos) ++counts[at];
+  }
+  return kSeparators[static_cast<std::size_t>(std::max_element(counts.begin(), counts.end()) - counts.begin())];
+}
+
 class CsvScanner {
  public:
   CsvScanner(std::string_view text, const std::string& where) : text_(text), where_(where) {
     if (text_.substr(0, 3) == "\xEF\xBB\xBF") at_ = 3;  // a byte order mark, as spreadsheets write it
+    while (!at_end() && (text_[at_] == '\n' || text_.substr(at_, 2) == "\r\n")) line_ += text_[at_++] == '\n' ? 1 : 0;
+    separator_ = separator_of(text_.substr(at_));
+  }
+
+  const char* separator_name() const {
+    return separator_ == ',' ? "commas" : separator_ == ';' ? "semicolons" : "tabs";
   }
 
   bool at_end() const { return at_ >= text_.size(); }
@@ -32,7 +53,7 @@ class CsvScanner {
       if (fields.size() > 1 || !fields.front().empty()) return fields;
       fields.clear();
     }
-    // The last line ended in a comma without a line break: one more, empty field.
+    // The last line ended in a separator without a line break: one more, empty field.
     if (!fields.empty()) fields.emplace_back();
     return fields;
   }
@@ -54,7 +75,7 @@ class CsvScanner {
       row_ended_ = true;
       return field;
     }
-    if (text_[at_] == ',') {
+    if (text_[at_] == separator_) {
       ++at_;
       return field;
     }
@@ -68,7 +89,7 @@ class CsvScanner {
 
   std::string plain() {
     const std::size_t begin = at_;
-    while (!at_end() && text_[at_] != ',' && text_[at_] != '\n') {
+    while (!at_end() && text_[at_] != separator_ && text_[at_] != '\n') {
       checked(text_[at_]);
       if (text_[at_] == '\r' && (at_ + 1 == text_.size() || text_[at_ + 1] == '\n')) break;
       ++at_;
@@ -99,6 +120,7 @@ class CsvScanner {
 
   std::string_view text_;
   const std::string& where_;
+  char separator_ = ',';
   std::size_t at_ = 0;
   i64 line_ = 1;
   bool row_ended_ = false;
@@ -125,8 +147,9 @@ CsvTable csv_parse(std::string_view text, const std::string& where) {
   std::set<std::string> names;
   for (const std::string& name : table.header) {
     if (!name.empty() && !names.insert(name).second) {
-      throw Error(
-          {.where = fmt::format("{}, line {}", where, line), .what = fmt::format("column '{}' stands twice", name)});
+      throw Error({.where = fmt::format("{}, line {}", where, line),
+                   .what = fmt::format("column '{}' appears twice", name),
+                   .fix = "remove one of the two, or rename it"});
     }
   }
   while (!scanner.at_end()) {
@@ -135,7 +158,8 @@ CsvTable csv_parse(std::string_view text, const std::string& where) {
     if (row.size() != table.header.size()) {
       throw Error({.where = fmt::format("{}, line {}", where, line),
                    .what = "wrong number of fields",
-                   .wanted = fmt::format("{}, as the header has", table.header.size()),
+                   .wanted = fmt::format("{}, as the header has (separated by {})", table.header.size(),
+                                         scanner.separator_name()),
                    .got = fmt::format("{}", row.size())});
     }
     table.rows.push_back(std::move(row));
@@ -166,7 +190,7 @@ double csv_number(std::string_view text, const std::string& where) {
   if (fault != std::errc() || end != digits.data() + digits.size()) {
     throw Error({.where = where,
                  .what = "not a number",
-                 .wanted = "digits such as 1300000, 1.3e6",
+                 .wanted = "digits with a decimal point, such as 1300000, 1.3e6",
                  .got = std::string(text.substr(0, 60))});
   }
   return value;

@@ -1,6 +1,7 @@
-// A strict reader of CSV tables (RFC 4180): one header line, commas, fields perhaps in double quotes, LF or CRLF.
+// A strict reader of CSV tables (RFC 4180): one header line, fields perhaps in double quotes, LF or CRLF. The separator is
+// the one that the header has most of: comma, semicolon or tab.
 // In: text; out: header and rows of texts with their line numbers. Every fault is an Error with file and line: a field too
-// many or few, a name twice, a quote left open, a NUL byte. Meaning of columns: runs.h.
+// many or few, a duplicate name, a quote left open, a NUL byte. Meaning of columns: runs.h.
 #pragma once
 
 #include <string>

@@ -22,7 +22,7 @@ namespace {
 constexpr i64 kScreenRuns = 512;  // the starts are compared on no more runs than this
 constexpr i64 kFinalists = 8;     // optima of the screening that are followed on all runs
 constexpr i64 kSampleBatch = 16;  // bootstrap samples between two looks at Ctrl-C
-constexpr const char* kNothingLost = "nothing was written; the same command gives the same numbers again";
+constexpr const char* kNothingLost = "nothing was written; running the command again gives the same numbers";
 
 // Every so many runs, so that a table sorted by size keeps its range.
 Objective screening_sample(const Objective& objective) {
@@ -147,17 +147,17 @@ void residual_numbers(LawFit& fit) {
 }  // namespace
 
 void FitOptions::describe(OptionList& list) {
-  list.add("bootstrap", &bootstrap, "samples for the intervals; 0: no intervals",
+  list.add("bootstrap", &bootstrap, "bootstrap samples for the intervals; 0: no intervals",
            {.unit = "N", .min = 0, .max = 100000});
-  list.add("holdout", &holdout, "runs that are predicted without having been fitted",
+  list.add("holdout", &holdout, "which runs are held out and predicted",
            {.choices = {"largest-compute", "folds", "none"}});
   list.add("holdout-share", &holdout_share, "share of the runs that largest-compute holds out",
            {.min = 0.01, .max = 0.5});
-  list.add("folds", &folds, "parts for --holdout folds", {.unit = "N", .min = 2, .max = 100});
-  list.add("starts", &starts, "starts that are followed to an optimum, the best ones of the law's grid",
+  list.add("folds", &folds, "number of parts of --holdout folds", {.unit = "N", .min = 2, .max = 100});
+  list.add("starts", &starts, "starting points that are optimised, the best ones of the law's grid",
            {.unit = "N", .min = 1, .max = 100000});
-  list.add("huber-delta", &huber_delta, "where Huber's loss becomes linear; below 0: as published", {.min = -1});
-  list.add("weight-decay", &weight_decay, "of the fit's variables; below 0: as published", {.min = -1});
+  list.add("huber-delta", &huber_delta, "where the Huber loss becomes linear; below 0: as published", {.min = -1});
+  list.add("weight-decay", &weight_decay, "of the coefficients; below 0: as published", {.min = -1});
   list.add("seed", &seed, "of samples, folds and synthetic runs", {.min = 0});
 }
 

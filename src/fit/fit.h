@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "fit/minimize.h"
 #include "fit/runs.h"
+#include "records/fit_file.h"
 
 namespace moebius::fit {
 
@@ -24,13 +25,9 @@ struct FitOptions {
   void describe(OptionList& list);
 };
 
-struct Coefficient {
-  std::string name;
-  double value = kMissing;                 // NaN: nothing in the data could determine it
-  double low = kMissing, high = kMissing;  // percentile interval, kIntervalLevel
-  bool determined = false;
-  std::string note = {};  // why not
-};
+using records::Coefficient;
+using records::Knowledge;
+using records::Verdict;
 
 struct Holdout {
   std::string kind;            // "largest-compute", "folds"; empty: none
@@ -55,9 +52,9 @@ struct LawFit {
   std::vector<std::vector<double>> samples;  // bootstrap coefficient vectors
   Holdout holdout;
   double rmse = kMissing, rmse_log = kMissing, aic = kMissing;
-  bool determined = false;
-  std::string verdict;
+  Verdict verdict;
   std::vector<std::string> notes;
+  bool determined() const { return verdict.knowledge == Knowledge::determined; }
   bool fitted() const { return !optima.empty(); }
 };
 
@@ -73,7 +70,7 @@ double percentile(const std::vector<double>& sorted, double share);
 // AIC of residuals in ln loss: n ln(mean square) + 2 (coefficients + 1).
 double aic_of(double rmse_log, i64 runs, i64 coefficients);
 
-// Fills coefficients, determined, verdict and notes from the rest.
+// Fills coefficients, verdict and notes from the rest.
 void judge(const Objective& objective, LawFit& fit);
 // Without a fit: too few runs.
 void judge_too_few(LawFit& fit);

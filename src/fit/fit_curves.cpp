@@ -16,12 +16,13 @@ namespace moebius::fit {
 
 namespace {
 
+using records::CurvePoint;
+
 constexpr std::size_t kFamilies = 4, kGroups = 10, kPoints = 200;
 constexpr int kCurvePoints = 49, kSearchPoints = 241;
 constexpr double kSearchBeyond = 100;    // the optimum is looked for in this factor beyond the sizes that were run
 constexpr double kOptimumRatioMax = 10;  // of the interval's ends: more is no knowledge
 constexpr i64 kSizes = 3;                // different sizes (or sparsities) that make a curve worth drawing
-
 
 // Coefficient vectors: the best optimum, and the samples.
 struct Vectors {
@@ -81,8 +82,6 @@ std::vector<std::size_t> thinned(const std::vector<std::size_t>& all) {
   for (std::size_t i = 0; i < kPoints; ++i) few.push_back(all[i * all.size() / kPoints]);
   return few;
 }
-
-bool undetermined(const LawFit& fit) { return fit.verdict.rfind("not determined", 0) == 0; }
 
 // ---- IsoFLOP
 
@@ -170,14 +169,14 @@ double best_size(Law law, const std::vector<double>& coefficients, const Family&
 std::string outside_runs(const Family& family, const LawPoint& at, double size) {
   const auto outside = [](const char* of, double value, double least, double greatest) -> std::string {
     if (among_runs(value, least, greatest)) return "";
-    return fmt::format("{0} {1} are outside those that were run, {2} to {3}", format_count(value), of,
+    return fmt::format("{0} {1} are outside the range of the runs, {2} to {3}", format_count(value), of,
                        format_count(least), format_count(greatest));
   };
   const std::string sizes = outside("parameters", size, family.size_low, family.size_high);
   return sizes.empty() ? outside("tokens", at.tokens, family.tokens_low, family.tokens_high) : sizes;
 }
 
-Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& family, double compute) {
+records::Optimum optimum_of(const LawFit& fit, const Vectors& vectors, const Family& family, double compute) {
   const double best = best_size(fit.law, vectors.best, family, compute);
   std::vector<double> sizes;
   for (const std::vector<double>& sample : *vectors.samples) {
@@ -186,10 +185,10 @@ Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& famil
   const i64 without = std::count_if(sizes.begin(), sizes.end(), [](double s) { return !std::isfinite(s); });
   const Band band = band_of(sizes);
   std::string why;
-  if (undetermined(fit)) {
+  if (!fit.verdict.known()) {
     why = "the law itself is not determined by these runs";
   } else if (!std::isfinite(best)) {
-    why = "the law has no least loss within a factor of 100 around the sizes that were run";
+    why = "the loss has no minimum within a factor of 100 of the sizes that were run";
   } else if (!std::isfinite(band.low) || 20 * without > std::ssize(sizes)) {
     why = sizes.empty() ? "without bootstrap samples its interval is not known"
                         : fmt::format("{} of {} bootstrap samples have no optimum", without, sizes.size());
@@ -203,49 +202,49 @@ Json optimum_json(const LawFit& fit, const Vectors& vectors, const Family& famil
   const LawPoint at = at_size(family, determined ? best : family.size_low, compute);
   const bool leaves = !among_runs(band.low, family.size_low, family.size_high) ||
                       !among_runs(band.high, family.size_low, family.size_high);
-  return Json::object({{"size", Json::object({{"value", determined ? Json(best) : Json(nullptr)},
-                                              {"low", number_or_null(band.low)},
-                                              {"high", number_or_null(band.high)}})},
-                       {"tokens", determined ? Json(at.tokens) : Json(nullptr)},
-                       {"loss", determined ? Json(law_value(fit.law, vectors.best, at)) : Json(nullptr)},
-                       {"determined", determined},
-                       {"verdict", !determined ? "not determined: " + why
-                                   : leaves    ? "determined; its interval leaves the sizes that were run"
-                                               : "determined"}});
+  records::Optimum optimum;
+  optimum.size = {determined ? best : kMissing, band.low, band.high};
+  optimum.determined = determined;
+  if (!determined) {
+    optimum.verdict = "not determined: " + why;
+    return optimum;
+  }
+  optimum.tokens = at.tokens;
+  optimum.loss = law_value(fit.law, vectors.best, at);
+  optimum.verdict = leaves ? "determined; its interval extends beyond the sizes that were run" : "determined";
+  return optimum;
 }
 
-Json isoflop_json(const LawFit& fit, const Vectors& vectors, const Family& family, const std::string& column,
-                  const std::vector<std::size_t>& runs, double compute) {
-  Json points = Json::array(), curve = Json::array();
+records::IsoflopGroup isoflop_of(const LawFit& fit, const Vectors& vectors, const Family& family,
+                                 const std::string& column, const std::vector<std::size_t>& runs, double compute) {
+  records::IsoflopGroup group{.family = family.name,
+                              .compute = compute,
+                              .size_column = column,
+                              .runs = std::ssize(runs),
+                              .points = {},
+                              .curve = {},
+                              .optimum = optimum_of(fit, vectors, family, compute)};
   double low = runs.empty() ? family.size_low : INFINITY, high = runs.empty() ? family.size_high : 0;
   for (const std::size_t i : runs) {
     low = std::fmin(low, point_number(fit.points[i], column));
     high = std::fmax(high, point_number(fit.points[i], column));
   }
   for (const std::size_t i : thinned(runs)) {
-    points.push_back(Json::object({{"run", fit.names[i]},
-                                   {"size", point_number(fit.points[i], column)},
-                                   {"tokens", fit.points[i].tokens},
-                                   {"loss", fit.points[i].loss}}));
+    const LawPoint& p = fit.points[i];
+    group.points.push_back({.run = fit.names[i], .x = point_number(p, column), .y = p.loss, .tokens = p.tokens});
   }
-  if (!undetermined(fit)) {
+  if (fit.verdict.known()) {
     for (const double size : log_grid(low / 1.3, high * 1.3, kCurvePoints)) {
       const LawPoint p = at_size(family, size, compute);
       const Band band = band_at(fit.law, vectors, p);
-      curve.push_back(Json::object({{"size", size},
-                                    {"tokens", p.tokens},
-                                    {"loss", number_or_null(law_value(fit.law, vectors.best, p))},
-                                    {"low", number_or_null(band.low)},
-                                    {"high", number_or_null(band.high)}}));
+      group.curve.push_back({.x = size,
+                             .y = law_value(fit.law, vectors.best, p),
+                             .low = band.low,
+                             .high = band.high,
+                             .tokens = p.tokens});
     }
   }
-  return Json::object({{"family", family.name},
-                       {"compute", compute},
-                       {"size_column", column},
-                       {"runs", std::ssize(runs)},
-                       {"points", points},
-                       {"curve", curve},
-                       {"optimum", optimum_json(fit, vectors, family, compute)}});
+  return group;
 }
 
 double geometric_mean(const std::vector<double>& values, const std::vector<std::size_t>& chosen) {
@@ -274,12 +273,11 @@ std::vector<std::pair<double, std::vector<std::size_t>>> equal_compute(const Law
   return groups;
 }
 
-void isoflop_add(const LawFit& fit, const Vectors& vectors, Json& result) {
-  Json curves = Json::array();
-  std::string note;
+void isoflop_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& curves) {
+  std::string& note = curves.isoflop_note;
   const std::string column = size_column(fit.law);
   if (column.empty()) {
-    note = "the law does not weigh a size against tokens";
+    note = "the law has no trade-off between size and tokens";
   } else if (std::vector<Family> families = families_of(fit, column); families.empty()) {
     note = "no run has a size, tokens and compute";
   } else {
@@ -289,7 +287,7 @@ void isoflop_add(const LawFit& fit, const Vectors& vectors, Json& result) {
       const auto groups = equal_compute(fit, family, column);
       if (groups.empty() || ++shown > kFamilies) continue;
       for (const auto& [compute, runs] : groups)
-        curves.push_back(isoflop_json(fit, vectors, family, column, runs, compute));
+        curves.isoflop.push_back(isoflop_of(fit, vectors, family, column, runs, compute));
     }
     if (shown == 0 && largest.size_high > 1.2 * largest.size_low) {
       double low = INFINITY, high = 0;
@@ -299,17 +297,16 @@ void isoflop_add(const LawFit& fit, const Vectors& vectors, Json& result) {
       }
       std::set<double> computes = {low, std::sqrt(low * high), high};
       if (high < 1.5 * low) computes = {high};
-      for (const double compute : computes) curves.push_back(isoflop_json(fit, vectors, largest, column, {}, compute));
+      for (const double compute : computes)
+        curves.isoflop.push_back(isoflop_of(fit, vectors, largest, column, {}, compute));
       note = fmt::format(
-          "no {} sizes at equal compute (within {:.0f} %): the law's curves are at the least, middle and "
+          "fewer than {} sizes at equal compute (within {:.0f} %): the curves are drawn at the smallest, middle and "
           "largest compute of the runs, without points",
           kSizes, 100 * kEqualCompute);
     } else if (shown == 0) {
       note = "the runs of a family all have one size";
     }
   }
-  result.set("isoflop", curves);
-  result.set("isoflop_note", note);
 }
 
 // ---- sparsity
@@ -321,19 +318,20 @@ bool is_dense(const LawPoint& p) { return !(p.experts > 1); }
 // Experts for each active one, 1 / (1 - sparsity); shared ones count in both.
 double spread_of(const LawPoint& p) { return 1 / point_density(p); }
 
-Json sparsity_point(const LawFit& fit, std::size_t i) {
+CurvePoint sparsity_point(const LawFit& fit, std::size_t i) {
   const LawPoint& p = fit.points[i];
-  return Json::object({{"run", fit.names[i]},
-                       {"experts", point_number(p, "experts")},
-                       {"top_k", number_or_null(point_number(p, "top_k"))},
-                       {"sparsity", 1 - point_density(p)},
-                       {"loss", p.loss}});
+  return {.run = fit.names[i],
+          .x = 1 - point_density(p),
+          .y = p.loss,
+          .experts = point_number(p, "experts"),
+          .top_k = point_number(p, "top_k")};
 }
 
 // The law between the group's mixtures of experts: all that varies with E varies linearly in E / k there.
-Json sparsity_curve(const LawFit& fit, const Vectors& vectors, const std::vector<std::size_t>& moe, double tokens) {
-  Json curve = Json::array();
-  if (undetermined(fit)) return curve;
+std::vector<CurvePoint> sparsity_curve(const LawFit& fit, const Vectors& vectors, const std::vector<std::size_t>& moe,
+                                       double tokens) {
+  std::vector<CurvePoint> curve;
+  if (!fit.verdict.known()) return curve;
   Interpolation total, active, granularity;
   double low = INFINITY, high = 0;
   for (const std::size_t i : moe) {
@@ -353,11 +351,11 @@ Json sparsity_curve(const LawFit& fit, const Vectors& vectors, const std::vector
     p.granularity = granularity(spread);
     p.tokens = tokens;
     const Band band = band_at(fit.law, vectors, p);
-    curve.push_back(Json::object({{"experts", p.experts},
-                                  {"sparsity", 1 - 1 / spread},
-                                  {"loss", number_or_null(law_value(fit.law, vectors.best, p))},
-                                  {"low", number_or_null(band.low)},
-                                  {"high", number_or_null(band.high)}}));
+    curve.push_back({.x = 1 - 1 / spread,
+                     .y = law_value(fit.law, vectors.best, p),
+                     .low = band.low,
+                     .high = band.high,
+                     .experts = p.experts});
   }
   return curve;
 }
@@ -413,31 +411,27 @@ std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
   return groups;
 }
 
-void sparsity_add(const LawFit& fit, const Vectors& vectors, Json& result) {
-  Json groups = Json::array();
-  std::string note;
+void sparsity_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& curves) {
+  std::string& note = curves.sparsity_note;
   if (!knows_sparsity(fit.law)) {
-    note = "the law knows no sparsity";
+    note = "the law has no sparsity term";
   } else {
     for (const SparsityGroup& group : sparsity_groups(fit)) {
-      Json points = Json::array();
+      records::SparsityGroup& shown = curves.sparsity.emplace_back();
+      shown.family = fmt::format("k = {:g}", group.top_k);
+      shown.compute = group.compute;
+      shown.tokens = group.tokens;
+      shown.runs = std::ssize(group.moe) + std::ssize(group.dense);
       for (const auto* runs : {&group.dense, &group.moe}) {
-        for (const std::size_t i : thinned(*runs)) points.push_back(sparsity_point(fit, i));
+        for (const std::size_t i : thinned(*runs)) shown.points.push_back(sparsity_point(fit, i));
       }
-      groups.push_back(Json::object({{"family", fmt::format("k = {:g}", group.top_k)},
-                                     {"compute", group.compute},
-                                     {"tokens", group.tokens},
-                                     {"runs", std::ssize(group.moe) + std::ssize(group.dense)},
-                                     {"points", points},
-                                     {"curve", sparsity_curve(fit, vectors, group.moe, group.tokens)}}));
+      shown.curve = sparsity_curve(fit, vectors, group.moe, group.tokens);
     }
-    if (groups.count() == 0) {
-      note = fmt::format("no {} numbers of experts at one k, equal tokens and equal compute (within {:.0f} %)", kSizes,
+    if (curves.sparsity.empty()) {
+      note = fmt::format("fewer than {} numbers of experts at the same k, tokens and compute (within {:.0f} %)", kSizes,
                          100 * kEqualCompute);
     }
   }
-  result.set("sparsity", groups);
-  result.set("sparsity_note", note);
 }
 
 }  // namespace
@@ -465,23 +459,20 @@ std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& v
   return windows;
 }
 
-Json fit_curves(const LawFit& fit) {
-  Json result = Json::object();
+records::LawCurves fit_curves(const LawFit& fit) {
+  records::LawCurves curves;
   if (!fit.fitted()) {
-    for (const char* key : {"isoflop", "sparsity", "predicted_95"}) result.set(key, Json::array());
-    for (const char* key : {"isoflop_note", "sparsity_note"}) result.set(key, fit.verdict);
-    return result;
+    curves.isoflop_note = curves.sparsity_note = fit.verdict.text;
+    return curves;
   }
   const Vectors vectors{coefficients_from_theta(fit.law, fit.optima.front().theta), &fit.samples};
-  isoflop_add(fit, vectors, result);
-  sparsity_add(fit, vectors, result);
-  Json intervals = Json::array();
+  isoflop_add(fit, vectors, curves);
+  sparsity_add(fit, vectors, curves);
   for (const LawPoint& point : fit.points) {
     const Band band = band_at(fit.law, vectors, point);
-    intervals.push_back(Json(Json::Array{number_or_null(band.low), number_or_null(band.high)}));
+    curves.predicted.push_back({band.low, band.high});
   }
-  result.set("predicted_95", intervals);
-  return result;
+  return curves;
 }
 
 }  // namespace moebius::fit

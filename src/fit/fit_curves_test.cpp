@@ -30,7 +30,7 @@ LawFit fit_of(Law law, const std::vector<double>& coefficients, const std::vecto
     for (double& c : sample) c *= 1 + spread * rng.next_normal();
     fit.samples.push_back(sample);
   }
-  fit.verdict = "determined: for the test";
+  fit.verdict = Verdict(Knowledge::determined, "for the test");
   return fit;
 }
 
@@ -53,57 +53,54 @@ std::vector<LawPoint> isoflop_points() {
 // Hoffmann et al. 2022, equation 4: N* = G (C/6)^(beta/(alpha+beta)), G = (alpha A/(beta B))^(1/(alpha+beta)).
 TEST(FitCurves, OptimumIsTheClosedForm) {
   const std::vector<double> c = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
-  const Json curves = fit_curves(fit_of(Law::chinchilla, c, isoflop_points(), 40));
-  const Json& isoflop = curves.at("isoflop");
-  ASSERT_EQ(isoflop.count(), 3);
-  EXPECT_EQ(curves.at("isoflop_note").as_string(), "");
-  for (const Json& group : isoflop.as_array()) {
-    const double compute = group.at("compute").as_double(), sum = c[3] + c[4];
+  const records::LawCurves curves = fit_curves(fit_of(Law::chinchilla, c, isoflop_points(), 40));
+  ASSERT_EQ(curves.isoflop.size(), 3u);
+  EXPECT_EQ(curves.isoflop_note, "");
+  for (const records::IsoflopGroup& group : curves.isoflop) {
+    const double compute = group.compute, sum = c[3] + c[4];
     const double wanted = std::pow(c[3] * c[1] / (c[4] * c[2]), 1 / sum) * std::pow(compute / 6, c[4] / sum);
-    const Json& optimum = group.at("optimum");
-    EXPECT_TRUE(optimum.at("determined").as_bool()) << optimum.at("verdict").as_string();
-    EXPECT_NEAR(optimum.at("size").at("value").as_double() / wanted, 1, 1e-4);
-    EXPECT_LT(optimum.at("size").at("low").as_double(), wanted);
-    EXPECT_GT(optimum.at("size").at("high").as_double(), wanted);
-    EXPECT_NEAR(optimum.at("tokens").as_double() * wanted * 6 / compute, 1, 1e-4);
-    EXPECT_EQ(group.at("runs").as_int(), 6);
-    EXPECT_EQ(group.at("points").count(), 6);
-    for (const Json& point : group.at("curve").as_array()) {
-      EXPECT_NEAR(point.at("tokens").as_double() * point.at("size").as_double() * 6 / compute, 1, 1e-9);
-      EXPECT_LE(point.at("low").as_double(), point.at("loss").as_double() * 1.001);
-      EXPECT_LT(point.at("low").as_double(), point.at("high").as_double());
+    const records::Optimum& optimum = group.optimum;
+    EXPECT_TRUE(optimum.determined) << optimum.verdict;
+    EXPECT_NEAR(optimum.size.estimate / wanted, 1, 1e-4);
+    EXPECT_LT(optimum.size.low, wanted);
+    EXPECT_GT(optimum.size.high, wanted);
+    EXPECT_NEAR(optimum.tokens * wanted * 6 / compute, 1, 1e-4);
+    EXPECT_EQ(group.runs, 6);
+    EXPECT_EQ(group.points.size(), 6u);
+    for (const records::CurvePoint& point : group.curve) {
+      EXPECT_NEAR(point.tokens * point.x * 6 / compute, 1, 1e-9);
+      EXPECT_LE(point.low, point.y * 1.001);
+      EXPECT_LT(point.low, point.high);
     }
   }
-  EXPECT_EQ(curves.at("predicted_95").count(), 18);
+  EXPECT_EQ(curves.predicted.size(), 18u);
 }
 
 TEST(FitCurves, NoConfidentOptimum) {
   const std::vector<double> c = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
   const auto verdict = [](const LawFit& fit) {
-    const Json curves = fit_curves(fit);
-    const Json& optimum = curves.at("isoflop")[0].at("optimum");
-    EXPECT_FALSE(optimum.at("determined").as_bool());
-    EXPECT_TRUE(optimum.at("size").at("value").is_null());
-    EXPECT_TRUE(optimum.at("loss").is_null());
-    return optimum.at("verdict").as_string();
+    const records::Optimum optimum = fit_curves(fit).isoflop.at(0).optimum;
+    EXPECT_FALSE(optimum.determined);
+    EXPECT_TRUE(std::isnan(optimum.size.estimate));
+    EXPECT_TRUE(std::isnan(optimum.loss));
+    return optimum.verdict;
   };
   EXPECT_NE(verdict(fit_of(Law::chinchilla, c, isoflop_points(), 0)).find("without bootstrap"), std::string::npos);
   EXPECT_NE(verdict(fit_of(Law::chinchilla, c, isoflop_points(), 60, 0.2)).find("factor"), std::string::npos);
   std::vector<LawPoint> small;
   for (const double size : {1e7, 2e7, 4e7}) small.push_back(dense_point(size, 1e20));
-  EXPECT_NE(verdict(fit_of(Law::chinchilla, c, small, 40)).find("are outside those that were run, 10.0M to 40.0M"),
+  EXPECT_NE(verdict(fit_of(Law::chinchilla, c, small, 40)).find("are outside the range of the runs, 10.0M to 40.0M"),
             std::string::npos);
   // The best size at 1e20 was run, but at 1e18: with the tokens that it needs no run was.
   std::vector<LawPoint> gap;
   for (const double size : {1e8, 2e8, 4e8}) gap.push_back(dense_point(size, 1e18));
   for (const double size : {4e9, 8e9, 1.6e10}) gap.push_back(dense_point(size, 1e20));
-  const Json far = fit_curves(fit_of(Law::chinchilla, c, gap, 40)).at("isoflop")[1].at("optimum");
-  EXPECT_NE(far.at("verdict").as_string().find("tokens are outside"), std::string::npos)
-      << far.at("verdict").as_string();
+  const records::Optimum far = fit_curves(fit_of(Law::chinchilla, c, gap, 40)).isoflop.at(1).optimum;
+  EXPECT_NE(far.verdict.find("tokens are outside"), std::string::npos) << far.verdict;
   LawFit open = fit_of(Law::chinchilla, c, isoflop_points(), 40);
-  open.verdict = "not determined: all runs have the same tokens";
+  open.verdict = Verdict(Knowledge::none, "all runs have the same tokens");
   EXPECT_NE(verdict(open).find("the law itself"), std::string::npos);
-  EXPECT_EQ(fit_curves(open).at("isoflop")[0].at("curve").count(), 0);
+  EXPECT_TRUE(fit_curves(open).isoflop.at(0).curve.empty());
 }
 
 // Without three sizes at one compute the law's curves stand alone; with one size there are none.
@@ -111,20 +108,20 @@ TEST(FitCurves, SaysWhyThereAreNoPoints) {
   const std::vector<double> c = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
   std::vector<LawPoint> spread;
   for (int i = 0; i < 6; ++i) spread.push_back(dense_point(1e7 * std::pow(2, i), 1e18 * std::pow(3, i)));
-  const Json curves = fit_curves(fit_of(Law::chinchilla, c, spread, 40));
-  ASSERT_EQ(curves.at("isoflop").count(), 3);
-  EXPECT_EQ(curves.at("isoflop")[0].at("points").count(), 0);
-  EXPECT_NEAR(curves.at("isoflop")[1].at("compute").as_double(), 1e18 * std::pow(3, 2.5), 1e12);
-  EXPECT_NE(curves.at("isoflop_note").as_string().find("no 3 sizes"), std::string::npos);
+  const records::LawCurves curves = fit_curves(fit_of(Law::chinchilla, c, spread, 40));
+  ASSERT_EQ(curves.isoflop.size(), 3u);
+  EXPECT_TRUE(curves.isoflop[0].points.empty());
+  EXPECT_NEAR(curves.isoflop[1].compute, 1e18 * std::pow(3, 2.5), 1e12);
+  EXPECT_NE(curves.isoflop_note.find("fewer than 3 sizes"), std::string::npos);
   const std::vector<LawPoint> one(4, dense_point(1e8, 1e19));
-  const Json none = fit_curves(fit_of(Law::chinchilla, c, one, 40));
-  EXPECT_EQ(none.at("isoflop").count(), 0);
-  EXPECT_NE(none.at("isoflop_note").as_string().find("one size"), std::string::npos);
-  EXPECT_NE(none.at("sparsity_note").as_string().find("knows no sparsity"), std::string::npos);
+  const records::LawCurves none = fit_curves(fit_of(Law::chinchilla, c, one, 40));
+  EXPECT_TRUE(none.isoflop.empty());
+  EXPECT_NE(none.isoflop_note.find("one size"), std::string::npos);
+  EXPECT_NE(none.sparsity_note.find("has no sparsity term"), std::string::npos);
   LawFit unfitted;
-  unfitted.verdict = "not determined: 2 runs for 5 coefficients";
-  EXPECT_EQ(fit_curves(unfitted).at("isoflop").count(), 0);
-  EXPECT_EQ(fit_curves(unfitted).at("isoflop_note").as_string(), unfitted.verdict);
+  unfitted.verdict = Verdict(Knowledge::none, "2 runs for 5 coefficients");
+  EXPECT_TRUE(fit_curves(unfitted).isoflop.empty());
+  EXPECT_EQ(fit_curves(unfitted).isoflop_note, "not determined: 2 runs for 5 coefficients");
 }
 
 TEST(FitCurves, SparsityAtFixedCompute) {
@@ -139,17 +136,18 @@ TEST(FitCurves, SparsityAtFixedCompute) {
     p.tokens = 1e10;
     points.push_back(p);
   }
-  const Json curves = fit_curves(fit_of(Law::abnar, abnar.values, points, 40));
-  ASSERT_EQ(curves.at("sparsity").count(), 1);
-  const Json& group = curves.at("sparsity")[0];
-  EXPECT_EQ(group.at("family").as_string(), "k = 2");
-  EXPECT_EQ(group.at("runs").as_int(), 4);
-  EXPECT_EQ(group.at("points")[0].at("sparsity").as_double(), 0);  // the dense run
-  EXPECT_EQ(group.at("points")[3].at("sparsity").as_double(), 1 - 2.0 / 64);
-  const auto& curve = group.at("curve").as_array();
-  EXPECT_NEAR(curve.front().at("sparsity").as_double(), 1 - 2.0 / 8, 1e-12);
-  EXPECT_NEAR(curve.front().at("loss").as_double(), law_value(Law::abnar, abnar.values, points[1]), 1e-12);
-  EXPECT_NEAR(curve.back().at("loss").as_double(), law_value(Law::abnar, abnar.values, points[3]), 1e-12);
+  const records::LawCurves curves = fit_curves(fit_of(Law::abnar, abnar.values, points, 40));
+  ASSERT_EQ(curves.sparsity.size(), 1u);
+  const records::SparsityGroup& group = curves.sparsity[0];
+  EXPECT_EQ(group.family, "k = 2");
+  EXPECT_EQ(group.runs, 4);
+  ASSERT_EQ(group.points.size(), 4u);
+  EXPECT_EQ(group.points[0].x, 0);  // the dense run
+  EXPECT_EQ(group.points[3].x, 1 - 2.0 / 64);
+  const auto& curve = group.curve;
+  EXPECT_NEAR(curve.front().x, 1 - 2.0 / 8, 1e-12);
+  EXPECT_NEAR(curve.front().y, law_value(Law::abnar, abnar.values, points[1]), 1e-12);
+  EXPECT_NEAR(curve.back().y, law_value(Law::abnar, abnar.values, points[3]), 1e-12);
 }
 
 TEST(FitCurves, Windows) {
@@ -176,6 +174,7 @@ TEST(TaskCurves, GiveThePlantedSigmoid) {
     score.task = "facts";
     score.skill = "memorisation";
     score.measure = "acc";
+    score.can_be_guessed = true;
     score.value = 0.25 + 0.75 / (1 + std::exp(-eta)) + 0.004 * rng.next_normal();
     score.se = 0.004;
     score.chance = score.chance_best = 0.25;
@@ -183,23 +182,21 @@ TEST(TaskCurves, GiveThePlantedSigmoid) {
     runs.push_back(run);
   }
   const TaskLaw law = fit_task_law(runs, runs.front().scores.front());
-  ASSERT_TRUE(law.fitted);
-  const Json curves = task_curves(law);
-  const auto& line = curves.at("over_train_loss").as_array();
+  ASSERT_TRUE(law.fitted());
+  const records::TaskCurves curves = task_curves(law);
+  const auto& line = curves.over_train_loss;
   ASSERT_EQ(line.size(), 49u);
-  EXPECT_EQ(line.front().at("x").as_double(), 2);
-  for (const Json& point : line) {
-    const double x = point.at("x").as_double(), wanted = 0.25 + 0.75 / (1 + std::exp(-(1 - 4 * (x - 2.5))));
-    EXPECT_NEAR(point.at("value").as_double(), wanted, 0.02);
-    EXPECT_LE(point.at("low").as_double(), point.at("value").as_double());
-    EXPECT_GE(point.at("high").as_double(), point.at("value").as_double());
-    EXPECT_GE(point.at("low").as_double(), 0.25);
-    EXPECT_LE(point.at("high").as_double() - point.at("low").as_double(), 0.05);
-    EXPECT_NEAR(point.at("value").as_double(),
-                task_law_value(law, x, curves.at("at").at("flops").as_double(), curves.at("at").at("tpp").as_double()),
-                1e-9);
+  EXPECT_EQ(line.front().x, 2);
+  for (const records::CurvePoint& point : line) {
+    const double x = point.x, wanted = 0.25 + 0.75 / (1 + std::exp(-(1 - 4 * (x - 2.5))));
+    EXPECT_NEAR(point.y, wanted, 0.02);
+    EXPECT_LE(point.low, point.y);
+    EXPECT_GE(point.high, point.y);
+    EXPECT_GE(point.low, 0.25);
+    EXPECT_LE(point.high - point.low, 0.05);
+    EXPECT_NEAR(point.y, task_law_value(law, x, curves.at.flops, curves.at.tpp), 1e-9);
   }
-  EXPECT_EQ(curves.at("over_flops").count(), 49);
+  EXPECT_EQ(curves.over_flops.size(), 49u);
 }
 
 }  // namespace

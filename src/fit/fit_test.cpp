@@ -9,12 +9,19 @@
 
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "fit/fit_json.h"
+#include "fit/fit_output.h"
 #include "fit/objective.h"
 #include "fit/synthetic.h"
 
 namespace moebius::fit {
 namespace {
+
+Json json_of(const LawFit& fit) {
+  Json json = Json::object();
+  records::Fields fields(&json);
+  fitted_law(fit).visit(fields);
+  return json;
+}
 
 Runs chinchilla_runs() {
   Runs runs;
@@ -39,7 +46,7 @@ TEST(Fit, ReachesThePublishedChinchillaOptimum) {
     EXPECT_GT(fit.coefficients[i].high, fit.coefficients[i].value);
     EXPECT_TRUE(fit.coefficients[i].determined) << fit.coefficients[i].note;
   }
-  EXPECT_TRUE(fit.determined) << fit.verdict;
+  EXPECT_TRUE(fit.determined()) << fit.verdict.text;
   EXPECT_LT(fit.holdout.error, 0.02);
   EXPECT_EQ(std::ssize(fit.holdout.runs), 48);
 }
@@ -65,7 +72,7 @@ TEST(Fit, SameForAnyNumberOfThreads) {
   for (const int threads : {1, 2, 3}) {
     parallel_set_threads(threads);
     const LawFit fit = fit_law(runs, Law::joint, {.bootstrap = 18, .holdout = "folds", .starts = 8});
-    const std::string text = fit_to_json(fit).dump();
+    const std::string text = json_of(fit).dump();
     if (first.empty()) first = text;
     EXPECT_EQ(text, first) << threads << " threads";
   }
@@ -81,13 +88,13 @@ TEST(Verdict, FewerRunsThanCoefficients) {
   for (const i64 count : {1, 4, 5}) {
     const LawFit fit = fit_law(chinchilla_planted(count, 0.01), Law::chinchilla, {});
     EXPECT_FALSE(fit.fitted());
-    EXPECT_FALSE(fit.determined);
-    EXPECT_EQ(fit.verdict.rfind("not determined: ", 0), 0u) << fit.verdict;
+    EXPECT_FALSE(fit.determined());
+    EXPECT_EQ(fit.verdict.knowledge, Knowledge::none) << fit.verdict.text;
     for (const Coefficient& c : fit.coefficients) EXPECT_TRUE(std::isnan(c.value) && !c.determined);
   }
-  EXPECT_NE(
-      fit_law(chinchilla_planted(4, 0.01), Law::chinchilla, {}).verdict.find("fewer runs (4) than coefficients (5)"),
-      std::string::npos);
+  EXPECT_NE(fit_law(chinchilla_planted(4, 0.01), Law::chinchilla, {})
+                .verdict.text.find("fewer runs (4) than coefficients (5)"),
+            std::string::npos);
 }
 
 TEST(Verdict, RunsOfOneSizeDetermineNothingOfTheSize) {
@@ -97,9 +104,9 @@ TEST(Verdict, RunsOfOneSizeDetermineNothingOfTheSize) {
     p.loss = law_value(Law::chinchilla, published_default(Law::chinchilla).values, p);
   }
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 30});
-  EXPECT_FALSE(fit.determined);
-  EXPECT_EQ(fit.verdict.rfind("not determined: ", 0), 0u);
-  EXPECT_NE(fit.verdict.find("all runs have the same parameters_total"), std::string::npos) << fit.verdict;
+  EXPECT_FALSE(fit.determined());
+  EXPECT_EQ(fit.verdict.knowledge, Knowledge::none);
+  EXPECT_NE(fit.verdict.text.find("all runs have the same parameters_total"), std::string::npos) << fit.verdict.text;
   for (const Coefficient& c : fit.coefficients) {
     const bool of_tokens = c.name == "B" || c.name == "beta";
     EXPECT_EQ(std::isnan(c.value), !of_tokens) << c.name;
@@ -111,7 +118,7 @@ TEST(Verdict, OneNumberOfExpertsIsNoLever) {
   Runs runs = synthetic_runs(published_fit("ludziejewski-2025"), 100, 0.003, 2);
   for (LawPoint& p : runs.points) p.experts = 8;
   const LawFit fit = fit_law(runs, Law::joint, {.bootstrap = 10, .holdout = "none"});
-  EXPECT_NE(fit.verdict.find("all runs have the same experts (8)"), std::string::npos) << fit.verdict;
+  EXPECT_NE(fit.verdict.text.find("all runs have the same experts (8)"), std::string::npos) << fit.verdict.text;
   EXPECT_TRUE(std::isnan(fit.coefficients[8].value) && std::isnan(fit.coefficients[9].value));
   EXPECT_TRUE(fit.coefficients[10].determined);  // the constant is still known
 }
@@ -121,9 +128,9 @@ TEST(Verdict, LossesWithoutALawAreNotDetermined) {
   Rng rng(3, RngStream::test);
   for (LawPoint& p : runs.points) p.loss = 3 + rng.next_uniform();
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 30});
-  EXPECT_FALSE(fit.determined);
+  EXPECT_FALSE(fit.determined());
   for (const Coefficient& c : fit.coefficients) EXPECT_FALSE(c.determined) << c.name;
-  EXPECT_EQ(fit.verdict.rfind("not determined: ", 0), 0u) << fit.verdict;
+  EXPECT_EQ(fit.verdict.knowledge, Knowledge::none) << fit.verdict.text;
 }
 
 // Few, noisy runs over a narrow range: a fit comes out, and its intervals say that it means little.
@@ -137,7 +144,7 @@ TEST(Verdict, NarrowNoisyRunsLeaveWideIntervals) {
         law_value(Law::chinchilla, published_default(Law::chinchilla).values, p) * std::exp(0.01 * rng.next_normal());
   }
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 60});
-  EXPECT_FALSE(fit.determined) << fit.verdict;
+  EXPECT_FALSE(fit.determined()) << fit.verdict.text;
   EXPECT_GE(std::count_if(fit.coefficients.begin(), fit.coefficients.end(),
                           [](const Coefficient& c) { return !c.determined; }),
             3);
@@ -161,10 +168,10 @@ TEST(Verdict, WildRunsEndInAVerdict) {
       runs.names.push_back("r");
     }
     const LawFit fit = fit_law(runs, law, {.bootstrap = 4, .starts = 6});
-    EXPECT_FALSE(fit.verdict.empty());
-    EXPECT_FALSE(fit.determined && (wild > 10 || round % 4 == 0))
-        << law_name(law) << " " << count << " " << fit.verdict;
-    const std::string json = fit_to_json(fit).dump();
+    EXPECT_FALSE(fit.verdict.text.empty());
+    EXPECT_FALSE(fit.determined() && (wild > 10 || round % 4 == 0))
+        << law_name(law) << " " << count << " " << fit.verdict.text;
+    const std::string json = json_of(fit).dump();
     const std::size_t nan = json.find("nan");
     EXPECT_EQ(nan, std::string::npos) << json.substr(std::max<std::size_t>(nan, 200) - 200, 400);
     EXPECT_FALSE(fit_to_text(fit).empty());
@@ -193,8 +200,8 @@ TEST(Compare, TheLawThatMadeTheRunsWins) {
   std::vector<LawFit> fits;
   for (const Law law : {Law::chinchilla, Law::flame, Law::joint}) fits.push_back(fit_law(runs, law, {.bootstrap = 0}));
   const Comparison comparison = compare_laws(fits);
-  ASSERT_EQ(comparison.order.size(), 3u);
-  EXPECT_EQ(comparison.order.front(), 2);
+  ASSERT_EQ(comparison.laws.size(), 3u);
+  EXPECT_EQ(comparison.laws.front().law, "joint");
   EXPECT_EQ(comparison.verdict, "joint describes the runs best");
 }
 

@@ -51,7 +51,7 @@ std::vector<std::vector<i64>> groups_of(const FitOptions& options, const LawFit&
   const i64 held = std::max<i64>(1, static_cast<i64>(std::lround(options.holdout_share * static_cast<double>(n))));
   const double least = run_compute(fit.points[static_cast<std::size_t>(order.front())]);
   if (!(run_compute(fit.points[static_cast<std::size_t>(order.back())]) > least * (1 + 1e-9))) {
-    why_not = "no hold-out by largest compute: all runs have the same compute (--holdout folds would do)";
+    why_not = "no hold-out by largest compute: all runs have the same compute (use --holdout folds)";
     return groups;
   }
   groups.emplace_back(order.end() - held, order.end());
@@ -92,7 +92,7 @@ void hold_out(const FitOptions& options, LawFit& fit) {
     progress.update(done++);
     if (std::ssize(fit.points) - std::ssize(held) <= std::ssize(fit.coefficients)) {
       fit.notes.push_back(fmt::format(
-          "no hold-out: without the {} held-out runs there are no more runs than coefficients", held.size()));
+          "no hold-out: without the {} held-out runs too few runs are left for the coefficients", held.size()));
       return;
     }
     predict_without(held, options, fit);

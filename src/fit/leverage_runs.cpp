@@ -118,7 +118,8 @@ DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& w
   const std::vector<LeverageSample> samples = best_of_each_compute(dense);
   if (std::ssize(samples) < kDenseLeast) {
     throw no_curve(
-        where, "the law 'leverage' compares with dense models, and the dense runs make no curve of loss over compute",
+        where,
+        "the law 'leverage' needs a curve of loss over compute through dense runs, and these runs do not give one",
         dense.empty() ? "no dense run"
                       : fmt::format("{} dense runs of {} different flops", dense.size(), samples.size()));
   }
@@ -176,7 +177,7 @@ Runs leverage_of_losses(const Runs& runs) {
       "scatter {:.2g} %; that is {:.2g} % of the leverage of a run in the middle, common to all, and not in the intervals",
       curve.constant, curve.scale, curve.exponent, curve.points, curve.compute_least, curve.compute_most,
       100 * curve.rmse_log, 100 * errors[errors.size() / 2]));
-  if (runs.measures_loss) measured.notes.push_back("granularity 2 d_model/expert_width, as the law has it");
+  if (runs.measures_loss) measured.notes.push_back("granularity 2 d_model/expert_width, as the law defines it");
   const i64 beyond = mixtures - std::ssize(kept);
   if (beyond > 0) {
     measured.notes.push_back(fmt::format(

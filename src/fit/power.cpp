@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "base/rise_fall.h"
+#include "fit/rise_fall.h"
 #include "base/rng.h"
 
 namespace moebius::fit {
@@ -26,7 +26,7 @@ i64 distinct(std::vector<double> x) {
   return std::unique(x.begin(), x.end()) - x.begin();
 }
 
-bool two_groups(EffectKind kind) { return kind == EffectKind::difference || kind == EffectKind::equal; }
+bool two_groups(HypothesisKind kind) { return kind == HypothesisKind::difference || kind == HypothesisKind::equal; }
 
 // sqrt of the sum of squared weights that the statistic gives to configurations' means.
 double weight_norm(const PowerDesign& design) {
@@ -49,7 +49,7 @@ double by_law_of_t(const PowerDesign& design, const PowerNoise& noise) {
   const double df = configurations(design) * (seeds - 1);
   const double error = weight_norm(design) * std::sqrt((noise.seed * noise.seed + noise.item * noise.item) / seeds);
   const double t = student_t95(static_cast<i64>(df));
-  return error * (t + (design.kind == EffectKind::equal ? kNormal90 : student_t80(df)));
+  return error * (t + (design.kind == HypothesisKind::equal ? kNormal90 : student_t80(df)));
 }
 
 // The effect at which `share` reaches the power; share(effect) grows with its effect. Effects in units of the noise.
@@ -125,17 +125,18 @@ const char* power_problem(const PowerDesign& design) {
     return b == 0 || b == static_cast<std::ptrdiff_t>(design.in_b.size()) ? "one of the two groups is empty" : "";
   }
   const i64 values = distinct(design.x);
-  if (design.kind == EffectKind::monotone && values < 3) return "a trend needs three values of x";
-  if (design.kind == EffectKind::peak && values < 4) return "a turning point needs four values of x";
-  if (design.kind == EffectKind::correlation && design.x.size() < 5) return "a correlation needs five configurations";
+  if (design.kind == HypothesisKind::monotone && values < 3) return "a trend needs three values of x";
+  if (design.kind == HypothesisKind::peak && values < 4) return "a turning point needs four values of x";
+  if (design.kind == HypothesisKind::correlation && design.x.size() < 5)
+    return "a correlation needs five configurations";
   return "";
 }
 
 double smallest_effect(const PowerDesign& design, const PowerNoise& noise) {
   CHECK(noise.seed > 0 && noise.item >= 0 && design.seeds >= 2, "power wants noise and two seeds");
   if (*power_problem(design) != '\0') return kUnknown;
-  if (design.kind == EffectKind::peak) return of_peak(design, noise);
-  if (design.kind == EffectKind::correlation) return of_correlation(design, noise);
+  if (design.kind == HypothesisKind::peak) return of_peak(design, noise);
+  if (design.kind == HypothesisKind::correlation) return of_correlation(design, noise);
   return by_law_of_t(design, noise);
 }
 
@@ -146,7 +147,7 @@ i64 seeds_needed(const PowerDesign& design, const PowerNoise& noise, double effe
     return smallest_effect(more, noise) <= effect;
   };
   // A simulated effect shrinks as the root of the seeds once there are some: one simulation, then the root's law.
-  if (design.kind == EffectKind::peak || design.kind == EffectKind::correlation) {
+  if (design.kind == HypothesisKind::peak || design.kind == HypothesisKind::correlation) {
     const double ratio = smallest_effect(design, noise) / effect;
     if (!(ratio > 0)) return 0;
     const double seeds = std::ceil(static_cast<double>(design.seeds) * std::max(1.0, ratio * ratio));

@@ -1,22 +1,23 @@
 // How small an effect can the runs of a study show? In: the design of one hypothesis (x and seeds of its configurations)
 // and the noise of one run. Out: the smallest effect that the report's test of that kind supports in 80 % of studies at
 // 5 % two-sided, and the seeds that a smaller one needs. The tests themselves are base/statistics.h's and
-// base/rise_fall.h's; what they decide is docs/report.md's.
+// fit/rise_fall.h's; what they decide is docs/report.md's.
 #pragma once
 
 #include <vector>
 
 #include "base/statistics.h"
+#include "records/verdicts.h"
 
 namespace moebius::fit {
 
 constexpr double kPower = 0.8;
 constexpr i64 kSeedsMax = 1000;  // beyond it a wish for more seeds is answered by "no"
 
-enum class EffectKind { monotone, peak, correlation, difference, equal };
+using records::HypothesisKind;
 
 struct PowerDesign {
-  EffectKind kind = EffectKind::monotone;
+  HypothesisKind kind = HypothesisKind::monotone;
   std::vector<double> x;   // of each configuration, in the scale that the test uses (log2); places if x is a result
   std::vector<bool> in_b;  // difference, equal: which group a configuration is in
   i64 seeds = 0;           // of each configuration

@@ -2,7 +2,7 @@
 // verdicts is study/study_power_slow_test.cpp.
 #include <gtest/gtest.h>
 
-#include "base/rise_fall.h"
+#include "fit/rise_fall.h"
 #include "base/rng.h"
 #include "fit/power.h"
 
@@ -31,7 +31,7 @@ constexpr double kTolerance = 0.06;
 
 TEST(Power, SlopeIsFoundAsOftenAsSaid) {
   for (const i64 seeds : {3, 5}) {
-    const PowerDesign design{EffectKind::monotone, {1, 3, 5, 6}, {}, seeds};
+    const PowerDesign design{HypothesisKind::monotone, {1, 3, 5, 6}, {}, seeds};
     const double slope = smallest_effect(design, {.seed = 0.04});
     std::vector<double> truth;
     for (const double x : design.x) truth.push_back(slope * x);
@@ -40,14 +40,14 @@ TEST(Power, SlopeIsFoundAsOftenAsSaid) {
 }
 
 TEST(Power, DifferenceIsFoundAsOftenAsSaid) {
-  const PowerDesign design{EffectKind::difference, {}, {false, true, true}, 3};
+  const PowerDesign design{HypothesisKind::difference, {}, {false, true, true}, 3};
   const double difference = smallest_effect(design, {.seed = 0.04});
   const auto statistic = [](const auto&, const auto& y) { return 0.5 * (y[1] + y[2]) - y[0]; };
   EXPECT_NEAR(power_of(design, 0.04, statistic, {0, difference, difference}), kPower, kTolerance);
 }
 
 TEST(Power, MarginIsShownAsOftenAsSaid) {
-  const PowerDesign design{EffectKind::equal, {}, {false, true}, 4};
+  const PowerDesign design{HypothesisKind::equal, {}, {false, true}, 4};
   const double margin = smallest_effect(design, {.seed = 1});
   int shown = 0;
   for (int study = 0; study < 400; ++study) {
@@ -64,7 +64,7 @@ TEST(Power, MarginIsShownAsOftenAsSaid) {
 }
 
 TEST(Power, PeakIsFoundAsOftenAsSaid) {
-  const PowerDesign design{EffectKind::peak, {0, 1, 2, 3, 4, 5, 6}, {}, 3};
+  const PowerDesign design{HypothesisKind::peak, {0, 1, 2, 3, 4, 5, 6}, {}, 3};
   const double height = smallest_effect(design, {.seed = 0.1});
   int found = 0;
   RiseFallTests test(5);
@@ -83,7 +83,7 @@ TEST(Power, PeakIsFoundAsOftenAsSaid) {
 }
 
 TEST(Power, CorrelationIsFoundAsOftenAsSaid) {
-  const PowerDesign design{EffectKind::correlation, {0, 1, 2, 3, 4, 5}, {}, 3};
+  const PowerDesign design{HypothesisKind::correlation, {0, 1, 2, 3, 4, 5}, {}, 3};
   const double change = smallest_effect(design, {.seed = 1});
   std::vector<double> truth;
   for (const double x : design.x) truth.push_back(change * x / 5);

@@ -14,12 +14,12 @@ namespace {
 TEST(Power, PublishedPilotsSmallestEffect) {
   // Facts of the replication pilot of 2508.18672: three seeds, seed noise 0.033 to 0.058 of the task loss, "smallest
   // detectable effect about 0.12" between two configurations: the same size from our rule.
-  const PowerDesign pair{EffectKind::difference, {}, {false, true}, 3};
+  const PowerDesign pair{HypothesisKind::difference, {}, {false, true}, 3};
   EXPECT_NEAR(smallest_effect(pair, {.seed = 0.042}), 0.12, 0.015);
 }
 
 TEST(Power, MoreSeedsForLess) {
-  PowerDesign design{EffectKind::monotone, {0, 1, 2, 3}, {}, 3};
+  PowerDesign design{HypothesisKind::monotone, {0, 1, 2, 3}, {}, 3};
   const PowerNoise noise{.seed = 0.05};
   const double now = smallest_effect(design, noise);
   EXPECT_EQ(seeds_needed(design, noise, now), 3);
@@ -36,7 +36,7 @@ TEST(Power, MoreSeedsForLess) {
 }
 
 TEST(Power, OneThreadEqualsMany) {
-  const PowerDesign peak{EffectKind::peak, {0, 1, 2, 3, 4}, {}, 3};
+  const PowerDesign peak{HypothesisKind::peak, {0, 1, 2, 3, 4}, {}, 3};
   parallel_set_threads(1);
   const double one = smallest_effect(peak, {.seed = 1});
   parallel_set_threads(4);
@@ -45,10 +45,10 @@ TEST(Power, OneThreadEqualsMany) {
 }
 
 TEST(Power, DesignsThatCannotBeTested) {
-  EXPECT_STREQ(power_problem({EffectKind::monotone, {1, 1, 2}, {}, 3}), "a trend needs three values of x");
-  EXPECT_STREQ(power_problem({EffectKind::peak, {1, 2, 3}, {}, 3}), "a turning point needs four values of x");
-  EXPECT_STREQ(power_problem({EffectKind::difference, {}, {true, true}, 3}), "one of the two groups is empty");
-  EXPECT_TRUE(std::isnan(smallest_effect({EffectKind::correlation, {1, 2}, {}, 3}, {.seed = 1})));
+  EXPECT_STREQ(power_problem({HypothesisKind::monotone, {1, 1, 2}, {}, 3}), "a trend needs three values of x");
+  EXPECT_STREQ(power_problem({HypothesisKind::peak, {1, 2, 3}, {}, 3}), "a turning point needs four values of x");
+  EXPECT_STREQ(power_problem({HypothesisKind::difference, {}, {true, true}, 3}), "one of the two groups is empty");
+  EXPECT_TRUE(std::isnan(smallest_effect({HypothesisKind::correlation, {1, 2}, {}, 3}, {.seed = 1})));
 }
 
 }  // namespace

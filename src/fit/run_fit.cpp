@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "base/stage.h"
 #include "base/units.h"
+#include "fit/hypothesis.h"
 #include "fit/run_task_laws.h"
 #include "fit/study_fit.h"
 #include "fit/synthetic.h"
@@ -20,17 +21,17 @@ namespace {
 const StageHelp kHelp = {
     .name = "fit",
     .summary = "coefficients of loss laws from runs, with intervals and verdicts",
-    .usage = "moebius fit DATA... --law LAW|all [--task-laws] [--holdout KIND] [--out FILE]",
+    .usage = "moebius fit DATA... --law LAW|all [--task-laws] [--hypotheses] [--holdout KIND] [--out FILE]",
     .reads =
         "study folders (study.json, runs/NAME/records.jsonl), run folders, CSV files with the columns\n"
         "  parameters_total, parameters_active, tokens, flops, experts, top_k, granularity, loss (or leverage),\n  parameters_embedding, experts_shared",
-    .writes = "the file of --out (fit.json), the file of --write-runs (CSV)",
+    .writes = "the file of --out (fit.json), the file of --write-runs (CSV), with --hypotheses FOLDER/verdicts.json",
     .json_keys =
         "law, formula, source, meaning, quantity, objective, penalty, residual, huber_delta, weight_decay, coefficients\n"
-        "  {NAME {value, low, high, determined, note}}, determined, verdict, notes, holdout_error (relative), holdout, rmse,\n"
+        "  {NAME {value, low, high, determined, note}}, determined, verdict, knowledge, notes, holdout_error (relative), holdout, rmse,\n"
         "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, data, seed; with --full, and in the file of --out,\n"
         "  also samples, residuals, curves and holdout's runs and errors;\n"
-        "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --synthetic: planted (docs/formats.md)",
+        "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --hypotheses:\n  hypotheses [{id, verdict, effect, reason, ...}]; with --synthetic: planted (docs/formats.md)",
     .examples =
         "  moebius fit runs/optimal-sparsity-mini --law all --out fit.json\n"
         "  moebius fit runs/optimal-sparsity-mini --task-laws\n"
@@ -47,29 +48,34 @@ struct StageOptions {
   double noise = 0.01;
   std::string out, write_runs;
   bool task_laws = false;
+  bool hypotheses = false;
   bool full = false;
 
   void describe(OptionList& list) {
     std::vector<std::string> laws;
     for (const Law each : all_laws()) laws.emplace_back(law_name(each));
     laws.emplace_back("all");
-    list.add("law", &law, "the law to fit; all: every one that the data can be asked for, and their comparison",
+    list.add("law", &law, "the law to fit; all: every law whose columns the data have, and their comparison",
              {.choices = laws});
     list.add("task-laws", &task_laws, "task laws and turning points of study folders; alone or beside --law");
+    list.add(
+        "hypotheses", &hypotheses,
+        "test the hypotheses of study folders and write the verdicts to FOLDER/verdicts.json; alone or beside --law");
     list.add("column", &columns,
              "OURS=THEIRS: the data's name for one of our columns; in study folders loss=NAME.SOURCE of an evaluation",
              {.unit = "OURS=THEIRS"});
     list.add("drop-highest-loss", &drop_highest_loss, "leave out the runs with the highest loss",
              {.unit = "N", .min = 0});
-    list.add("synthetic", &synthetic,
-             "instead of data: runs planted with the coefficients of this published fit, or of this law's first one",
-             {.unit = "NAME"});
+    list.add(
+        "synthetic", &synthetic,
+        "instead of data: synthetic runs made with the coefficients of this published fit, or of this law's first one",
+        {.unit = "NAME"});
     list.add("runs", &runs, "number of synthetic runs", {.unit = "N", .min = 1, .max = 10000000});
     list.add("noise", &noise, "standard deviation of the synthetic runs' ln loss", {.min = 0, .max = 1});
     list.add("out", &out, "write the result here as JSON", {.unit = "FILE"});
     list.add(
         "full", &full,
-        "also in --json what is as long as the runs or samples: samples, residuals, curves, runs and errors held out (--out always has them)");
+        "include samples, residuals, curves and held-out runs with their errors in --json (--out always has them)");
     list.add("write-runs", &write_runs, "write the runs here as CSV", {.unit = "FILE"});
   }
 };
@@ -84,7 +90,7 @@ const PublishedFit& planted_of(const std::string& name) {
 Runs runs_read(const std::vector<std::string>& data, const StageOptions& options, i64 seed) {
   if (options.synthetic.empty() == data.empty()) {
     throw Error({.where = "moebius fit",
-                 .what = data.empty() ? "which runs?" : "data and --synthetic are given together",
+                 .what = data.empty() ? "no runs are given" : "data and --synthetic are given together",
                  .wanted = "study folders or CSV files, or --synthetic NAME",
                  .fix = "see moebius fit --help"});
   }
@@ -95,54 +101,64 @@ Runs runs_read(const std::vector<std::string>& data, const StageOptions& options
   for (const std::string& path : data) runs_add(runs, path, columns);
   if (runs.count() == 0) {
     throw Error({.where = fmt::format("{}", fmt::join(data, ", ")),
-                 .what = "no finished run is here",
+                 .what = "there is no finished run",
                  .fix = "let the study finish, or give other data"});
   }
   return runs;
 }
 
-// What stands at the top of the file, whatever the laws.
-void add_common(Json& result, const Runs& runs, const StageOptions& options, i64 dropped, i64 seed) {
-  result.set("runs_dropped", dropped);
-  result.set("runs_total", runs.count() + dropped);
-  result.set("data", runs.sources);
-  result.set("seed", seed);
-  if (options.synthetic.empty()) return;
-  const PublishedFit& planted = planted_of(options.synthetic);
-  Json values = Json::object();
-  for (std::size_t i = 0; i < planted.values.size(); ++i)
-    values.set(law_coefficients(planted.law)[i], planted.values[i]);
-  result.set("planted",
-             Json::object({{"name", planted.name}, {"law", law_name(planted.law)}, {"coefficients", values}}));
-}
-
-std::string planted_to_text(const StageOptions& options) {
+// The coefficients of the synthetic runs, and their line of text.
+std::string add_planted(records::FitFile& file, const StageOptions& options) {
   if (options.synthetic.empty()) return "";
   const PublishedFit& planted = planted_of(options.synthetic);
   std::string text = fmt::format("planted: {}:", planted.name);
+  records::Planted& record = file.planted.emplace();
+  record.name = planted.name;
+  record.law = law_name(planted.law);
   for (std::size_t i = 0; i < planted.values.size(); ++i) {
+    record.coefficients.push_back({law_coefficients(planted.law)[i], planted.values[i]});
     text += fmt::format(" {} {:g}", law_coefficients(planted.law)[i], planted.values[i]);
   }
   return text + "\n";
 }
 
-// Adds the keys of tasks; returns their text.
-std::string add_task_laws(Json& result, const std::vector<std::string>& folders) {
-  const TaskLawsResult tasks = run_task_laws(folders);
-  result.set("task_laws", tasks.task_laws);
-  result.set("turning_points", tasks.turning_points);
-  result.set("left_out", tasks.left_out);
-  return tasks.text;
+// With --hypotheses: the verdicts on each study's hypotheses, written into its folder; returns their text.
+std::string hypotheses_add(const StageOptions& stage, const std::vector<std::string>& folders, Json& result) {
+  if (!stage.hypotheses) return "";
+  std::string text;
+  Json all = Json::array();
+  for (const std::string& folder : folders) {
+    const records::Verdicts verdicts = study_verdicts(folder);
+    const std::string path = path_join(folder, records::kVerdictsName);
+    records::verdicts_write(verdicts, path);
+    for (const Json& one : records::verdicts_to_json(verdicts).at("hypotheses").as_array()) all.push_back(one);
+    text += fmt::format("\n{}written: {}\n", verdicts_text(verdicts), path);
+  }
+  result.set("hypotheses", std::move(all));
+  return text;
 }
 
-int only_task_laws(const StageCommon& common, const StageOptions& stage, const std::vector<std::string>& folders) {
+// Without --law.
+int fit_without_laws(const StageCommon& common, const StageOptions& stage, const std::vector<std::string>& folders) {
   if (folders.empty()) {
-    throw Error({.where = "moebius fit --task-laws", .what = "which runs?", .wanted = "the folders of studies"});
+    throw Error({.where = "moebius fit",
+                 .what = "no study is given",
+                 .wanted = "the folders of studies",
+                 .fix = stage.task_laws ? "like: moebius fit runs/quick --task-laws"
+                                        : "like: moebius fit runs/quick --hypotheses"});
   }
-  Json result = Json::object({{"data", folders}});
-  const std::string text = add_task_laws(result, folders);
-  if (!stage.out.empty()) file_write_atomic(stage.out, result.dump(1) + "\n");
-  stage_print(common, result, text);
+  records::FitFile file;
+  file.data = folders;
+  std::string text;
+  if (stage.task_laws) {
+    const TaskLawsResult tasks = run_task_laws(folders);
+    file.tasks = tasks.laws;
+    text = tasks.text;
+  }
+  Json json = records::fit_to_json(file);
+  if (!stage.out.empty()) file_write_atomic(stage.out, json.dump(1) + "\n");
+  text += hypotheses_add(stage, folders, json);
+  stage_print(common, json, text);
   return 0;
 }
 
@@ -156,11 +172,12 @@ int run_fit(const std::vector<std::string>& words) {
   options.describe(list);
   std::vector<std::string> data;
   const StageCommon common = stage_parse(kHelp, list, words, &data, 1000);
-  if (stage.law.empty() && stage.task_laws) return only_task_laws(common, stage, data);
+  if (stage.law.empty() && (stage.task_laws || stage.hypotheses)) return fit_without_laws(common, stage, data);
   if (stage.law.empty()) {
     throw Error({.where = "--law",
-                 .what = "which law?",
-                 .wanted = "one of the laws of moebius fit --help, all, or --task-laws"});
+                 .what = "no law is given",
+                 .wanted = "one of the laws of moebius fit --help, or all; or --task-laws, --hypotheses",
+                 .fix = "like: moebius fit runs/quick --law all"});
   }
   Runs runs = runs_read(data, stage, options.seed);
   const i64 before = runs.count();
@@ -183,13 +200,24 @@ int run_fit(const std::vector<std::string>& words) {
   for (const LawFit& fit : fits) text += fit_to_text(fit) + "\n";
   const Comparison comparison = compare_laws(fits);
   const bool all = stage.law == "all";
-  Json result = all ? fits_to_json(fits, skipped, comparison) : fit_to_json(fits.front());
-  if (all) text += comparison_to_text(fits, skipped, comparison);
-  text += planted_to_text(stage);
-  add_common(result, runs, stage, before - runs.count(), options.seed);
-  if (stage.task_laws) text += "\n" + add_task_laws(result, data);
-  if (!stage.out.empty()) file_write_atomic(stage.out, result.dump(1) + "\n");
-  stage_print(common, common.json && !stage.full ? fit_json_short(result) : result, text);
+  if (all) text += comparison_to_text(skipped, comparison);
+  records::FitFile file;
+  file.loss = fitted_laws(fits, skipped, comparison);
+  if (!all) file.loss.form = records::LawsForm::one;
+  file.loss.runs_dropped = before - runs.count();
+  file.loss.runs_total = before;
+  file.loss.seed = options.seed;
+  file.data = runs.sources;
+  text += add_planted(file, stage);
+  if (stage.task_laws) {
+    const TaskLawsResult tasks = run_task_laws(data);
+    file.tasks = tasks.laws;
+    text += "\n" + tasks.text;
+  }
+  if (!stage.out.empty()) records::fit_write(file, stage.out);
+  Json result = records::fit_to_json(file, !stage.full);
+  text += hypotheses_add(stage, data, result);
+  stage_print(common, result, text);
   log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - begin) * 1e-9)));
   return 0;
 }

@@ -1,19 +1,17 @@
-// The part of `moebius fit` that is about tasks: study folders in; task laws and turning points out, as the JSON of
-// fit.json and as text. The loss laws are run_fit.cpp's.
+// The part of `moebius fit` that is about tasks: study folders in; task laws and turning points out, as the structs
+// of fit.json and as text. The loss laws are run_fit.cpp's.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "records/fit_file.h"
 
 namespace moebius::fit {
 
 struct TaskLawsResult {
-  Json task_laws = Json::array();
-  Json turning_points = Json::array();
-  Json left_out = Json::array();  // lines on runs that could not be used
-  std::string text;               // tables for people
+  records::TaskLaws laws;
+  std::string text;  // tables for people
 };
 
 // Throws Error when a folder is no study's or no run of it is finished.

@@ -111,7 +111,7 @@ ColumnMap column_map(const std::vector<std::string>& texts) {
     if (equals == std::string::npos || equals + 1 == text.size() ||
         std::find(names.begin(), names.end(), ours) == names.end()) {
       throw Error({.where = "--column",
-                   .what = fmt::format("'{}' maps no column", text),
+                   .what = fmt::format("'{}' is not a column mapping", text),
                    .wanted = fmt::format("OURS=THEIRS, OURS one of {}", fmt::join(names, ", "))});
     }
     if (!map.emplace(ours, text.substr(equals + 1)).second) {
@@ -145,10 +145,18 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
   runs.has_csv = true;
   if (!leverage && !map.contains("loss") && header_find(table, "leverage") >= 0) {
     runs.notes.push_back(fmt::format(
-        "{}: the column 'loss' was read and 'leverage' was not; --column leverage=leverage takes it", where));
+        "{}: the column 'loss' was read and 'leverage' was not; use --column leverage=leverage to read it", where));
   }
   std::vector<i64> places;
   for (const Column& column : columns_known()) places.push_back(column_find(table, column, mapped));
+  if (std::all_of(places.begin(), places.end(), [](i64 at) { return at < 0; })) {
+    throw Error(
+        {.where = fmt::format("{}, line 1", where),
+         .what = "the header has none of the known columns",
+         .wanted = fmt::format("some of {}; separated by commas, semicolons or tabs", fmt::join(column_names(), ", ")),
+         .got = fmt::format("{}", fmt::join(table.header, ", ")).substr(0, 200),
+         .fix = "name your columns: --column loss=NAME --column tokens=NAME ..."});
+  }
   i64 name_at = header_find(table, "run");
   if (name_at < 0) name_at = header_find(table, "name");
   const i64 first = runs.count();
@@ -166,7 +174,7 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
     }
     if (point.experts > 1 && !std::isnan(point.top_k) && !(point.top_k > 0 && point.top_k <= point.experts)) {
       throw Error({.where = fmt::format("{}, line {}", where, table.lines[row]),
-                   .what = "top_k does not fit the experts",
+                   .what = "top_k is not between 1 and the number of experts",
                    .wanted = fmt::format("above 0, at most {:g}", point.experts),
                    .got = fmt::format("{:g}", point.top_k)});
     }
@@ -180,7 +188,7 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
                                       : fmt::format("line {}", table.lines[row]));
   }
   if (table.rows.empty()) {
-    throw Error({.where = where, .what = "there is a header and no run", .wanted = "one line for each run"});
+    throw Error({.where = where, .what = "the file has a header but no runs", .wanted = "one line for each run"});
   }
   tokens_derive(runs, first, where);
 }
@@ -209,21 +217,21 @@ void embedding_take_off(Runs& runs) {
   if (count == 0 || nothing) return;
   if (count < runs.count()) {
     runs.notes.push_back(
-        fmt::format("only {} of {} runs have parameters_embedding: N was left as it is", count, runs.count()));
+        fmt::format("only {} of {} runs have parameters_embedding: N is unchanged", count, runs.count()));
     return;
   }
   for (std::size_t i = 0; i < runs.points.size(); ++i) {
     LawPoint& p = runs.points[i];
     if (p.parameters_embedding >= p.parameters_total) {
       throw Error({.where = fmt::format("run '{}'", runs.names[i]),
-                   .what = "parameters_embedding is no part of parameters_total",
+                   .what = "parameters_embedding is not less than parameters_total",
                    .wanted = fmt::format("less than {:g}", p.parameters_total),
                    .got = fmt::format("{:g}", p.parameters_embedding)});
     }
     p.parameters_total -= p.parameters_embedding;
     p.parameters_embedding = 0;
   }
-  runs.notes.push_back("N is parameters_total without parameters_embedding, as the law has it");
+  runs.notes.push_back("N is parameters_total without parameters_embedding, as the law defines it");
 }
 
 // Where the leverage is yet to be derived, dense runs are what it is compared with, and have no granularity.
@@ -257,8 +265,7 @@ Runs runs_usable(const Runs& runs, Law law) {
   Runs usable = std::ssize(kept) == runs.count() ? runs : runs_subset(runs, kept);
   if (dense > 0) usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", dense));
   if (repeated > 0) {
-    usable.notes.push_back(
-        fmt::format("{} runs repeat another one in every number and were left out: they tell nothing new", repeated));
+    usable.notes.push_back(fmt::format("{} duplicate runs were left out", repeated));
   }
   if (law == Law::fine_grained) embedding_take_off(usable);
   return usable;
@@ -278,9 +285,10 @@ std::string runs_lack(const Runs& all, Law law) {
 
 std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
   if (runs.measures_leverage && law != Law::leverage) {
-    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
-                 .what = fmt::format("the data measure the efficiency leverage, the law '{}' a loss", law_name(law)),
-                 .fix = "take --law leverage, or name the column of the loss: --column loss=NAME"});
+    throw Error(
+        {.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+         .what = fmt::format("the data are efficiency leverages, and the law '{}' describes a loss", law_name(law)),
+         .fix = "use --law leverage, or name the column of the loss: --column loss=NAME"});
   }
   const std::string lacking = runs_lack(runs, law);
   if (!lacking.empty()) {
@@ -289,16 +297,16 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
     for (std::size_t i = 0; i < runs.points.size() && name == "?"; ++i) {
       if (lacks(runs, law, runs.points[i], lacking)) name = runs.names[i];
     }
-    throw Error(
-        {.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
-         .what = none ? fmt::format("column '{}' is missing, which the law '{}' needs", lacking, law_name(law))
-                      : fmt::format("run '{}' has no '{}', which the law '{}' needs", name, lacking, law_name(law)),
-         .wanted = fmt::format("{}, loss", fmt::join(law_needs(law), ", ")),
-         .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
+    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+                 .what = none
+                             ? fmt::format("column '{}' is missing; the law '{}' needs it", lacking, law_name(law))
+                             : fmt::format("run '{}' has no '{}'; the law '{}' needs it", name, lacking, law_name(law)),
+                 .wanted = fmt::format("{}, loss", fmt::join(law_needs(law), ", ")),
+                 .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
   }
   if (law == Law::leverage && !runs.measures_leverage) {
     throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
-                 .what = "the data measure a loss, the law 'leverage' is about C_dense/C_moe at equal loss",
+                 .what = "the data are losses, and the law 'leverage' describes C_dense/C_moe at equal loss",
                  .fix = "derive it from dense runs (leverage_of_losses), or give a column leverage"});
   }
   return runs.points;

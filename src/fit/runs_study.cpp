@@ -17,7 +17,7 @@ void point_check(const LawPoint& p, const std::string& where) {
     const double value = point_number(p, column);
     if (std::isnan(value) || (std::isfinite(value) && value > 0)) continue;
     throw Error({.where = where,
-                 .what = fmt::format("{} is no finite number above 0", column),
+                 .what = fmt::format("{} is not a finite number above 0", column),
                  .got = fmt::format("{}", value)});
   }
 }
@@ -49,7 +49,7 @@ void run_add(Runs& runs, const records::RunRecords& run, const std::string& eval
     throw Error(
         {.where = run.path,
          .what = fmt::format("the run has no {}", eval_wanted.empty() ? "loss_final" : "loss '" + eval_wanted + "'"),
-         .wanted = "a finite loss of the end of the training",
+         .wanted = "a finite loss at the end of training",
          .fix = "name another one: --column loss=NAME.SOURCE of an evaluation, e.g. heldout.all"});
   }
   point_check(p, run.path);
@@ -71,7 +71,7 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
     found.push_back(records::run_read(folder));
   } else {
     throw Error({.where = folder,
-                 .what = "neither study.json nor records.jsonl is here",
+                 .what = "the folder has neither study.json nor records.jsonl",
                  .wanted = "the folder of a study or of one run, or a CSV file",
                  .fix = "give the folder that 'moebius study' or 'moebius train --out' wrote"});
   }
@@ -85,11 +85,11 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
   for (const records::RunRecords& run : found) {
     if (run.status == records::RunStatus::broken) throw Error(run.problem);
     if (run.status == records::RunStatus::done) run_add(runs, run, eval_wanted);
-    if (!run.left_out) (run.status == records::RunStatus::done ? added : unfinished) += 1;
+    (run.status == records::RunStatus::done ? added : unfinished) += 1;
   }
   if (added > 0) {
     runs.notes.push_back(fmt::format(
-        "{}: N as the records count it (embedding and head included, router left out of the active ones); flops as Megatron-LM counts; "
+        "{}: N as in the records (with embedding and head; active parameters without the router); FLOPs by Megatron-LM's formula; "
         "granularity 4 d_model/expert_width; loss: {}",
         folder, eval_wanted.empty() ? "mean of the last 5 % of the training" : eval_wanted));
   }

@@ -50,13 +50,31 @@ TEST(Csv, FieldsQuotesAndLineEnds) {
 TEST(Csv, FaultsNameTheLine) {
   EXPECT_TRUE(has(fault([] { csv_parse("a,b\n1,2\n1,2,3\n", "t.csv"); }), "t.csv, line 3"));
   EXPECT_TRUE(has(fault([] { csv_parse("a,b\n1,\"2\n3\n", "t.csv"); }), "line 2"));
-  EXPECT_TRUE(has(fault([] { csv_parse("a,a\n1,2\n", "t.csv"); }), "stands twice"));
+  EXPECT_TRUE(has(fault([] { csv_parse("a,a\n1,2\n", "t.csv"); }), "column 'a' appears twice"));
   EXPECT_TRUE(has(fault([] { csv_parse("a,b\n\"1\"x,2\n", "t.csv"); }), "closing quote"));
+  EXPECT_TRUE(has(fault([] { csv_parse("a;b\n1;2;3\n", "t.csv"); }), "separated by semicolons"));
   EXPECT_TRUE(has(fault([] { csv_parse(std::string("a\n1\0\n", 5), "t.csv"); }), "NUL"));
   EXPECT_TRUE(has(fault([] { csv_parse("", "t.csv"); }), "empty"));
 }
 
 // Krajewski's N is without embedding and head; Chinchilla's is with them.
+// Spreadsheets of many countries write semicolons; exports of others tabs.
+TEST(Csv, SemicolonsAndTabs) {
+  for (const char* text : {"a;b\n1;\"x;y\"\n", "\n\r\na\tb\n1\tx;y\n", "a,\"b;;;\"\n1,x;y\n"}) {
+    const CsvTable table = csv_parse(text, "t.csv");
+    ASSERT_EQ(table.header.size(), 2u) << text;
+    EXPECT_EQ(table.rows.at(0), (std::vector<std::string>{"1", "x;y"})) << text;
+  }
+  Runs runs;
+  runs_add_csv_text(runs, "parameters_total;tokens;loss\n1e6;2e7;3.5\n", "t.csv", {});
+  EXPECT_EQ(runs.points.at(0).loss, 3.5);
+  // A decimal comma is no number, and a separator that is not known shows the header.
+  EXPECT_TRUE(
+      has(fault([&] { runs_add_csv_text(runs, "tokens;loss\n1;3,5\n", "t.csv", {}); }), "line 2, column 'loss'"));
+  const std::string bars = fault([&] { runs_add_csv_text(runs, "tokens|loss\n1|3\n", "t.csv", {}); });
+  EXPECT_TRUE(has(bars, "none of the known columns") && has(bars, "tokens|loss")) << bars;
+}
+
 TEST(Runs, FineGrainedTakesTheEmbeddingOff) {
   const std::string header = "parameters_total,tokens,experts,granularity,loss,parameters_embedding\n";
   const Runs runs = runs_of(header + "1e8,2e9,64,1,3,2e7\n2e8,2e9,64,1,2.9,3e7\n");
@@ -69,7 +87,7 @@ TEST(Runs, FineGrainedTakesTheEmbeddingOff) {
   EXPECT_EQ(partly.points[0].parameters_total, 1e8);
   EXPECT_TRUE(has(partly.notes.back(), "only 1 of 2 runs"));
   EXPECT_TRUE(has(fault([&] { runs_usable(runs_of(header + "1e8,2e9,64,1,3,1e8\n"), Law::fine_grained); }),
-                  "no part of parameters_total"));
+                  "not less than parameters_total"));
 }
 
 TEST(Csv, NumbersAreReadWhole) {
@@ -104,12 +122,12 @@ TEST(Runs, FaultsNameFileLineAndColumn) {
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n-1,3\n"); }), "not positive"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n0,3\n"); }), "not positive"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n1e9,\n"); }), "the loss is missing"));
-  EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,9,3\n"); }), "line 2: top_k does not fit"));
+  EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,9,3\n"); }), "line 2: top_k is not between"));
   EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,0,3\n"); }), "at most 8"));
-  EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n"); }), "no run"));
+  EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n"); }), "no runs"));
   EXPECT_TRUE(
       has(fault([] { runs_of("tokens,loss\n1,2\n", column_map({"tokens=tokenz"})); }), "did you mean 'tokens'"));
-  EXPECT_TRUE(has(fault([] { column_map({"losss=a"}); }), "maps no column"));
+  EXPECT_TRUE(has(fault([] { column_map({"losss=a"}); }), "is not a column mapping"));
   EXPECT_TRUE(has(fault([] { column_map({"loss=a", "loss=b"}); }), "twice"));
   const Runs lacking = runs_of("parameters_total,loss\n1e8,3\n");
   EXPECT_TRUE(has(fault([&] { runs_for_law(lacking, Law::chinchilla); }), "--column tokens=NAME"));
@@ -251,7 +269,7 @@ TEST_F(StudyFolder, BrokenStudiesAreErrors) {
   file_write_atomic(path_join(folder_, "study.json"), R"({"name": "s"})");
   EXPECT_TRUE(has(fault([&] { runs_add(runs, folder_, {}); }), "'runs' is missing"));
   write_study({"../a"});
-  EXPECT_TRUE(has(fault([&] { runs_add(runs, folder_, {}); }), "no name for a run"));
+  EXPECT_TRUE(has(fault([&] { runs_add(runs, folder_, {}); }), "not a valid run name"));
   write_run("nan", true, std::nan(""));
   write_study({"nan"});
   EXPECT_TRUE(has(fault([&] { runs_add(runs, folder_, {}); }), "loss_final"));

@@ -29,12 +29,13 @@ std::vector<Law> laws_possible(const Runs& runs, std::vector<SkippedLaw>& skippe
   std::vector<Law> laws;
   for (const Law law : all_laws()) {
     const std::string lacking = runs_lack(runs, law);
+    const auto skip = [&](const std::string& why) { skipped.push_back({std::string(law_name(law)), why}); };
     if (law != Law::leverage && runs.measures_leverage) {
-      skipped.emplace_back(law, "the data measure the efficiency leverage, no loss");
+      skip("the data measure the efficiency leverage, no loss");
     } else if (!lacking.empty()) {
-      skipped.emplace_back(law, fmt::format("not all runs have '{}'", lacking));
+      skip(fmt::format("not all runs have '{}'", lacking));
     } else if (const std::string fault = leverage_fault(runs, law); !fault.empty()) {
-      skipped.emplace_back(law, fault);
+      skip(fault);
     } else {
       laws.push_back(law);
     }
@@ -42,8 +43,9 @@ std::vector<Law> laws_possible(const Runs& runs, std::vector<SkippedLaw>& skippe
   return laws;
 }
 
-Json study_fit(const std::string& folder, const FitOptions& options) {
-  const TaskLawsResult tasks = run_task_laws({folder});  // first: it says what is wrong with the folder
+records::FitFile study_fit(const std::string& folder, const FitOptions& options) {
+  records::FitFile file;
+  file.tasks = run_task_laws({folder}).laws;  // first: it says what is wrong with the folder
   Runs runs;
   runs_add_study(runs, folder, {});
   std::vector<SkippedLaw> skipped;
@@ -52,16 +54,11 @@ Json study_fit(const std::string& folder, const FitOptions& options) {
     fits.push_back(fit_law(runs, law, options));
     fits.back().notes.insert(fits.back().notes.end(), runs.notes.begin(), runs.notes.end());
   }
-  Json result = fits_to_json(fits, skipped, compare_laws(fits));
-  result.set("runs_dropped", 0);
-  result.set("runs_total", runs.count());
-  // The folder may be moved: its own name would say nothing.
-  result.set("data", Json(Json::Array{Json(".")}));
-  result.set("seed", options.seed);
-  result.set("task_laws", tasks.task_laws);
-  result.set("turning_points", tasks.turning_points);
-  result.set("left_out", tasks.left_out);
-  return result;
+  file.loss = fitted_laws(fits, skipped, compare_laws(fits));
+  file.loss.runs_total = runs.count();
+  file.loss.seed = options.seed;
+  file.data = {"."};  // the folder may be moved: its own name would say nothing
+  return file;
 }
 
 }  // namespace moebius::fit

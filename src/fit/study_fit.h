@@ -1,19 +1,19 @@
 // Everything that a finished study's runs can tell, as a study writes it into fit.json: every loss law that the runs can
-// be asked for, their comparison, task laws and turning points. In: the study's folder. Out: JSON and text.
+// be asked for, their comparison, task laws and turning points. In: the study's folder. Out: FitFile.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "fit/fit_json.h"
+#include "fit/fit_output.h"
 
 namespace moebius::fit {
 
 // The laws whose columns all runs have; the others with the reason in `skipped`.
 std::vector<Law> laws_possible(const Runs& runs, std::vector<SkippedLaw>& skipped);
 
-// docs/formats.md, fit.json, with the form of `--law all`. Throws Error when no run of the study is finished. The same
-// folder gives the same JSON for any number of threads.
-Json study_fit(const std::string& folder, const FitOptions& options);
+// With the form of `--law all`. Throws Error when no run of the study is finished. The same folder gives the same content
+// for any number of threads.
+records::FitFile study_fit(const std::string& folder, const FitOptions& options);
 
 }  // namespace moebius::fit

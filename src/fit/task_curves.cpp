@@ -29,7 +29,7 @@ Interval value_at(const TaskLaw& law, const std::vector<double>& row) {
   const bool fitted_ceiling = law.link == TaskLink::sigmoid_ceiling;
   double eta = 0;
   for (std::size_t i = 0; i < row.size(); ++i) eta += law.beta[i] * row[i];
-  const auto link = [&](double at, double ceiling) { return link_value(law.link, at, law.floor, ceiling); };
+  const auto link = [&](double at, double ceiling) { return link_value(*law.link, at, law.floor, ceiling); };
   const auto half_of = [&](const std::vector<double>& gradient) {
     double square = 0;
     for (std::size_t i = 0; i < gradient.size(); ++i) {
@@ -52,11 +52,12 @@ Interval value_at(const TaskLaw& law, const std::vector<double>& row) {
   return {value, std::max(law.floor, value - half), value + half};
 }
 
-Json curve_json(const TaskLaw& law, const std::string& column, double (*get)(const TaskLawPoint&)) {
-  Json curve = Json::array();
+std::vector<records::CurvePoint> curve_of(const TaskLaw& law, const std::string& column,
+                                          double (*get)(const TaskLawPoint&)) {
+  std::vector<records::CurvePoint> curve;
   const auto used =
       std::find_if(law.columns.begin(), law.columns.end(), [&](const TaskColumn& one) { return one.name == column; });
-  if (!law.fitted || used == law.columns.end() || law.points.empty()) return curve;
+  if (!law.fitted() || used == law.columns.end() || law.points.empty()) return curve;
   double low = INFINITY, high = -INFINITY;
   for (const TaskLawPoint& point : law.points) {
     low = std::fmin(low, get(point));
@@ -66,22 +67,23 @@ Json curve_json(const TaskLaw& law, const std::string& column, double (*get)(con
     const double share = i / (kTaskCurvePoints - 1.0);
     const double x = used->logarithmic ? low * std::pow(high / low, share) : low + share * (high - low);
     const Interval value = value_at(law, row_at(law, column, x));
-    curve.push_back(Json::object({{"x", x}, {"value", value.estimate}, {"low", value.low}, {"high", value.high}}));
+    curve.push_back({.x = x, .y = value.estimate, .low = value.low, .high = value.high});
   }
   return curve;
 }
 
 }  // namespace
 
-Json task_curves(const TaskLaw& law) {
-  Json at = Json::object();
+records::TaskCurves task_curves(const TaskLaw& law) {
+  records::TaskCurves curves;
   for (const TaskTerm& term : law.terms) {
-    if (term.name != "intercept" && term.name != "ceiling") at.set(term.name, term.reference);
+    if (term.name == "train_loss") curves.at.train_loss = term.reference;
+    if (term.name == "flops") curves.at.flops = term.reference;
+    if (term.name == "tpp") curves.at.tpp = term.reference;
   }
-  return Json::object(
-      {{"over_train_loss", curve_json(law, "train_loss", [](const TaskLawPoint& p) { return p.train_loss; })},
-       {"over_flops", curve_json(law, "flops", [](const TaskLawPoint& p) { return p.flops; })},
-       {"at", at}});
+  curves.over_train_loss = curve_of(law, "train_loss", [](const TaskLawPoint& p) { return p.train_loss; });
+  curves.over_flops = curve_of(law, "flops", [](const TaskLawPoint& p) { return p.flops; });
+  return curves;
 }
 
 }  // namespace moebius::fit

@@ -8,19 +8,22 @@
 #include <cmath>
 #include <limits>
 
-#include "base/rise_fall.h"
+#include "fit/rise_fall.h"
 #include "fit/task_curves.h"
 #include "fit/task_least_squares.h"
+#include "records/metric.h"
 
 namespace moebius::fit {
 
 namespace {
 
+using records::Knowledge;
+using records::Verdict;
+
 constexpr double kVaries = 1e-6;  // a term whose values differ by less holds nothing
 constexpr double kOwnShare =
     1e-3;  // of a term's variance that earlier terms must leave, or the two cannot be told apart
 constexpr double kCeilingGain = 0.9;  // a fitted ceiling must leave less than this share of the error
-constexpr double kChanceErrors = 3;   // standard errors above the best guesser that a score must reach
 constexpr i64 kDfMin = 2;
 
 struct ParameterColumn {
@@ -73,7 +76,7 @@ void mark_collinear(std::vector<ParameterColumn>& columns) {
     }
     for (const double value : rest) left += value * value;
     if (left < kOwnShare * whole) {
-      column.problem = fmt::format("goes along with {} in these runs: the two cannot be told apart", names);
+      column.problem = fmt::format("is collinear with {} in these runs: their effects cannot be separated", names);
       continue;
     }
     for (double& value : rest) value /= std::sqrt(left);
@@ -88,6 +91,7 @@ Sample sample_of(const std::vector<TaskPoint>& points, const TaskScore& measure)
     TaskLawPoint row;
     row.model = point.model;
     row.seeds = static_cast<i64>(point.runs.size());
+    row.measured = 0;
     row.train_loss = mean_over(point, [](const TaskRun& run) { return run.train_loss; });
     row.flops = mean_over(point, [](const TaskRun& run) { return run.flops; });
     row.tpp = mean_over(point, [](const TaskRun& run) { return run.tpp; });
@@ -172,7 +176,7 @@ Candidate candidate_of(TaskLink link, const Sample& sample, double floor) {
 
 // The best link, by the error on configurations left out; an error that is not known loses.
 Candidate choose_link(const Sample& sample, const TaskScore& measure) {
-  const bool loss = measure_is_loss(measure.measure);
+  const bool loss = measure.is_loss;
   Candidate simple = candidate_of(loss ? TaskLink::linear : TaskLink::sigmoid, sample, measure.chance);
   Candidate other = candidate_of(loss ? TaskLink::exponential : TaskLink::sigmoid_ceiling, sample, measure.chance);
   const double wanted = loss ? 1.0 : kCeilingGain;
@@ -181,10 +185,10 @@ Candidate choose_link(const Sample& sample, const TaskScore& measure) {
   return better && !std::isnan(other.error) ? other : simple;
 }
 
-TermVerdict verdict_of(const Interval& value) {
-  if (value.above(0)) return TermVerdict::positive;
-  if (value.below(0)) return TermVerdict::negative;
-  return TermVerdict::not_determined;
+Sign sign_of(const Interval& value) {
+  if (value.above(0)) return Sign::positive;
+  if (value.below(0)) return Sign::negative;
+  return Sign::not_determined;
 }
 
 // Coefficients in the units of the header, from those of standardised columns.
@@ -201,22 +205,22 @@ void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
     const double value = fit.beta[i] / scale;
     return Interval{value, value - half, value + half};
   };
-  law.terms.push_back({"intercept", 0, interval(0, 1), TermVerdict::not_determined, ""});
+  law.terms.push_back({"intercept", kUnknown, interval(0, 1), Sign::not_determined, ""});
   std::size_t used = 0;
   for (const ParameterColumn& column : sample.columns) {
-    TaskTerm term{column.name, column.reference, {}, TermVerdict::not_determined, column.problem};
+    TaskTerm term{column.name, column.reference, {}, Sign::not_determined, column.problem};
     if (column.problem.empty()) {
       term.value = interval(++used, column.scale);
       law.columns.push_back({column.name, column.reference, column.scale, column.name != "train_loss"});
-      if (verdict_of(term.value) == TermVerdict::not_determined) term.note = "the interval includes zero";
+      if (sign_of(term.value) == Sign::not_determined) term.note = "the interval includes zero";
     }
     law.terms.push_back(std::move(term));
   }
   if (law.link == TaskLink::sigmoid_ceiling) {
     law.ceiling = fit.beta.back();
-    law.terms.push_back({"ceiling", 0, interval(fit.beta.size() - 1, 1), TermVerdict::not_determined, ""});
+    law.terms.push_back({"ceiling", kUnknown, interval(fit.beta.size() - 1, 1), Sign::not_determined, ""});
   }
-  for (TaskTerm& term : law.terms) term.verdict = verdict_of(term.value);
+  for (TaskTerm& term : law.terms) term.sign = sign_of(term.value);
 }
 
 // Seed noise of the points, and whether the law misses their means by more than it allows. The 95 % point of F is
@@ -230,11 +234,11 @@ double f_point95(double df1, double df2) {
   return root * root * root;
 }
 
-void set_noise(TaskLaw& law, const std::vector<TaskPoint>& points, double squares) {
+void set_noise(TaskLaw& law, const TaskScore& measure, const std::vector<TaskPoint>& points, double squares) {
   std::vector<Group> groups;
   for (const TaskPoint& point : points) {
     Group group;
-    for (const TaskRun* run : point.runs) group.push_back({0, score_of(*run, law.measure)->value});
+    for (const TaskRun* run : point.runs) group.push_back({0, score_of(*run, measure)->value});
     groups.push_back(std::move(group));
   }
   const SeedMeans means = seed_means(groups);
@@ -246,7 +250,7 @@ void set_noise(TaskLaw& law, const std::vector<TaskPoint>& points, double square
 
 // A score that no configuration lifts clear of guessing says nothing about models.
 bool at_chance(const std::vector<TaskPoint>& points, const TaskScore& measure) {
-  if (measure_is_loss(measure.measure)) return false;
+  if (measure.is_loss) return false;
   for (const TaskPoint& point : points) {
     double sum = 0, se = 0;
     for (const TaskRun* run : point.runs) {
@@ -255,7 +259,7 @@ bool at_chance(const std::vector<TaskPoint>& points, const TaskScore& measure) {
       se += std::isfinite(score->se) ? score->se : 0;
     }
     const double n = static_cast<double>(point.runs.size());
-    if (sum / n - kChanceErrors * se / n > measure.chance_best) return false;
+    if (records::above_chance(sum / n, se / n, measure.chance_best)) return false;
   }
   return true;
 }
@@ -264,57 +268,38 @@ void set_verdict(TaskLaw& law) {
   std::vector<std::string> open;
   i64 slopes = 0;
   for (const TaskTerm& term : law.terms) {
-    if (term.name == "intercept" || term.name == "ceiling") continue;
-    if (term.verdict == TermVerdict::not_determined) {
+    if (!term.is_slope()) continue;
+    if (!term.determined()) {
       open.push_back(fmt::format("{} ({})", term.name, term.note));
     } else {
       ++slopes;
     }
   }
   if (!(law.holdout_error < law.holdout_error_constant)) {
-    law.verdict = "not determined: the law meets configurations left out no better than the mean of the others does";
+    law.verdict =
+        Verdict(Knowledge::none, "the law predicts left-out configurations no better than the mean of the others does");
   } else if (slopes == 0) {
-    law.verdict = fmt::format("not determined: {}", fmt::join(open, "; "));
+    law.verdict = Verdict(Knowledge::none, fmt::format("{}", fmt::join(open, "; ")));
   } else if (!open.empty()) {
-    law.verdict = fmt::format("partly determined: not {}", fmt::join(open, "; not "));
+    law.verdict = Verdict(Knowledge::partly, fmt::format("not {}", fmt::join(open, "; not ")));
   } else {
-    law.verdict = "determined";
+    law.verdict = Verdict(Knowledge::determined);
   }
   if (law.misfit)
-    law.notes.push_back("the configurations lie further off the law than seeds can explain: the form is too simple");
+    law.notes.push_back("the configurations deviate from the law by more than seed noise: the form is too simple");
   if (std::isnan(law.seed_noise))
-    law.notes.push_back("one seed: the intervals rest on the configurations' distances from the law alone");
+    law.notes.push_back("one seed: the intervals rest on the configurations' residuals alone");
 }
 
 TaskLaw not_fitted(TaskLaw law, const std::string& why) {
-  law.verdict = "not determined: " + why;
+  law.verdict = Verdict(Knowledge::none, why);
   return law;
 }
 
-
 }  // namespace
 
-const char* task_link_name(TaskLink link) {
-  switch (link) {
-    case TaskLink::linear: return "linear";
-    case TaskLink::exponential: return "exponential";
-    case TaskLink::sigmoid: return "sigmoid";
-    case TaskLink::sigmoid_ceiling: return "sigmoid with fitted ceiling";
-  }
-  return "?";
-}
-
-const char* term_verdict_name(TermVerdict verdict) {
-  switch (verdict) {
-    case TermVerdict::positive: return "positive";
-    case TermVerdict::negative: return "negative";
-    case TermVerdict::not_determined: return "not determined";
-  }
-  return "?";
-}
-
 double task_law_value(const TaskLaw& law, double train_loss, double flops, double tpp) {
-  if (!law.fitted) return kUnknown;
+  if (!law.fitted()) return kUnknown;
   double eta = 0;
   for (const TaskTerm& term : law.terms) {
     if (!std::isfinite(term.value.estimate)) continue;
@@ -323,17 +308,20 @@ double task_law_value(const TaskLaw& law, double train_loss, double flops, doubl
     if (term.name == "flops") eta += term.value.estimate * std::log(flops / term.reference);
     if (term.name == "tpp") eta += term.value.estimate * std::log(tpp / term.reference);
   }
-  return link_value(law.link, eta, law.floor, law.ceiling);
+  return link_value(*law.link, eta, law.floor, law.ceiling);
 }
 
 TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure) {
   TaskLaw law;
-  law.measure = measure;
-  law.floor = measure_is_loss(measure.measure) ? 0 : measure.chance;
+  law.task = measure.task;
+  law.skill = measure.skill;
+  law.measure = measure.measure;
+  law.tasks = measure.tasks;
+  if (!measure.is_loss) law.floor = measure.chance;
   const std::vector<TaskPoint> points = task_points(runs, measure);
   law.configurations = static_cast<i64>(points.size());
   for (const TaskPoint& point : points) law.runs += static_cast<i64>(point.runs.size());
-  if (points.size() < 2) return not_fitted(std::move(law), "fewer than two configurations have the number");
+  if (points.size() < 2) return not_fitted(std::move(law), "fewer than two configurations have this measure");
   Sample sample = sample_of(points, measure);
   law.points = sample.points;
   if (at_chance(points, measure)) {
@@ -346,14 +334,14 @@ TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure)
   }
   const Candidate chosen = choose_link(sample, measure);
   if (!chosen.fit.converged)
-    return not_fitted(std::move(law), "the fit has no optimum: no curve of this form suits these values");
+    return not_fitted(std::move(law), "the fit did not converge: no curve of this form fits these values");
   law.link = chosen.link;
-  law.fitted = true;
+  if (!measure.is_loss) law.ceiling = 1;
   law.df = law.configurations - static_cast<i64>(chosen.fit.beta.size());
   const double weight_mean = mean_of(sample.weight);
   law.residual = std::sqrt(chosen.fit.squares / weight_mean / static_cast<double>(law.df));
   set_terms(law, sample, chosen.fit);
-  set_noise(law, points, chosen.fit.squares);
+  set_noise(law, measure, points, chosen.fit.squares);
   law.holdout_error = chosen.error;
   law.holdout_error_constant = constant_error(sample.y);
   for (std::size_t i = 0; i < law.points.size(); ++i) {
@@ -361,6 +349,7 @@ TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure)
     point.predicted = task_law_value(law, point.train_loss, point.flops, point.tpp);
     point.left_out = chosen.left_out[i];
   }
+  law.curves = task_curves(law);
   set_verdict(law);
   return law;
 }
@@ -369,51 +358,6 @@ std::vector<TaskLaw> fit_task_laws(const std::vector<TaskRun>& runs) {
   std::vector<TaskLaw> laws;
   for (const TaskScore& measure : task_measures(runs)) laws.push_back(fit_task_law(runs, measure));
   return laws;
-}
-
-Json TaskLaw::to_json() const {
-  Json coefficients = Json::object();
-  for (const TaskTerm& term : terms) {
-    Json entry = Json::object({{"value", number_or_null(term.value.estimate)},
-                               {"low", number_or_null(term.value.low)},
-                               {"high", number_or_null(term.value.high)},
-                               {"determined", term.verdict != TermVerdict::not_determined},
-                               {"sign", term_verdict_name(term.verdict)},
-                               {"note", term.note}});
-    if (term.name != "intercept" && term.name != "ceiling") entry.set("reference", number_or_null(term.reference));
-    coefficients.set(term.name, entry);
-  }
-  Json rows = Json::array();
-  for (const TaskLawPoint& point : points) {
-    rows.push_back(Json::object({{"model", point.model},
-                                 {"seeds", point.seeds},
-                                 {"train_loss", point.train_loss},
-                                 {"flops", point.flops},
-                                 {"tpp", point.tpp},
-                                 {"measured", point.measured},
-                                 {"predicted", fitted ? number_or_null(point.predicted) : Json()},
-                                 {"left_out", number_or_null(point.left_out)}}));
-  }
-  return Json::object({{"task", measure.task},
-                       {"skill", measure.skill},
-                       {"measure", measure.measure},
-                       {"tasks", measure.tasks},
-                       {"link", fitted ? Json(task_link_name(link)) : Json()},
-                       {"floor", measure_is_loss(measure.measure) ? Json() : Json(floor)},
-                       {"ceiling", measure_is_loss(measure.measure) || !fitted ? Json() : Json(ceiling)},
-                       {"coefficients", coefficients},
-                       {"configurations", configurations},
-                       {"runs", runs},
-                       {"degrees_of_freedom", df},
-                       {"residual", number_or_null(residual)},
-                       {"seed_noise", number_or_null(seed_noise)},
-                       {"misfit", misfit},
-                       {"holdout_error", number_or_null(holdout_error)},
-                       {"holdout_error_constant", number_or_null(holdout_error_constant)},
-                       {"verdict", verdict},
-                       {"notes", notes},
-                       {"points", rows},
-                       {"curves", task_curves(*this)}});
 }
 
 }  // namespace moebius::fit

@@ -40,7 +40,7 @@ std::vector<TaskRun> planted(const Plan& plan, const Y& y_of) {
         run.train_loss = 3 - 0.2 * std::log(width) - 0.1 * std::log(experts) + own;
         const double eta = -0.5 + 0.8 * (run.train_loss - 3) - 0.3 * std::log(run.flops) + 0.2 * std::log(run.tpp);
         run.scores = {{"task", "reasoning", plan.measure, y_of(eta) + plan.noise * rng.next_normal(), 0.005,
-                       plan.chance, plan.chance}};
+                       plan.chance, plan.chance, 1, plan.measure == "task_loss", plan.measure != "task_loss"}};
         runs.push_back(run);
       }
     }
@@ -61,13 +61,13 @@ const TaskTerm& term(const TaskLaw& law, const std::string& name) {
 TEST(TaskLaw, LinearLossComesBack) {
   const auto runs = planted({.number = 2}, [](double eta) { return 3 + eta; });
   const TaskLaw law = fit_task_laws(runs).at(0);
-  EXPECT_EQ(law.verdict, "determined") << law.verdict;
+  EXPECT_EQ(law.verdict.text, "determined") << law.verdict.text;
   EXPECT_EQ(law.configurations, 12);
   EXPECT_EQ(law.runs, 36);
   EXPECT_NEAR(term(law, "train_loss").value.estimate, 0.8, 0.1);
   EXPECT_NEAR(term(law, "flops").value.estimate, -0.3, 0.05);
   EXPECT_NEAR(term(law, "tpp").value.estimate, 0.2, 0.05);
-  EXPECT_EQ(term(law, "flops").verdict, TermVerdict::negative);
+  EXPECT_EQ(term(law, "flops").sign, Sign::negative);
   EXPECT_NEAR(law.seed_noise, 0.02, 0.008);
   EXPECT_FALSE(law.misfit);
   EXPECT_LT(law.holdout_error, 0.1 * law.holdout_error_constant);
@@ -99,19 +99,22 @@ TEST(TaskLaw, WhatDoesNotVaryIsNotDetermined) {
       fit_task_laws(planted({.widths = {2}, .experts = {2, 4, 8, 16, 32, 64, 128}}, [](double eta) {
         return 3 + eta;
       })).at(0);
-  EXPECT_EQ(term(one_width, "flops").verdict, TermVerdict::not_determined);
-  EXPECT_NE(one_width.verdict.find("partly determined: not flops (all runs have the same value)"), std::string::npos)
-      << one_width.verdict;
+  EXPECT_EQ(term(one_width, "flops").sign, Sign::not_determined);
+  EXPECT_NE(one_width.verdict.text.find("partly determined: not flops (all runs have the same value)"),
+            std::string::npos)
+      << one_width.verdict.text;
   // Train loss an exact function of tokens per parameter: told apart by nothing.
   auto runs = planted({.widths = {2}, .experts = {2, 4, 8, 16, 32, 64, 128}}, [](double eta) { return 3 + eta; });
   for (TaskRun& run : runs) run.train_loss = 3 + 0.1 * std::log(run.tpp);
   const TaskLaw collinear = fit_task_laws(runs).at(0);
-  EXPECT_NE(term(collinear, "tpp").note.find("goes along with train_loss"), std::string::npos);
+  EXPECT_NE(term(collinear, "tpp").note.find("is collinear with train_loss"), std::string::npos);
   EXPECT_TRUE(std::isnan(term(collinear, "tpp").value.estimate));
 }
 
 TEST(TaskLaw, FewRunsChanceAndNoiseAreNotDetermined) {
-  const auto verdict = [](const Plan& plan, const auto& y) { return fit_task_laws(planted(plan, y)).at(0).verdict; };
+  const auto verdict = [](const Plan& plan, const auto& y) {
+    return fit_task_laws(planted(plan, y)).at(0).verdict.text;
+  };
   const auto linear = [](double eta) { return 3 + eta; };
   EXPECT_EQ(verdict({.widths = {1, 2}, .experts = {4, 8}}, linear).rfind("not determined: 4 configurations for", 0),
             0u);
@@ -129,10 +132,12 @@ TEST(TaskLaw, MisfitIsSaid) {
 }
 
 TEST(TaskLaw, SkillsHaveMeansOfTheirTasks) {
-  const std::vector<TaskScore> scores = {
-      {"a", "reasoning", "acc", 0.55, 0.03, 0.1, 0.2},   {"b", "reasoning", "exact_match", 0.3, 0.04, 0, 0},
-      {"a", "reasoning", "task_loss", 2.0, 0.1},         {"b", "reasoning", "task_loss", 1.0, kUnknown},
-      {"c", "memorisation", "acc", 0.7, 0.01, 0.5, 0.5}, {"c", "memorisation", "knowledge_share", 0.4, 0.01}};
+  const std::vector<TaskScore> scores = {{"a", "reasoning", "acc", 0.55, 0.03, 0.1, 0.2, 1, false, true},
+                                         {"b", "reasoning", "exact_match", 0.3, 0.04, 0, 0, 1, false, true},
+                                         {"a", "reasoning", "task_loss", 2.0, 0.1, 0, 0, 1, true, false},
+                                         {"b", "reasoning", "task_loss", 1.0, kUnknown, 0, 0, 1, true, false},
+                                         {"c", "memorisation", "acc", 0.7, 0.01, 0.5, 0.5, 1, false, true},
+                                         {"c", "memorisation", "knowledge_share", 0.4, 0.01, 0, 0, 1, false, false}};
   const auto means = skill_means(scores);
   ASSERT_EQ(means.size(), 2u);  // memorisation has one task: its own law is the skill's
   EXPECT_EQ(means[0].measure, "score");
@@ -150,7 +155,7 @@ TEST(TaskLaw, IntervalsCover) {
   int covered = 0, linear = 0, misfits = 0;
   for (u64 study = 0; study < 300; ++study) {
     Plan plan{.noise = 0.05, .number = 100 + study, .measure = "acc", .chance = 0.1};
-    const TaskScore acc{"task", "reasoning", "acc", kUnknown, kUnknown, 0.1, 0.1};
+    const TaskScore acc{"task", "reasoning", "acc", kUnknown, kUnknown, 0.1, 0.1, 1, false, true};
     const TaskLaw law = fit_task_law(planted(plan, kSigmoid), acc);
     misfits += law.misfit;
     if (law.link != TaskLink::sigmoid) continue;
@@ -172,7 +177,7 @@ TEST(LeastSquares, OptimumIsAMinimum) {
   const std::vector<double> y = {0.12, 0.22, 0.35, 0.5, 0.61, 0.66}, weight = {1, 2, 1, 1, 3, 1};
   for (const TaskLink link : {TaskLink::linear, TaskLink::exponential, TaskLink::sigmoid, TaskLink::sigmoid_ceiling}) {
     const LinkFit fit = fit_link(link, rows, y, weight, 0.1);
-    ASSERT_TRUE(fit.converged) << task_link_name(link);
+    ASSERT_TRUE(fit.converged) << records::enum_name(link);
     for (std::size_t i = 0; i < fit.beta.size(); ++i) {
       for (const double step : {-1e-3, 1e-3}) {
         std::vector<double> beta = fit.beta;
@@ -183,7 +188,7 @@ TEST(LeastSquares, OptimumIsAMinimum) {
           const double rest = y[r] - link_value(link, beta[0] + beta[1] * rows[r][1], 0.1, top);
           squares += weight[r] * rest * rest;
         }
-        EXPECT_GT(squares, fit.squares) << task_link_name(link) << " " << i;
+        EXPECT_GT(squares, fit.squares) << records::enum_name(link) << " " << i;
       }
     }
   }

@@ -7,17 +7,12 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "records/run_records.h"
 #include "base/units.h"
+#include "records/metric.h"
 
 namespace moebius::fit {
 
 namespace {
-
-const std::vector<std::string>& kept_measures() {
-  static const std::vector<std::string> measures = {"task_loss", "acc", "exact_match", "knowledge_share"};
-  return measures;
-}
 
 // The configuration without what adding experts changes.
 std::string family_of(const records::RunRecords& run, double tokens) {
@@ -31,22 +26,23 @@ std::string family_of(const records::RunRecords& run, double tokens) {
   return fmt::format("{} k{} F{}, {}", shape, part("top_k"), part("expert_width"), size);
 }
 
-void take_scores(const Json& record, std::vector<TaskScore>& scores) {
+// The measures that the task is judged by: its score, its loss, its knowledge share.
+void take_scores(const records::EvalRecord& eval, std::vector<TaskScore>& scores) {
   TaskScore score;
-  score.task = record.get_string("name", "");
-  score.skill = record.get_string("skill", "");
-  const double chance = record.get_double("chance", 0), best = record.get_double("chance_best", chance);
-  for (const std::string& measure : kept_measures()) {
-    // Facts have both; the choice among the offered values is the score whose chance is known.
-    if (measure == "exact_match" && record.contains("acc")) continue;
-    const Json* value = record.find(measure);
-    if (value == nullptr || !value->is_number()) continue;
-    score.measure = measure;
-    score.value = value->as_double();
-    score.se = record.get_double(measure + "_se", kUnknown);
-    const bool guessed = measure == "acc" || measure == "exact_match";
-    score.chance = guessed ? chance : 0;
-    score.chance_best = guessed ? std::max(chance, best) : 0;
+  score.task = eval.name;
+  score.skill = eval.skill;
+  for (const records::Measure& measure : eval.measures) {
+    const records::Measured measured = records::measured_in(eval.fields, measure.name);
+    if (!measure.main || !measured.known()) continue;
+    score.measure = measure.name;
+    score.is_loss = !measure.higher_is_better;
+    score.can_be_guessed = measure.unit == records::Unit::share_of_items;
+    score.value = measured.value;
+    score.se = measured.se;
+    score.chance = std::isfinite(measure.chance) ? measure.chance : 0;
+    score.chance_best = score.can_be_guessed
+                            ? std::max(score.chance, eval.fields.get_double("chance_best", score.chance))
+                            : score.chance;
     const auto known = std::find_if(scores.begin(), scores.end(), [&](const TaskScore& other) {
       return other.task == score.task && other.measure == score.measure;
     });
@@ -70,7 +66,7 @@ TaskRun task_run_of(const records::RunRecords& records) {
   run.flops = records.number("flops_per_token_megatron") * run.tokens;
   run.family = family_of(records, run.tokens);
   for (const records::EvalRecord& eval : records.evals) {
-    if (eval.kind == "task" && eval.part == "all" && records.is_final(eval)) take_scores(eval.fields, run.scores);
+    if (eval.kind == "task" && eval.part == "all" && records.is_final(eval)) take_scores(eval, run.scores);
   }
   for (const TaskScore& mean : skill_means(run.scores)) run.scores.push_back(mean);
   return run;
@@ -80,7 +76,6 @@ void load_study(const std::string& folder, bool several, std::vector<TaskRun>& r
                 std::vector<std::string>& left_out) {
   const std::size_t before = runs.size();
   for (const records::RunRecords& records : records::study_read(folder).runs) {
-    if (records.left_out) continue;  // that the study had no time for its seed is the study's choice
     std::string problem = records.status == records::RunStatus::done ? "" : records::run_status_name(records.status);
     if (records.status == records::RunStatus::broken)
       problem = fmt::format("{}: {}", records.problem.where, records.problem.what);
@@ -120,13 +115,20 @@ std::vector<TaskRun> task_runs_load(const std::vector<std::string>& folders, std
 std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores) {
   std::vector<TaskScore> means;
   for (const TaskScore& score : scores) {
-    const bool loss = measure_is_loss(score.measure);
-    if (score.skill.empty() || (!loss && score.measure == "knowledge_share")) continue;
+    const bool loss = score.is_loss;
+    if (score.skill.empty() || (!loss && !score.can_be_guessed)) continue;
     const std::string measure = loss ? "task_loss" : "score";
     auto at = std::find_if(means.begin(), means.end(),
                            [&](const TaskScore& mean) { return mean.skill == score.skill && mean.measure == measure; });
     if (at == means.end()) {
-      means.push_back({"all", score.skill, measure, 0, 0, 0, 0, 0});
+      means.push_back({.task = "all",
+                       .skill = score.skill,
+                       .measure = measure,
+                       .value = 0,
+                       .se = 0,
+                       .tasks = 0,
+                       .is_loss = loss,
+                       .can_be_guessed = !loss});
       at = means.end() - 1;
     }
     const double room = loss ? 1 : 1 - score.chance;
@@ -165,8 +167,6 @@ const TaskScore* score_of(const TaskRun& run, const TaskScore& measure) {
   }
   return nullptr;
 }
-
-bool measure_is_loss(const std::string& measure) { return measure == "task_loss"; }
 
 std::vector<TaskPoint> task_points(const std::vector<TaskRun>& runs, const TaskScore& measure) {
   std::vector<TaskPoint> points;

@@ -13,13 +13,14 @@ namespace moebius::fit {
 // One measured number of a task, of the evaluation at the end of the training, over all grades.
 struct TaskScore {
   std::string task;     // "facts-recall"; "all" for the mean over a skill's tasks
-  std::string skill;    // memorisation, reasoning, knowledge, language; empty: not said
-  std::string measure;  // task_loss (nats a token of the answer), acc, exact_match, knowledge_share; of means also
-                        // score: (acc or exact_match - chance) / (1 - chance)
+  std::string skill;    // empty: not given
+  std::string measure;  // its name in the record; of means task_loss, or score: (value - chance) / (1 - chance)
   double value = kUnknown, se = kUnknown;  // se: over items
   double chance = 0;                       // what blind guessing reaches; 0 for a loss
   double chance_best = 0;                  // what the best guesser without the question reaches
   i64 tasks = 1;                           // behind a mean
+  bool is_loss = false;                    // lower is better
+  bool can_be_guessed = false;             // a share of items
 };
 
 struct TaskRun {
@@ -45,8 +46,6 @@ std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores);
 std::vector<TaskScore> task_measures(const std::vector<TaskRun>& runs);
 // nullptr when the run lacks it.
 const TaskScore* score_of(const TaskRun& run, const TaskScore& measure);
-// True for task_loss: the smaller the better.
-bool measure_is_loss(const std::string& measure);
 
 // The seeds of one configuration.
 struct TaskPoint {

@@ -6,23 +6,28 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fit/rise_fall.h"
+
 namespace moebius::fit {
 
 namespace {
+
+using records::Extremum;
+using records::TurnAxis;
+using records::TurnOutcome;
 
 constexpr double kLevel = 0.05;
 constexpr std::size_t kConfigurationsMin = 4;
 
 struct Axis {
-  const char* name;
-  const char* label;
+  TurnAxis name;
   bool logarithmic;
   double (*get)(const TaskRun&);
 };
 const Axis kAxes[] = {
-    {"tpp", "tokens per parameter", true, [](const TaskRun& run) { return run.tpp; }},
-    {"parameters_total", "total parameters", true, [](const TaskRun& run) { return run.parameters_total; }},
-    {"train_loss", "train loss", false, [](const TaskRun& run) { return run.train_loss; }},
+    {TurnAxis::tpp, true, [](const TaskRun& run) { return run.tpp; }},
+    {TurnAxis::parameters_total, true, [](const TaskRun& run) { return run.parameters_total; }},
+    {TurnAxis::train_loss, false, [](const TaskRun& run) { return run.train_loss; }},
 };
 
 std::vector<Group> groups_of(const std::vector<TaskPoint>& points, const TaskScore& measure, const Axis& axis) {
@@ -41,11 +46,11 @@ std::vector<Group> groups_of(const std::vector<TaskPoint>& points, const TaskSco
 // What decides the test's outcome: the measure, the family and the order of the means, read from its smaller end.
 std::string order_key(const TurningPoint& turn) {
   std::string forth, back;
-  for (std::size_t i = 0; i < turn.means.y.size(); ++i) {
-    forth += fmt::format("{:.12g} ", turn.means.y[i]);
-    back += fmt::format("{:.12g} ", turn.means.y[turn.means.y.size() - 1 - i]);
+  for (std::size_t i = 0; i < turn.points.size(); ++i) {
+    forth += fmt::format("{:.12g} ", turn.points[i].y);
+    back += fmt::format("{:.12g} ", turn.points[turn.points.size() - 1 - i].y);
   }
-  return turn.measure.task + "\n" + turn.measure.measure + "\n" + turn.family + "\n" + std::min(forth, back);
+  return turn.task + "\n" + turn.measure + "\n" + turn.family + "\n" + std::min(forth, back);
 }
 
 // Holm 1979: the i-th smallest of m is multiplied by m - i, never falling.
@@ -57,12 +62,12 @@ void adjust(std::vector<TurningPoint>& turns) {
   };
   std::vector<Test> tests;
   for (std::size_t i = 0; i < turns.size(); ++i) {
-    if (std::isnan(turns[i].test.p)) continue;
+    if (std::isnan(turns[i].p)) continue;
     const std::string key = order_key(turns[i]);
     auto at = std::find_if(tests.begin(), tests.end(), [&](const Test& test) { return test.key == key; });
-    if (at == tests.end()) at = tests.insert(tests.end(), Test{turns[i].test.p, {}, key});
+    if (at == tests.end()) at = tests.insert(tests.end(), Test{turns[i].p, {}, key});
     // Draws of the law differ by the order read: the larger p stands for both.
-    at->p = std::max(at->p, turns[i].test.p);
+    at->p = std::max(at->p, turns[i].p);
     at->members.push_back(i);
   }
   std::stable_sort(tests.begin(), tests.end(), [](const Test& a, const Test& b) { return a.p < b.p; });
@@ -74,30 +79,61 @@ void adjust(std::vector<TurningPoint>& turns) {
   for (TurningPoint& turn : turns) turn.tests = static_cast<i64>(tests.size());
 }
 
-std::string verdict_of(const TurningPoint& turn) {
-  const RiseFall& test = turn.test;
-  if (std::isnan(test.p)) {
-    return turn.seeds < 2 ? "not determined: one seed, so the noise is not known"
-                          : "not determined: the seeds show no noise, or fewer than four values of x";
+void judge(TurningPoint& turn) {
+  const auto say = [&](TurnOutcome outcome, const std::string& why) {
+    turn.outcome = outcome;
+    turn.verdict = fmt::format("{}: {}", records::enum_name(outcome), why);
+  };
+  if (std::isnan(turn.p)) {
+    return say(TurnOutcome::not_determined, turn.seeds < 2
+                                                ? "one seed, so the noise is not known"
+                                                : "the seeds show no noise, or x has fewer than four values");
   }
   const std::string strength =
-      fmt::format("p = {:.2g}, {:.2g} after correction for {} tests", test.p, turn.p_adjusted, turn.tests);
-  switch (test.shape) {
+      fmt::format("p = {:.2g}, {:.2g} after correction for {} tests", turn.p, turn.p_adjusted, turn.tests);
+  const char* extremum = records::enum_name(turn.direction);
+  switch (turn.shape) {
     case TurnShape::inside:
-      return turn.found ? fmt::format("found: a {} inside the range ({})", turn.direction, strength)
-                        : fmt::format("not determined: a {} inside the range does not outlast the correction ({})",
-                                      turn.direction, strength);
+      if (turn.p_adjusted <= kLevel)
+        return say(TurnOutcome::found, fmt::format("a {} inside the range ({})", extremum, strength));
+      return say(TurnOutcome::not_determined,
+                 fmt::format("a {} inside the range is not significant after the correction ({})", extremum, strength));
     case TurnShape::low_end:
     case TurnShape::high_end:
-      return fmt::format("none: the {} is at the {} end of the range", turn.direction,
-                         test.shape == TurnShape::low_end ? "low" : "high");
-    case TurnShape::several: return "none: more than one turn";
+      return say(TurnOutcome::none, fmt::format("the {} is at the {} end of the range", extremum,
+                                                turn.shape == TurnShape::low_end ? "low" : "high"));
+    case TurnShape::several: return say(TurnOutcome::none, "more than one turn");
     case TurnShape::not_determined:
-      return fmt::format("not determined: one of its two sides is within noise ({})", strength);
+      return say(TurnOutcome::not_determined, fmt::format("one of its two sides is within noise ({})", strength));
   }
-  return "";
 }
 
+// The test of one family along one axis.
+TurningPoint test_along(const Axis& axis, const TaskScore& measure, const std::vector<TaskPoint>& points,
+                        RiseFallTests& test) {
+  TurningPoint turn;
+  turn.task = measure.task;
+  turn.skill = measure.skill;
+  turn.measure = measure.measure;
+  turn.family = points.front().family;
+  turn.x = axis.name;
+  turn.direction = measure.is_loss ? Extremum::minimum : Extremum::maximum;
+  const std::vector<Group> groups = groups_of(points, measure, axis);
+  turn.seeds = static_cast<i64>(groups.front().size());
+  for (const Group& group : groups) turn.seeds = std::min(turn.seeds, static_cast<i64>(group.size()));
+  const SeedMeans means = seed_means(groups);
+  const RiseFall result = test(means, turn.direction == Extremum::minimum ? -1 : 1);
+  const auto unit = [&](double x) { return axis.logarithmic ? std::exp2(x) : x; };
+  for (std::size_t i = 0; i < means.x.size(); ++i)
+    turn.points.push_back({unit(means.x[i]), means.y[i], static_cast<i64>(means.count[i])});
+  turn.seed_noise = means.deviation;
+  turn.shape = result.shape;
+  turn.p = result.p;
+  turn.rise = result.rise;
+  turn.fall = result.fall;
+  turn.at = {unit(result.at.estimate), unit(result.at.low), unit(result.at.high)};
+  return turn;
+}
 
 }  // namespace
 
@@ -116,60 +152,15 @@ std::vector<TurningPoint> find_turning_points(const std::vector<TaskRun>& runs) 
       std::copy_if(all.begin(), all.end(), std::back_inserter(points),
                    [&](const TaskPoint& point) { return point.family == family; });
       if (points.size() < kConfigurationsMin) continue;
-      for (const Axis& axis : kAxes) {
-        TurningPoint turn;
-        turn.measure = measure;
-        turn.family = family;
-        turn.x = axis.name;
-        turn.direction = measure_is_loss(measure.measure) ? "minimum" : "maximum";
-        const std::vector<Group> groups = groups_of(points, measure, axis);
-        turn.means = seed_means(groups);
-        turn.seeds = static_cast<i64>(groups.front().size());
-        for (const Group& group : groups) turn.seeds = std::min(turn.seeds, static_cast<i64>(group.size()));
-        turn.test = test(turn.means, measure_is_loss(measure.measure) ? -1 : 1);
-        if (axis.logarithmic) {
-          for (double& x : turn.means.x) x = std::exp2(x);
-        }
-        turns.push_back(std::move(turn));
-      }
+      for (const Axis& axis : kAxes) turns.push_back(test_along(axis, measure, points, test));
     }
   }
   adjust(turns);
   for (TurningPoint& turn : turns) {
-    turn.found = turn.test.shape == TurnShape::inside && turn.p_adjusted <= kLevel;
-    turn.verdict = verdict_of(turn);
+    judge(turn);
+    if (!turn.found()) turn.at.reset();
   }
   return turns;
-}
-
-Json TurningPoint::to_json() const {
-  const bool logarithmic = x != "train_loss";
-  const auto unit = [&](double value) { return number_or_null(logarithmic ? std::exp2(value) : value); };
-  Json rows = Json::array();
-  for (std::size_t i = 0; i < means.x.size(); ++i) {
-    rows.push_back(Json::object({{"x", means.x[i]}, {"y", means.y[i]}, {"runs", static_cast<i64>(means.count[i])}}));
-  }
-  return Json::object(
-      {{"task", measure.task},
-       {"skill", measure.skill},
-       {"measure", measure.measure},
-       {"direction", direction},
-       {"x", x},
-       {"family", family},
-       {"found", found},
-       {"shape", turn_shape_name(test.shape)},
-       {"p", number_or_null(test.p)},
-       {"p_adjusted", number_or_null(p_adjusted)},
-       {"tests", tests},
-       {"at", found ? Json::object(
-                          {{"value", unit(test.at.estimate)}, {"low", unit(test.at.low)}, {"high", unit(test.at.high)}})
-                    : Json()},
-       {"rise", number_or_null(test.rise)},
-       {"fall", number_or_null(test.fall)},
-       {"seed_noise", number_or_null(means.deviation)},
-       {"seeds", seeds},
-       {"points", rows},
-       {"verdict", verdict}});
 }
 
 }  // namespace moebius::fit

@@ -31,8 +31,8 @@ std::vector<TaskRun> planted(const Y& y, double noise, i64 seeds = 3, u64 number
       run.tpp = 160 / std::exp2(i);
       run.parameters_total = run.tokens / run.tpp;
       run.train_loss = 3 - 0.1 * i + 1e-3 * rng.next_normal();
-      run.scores = {
-          {"sums", "reasoning", "acc", y(std::log2(run.tpp / 20)) + noise * rng.next_normal(), 0.01, 0.1, 0.1}};
+      run.scores = {{"sums", "reasoning", "acc", y(std::log2(run.tpp / 20)) + noise * rng.next_normal(), 0.01, 0.1, 0.1,
+                     1, false, true}};
       runs.push_back(run);
     }
   }
@@ -45,28 +45,28 @@ TEST(TurningPoint, PlantedPeakComesBackWithItsInterval) {
   const auto turns = find_turning_points(planted(kPeak, 0.02));
   ASSERT_EQ(turns.size(), 3u);
   for (const TurningPoint& turn : turns) {
-    EXPECT_TRUE(turn.found) << turn.verdict;
+    EXPECT_TRUE(turn.found()) << turn.verdict;
     EXPECT_EQ(turn.tests, 1) << "three x in one order are one test";
-    EXPECT_EQ(turn.direction, "maximum");
+    EXPECT_EQ(turn.direction, records::Extremum::maximum);
   }
-  const Json tpp = turns[0].to_json();
-  EXPECT_NEAR(tpp.at("at").at("value").as_double(), 20, 4);
-  EXPECT_LE(tpp.at("at").at("low").as_double(), 20);
-  EXPECT_GE(tpp.at("at").at("high").as_double(), 20);
-  EXPECT_NEAR(turns[1].to_json().at("at").at("value").as_double(), 3e6 / 20, 4e4);
-  EXPECT_NEAR(turns[2].to_json().at("at").at("value").as_double(), 2.7, 0.05);
+  const Interval tpp = turns[0].at.value();
+  EXPECT_NEAR(tpp.estimate, 20, 4);
+  EXPECT_LE(tpp.low, 20);
+  EXPECT_GE(tpp.high, 20);
+  EXPECT_NEAR(turns[1].at.value().estimate, 3e6 / 20, 4e4);
+  EXPECT_NEAR(turns[2].at.value().estimate, 2.7, 0.05);
 }
 
 TEST(TurningPoint, OthersAreNotClaimed) {
   const auto first = [](const std::vector<TaskRun>& runs) { return find_turning_points(runs).at(0); };
   const TurningPoint rising = first(planted([](double u) { return 0.4 - 0.08 * u; }, 0.02));
-  EXPECT_FALSE(rising.found);
+  EXPECT_FALSE(rising.found());
   EXPECT_EQ(rising.verdict, "none: the maximum is at the low end of the range");
-  EXPECT_TRUE(rising.to_json().at("at").is_null());
+  EXPECT_FALSE(rising.at);
   const TurningPoint saturating = first(planted([](double u) { return 0.6 - 0.2 * std::exp(1.2 * u - 2); }, 0.02));
-  EXPECT_FALSE(saturating.found) << saturating.verdict;
+  EXPECT_FALSE(saturating.found()) << saturating.verdict;
   const TurningPoint noise = first(planted([](double) { return 0.5; }, 0.05));
-  EXPECT_EQ(noise.verdict.rfind("not determined", 0), 0u) << noise.verdict;
+  EXPECT_EQ(noise.outcome, records::TurnOutcome::not_determined) << noise.verdict;
   const TurningPoint one_seed = first(planted(kPeak, 0.01, 1));
   EXPECT_EQ(one_seed.verdict, "not determined: one seed, so the noise is not known");
   EXPECT_TRUE(std::isnan(one_seed.p_adjusted));
@@ -89,8 +89,8 @@ TEST(TurningPoint, ManyTestsAreCorrected) {
     bool claim = false;
     for (const TurningPoint& turn : find_turning_points(runs)) {
       EXPECT_EQ(turn.tests, 11);
-      EXPECT_GE(turn.p_adjusted, turn.test.p);
-      claim |= turn.found;
+      EXPECT_GE(turn.p_adjusted, turn.p);
+      claim |= turn.found();
     }
     studies_with_claims += claim;
   }
@@ -133,20 +133,20 @@ void write_study(const std::string& folder, i64 finished) {
   AppendFile(path_join(folder, "study.json")).append(Json::object({{"name", "fake"}, {"runs", runs}}).dump());
 }
 
-TEST(TaskLaws, FromFolderToTextAndJson) {
+TEST(TaskLaws, FromFolderToTextAndStructs) {
   const std::string folder = test_path("study");
   write_study(folder, 24);
   const TaskLawsResult all = run_task_laws({folder});
-  ASSERT_EQ(all.task_laws.count(), 1);
-  EXPECT_EQ(all.task_laws[0].at("runs").as_int(), 24);
-  EXPECT_NEAR(all.task_laws[0].at("points")[3].at("measured").as_double(), 0.6, 0.03);
-  EXPECT_EQ(all.turning_points.count(), 3);
-  EXPECT_TRUE(all.turning_points[0].at("found").as_bool());
+  ASSERT_EQ(all.laws.task_laws.size(), 1u);
+  EXPECT_EQ(all.laws.task_laws[0].runs, 24);
+  EXPECT_NEAR(all.laws.task_laws[0].points.at(3).measured, 0.6, 0.03);
+  ASSERT_EQ(all.laws.turning_points.size(), 3u);
+  EXPECT_TRUE(all.laws.turning_points[0].found());
   EXPECT_NE(all.text.find("found: a maximum inside the range"), std::string::npos) << all.text;
   EXPECT_NE(all.text.find("d64 L4 k2 F64, 3,000,000 tokens"), std::string::npos) << all.text;
   write_study(folder, 20);
   const TaskLawsResult fewer = run_task_laws({folder});
-  EXPECT_EQ(fewer.left_out.count(), 4);
+  EXPECT_EQ(fewer.laws.left_out.size(), 4u);
   EXPECT_NE(fewer.text.find("unfinished"), std::string::npos);
   write_study(folder, 0);
   EXPECT_THROW(run_task_laws({folder}), Error);

@@ -52,8 +52,8 @@ std::vector<std::string> scope_left(const LawFit& fit) {
       largest = std::fmax(largest, p.tokens);
     }
     if (largest > 1.01 * least) {
-      lines.push_back(
-          fmt::format("this law knows no tokens, and the runs saw {} to {}: it mixes them up", least, largest));
+      lines.push_back(fmt::format(
+          "this law has no token term, and the runs saw {} to {} tokens: it does not separate them", least, largest));
     }
   }
   return lines;
@@ -98,7 +98,7 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
   if (std::ssize(fit.points) - std::ssize(fit.coefficients) < kFreedomLeast) {
     c.note = "one run more than coefficients is too few to judge the noise by";
   } else if (std::fabs(alone.pull[i]) > (half > 0 ? half : error)) {
-    c.note = "the weight decay holds it and not the runs: without it, it would leave its interval";
+    c.note = "the weight decay determines it, not the runs: without the decay it would leave its interval";
   } else if (error > kAloneWider * half) {
     Coefficient wide{.name = c.name, .value = c.value, .low = value(theta - error), .high = value(theta + error)};
     interval_judge(is_log, wide);
@@ -109,7 +109,7 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
     if (wide.determined) return;
     const char* why = half == 0              ? "linearised"
                       : fit.weight_decay > 0 ? "linearised, without the weight decay"
-                                             : "the runs alone say less than the bootstrap: linearised";
+                                             : "linearised, which is wider than the bootstrap";
     c.note = fmt::format("{}, {}", why, wide.note);
   }
   c.determined = c.note.empty();
@@ -122,7 +122,7 @@ void coefficients_judge(const LawFit& fit, std::vector<Coefficient>& coefficient
   for (std::size_t i = 0; i < coefficients.size(); ++i) {
     Coefficient& coefficient = coefficients[i];
     if (alone.flat[i]) {
-      coefficient.note = "the runs hold nothing that would determine it";
+      coefficient.note = "the runs contain nothing that determines it";
       continue;
     }
     coefficient.value = best[i];
@@ -160,7 +160,7 @@ bool explains_nothing(const LawFit& fit) {
 
 void notes_add(const Objective& objective, LawFit& fit) {
   if (!fit.optima.front().converged) {
-    fit.notes.push_back("the search ended in a flat valley before it settled: nearby coefficients fit equally well");
+    fit.notes.push_back("the search stopped in a flat valley: nearby coefficients fit equally well");
   }
   if (fit.samples.empty())
     fit.notes.push_back(
@@ -191,12 +191,11 @@ void notes_add(const Objective& objective, LawFit& fit) {
 
 void judge_too_few(LawFit& fit) {
   const i64 n = std::ssize(fit.points), p = std::ssize(fit.coefficients);
-  const std::string why = n < p ? fmt::format("fewer runs ({}) than coefficients ({})", n, p)
-                          : n == p
-                              ? fmt::format("as many runs as coefficients ({}): none is left to judge the fit by", n)
-                              : "the objective is finite at no start";
+  const std::string why = n < p    ? fmt::format("fewer runs ({}) than coefficients ({})", n, p)
+                          : n == p ? fmt::format("as many runs as coefficients ({}): none is left to judge the fit", n)
+                                   : "the objective is not finite at any starting point";
   for (Coefficient& coefficient : fit.coefficients) coefficient.note = why;
-  fit.verdict = "not determined: " + why;
+  fit.verdict = Verdict(Knowledge::none, why);
 }
 
 void judge(const Objective& objective, LawFit& fit) {
@@ -215,27 +214,25 @@ void judge(const Objective& objective, LawFit& fit) {
                                  [](const Coefficient& c) { return c.determined; });
   const std::string flat = names_where(fit, [](const Coefficient& c) { return std::isnan(c.value); });
   const std::string loose = names_where(fit, [](const Coefficient& c) { return !c.determined; });
-  fit.determined = good == p;
   if (!flat.empty()) {
     const std::vector<std::string> reasons = levers_missing(fit);
-    fit.verdict = fmt::format("not determined: the runs cannot tell {} apart{}{}", flat, reasons.empty() ? "" : ": ",
-                              fmt::join(reasons, "; "));
+    fit.verdict = Verdict(Knowledge::none, fmt::format("the runs cannot tell {} apart{}{}", flat,
+                                                       reasons.empty() ? "" : ": ", fmt::join(reasons, "; ")));
   } else if (explains_nothing(fit)) {
     const std::string why = "the law explains the runs no better than their mean does";
-    fit.determined = false;
     for (Coefficient& c : fit.coefficients) {
       c.determined = false;
       c.note = why;
     }
-    fit.verdict = "not determined: " + why;
+    fit.verdict = Verdict(Knowledge::none, why);
   } else if (good == 0) {
-    fit.verdict = "not determined: no coefficient's interval is narrow enough to mean anything";
+    fit.verdict = Verdict(Knowledge::none, "no coefficient's interval is narrow enough to mean anything");
   } else if (good < p) {
-    fit.verdict = fmt::format("partly determined: not {}", loose);
+    fit.verdict = Verdict(Knowledge::partly, fmt::format("not {}", loose));
   } else if (fit.samples.empty()) {
-    fit.verdict = "determined as far as the optimum shows (no intervals)";
+    fit.verdict = Verdict(Knowledge::determined, "at the optimum, without intervals");
   } else {
-    fit.verdict = fmt::format("determined: all {} coefficients, within the intervals given", p);
+    fit.verdict = Verdict(Knowledge::determined, fmt::format("all {} coefficients, within the intervals given", p));
   }
 }
 

@@ -17,7 +17,7 @@ namespace {
 using fit::Law;
 
 constexpr double kWidthLow = 48, kWidthHigh = 131072;
-constexpr double kRoutedTokens = 130e9;  // of every run behind the routed law
+constexpr double kRoutedTokens = 130e9;  // of every run of the routed law
 
 // What is sought under one law.
 struct Task {
@@ -125,8 +125,9 @@ double compute_for_tokens(const std::vector<Form>& forms, const LawFit& fit, con
 }
 
 Task routed_task(const Budget& budget) {
-  if (budget.inference_tokens > 0) return {.reason = "the law knows no tokens, so it cannot trade them for size"};
-  if (budget.compute <= 0) return {.reason = "the law knows no tokens; give --compute"};
+  if (budget.inference_tokens > 0)
+    return {.reason = "the law has no term for tokens, so it cannot trade tokens for size"};
+  if (budget.compute <= 0) return {.reason = "the law has no term for tokens; add --compute"};
   return {.mode = Task::Mode::split,
           .compute = budget.compute,
           .tokens = budget.tokens > 0 ? budget.tokens : kRoutedTokens,
@@ -135,8 +136,8 @@ Task routed_task(const Budget& budget) {
 
 Task leverage_task(const Budget& budget, double compute) {
   if (budget.inference_tokens > 0)
-    return {.reason = "the law gives a leverage and no loss, so there is no equal loss to hold"};
-  if (compute <= 0) return {.reason = "the law wants --compute"};
+    return {.reason = "the law predicts leverage, not loss, so there is no loss to keep equal"};
+  if (compute <= 0) return {.reason = "the law requires --compute"};
   if (budget.compute > 0 && budget.tokens > 0) {
     return {.mode = Task::Mode::split, .compute = compute, .tokens = budget.tokens, .reason = ""};
   }
@@ -192,7 +193,7 @@ std::optional<Choice> built_choice(const Form& form, const LawFit& fit, const Ta
   return choice;
 }
 
-// How far a built shape is from what the task asks, where the task fixes the size; else its score.
+// How far a built shape is from the target of the task, where the task fixes the size; else its score.
 double shape_score(const Task& task, const Choice& choice) {
   if (task.mode == Task::Mode::split) return std::fabs(std::log(choice.flops_training / task.compute));
   if (task.mode == Task::Mode::per_token) {
@@ -280,7 +281,7 @@ LawPlan plan_law(const Budget& budget, const LawFit& fit) {
       extrapolation_warnings(fit, law_point(plan.optimum->form, plan.optimum->numbers, plan.optimum->tokens));
   plan.warnings.insert(plan.warnings.end(), far.begin(), far.end());
   if (fit.law == Law::routed && budget.tokens > 0 && budget.tokens != kRoutedTokens) {
-    plan.warnings.push_back("routed: the law holds for 130B tokens only; it cannot tell what other tokens change");
+    plan.warnings.push_back("routed: the law is for 130B tokens; the effect of other numbers of tokens is unknown");
   }
   return plan;
 }
@@ -298,19 +299,19 @@ void check_budget(const Budget& budget) {
     throw Error({.where = "moebius plan", .what = what, .fix = fix});
   };
   if (budget.compute <= 0 && budget.tokens <= 0) {
-    refuse("a plan needs a budget of training FLOPs or of tokens", "give --compute 1e21, or --tokens 100B, or both");
+    refuse("no budget of training FLOPs or tokens is given", "add --compute 1e21, or --tokens 100B, or both");
   }
   const double sequence = static_cast<double>(budget.geometry.sequence);
   if (budget.tokens > 0 && budget.tokens < sequence) {
     refuse(fmt::format("{:g} training tokens are less than one sequence of {:g}", budget.tokens, sequence),
-           "give more tokens, like --tokens 100B");
+           "use more tokens, for example --tokens 100B");
   }
   if (budget.inference_tokens > 0 && budget.tokens > 0) {
-    refuse("--tokens fixes what --inference-tokens is to choose: smaller models reach the same loss with more tokens",
+    refuse("--tokens and --inference-tokens cannot be combined: the latter chooses the number of training tokens",
            "leave out --tokens");
   }
   if (budget.inference_tokens > 0 && budget.compute <= 0) {
-    refuse("--inference-tokens needs --compute: its compute-optimal loss is the loss that is kept", "give --compute");
+    refuse("--inference-tokens requires --compute: it keeps the compute-optimal loss of that budget", "give --compute");
   }
 }
 
@@ -332,8 +333,8 @@ std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>
         {.where = "moebius plan",
          .what = "no model fits this budget",
          .got = reasons,
-         .fix = fmt::format("give more compute or memory, or a smaller --vocab: the smallest dense shape (d {:g}) has "
-                            "{} parameters with this vocabulary and needs {} to be held",
+         .fix = fmt::format("use more compute or memory, or a smaller --vocab: the smallest dense shape (d {:g}) has "
+                            "{} parameters with this vocabulary and needs {} of memory",
                             d, format_exact(std::llround(least.total)), format_bytes(memory_bytes(least)))});
   }
   return plans;

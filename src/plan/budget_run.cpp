@@ -130,7 +130,7 @@ void refuse_shape_option(std::string key) {
   if (key.empty()) return;
   std::replace(key.begin(), key.end(), '_', '-');
   throw Error({.where = fmt::format("--{}", key),
-               .what = "a plan for a budget chooses the shape itself",
+               .what = "a plan for a budget chooses the shape, so it cannot be given",
                .wanted = "either a budget (--compute, --memory, ...) or a shape",
                .fix = fmt::format("leave out --{}, or the options of the budget", key)});
 }
@@ -176,7 +176,7 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
   if (skill) result.text += skill_text(*skill, options.shapes);
   const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
                                 : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
-  result.text += fmt::format("\nchosen for rates{}: {}, by {} (or by --law, --skill)\n",
+  result.text += fmt::format("\nshape for the learning rate{}: {}, by {} (--law, --skill)\n",
                              options.out.empty() ? "" : " and files", chosen.config.name, why);
   result.text += rates_text(chosen, rules) + side_text(notes) + warnings_text(plans);
   if (!options.out.empty()) {
@@ -185,7 +185,7 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
     result.json.set("files", files);
     result.text += fmt::format("\nwritten for {} to {}: {}\n", chosen.config.name, options.out, fmt::join(files, ", "));
     if (torchtitan_module(launch).empty()) {
-      result.text += "no torchtitan_plan.py: its blocks cannot say this shape (GELU experts, ...)\n";
+      result.text += "no torchtitan_plan.py: torchtitan does not support this shape (GELU experts, ...)\n";
     }
   }
   return result;

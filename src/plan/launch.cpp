@@ -24,7 +24,7 @@ std::string heading(const Launch& launch, const std::string& comment) {
         fmt::format("{} parameters, {} active (without the router), {:.4g} training FLOPs ({}).",
                     format_exact(std::llround(c.numbers.total)), format_exact(std::llround(c.numbers.active)),
                     c.flops_training, law_flops_formula(c.form.law)),
-        fmt::format("{} steps of {} sequences of {} tokens: {} tokens, {:.3g} a total parameter.", launch.steps,
+        fmt::format("{} steps of {} sequences of {} tokens: {} tokens, {:.3g} per total parameter.", launch.steps,
                     launch.batch_sequences, launch.sequence,
                     format_exact(launch.steps * launch.batch_sequences * launch.sequence), c.tokens / c.numbers.total),
         fmt::format("Learning rate: {}.", launch.rate.source)}) {
@@ -60,8 +60,8 @@ std::string toml_rate(const Rate& rate) {
   constexpr double kRateMost = 0.02;
   const double peak = std::min(rate.learning_rate, kRateMost);
   if (rate.inside) return fmt::format("[learning-rate]\nvalue = {:.4g}\nsource = \"{}\"\n\n", peak, rate.source);
-  return fmt::format("# {}: so a sweep.\n[learning-rate]\nsweep = [{:.4g}, {:.4g}, {:.4g}]\n\n", rate.source, peak / 4,
-                     peak / 2, peak);
+  return fmt::format("# {}: therefore a sweep.\n[learning-rate]\nsweep = [{:.4g}, {:.4g}, {:.4g}]\n\n", rate.source,
+                     peak / 4, peak / 2, peak);
 }
 
 class Arguments {
@@ -199,7 +199,7 @@ std::string study_file(const Launch& launch) {
   const Choice& c = launch.choice;
   const i64 batch = launch.batch_sequences * launch.sequence;
   std::string text = heading(launch, "# ");
-  text += "# The text, the facts and the sums are those that ship with moebius: put your own corpora in their place.\n";
+  text += "# Text and generated tasks are those shipped with moebius: replace them with your own corpora.\n";
   const bool moe = c.form.experts > 1;
   text += fmt::format("name = \"{}\"\ntitle = \"{}\"\n", c.config.name,
                       moe ? "A planned model and its neighbours in sparsity" : "A planned dense model");

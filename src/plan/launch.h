@@ -14,14 +14,14 @@ constexpr const char* kMegatronVersion =
     "Megatron-LM, megatron/training/arguments.py of commit 000c4ac2; shape and experts also by megatron-core 0.16.1";
 constexpr const char* kTorchtitanVersion = "torchtitan 0.3.0";
 
-// What a launch needs beside the shape.
+// What a launch needs in addition to the shape.
 struct Launch {
   Choice choice;
   Rate rate;
   i64 sequence = 4096;
   i64 batch_sequences = 0;  // a whole multiple of 8
   i64 steps = 0, warmup_steps = 0;
-  std::string why;  // the law or rule behind the plan
+  std::string why;  // the law or rule of the plan
 };
 // Tokens and batch become whole sequences and steps; warm-up is 1 % of the steps, 2000 at most, as the recipes cited in
 // docs/plan.md have it.

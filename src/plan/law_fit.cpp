@@ -58,66 +58,18 @@ std::vector<std::vector<double>> draw_samples(const std::vector<double>& values,
       {.where = path, .what = what, .wanted = "a fit.json as `moebius fit DATA --law ... --out fit.json` writes it"});
 }
 
-std::vector<double> numbers_or_throw(const Json& array, std::size_t count, const std::string& path) {
-  std::vector<double> values;
-  for (const Json& value : array.as_array()) values.push_back(value.is_null() ? fit::kMissing : value.as_double());
-  if (values.size() != count) refuse(path, fmt::format("a sample has {} coefficients for {}", values.size(), count));
-  return values;
-}
-
 // Each sample was fitted as the coefficients were, weight decay included: the law's estimator, whose spread an interval is to
 // show. Without the decay the samples would lie about another optimum than the one planned by. What the decay pulls all of
 // them by they cannot show, so that is said where it matters.
-void decay_note(const Json& json, LawFit& fit) {
-  const double decay = json.get_double("weight_decay", 0), penalty = json.get_double("penalty", 0),
-               cost = json.get_double("objective", 0);
-  if (!(decay > 0)) return;
+void decay_note(const records::FittedLaw& law, LawFit& fit) {
+  if (!(law.weight_decay > 0)) return;
   if (!fit.interval_source.empty())
-    fit.interval_source += fmt::format(", fitted with weight decay {:g} as its coefficients were", decay);
-  if (!(penalty > fit::kDecayMuch * cost)) return;
+    fit.interval_source += fmt::format(", fitted with weight decay {:g} like its coefficients", law.weight_decay);
+  if (!(law.penalty > fit::kDecayMuch * law.objective)) return;
   fit.warnings.push_back(fmt::format(
-      "{}: the weight decay is {:.0f} % of the fit's objective: it pulls the optimum, and the intervals do not show "
+      "{}: the weight decay is {:.0f} % of the fit's objective: it biases the optimum, and the intervals do not show "
       "by how much (compare a fit with --weight-decay 0)",
-      fit::law_name(fit.law), 100 * penalty / cost));
-}
-
-// Nothing when the fit says of a coefficient that the data do not hold it.
-bool read_law(const Json& json, const std::string& path, LawFit& fit) {
-  fit.law = fit::law_from_name(json.at("law").as_string());
-  fit.name = path;
-  fit.source = "this fit";
-  const Json& coefficients = json.at("coefficients");
-  for (const std::string& name : fit::law_coefficients(fit.law)) {
-    const Json* entry = coefficients.find(name);
-    if (entry == nullptr)
-      refuse(path, fmt::format("the law '{}' lacks the coefficient '{}'", fit::law_name(fit.law), name));
-    const Json& value = entry->at("value");
-    if (value.is_null()) return false;
-    fit.values.push_back(value.as_double());
-  }
-  if (const Json* samples = json.find("samples"); samples != nullptr && samples->is_array()) {
-    for (const Json& sample : samples->as_array()) {
-      std::vector<double> values = numbers_or_throw(sample, fit.values.size(), path);
-      if (std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
-        fit.samples.push_back(std::move(values));
-      }
-    }
-    fit.interval_source = fmt::format("{} bootstrap samples of {}", fit.samples.size(), path);
-  }
-  decay_note(json, fit);
-  if (const Json* range = json.find("range"); range != nullptr && range->is_object()) {
-    for (const auto& [column, ends] : range->as_object()) {
-      if (ends.is_array() && ends.count() == 2 && !ends[0].is_null() && !ends[1].is_null()) {
-        fit.ranges[column] = {ends[0].as_double(), ends[1].as_double()};
-      }
-    }
-  }
-  fit.validity = fmt::format("the runs of {}", path);
-  if (!json.get_bool("determined", true)) {
-    fit.warnings.push_back(fmt::format("{}: the fit's own verdict: {}", fit::law_name(fit.law),
-                                       json.get_string("verdict", "not determined")));
-  }
-  return true;
+      law.law, 100 * law.penalty / law.objective));
 }
 
 double column_value(const fit::LawPoint& p, const std::string& column) {
@@ -138,13 +90,7 @@ Interval interval_95(std::vector<double> values) {
   constexpr std::size_t kLeast = 20;
   if (values.size() < kLeast) return {};
   std::sort(values.begin(), values.end());
-  const auto percentile = [&](double p) {
-    const double at = p * static_cast<double>(values.size() - 1);
-    const std::size_t below = static_cast<std::size_t>(at);
-    const std::size_t above = std::min(below + 1, values.size() - 1);
-    return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
-  };
-  return {.known = true, .low = percentile(0.025), .high = percentile(0.975)};
+  return {.known = true, .low = fit::percentile(values, 0.025), .high = fit::percentile(values, 0.975)};
 }
 
 LawFit published_law_fit(const fit::PublishedFit& published) {
@@ -160,7 +106,7 @@ LawFit published_law_fit(const fit::PublishedFit& published) {
   const auto errors = published_errors().find(published.name);
   if (errors != published_errors().end()) {
     fit.samples = draw_samples(fit.values, errors->second);
-    fit.interval_source = "published standard errors as if independent: far too wide, see docs/plan.md";
+    fit.interval_source = "published standard errors, treated as independent: far too wide, see docs/plan.md";
   }
   return fit;
 }
@@ -171,23 +117,50 @@ std::vector<LawFit> published_law_fits() {
   return fits;
 }
 
+std::optional<LawFit> law_fit_of(const records::FittedLaw& law, const std::string& name) {
+  LawFit fit;
+  fit.law = fit::law_from_name(law.law);
+  fit.name = name;
+  fit.source = "this fit";
+  fit.validity = fmt::format("the runs of {}", name);
+  for (const std::string& wanted : fit::law_coefficients(fit.law)) {
+    const auto at = std::find_if(law.coefficients.begin(), law.coefficients.end(),
+                                 [&](const fit::Coefficient& c) { return c.name == wanted; });
+    if (at == law.coefficients.end())
+      refuse(name, fmt::format("the law '{}' lacks the coefficient '{}'", law.law, wanted));
+    if (std::isnan(at->value)) return std::nullopt;
+    fit.values.push_back(at->value);
+  }
+  for (const std::vector<double>& sample : law.samples) {
+    if (sample.size() != fit.values.size())
+      refuse(name, fmt::format("a sample has {} coefficients instead of {}", sample.size(), fit.values.size()));
+    if (std::all_of(sample.begin(), sample.end(), [](double v) { return std::isfinite(v); }))
+      fit.samples.push_back(sample);
+  }
+  fit.interval_source = fmt::format("{} bootstrap samples of {}", fit.samples.size(), name);
+  decay_note(law, fit);
+  for (const records::ColumnRange& range : law.range) {
+    if (std::isfinite(range.ends[0]) && std::isfinite(range.ends[1]))
+      fit.ranges[range.name] = {range.ends[0], range.ends[1]};
+  }
+  if (!law.determined) fit.warnings.push_back(fmt::format("{}: the fit's own verdict: {}", law.law, law.verdict.text));
+  return fit;
+}
+
 void replace_from_file(std::vector<LawFit>& fits, const std::string& path) {
-  const Json json = Json::parse_file(path);
-  if (!json.is_object() || (!json.contains("law") && !json.contains("laws")))
-    refuse(path, "neither 'law' nor 'laws' is in it");
-  const Json::Array laws = json.contains("laws") ? json.at("laws").as_array() : Json::Array{json};
+  const records::FitFile file = records::fit_read(path);
+  if (file.loss.form == records::LawsForm::none) refuse(path, "the file has no loss laws");
   int read = 0;
-  for (const Json& entry : laws) {
-    LawFit fit;
-    const bool whole = read_law(entry, path, fit);
-    if (whole) ++read;
+  for (const records::FittedLaw& law : file.loss.laws) {
+    const std::optional<LawFit> fit = law_fit_of(law, path);
+    if (fit) ++read;
     for (LawFit& old : fits) {
-      if (old.law != fit.law) continue;
-      if (whole) {
-        old = fit;
+      if (old.law != fit::law_from_name(law.law)) continue;
+      if (fit) {
+        old = *fit;
       } else {
-        old.warnings.push_back(fmt::format("{}: the data of {} do not hold its coefficients: planned by {}",
-                                           fit::law_name(fit.law), path, old.name));
+        old.warnings.push_back(fmt::format("{}: the data of {} do not determine its coefficients; planned with {}",
+                                           law.law, path, old.name));
       }
     }
   }
@@ -195,7 +168,7 @@ void replace_from_file(std::vector<LawFit>& fits, const std::string& path) {
     throw Error(
         {.where = path,
          .what = "no law of this file has all its coefficients",
-         .fix = "its data do not determine them: fit more runs, or leave out --fit and plan by the published laws"});
+         .fix = "its data do not determine them: fit more runs, or leave out --fit to plan with the published laws"});
   }
 }
 

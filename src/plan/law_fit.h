@@ -4,12 +4,13 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
 #include "fit/law.h"
+#include "records/fit_file.h"
 
 namespace moebius::plan {
 
@@ -27,7 +28,7 @@ struct LawFit {
   std::vector<double> values;
   std::vector<std::vector<double>> samples;  // for intervals; empty: their width is not known
   std::string interval_source;               // what the samples are
-  // Column (of LawPoint) -> the least and the greatest value of the runs behind the fit.
+  // Column (of LawPoint) -> smallest and largest value among the runs of the fit.
   std::map<std::string, std::pair<double, double>> ranges;
   std::vector<std::string> warnings;  // what the fit itself says against its use
 };
@@ -35,6 +36,9 @@ struct LawFit {
 // The default published fit of every law, or those named.
 std::vector<LawFit> published_law_fits();
 LawFit published_law_fit(const fit::PublishedFit& fit);
+// A law of a fit.json under the `name` of its file; nothing when the runs do not hold one of its coefficients. Throws Error
+// for an unknown law, a missing coefficient, or samples of another length.
+std::optional<LawFit> law_fit_of(const records::FittedLaw& law, const std::string& name);
 // Each law of the file takes the place of the published one, which stays where the file's data do not hold a coefficient;
 // that, and coefficients that are not determined, become warnings. Throws Error when the file is no fit.json, when a coefficient
 // is missing, or when no law of it has one.

@@ -18,7 +18,7 @@ std::string write(const std::string& name, const std::string& text) {
   return path;
 }
 
-const char* const kFit = R"({"law":"chinchilla","quantity":"loss","objective":0.001,
+const char* const kFit = R"({"law":"chinchilla","quantity":"loss","objective":0.001,"determined":true,
   "coefficients":{"E":{"value":1.8},"A":{"value":480},"B":{"value":2000},"alpha":{"value":0.35},"beta":{"value":0.36}},
   "samples":[[1.8,470,1990,0.35,0.36],[1.81,480,2010,0.35,0.361]],
   "range":{"parameters_total":[1e8,2e9],"tokens":[1e9,2e10]}})";
@@ -73,7 +73,7 @@ TEST(LawFit, SaysWhatTheWeightDecayDoes) {
   EXPECT_EQ(read("{").interval_source.find("weight decay"), std::string::npos);
   EXPECT_EQ(read(R"({"weight_decay":0,"penalty":0,)").interval_source.find("weight decay"), std::string::npos);
   const LawFit little = read(R"({"weight_decay":1e-05,"penalty":5e-05,)");  // 5 % of the objective
-  EXPECT_NE(little.interval_source.find("fitted with weight decay 1e-05 as its coefficients were"), std::string::npos);
+  EXPECT_NE(little.interval_source.find("fitted with weight decay 1e-05 like its coefficients"), std::string::npos);
   EXPECT_TRUE(little.warnings.empty());
   const LawFit much = read(R"({"weight_decay":0.001,"penalty":0.0005,)");
   ASSERT_EQ(much.warnings.size(), 1u);

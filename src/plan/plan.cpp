@@ -16,7 +16,7 @@ bool in_family(const std::string& name) { return name.rfind("optimal-sparsity-",
 }  // namespace
 
 void PlanOptions::describe(OptionList& options) {
-  options.add("preset", &preset, "a preset, a Hugging Face config.json or its folder; the same as the first word",
+  options.add("preset", &preset, "a preset, a Hugging Face config.json or its folder; same as the first argument",
               {.unit = "NAME"});
   options.add("tokens", &tokens, "number of training tokens; 0: the preset's own, if it has one",
               {.unit = "N", .min = 0});
@@ -24,7 +24,8 @@ void PlanOptions::describe(OptionList& options) {
               {.unit = "N", .min = 0, .max = 1 << 24});
   options.add("micro-batch-tokens", &micro_batch_tokens, "tokens of one micro-batch",
               {.unit = "N", .min = 1, .max = 1 << 24});
-  options.add("precision", &precision, "of weights, activations and matrix products", {.choices = {"bf16", "f32"}});
+  options.add("precision", &precision, "precision of weights, activations and matrix products",
+              {.choices = {"bf16", "f32"}});
   options.add("recompute", &recompute, "activations that backward recomputes instead of keeping them",
               {.choices = {"none", "layer"}});
   options.add("list", &list, "print the names of the presets");

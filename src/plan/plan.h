@@ -15,7 +15,7 @@ namespace moebius::plan {
 struct PlanOptions {
   std::string preset;              // or a config.json or its folder; empty: the model is given by flags alone
   i64 tokens = 0;                  // training tokens; 0: the preset's own number, if it has one
-  i64 sequence = 0;                // tokens of a sequence, for attention's FLOPs; 0: the model's longest
+  i64 sequence = 0;                // tokens per sequence, for attention's FLOPs; 0: the model's longest
   i64 micro_batch_tokens = 4096;   // rows of one forward and backward pass
   std::string precision = "bf16";  // bf16, f32
   model::Recompute recompute = model::Recompute::none;

@@ -90,7 +90,7 @@ std::string budget_text(const Budget& budget) {
   if (budget.compute > 0) text += fmt::format(" {:.4g} training FLOPs", budget.compute);
   if (budget.tokens > 0) text += fmt::format("{} {:.4g} training tokens", budget.compute > 0 ? "," : "", budget.tokens);
   if (budget.memory > 0)
-    text += fmt::format(", {} to hold weights and {} positions of cache", format_bytes(budget.memory), kCachePositions);
+    text += fmt::format(", {} for weights and {} positions of cache", format_bytes(budget.memory), kCachePositions);
   if (budget.inference_tokens > 0) text += fmt::format(", {:.4g} tokens of inference", budget.inference_tokens);
   text += fmt::format(
       "\nshapes: vocabulary {}, layers = d / {:g}, heads of 64 (of 128 from d 1024 on), attention over {} tokens\n",
@@ -118,7 +118,7 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
       notes += fmt::format("  {}: intervals from {}\n", word, plan.fit.interval_source);
     const double dense = effective_parameters(plan);
     if (std::isfinite(dense))
-      notes += fmt::format("  {}: equals a dense model of {} by its law\n", word, format_count(dense));
+      notes += fmt::format("  {}: equivalent to a dense model of {} under its law\n", word, format_count(dense));
   }
   text += disagreement_text(plans) + costs_text(budget, plans);
   const auto words = [&](auto holds) {
@@ -133,11 +133,11 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
   const std::string far = words([](const LawPlan& plan) { return !plan.warnings.empty(); });
   if (!bound.empty()) text += fmt::format("memory binds: {}\n", bound);
   if (!sparsest.empty())
-    text +=
-        fmt::format("no best sparsity within the runs of {}: the sparsest form wins, --memory bounds it\n", sparsest);
-  if (!far.empty()) text += "*: not to be trusted here, see the warnings below\n";
+    text += fmt::format("{} do not limit sparsity within their range: the sparsest form wins; --memory limits it\n",
+                        sparsest);
+  if (!far.empty()) text += "*: not reliable here, see the warnings below\n";
   text +=
-      "losses of different laws are of different data and tokenizers: compare within a law only; EL = C_dense / C_moe\n";
+      "losses of different laws are for different data and tokenizers: compare only within a law; EL = C_dense / C_moe\n";
   return text + notes;
 }
 
@@ -158,11 +158,11 @@ std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans,
     }
   }
   text += fmt::format(
-      "E+s: s shared experts; memory: weights and {} positions of cache in bf16; training: 18 bytes a parameter\n",
+      "E+s: s shared experts; memory: weights and {} positions of cache in bf16; training: 18 bytes per parameter\n",
       kCachePositions);
   for (const LawPlan& plan : plans) {
     if (plan.shapes.empty()) continue;
-    text += fmt::format("  {}: {}; FLOPs a token {}\n", fit::law_name(plan.fit.law), form_text(plan.fit.law),
+    text += fmt::format("  {}: {}; FLOPs per token {}\n", fit::law_name(plan.fit.law), form_text(plan.fit.law),
                         law_flops_formula(plan.fit.law));
   }
   if (budget.compute > 0 && budget.tokens > 0) {
@@ -180,10 +180,9 @@ std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans,
       if (plan.shapes.empty()) continue;
       const Choice& c = plan.shapes.front();
       const double training = 18 * c.numbers.total;
-      text +=
-          fmt::format("  {}: training its first shape holds {} beside activations{}\n", fit::law_name(plan.fit.law),
-                      format_bytes(training),
-                      training > budget.memory ? ", more than --memory: spread it over devices" : ", within --memory");
+      text += fmt::format("  {}: training its first shape requires {} plus activations{}\n",
+                          fit::law_name(plan.fit.law), format_bytes(training),
+                          training > budget.memory ? ", more than --memory: use several devices" : ", within --memory");
     }
   }
   return text;

@@ -77,7 +77,7 @@ TEST(Plan, BudgetSaysWhatOtherRulesSay) {
   testing::internal::CaptureStdout();
   run_plan({"--compute", "1e21"});
   const std::string text = testing::internal::GetCapturedStdout();
-  EXPECT_NE(text.find("routed: equals a dense model of"), std::string::npos) << text;
+  EXPECT_NE(text.find("routed: equivalent to a dense model of"), std::string::npos) << text;
   EXPECT_NE(text.find("E/k 32 needs 0.68 times the FLOPs of E/k 8"), std::string::npos) << text;
 }
 

@@ -98,7 +98,7 @@ Choice skill_choice(const Form& form, const Budget& budget, const LawFit& law, i
   return choice;
 }
 
-// Of one form the width whose distance from what the skill asks is least; nothing when none comes near or fits the memory.
+// Of one form, the width closest to the target of the skill; nothing if none is close or fits the memory.
 void add_nearest(std::vector<Choice>& shapes, const Form& form, const Budget& budget, const LawFit& law,
                  bool reasoning) {
   double least = reasoning ? std::log(1.5) : 1e300;  // a shape with a TPP below 13 or above 30 is no shape of the rule
@@ -128,7 +128,7 @@ void add_warnings(SkillPlan& plan) {
   const Choice& pick = plan.shapes.front();
   const double d = static_cast<double>(pick.config.d_model);
   const std::string range = joined({outside("d", d, 512, 2048), outside("tokens", pick.tokens, 1e11, 1.5e11)});
-  if (!range.empty()) plan.warnings.push_back("the rule was seen at d 512 to 2048 and 125B tokens: " + range);
+  if (!range.empty()) plan.warnings.push_back("the rule was observed at d 512 to 2048 and 125B tokens: " + range);
 }
 
 }  // namespace
@@ -181,12 +181,12 @@ std::vector<SideNote> side_notes(const Choice& choice) {
                                  ratio / fit::kimi_flops_ratio(8))});
   }
   const i64 active = form.top_k + form.shared;
-  notes.push_back({"Zhao et al. 2025, arXiv 2509.23678, second-hand",
-                   fmt::format("best are {:.1f} active experts, {:.0f} % shared; the shape has {} and {:.0f} %",
+  notes.push_back({"Zhao et al. 2025, arXiv 2509.23678, secondary source",
+                   fmt::format("optimal: {:.1f} active experts, {:.0f} % shared; the shape has {} and {:.0f} %",
                                fit::zhao_best_experts_active(), 100 * fit::zhao_best_shared_ratio(), active,
                                100.0 * static_cast<double>(form.shared) / static_cast<double>(active))});
   const fit::LingAllocation wan = fit::wan_allocation(choice.numbers.flops_megatron * choice.tokens);
-  notes.push_back({"Wan et al. 2026, arXiv 2603.21862, second-hand",
+  notes.push_back({"Wan et al. 2026, arXiv 2603.21862, secondary source",
                    fmt::format("for this compute {} tokens; the plan has {}", format_count(wan.tokens),
                                format_count(choice.tokens))});
   return notes;
@@ -196,8 +196,8 @@ SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFi
   const bool reasoning = skill == "reasoning";
   if (!reasoning && budget.compute <= 0 && budget.memory <= 0) {
     throw Error({.where = "--skill memorisation",
-                 .what = "with tokens alone nothing bounds the model: larger always memorises more",
-                 .fix = "give --compute or --memory too"});
+                 .what = "--tokens alone does not bound the model: a larger one always memorises more",
+                 .fix = "add --compute or --memory"});
   }
   SkillPlan plan;
   plan.skill = skill;
@@ -207,7 +207,7 @@ SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFi
   if (plan.shapes.empty()) {
     throw Error({.where = "--skill " + skill,
                  .what = "no shape of the rule's grid fits this budget",
-                 .wanted = reasoning ? "a shape with about 20 tokens a total parameter" : "a sparse shape",
+                 .wanted = reasoning ? "a shape with about 20 tokens per total parameter" : "a sparse shape",
                  .fix = "change --compute, --tokens, --memory or --vocab, or leave out --skill"});
   }
   if (reasoning) {
@@ -222,18 +222,18 @@ SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFi
   add_warnings(plan);
   if (!reasoning && budget.memory > 0) {
     plan.warnings.push_back(
-        "seen at equal active parameters: where memory bounds the total, the rule does not say how sparse is best");
+        "observed at equal active parameters: if memory limits the total, the rule does not determine the best sparsity");
   }
   return plan;
 }
 
 std::string skill_rule_text(const std::string& skill) {
   const std::string evidence =
-      "a rule and no law (Nakamura et al. 2025, arXiv 2508.18672): 65 Mixtral-form models, experts of 2 d, 16 layers, 125B "
-      "tokens, one seed each; not seen with shared experts, other token budgets or other forms";
+      "a rule of thumb, not a law (Nakamura et al. 2025, arXiv 2508.18672): 65 Mixtral-form models, experts of 2 d, 16 layers, 125B "
+      "tokens, one seed each; not tested with shared experts, other token budgets or other forms";
   if (skill == "reasoning") {
-    return "reasoning: accuracy peaks near 20 training tokens a TOTAL parameter; at equal TPP a larger top-k is better; at "
-           "equal loss more active compute is better. How dense is open: the loss law decides below. " +
+    return "reasoning: accuracy peaks near 20 training tokens per TOTAL parameter; at equal TPP a larger top-k is better; at "
+           "equal loss more active compute is better. The density is not determined by the rule; the loss law decides below. " +
            evidence;
   }
   return "memorisation: improves with total parameters and falling TPP, so the sparsest shape that fits. " + evidence;

@@ -41,8 +41,8 @@ std::string rates_text(const Choice& choice, const std::vector<RateRule>& rules)
                         rule.batch_tokens > 0 ? format_count(rule.batch_tokens) : "-",
                         rule.warning.empty() ? "inside" : "OUTSIDE: " + rule.warning);
   }
-  text += fmt::format("the rules disagree by x{:.2g} in the rate; taken: {:.3g} with batches of {} tokens\n",
-                      high / low, rate.learning_rate, format_count(rate.batch_tokens));
+  text += fmt::format("the rules disagree by x{:.2g} in the rate; used: {:.3g} with batches of {} tokens\n", high / low,
+                      rate.learning_rate, format_count(rate.batch_tokens));
   text += wrapped("from " + rate.source);
   const double tpp = choice.tokens / choice.numbers.total;
   text += wrapped(fmt::format(
@@ -91,7 +91,7 @@ Json rates_json(const std::vector<RateRule>& rules) {
 }
 
 std::string side_text(const std::vector<SideNote>& notes) {
-  std::string text = notes.empty() ? "" : "\nother rules, which decide nothing here\n";
+  std::string text = notes.empty() ? "" : "\nother rules (for information only)\n";
   for (const SideNote& note : notes) text += wrapped(note.text + ": " + note.source);
   return text;
 }

@@ -101,7 +101,7 @@ model::ModelConfig named_model(const std::string& name) {
   if (name.ends_with(".toml")) {
     throw Error({.where = name,
                  .what = "a TOML file is an option file, not a model",
-                 .fix = fmt::format("moebius plan --config {}", name)});
+                 .fix = fmt::format("run moebius plan --config {}", name)});
   }
   const bool path = name.ends_with(".json") || name.find('/') != std::string::npos;
   if (path || file_exists(name) || folder_exists(name)) return model::load_config(name);

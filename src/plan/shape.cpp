@@ -107,10 +107,10 @@ std::string form_text(Law law) {
   switch (law) {
     case Law::chinchilla: return "dense, SwiGLU of 8/3 d";
     case Law::fine_grained: return "G E experts (E 64, or the fit's) of 4 d / G, top-G, GELU";
-    case Law::abnar: return "Mixtral form: SwiGLU experts of 2 d, top-2, E 4 to 64; the law sees k/E alone";
+    case Law::abnar: return "Mixtral form: SwiGLU experts of 2 d, top-2, E 4 to 64; the law depends on k/E only";
     case Law::joint: return "SwiGLU experts of 3 d, top-1, E 1 to 32";
     case Law::routed: return "GELU experts of 4 d, top-1, E 1 to 512, in every layer (the paper: every second)";
-    case Law::leverage: return "a shared expert, the first layer dense, active width 39/16 d as Ling-mini-beta";
+    case Law::leverage: return "a shared expert, the first layer dense, active width 39/16 d like Ling-mini-beta";
     case Law::flame: return "64 SwiGLU experts of 11/16 d, top-6, two shared, the first layer dense";
   }
   return "";

@@ -1,5 +1,5 @@
 // The model forms of the laws: what each law's authors trained, as shapes that can be built at any width, and the numbers
-// that the law asks of them, at a continuous width and exactly.
+// that the law uses, at a continuous width and exactly.
 // In: a law, a vocabulary, a depth rule. Out: forms, ModelConfigs, LawPoints, FLOPs. Not for choosing among them (budget.h).
 #pragma once
 
@@ -28,7 +28,7 @@ struct Geometry {
   model::ModelConfig base;      // vocabulary, key heads, router and losses; its shape is not used
 };
 
-// What laws, memory and tables ask of a model.
+// Sizes of a model that laws, memory and tables use.
 struct Numbers {
   double d_model = 0, layers = 0;
   double total = 0, active = 0;             // parameters; active without the router, both with embedding and head

@@ -28,6 +28,15 @@ std::string label_of(const RunRecords& run) {
   return label;
 }
 
+template <typename Wanted>
+std::vector<const RunRecords*> runs_where(const std::vector<RunRecords>& runs, const Wanted& wanted) {
+  std::vector<const RunRecords*> chosen;
+  for (const RunRecords& run : runs) {
+    if (wanted(run)) chosen.push_back(&run);
+  }
+  return chosen;
+}
+
 StepPoint step_of(const Json& record) {
   StepPoint point;
   point.step = record.get_int("step", 0);
@@ -36,6 +45,33 @@ StepPoint step_of(const Json& record) {
   point.load_max_over_mean = record.get_double("load_max_over_mean", kUnknown);
   point.dead_experts = record.get_double("dead_experts", kUnknown);
   return point;
+}
+
+// Records that were written before they described their measures: those of the known names.
+std::vector<Measure> measures_by_name(const Json& record) {
+  static const std::vector<Measure> known = {
+      {.name = "task_loss", .higher_is_better = false, .unit = Unit::nats_per_token, .main = true},
+      {.name = "acc"},
+      {.name = "exact_match"},
+      {.name = "acc_norm"},
+      {.name = "task_bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte},
+      {.name = "knowledge_bits", .unit = Unit::bits},
+      {.name = "knowledge_share", .unit = Unit::share_of_bits, .main = true},
+      {.name = "loss", .higher_is_better = false, .unit = Unit::nats_per_token, .main = true},
+      {.name = "bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte}};
+  std::vector<Measure> measures;
+  bool has_score = false;
+  for (const Measure& one : known) {
+    const Json* value = record.find(one.name);
+    if (value == nullptr || !value->is_number()) continue;
+    measures.push_back(one);
+    Measure& measure = measures.back();
+    if (measure.unit != Unit::share_of_items) continue;
+    measure.chance = record.get_double("chance", kUnknown);
+    measure.main = !has_score;  // of its scores the first: facts are judged by the choice
+    has_score = true;
+  }
+  return measures;
 }
 
 EvalRecord eval_of(const Json& record) {
@@ -49,6 +85,8 @@ EvalRecord eval_of(const Json& record) {
     eval.part = record.get_string("grade", "all");
     eval.skill = record.get_string("skill", "");
   }
+  eval.measures = measures_of(record);
+  if (eval.measures.empty()) eval.measures = measures_by_name(record);
   eval.fields = record;
   return eval;
 }
@@ -92,7 +130,7 @@ RunRole role_of(const std::string& word) {
   if (word == "main") return RunRole::main;
   if (word == "sweep") return RunRole::sweep;
   if (word == "trunk") return RunRole::trunk;
-  throw Error({.what = fmt::format("role '{}' is not known", word), .wanted = "main, sweep or trunk"});
+  throw Error({.what = fmt::format("unknown role '{}'", word), .wanted = "main, sweep or trunk"});
 }
 
 RunRecords run_planned(const std::string& folder, const Json& entry, std::set<std::string>& names) {
@@ -101,12 +139,11 @@ RunRecords run_planned(const std::string& folder, const Json& entry, std::set<st
   const bool is_folder =
       !run.name.empty() && run.name != "." && run.name != ".." && run.name.find('/') == std::string::npos;
   if (!is_folder || !names.insert(run.name).second) {
-    throw Error({.what = fmt::format("'{}' is no name for a run", run.name),
-                 .wanted = "a folder's name that no other run of the study has"});
+    throw Error({.what = fmt::format("'{}' is not a valid run name", run.name),
+                 .wanted = "a folder name that is unique in the study"});
   }
   run.path = path_join(path_join(path_join(folder, "runs"), run.name), kRecordsName);
   run.role = role_of(entry.get_string("role", "main"));
-  run.left_out = entry.get_bool("left_out", false);
   run.planned = entry;
   return run;
 }
@@ -116,7 +153,7 @@ RunRecords run_planned(const std::string& folder, const Json& entry, std::set<st
                .what = e.parts().what,
                .wanted = e.parts().wanted,
                .got = e.parts().got,
-               .fix = "docs/formats.md says what study.json holds; 'moebius study' writes it"});
+               .fix = "docs/formats.md describes study.json; 'moebius study' writes it"});
 }
 
 std::vector<RunRecords> runs_planned(const std::string& folder, const Json& study, const std::string& path) {
@@ -150,6 +187,11 @@ const char* run_status_name(RunStatus status) {
     case RunStatus::broken: return "unreadable";
   }
   return "?";
+}
+
+const Measure* EvalRecord::measure(const std::string& name) const {
+  const auto at = std::find_if(measures.begin(), measures.end(), [&](const Measure& m) { return m.name == name; });
+  return at == measures.end() ? nullptr : &*at;
 }
 
 bool RunRecords::is_final(const EvalRecord& eval) const {
@@ -204,21 +246,53 @@ StudyRuns study_read(const std::string& folder, const std::vector<RunRole>& want
   const std::string path = path_join(folder, kStudyName);
   if (!file_exists(path)) {
     throw Error({.where = folder,
-                 .what = "study.json is not here",
+                 .what = "the folder has no study.json",
                  .wanted = "the folder of a study",
                  .fix = "give the folder that 'moebius study' wrote"});
   }
   StudyRuns study;
+  study.folder = folder;
   study.study = Json::parse_file(path);
   study.runs = runs_planned(folder, study.study, path);
   std::erase_if(study.runs, [&](const RunRecords& run) {
     return std::find(wanted.begin(), wanted.end(), run.role) == wanted.end();
   });
+  study.runs_left_out =
+      std::erase_if(study.runs, [](const RunRecords& run) { return run.planned.get_bool("left_out", false); });
   for (RunRecords& run : study.runs) {
-    if (!run.left_out) records_add(run);
+    records_add(run);
     model_set(run);
   }
   return study;
+}
+
+std::vector<const RunRecords*> StudyRuns::main_runs() const {
+  return runs_where(runs, [](const RunRecords& run) { return run.has_data() && run.role != RunRole::sweep; });
+}
+
+std::vector<const RunRecords*> StudyRuns::done_runs() const {
+  return runs_where(runs,
+                    [](const RunRecords& run) { return run.status == RunStatus::done && run.role != RunRole::sweep; });
+}
+
+std::vector<const RunRecords*> StudyRuns::sweep_runs() const {
+  return runs_where(runs, [](const RunRecords& run) { return run.role == RunRole::sweep; });
+}
+
+std::vector<Configuration> configurations_of(const std::vector<const RunRecords*>& runs) {
+  std::vector<Configuration> all;
+  for (const RunRecords* run : runs) {
+    auto at = std::find_if(all.begin(), all.end(), [&](const Configuration& one) { return one.model == run->model; });
+    if (at == all.end()) at = all.insert(all.end(), Configuration{.model = run->model, .runs = {}});
+    at->runs.push_back(run);
+  }
+  return all;
+}
+
+i64 seeds_min(const std::vector<Configuration>& configurations) {
+  i64 least = configurations.empty() ? 0 : std::ssize(configurations.front().runs);
+  for (const Configuration& one : configurations) least = std::min<i64>(least, std::ssize(one.runs));
+  return least;
 }
 
 }  // namespace moebius::records

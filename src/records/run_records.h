@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/statistics.h"
 #include "base/types.h"
+#include "records/measure.h"
 
 namespace moebius::records {
 
@@ -33,6 +34,9 @@ struct EvalRecord {
   std::string name, part, kind, skill;
   double tokens = 0;  // infinity when the record does not say: the end of the training
   Json fields;
+  std::vector<Measure> measures =
+      {};  // what it measured; of a record that does not describe them, those with known names
+  const Measure* measure(const std::string& name) const;  // nullptr when it did not measure it
 };
 
 struct RunRecords {
@@ -40,7 +44,6 @@ struct RunRecords {
   std::string path;   // of its records.jsonl
   std::string model;  // label shared by the seeds of one configuration: study.json's, else made of the configuration
   RunRole role = RunRole::main;
-  bool left_out = false;  // the study had no time for its seed; its records are not read
   RunStatus status = RunStatus::missing;
   ErrorParts problem;             // why it is broken
   Json planned = Json::object();  // its object in study.json
@@ -67,9 +70,23 @@ struct RunRecords {
 };
 
 struct StudyRuns {
-  Json study;                    // study.json
-  std::vector<RunRecords> runs;  // all of them, in its order
+  std::string folder;
+  Json study;                                         // study.json
+  std::vector<RunRecords> runs;                       // in its order, without those for which the study had no time
+  i64 runs_left_out = 0;                              // those
+  std::vector<const RunRecords*> main_runs() const;   // with data, no sweep
+  std::vector<const RunRecords*> done_runs() const;   // the same, trained to the end
+  std::vector<const RunRecords*> sweep_runs() const;  // all of them, with data or not
 };
+
+// A configuration with all of its seeds, in the order of the study.
+struct Configuration {
+  std::string model;
+  std::vector<const RunRecords*> runs;
+  const RunRecords& first() const { return *runs.front(); }
+};
+std::vector<Configuration> configurations_of(const std::vector<const RunRecords*>& runs);
+i64 seeds_min(const std::vector<Configuration>& configurations);
 
 // Whether `folder` is a study's (it has a study.json), or a run's (it has a records.jsonl).
 bool is_study_folder(const std::string& folder);

@@ -51,8 +51,10 @@ TEST_F(RunFolders, EveryStatus) {
   study_write(
       R"({"name":"s","runs":[{"name":"done","model":"E32 k2","seed":1},{"name":"killed"},{"name":"broken"},{"name":"typed"},)"
       R"({"name":"empty"},{"name":"absent"},{"name":"left","left_out":true}]})");
-  const std::vector<RunRecords> runs = study_read(folder_).runs;
-  ASSERT_EQ(runs.size(), 7u);
+  const StudyRuns study = study_read(folder_);
+  const std::vector<RunRecords>& runs = study.runs;
+  EXPECT_EQ(study.runs_left_out, 1);
+  ASSERT_EQ(runs.size(), 6u);
   EXPECT_EQ(runs[0].status, RunStatus::done);
   EXPECT_EQ(runs[0].seconds, 60);
   EXPECT_EQ(runs[0].time_last, "2026-01-01T00:01:00Z");
@@ -68,8 +70,6 @@ TEST_F(RunFolders, EveryStatus) {
   EXPECT_EQ(runs[3].problem.wanted, "a number");
   EXPECT_EQ(runs[4].status, RunStatus::missing);
   EXPECT_EQ(runs[5].status, RunStatus::missing);
-  EXPECT_TRUE(runs[6].left_out);
-  EXPECT_EQ(runs[6].status, RunStatus::missing);
 }
 
 TEST_F(RunFolders, TheRunRecordWinsOverTheStudy) {
@@ -125,15 +125,15 @@ TEST_F(RunFolders, OneRunAlone) {
 }
 
 TEST_F(RunFolders, FaultsOfAStudyNameTheRun) {
-  EXPECT_NE(fault().find("study.json is not here"), std::string::npos) << fault();
+  EXPECT_NE(fault().find("the folder has no study.json"), std::string::npos) << fault();
   for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
            {R"({"runs":[]})", "'name' is missing"},
            {R"({"name":"s"})", "'runs' is missing"},
            {R"({"name":"s","runs":{}})", "an array"},
            {R"({"name":"s","runs":[{"name":"a"},{"model":"b"}]})", "study.json, run 2: key 'name' is missing"},
-           {R"({"name":"s","runs":[{"name":"../a"}]})", "run 1: '../a' is no name"},
-           {R"({"name":"s","runs":[{"name":"a"},{"name":"a"}]})", "run 2: 'a' is no name"},
-           {R"({"name":"s","runs":[{"name":"a","role":"pilot"}]})", "role 'pilot' is not known"},
+           {R"({"name":"s","runs":[{"name":"../a"}]})", "run 1: '../a' is not a valid run name"},
+           {R"({"name":"s","runs":[{"name":"a"},{"name":"a"}]})", "run 2: 'a' is not a valid run name"},
+           {R"({"name":"s","runs":[{"name":"a","role":"pilot"}]})", "unknown role 'pilot'"},
            {R"({"name":"s","runs":[3]})", "run 1"},
            {R"({"name":"s",)", "not valid JSON"}}) {
     study_write(text);

@@ -133,20 +133,20 @@ BenchRecord operation_parse(const Json& record) {
 
 std::string step_summary(const StepRecord& record) {
   return fmt::format(
-      "A training step of {} tokens takes {:.1f} ms ({} tokens per second): MFU {}, {} of its roofline bound is reached.",
+      "A training step of {} tokens takes {:.1f} ms ({} tokens per second): MFU {}, {} of its roofline bound.",
       format_count(record.tokens_per_step), 1e3 * record.step_seconds, format_count(record.tokens_per_s),
       share_text(record.mfu), share_text(record.roofline_ratio));
 }
 
 std::string grid_summary(const GridRecord& record) {
   const std::string shares = shares_text({record});
-  if (shares.empty()) return "A grid of operations was begun; no shape of it was measured.";
+  if (shares.empty()) return "A grid of operations was started; none of its shapes was measured.";
   return fmt::format("Operations alone ({} of {} shapes) {}.", record.shapes_measured, record.shapes, shares);
 }
 
 std::string operations_summary(const std::vector<BenchRecord>& records) {
   const std::string shares = shares_text(records);
-  return shares.empty() ? "Operations alone were measured, none of them with a bound."
+  return shares.empty() ? "Operations were measured alone, none of them with a bound."
                         : fmt::format("Operations measured alone {}.", shares);
 }
 
@@ -156,8 +156,8 @@ Figure figure_grid(const GridRecord& record, std::size_t number) {
   figure.caption = fmt::format(
       "{} of {} shapes, {}, {}, {} threads. A cell is a shape; its number is the share of the roofline bound that was reached, in per "
       "cent: max(FLOPs / peak, compulsory bytes / bandwidth) over the measured time, on the machine's roof measured around each repeat. "
-      "Red is nothing, yellow half, green the bound; above 100 the operands stayed in a cache that the bound does not count. "
-      "Under the pointer: time, FLOPs per second, time over bound.",
+      "Red is 0, yellow half, green the bound; above 100 the operands stayed in a cache that the bound ignores. "
+      "Hover for time, FLOPs per second, time over bound.",
       record.shapes_measured, record.shapes, record.precision, record.isa, record.threads);
   CsvTable csv(with_time_columns({"operation", "shape", "direction"}));
   bool drawn = false;
@@ -204,9 +204,9 @@ Figure figure_operations(const std::vector<BenchRecord>& records) {
     }
   }
   figure.caption = fmt::format(
-      "{}The records in their order{}. Filled: measured time of one call; hatched: its roofline bound, max(FLOPs / peak, operands and "
+      "{}The records in order{}. Filled: measured time of one call; hatched: its roofline bound, max(FLOPs / peak, operands and "
       "results moved once / bandwidth), on the machine's roof measured around each repeat. In brackets: time over bound; below 1 the "
-      "operands stayed in a cache that the bound does not count.",
+      "operands stayed in a cache that the bound ignores.",
       same ? setting(records.back()) + ". " : "",
       first > 0 ? fmt::format(", the last {} of {}", kOperationRecordsDrawn, records.size()) : "");
   figure.panels.push_back(bars.panel("milliseconds of a call"));

@@ -15,13 +15,13 @@ constexpr double kFlopsApart = 1.02;   // FLOPs that differ by less say nothing 
 
 struct LossBin {
   double low = 0, high = 0;
-  std::vector<Point> points;
+  std::vector<Configuration> points;
 };
 
 // Configurations whose FLOPs differ at nearly the same loss, by rising loss.
-std::vector<LossBin> bins_of(const std::vector<Point>& points) {
-  std::vector<std::pair<double, const Point*>> by_loss;
-  for (const Point& point : points) {
+std::vector<LossBin> bins_of(const std::vector<Configuration>& points) {
+  std::vector<std::pair<double, const Configuration*>> by_loss;
+  for (const Configuration& point : points) {
     std::vector<double> losses;
     for (const RunRecords* run : point.runs) losses.push_back(metric_of(*run, "train.loss_final").value);
     const double mean = mean_of(losses);
@@ -38,7 +38,7 @@ std::vector<LossBin> bins_of(const std::vector<Point>& points) {
   }
   std::erase_if(bins, [](const LossBin& bin) {
     double low = INFINITY, high = 0;
-    for (const Point& point : bin.points) {
+    for (const Configuration& point : bin.points) {
       const double flops = metric_of(point.first(), "flops_train").value;
       low = std::fmin(low, flops);
       high = std::fmax(high, flops);
@@ -48,17 +48,17 @@ std::vector<LossBin> bins_of(const std::vector<Point>& points) {
   return bins;
 }
 
-const FitTaskLaw* law_of(const FitRecords& fit, const std::string& task, const std::string& measure) {
-  for (const FitTaskLaw& law : fit.task_laws) {
-    if (law.task == task && law.measure == measure && knowledge_of(law.verdict) != Knowledge::none) return &law;
+const records::TaskLaw* law_of(const FitFile& fit, const std::string& task, const std::string& measure) {
+  for (const records::TaskLaw& law : fit.tasks.task_laws) {
+    if (law.task == task && law.measure == measure && law.verdict.known()) return &law;
   }
   return nullptr;
 }
 
-void law_add(const FitTaskLaw& law, View& view, CsvTable& csv) {
-  const std::string name = fmt::format("task law at loss {:.3f}", law.train_loss_at);
+void law_add(const records::TaskLaw& law, View& view, CsvTable& csv) {
+  const std::string name = fmt::format("task law at loss {:.3f}", law.curves.at.train_loss);
   Series line{.name = name, .style = 7, .marker = false, .curve = true, .strong = true};
-  for (const FitPoint& p : law.over_flops) {
+  for (const records::CurvePoint& p : law.curves.over_flops) {
     if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
     line.points.push_back({p.x, p.y, p.low, p.high});
     csv.row({"law", name, "", "", "", "", "flops_train", csv_number(p.x),
@@ -70,32 +70,33 @@ void law_add(const FitTaskLaw& law, View& view, CsvTable& csv) {
 
 }  // namespace
 
-Figure figure_equal_loss(const StudyRecords& study, const std::vector<Point>& points, const FitRecords& fit) {
+Figure figure_equal_loss(const StudyRecords& study, const std::vector<Configuration>& points, const FitFile& fit) {
   Figure figure{.id = "equal_loss", .title = "Scores at equal training loss against active FLOPs"};
   figure.caption =
       "Each line joins configurations whose training losses differ by at most a sixth of the whole range: a slope means that "
-      "active FLOPs matter beside the loss. Labels: number of experts. The thick line is the task law at the runs' mean "
+      "active FLOPs matter beyond the loss. Labels: number of experts. The thick line is the task law at the runs' mean "
       "loss and TPP (dotted: 95 %), where it is determined. Bars are 95 % intervals: over seeds where a configuration "
       "has two or more, else over test items.";
   CsvTable csv = point_table();
   const std::vector<LossBin> bins = bins_of(points);
-  for (const char* skill : {"memorisation", "reasoning", "knowledge", "language"}) {
-    Panel panel{.title = std::string(skill_title(skill)) + ": score",
+  const std::vector<TaskPart> parts = task_parts(study);
+  for (const std::string& skill : skills_of(parts)) {
+    Panel panel{.title = skill_title(skill) + ": score",
                 .x_label = metric_label("flops_train"),
                 .x_log = true,
                 .selector = skill};
-    for (const TaskPart& part : task_parts(study)) {
+    for (const TaskPart& part : parts) {
       if (part.skill != skill) continue;
-      for (const std::string& key : part.scores) {
+      for (const std::string& key : part.scores()) {
         View view{.name = part_title(part, key), .y_label = metric_label(key)};
         i64 style = 0;
         for (const LossBin& bin : bins) {
           Series series = series_of(bin.points, fmt::format("loss {:.3f} to {:.3f}", bin.low, bin.high), style++,
-                                    "flops_train", fmt::format("eval.{}.{}.{}", part.name, part.part, key), csv);
+                                    "flops_train", part.path(key), csv);
           if (series.points.size() > 1) view.series.push_back(std::move(series));
         }
         if (!view.series.empty() && part.part == "all") {
-          if (const FitTaskLaw* law = law_of(fit, part.name, key)) law_add(*law, view, csv);
+          if (const records::TaskLaw* law = law_of(fit, part.name, key)) law_add(*law, view, csv);
         }
         if (std::isfinite(part.chance)) view.rules.push_back({part.chance, fmt::format("chance {:.3g}", part.chance)});
         panel.views.push_back(std::move(view));

@@ -13,7 +13,6 @@ namespace moebius::report {
 
 namespace {
 
-
 // Six digits are more than a pixel; they keep the page small.
 double rounded(double value) {
   if (!std::isfinite(value) || value == 0) return value;
@@ -136,10 +135,10 @@ i64 Styles::of_curve(const RunRecords& run) const {
 namespace {
 
 // Adds the mean over the seeds of `point` to `series` and to `csv`; nothing where no seed has both numbers.
-void point_add(const Point& point, const std::string& x, const std::string& y, Series& series, CsvTable& csv) {
+void point_add(const Configuration& point, const std::string& x, const std::string& y, Series& series, CsvTable& csv) {
   std::vector<double> xs, ys, errors;
   for (const RunRecords* run : point.runs) {
-    const Measure mx = metric_of(*run, x), my = metric_of(*run, y);
+    const Measured mx = metric_of(*run, x), my = metric_of(*run, y);
     if (!std::isfinite(mx.value) || !std::isfinite(my.value)) continue;
     xs.push_back(mx.value);
     ys.push_back(my.value);
@@ -150,7 +149,7 @@ void point_add(const Point& point, const std::string& x, const std::string& y, S
   const RunRecords& run = point.first();
   const double at = mean_of(xs);
   series.points.push_back({at, mean.interval.estimate, mean.interval.low, mean.interval.high, point_label(run)});
-  const double chance = chance_of(run, y.substr(0, y.rfind('.') + 1)).value;
+  const double chance = records::chance_of(run, y.substr(0, y.rfind('.') + 1)).value;
   csv.row({point.model, series.name, csv_number(run.config_number("experts")), csv_number(run.config_number("top_k")),
            csv_number(run.config_number("d_model")), csv_number(static_cast<double>(ys.size())), x, csv_number(at), y,
            csv_number(mean.interval.estimate), csv_number(mean.interval.low), csv_number(mean.interval.high),
@@ -164,12 +163,12 @@ void sort_by_x(Series& series) {
 
 }  // namespace
 
-View view_of(const Styles& styles, const std::vector<Point>& points, const std::string& x, const std::string& y,
+View view_of(const Styles& styles, const std::vector<Configuration>& points, const std::string& x, const std::string& y,
              CsvTable& csv) {
   View view;
   view.y_label = metric_label(y.substr(0, 5) == "eval." ? y.substr(y.rfind('.') + 1) : y);
   std::map<i64, Series> by_style;
-  for (const Point& point : points) {
+  for (const Configuration& point : points) {
     const i64 style = styles.of(point.first());
     Series& series = by_style[style];
     series.name = styles.series_of(point.first());
@@ -184,27 +183,33 @@ View view_of(const Styles& styles, const std::vector<Point>& points, const std::
   return view;
 }
 
-Series series_of(const std::vector<Point>& points, const std::string& name, i64 style, const std::string& x,
+Series series_of(const std::vector<Configuration>& points, const std::string& name, i64 style, const std::string& x,
                  const std::string& y, CsvTable& csv) {
   Series series{.name = name, .style = style};
-  for (const Point& point : points) point_add(point, x, y, series, csv);
+  for (const Configuration& point : points) point_add(point, x, y, series, csv);
   sort_by_x(series);
   return series;
 }
 
-const char* skill_title(const std::string& skill) {
-  if (skill == "memorisation") return "Memorisation";
-  if (skill == "reasoning") return "Reasoning";
-  if (skill == "knowledge") return "Knowledge";
-  if (skill == "language") return "Language";
-  return "Other tasks";
+std::string skill_title(const std::string& skill) {
+  if (skill.empty()) return "Other tasks";
+  std::string title = skill;
+  if (title[0] >= 'a' && title[0] <= 'z') title[0] = static_cast<char>(title[0] - 'a' + 'A');
+  return title;
+}
+
+std::vector<std::string> skills_of(const std::vector<TaskPart>& parts) {
+  std::vector<std::string> skills;
+  for (const std::string& skill : records::skill_names()) {
+    if (std::any_of(parts.begin(), parts.end(), [&](const TaskPart& part) { return part.skill == skill; }))
+      skills.push_back(skill);
+  }
+  return skills;
 }
 
 std::string part_title(const TaskPart& part, const std::string& score) {
   std::string title = part.name + (part.part == "all" ? ", whole" : ", " + part.part);
-  if (part.scores.size() > 1 && !score.empty()) {
-    title += score == "exact_match" ? " (generated)" : score == "acc_norm" ? " (length-normalised)" : " (chosen)";
-  }
+  if (part.scores().size() > 1 && !score.empty()) title += fmt::format(" ({})", metric_label(score));
   return title;
 }
 
@@ -291,6 +296,7 @@ Json figure_json(const Figure& figure) {
     for (const View& view : panel.views) views.push_back(view_json(view));
     panels.push_back(Json::object({{"title", panel.title},
                                    {"x_label", panel.x_label},
+                                   {"x_kind", panel.x_kind == XKind::tokens ? "tokens" : "number"},
                                    {"x_log", panel.x_log},
                                    {"y_log", panel.y_log},
                                    {"bars", panel.bars},

@@ -38,15 +38,17 @@ struct Styles {
 };
 
 // Means over seeds of y against x, a series for each look; adds a row for each point to `csv`.
-View view_of(const Styles& styles, const std::vector<Point>& points, const std::string& x, const std::string& y,
+View view_of(const Styles& styles, const std::vector<Configuration>& points, const std::string& x, const std::string& y,
              CsvTable& csv);
 
 // The same as one series: the means of `points`, joined in the order of x.
-Series series_of(const std::vector<Point>& points, const std::string& name, i64 style, const std::string& x,
+Series series_of(const std::vector<Configuration>& points, const std::string& name, i64 style, const std::string& x,
                  const std::string& y, CsvTable& csv);
 
-const char* skill_title(const std::string& skill);  // "Reasoning"
-// "facts, whole (chosen)": a task's grade and the score, for menus.
+std::string skill_title(const std::string& skill);  // "Reasoning"
+// The skills of the tasks, in the order in which reports show them.
+std::vector<std::string> skills_of(const std::vector<TaskPart>& parts);
+// "facts, whole (exact match)": a task's grade and, where it has several, the score, for menus.
 std::string part_title(const TaskPart& part, const std::string& score);
 
 // A value of the step records over tokens, averaged over windows of equal numbers of tokens (kCurveWindows over the

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/statistics.h"
-#include "report/metrics.h"
+#include "report/task_parts.h"
 
 namespace moebius::report {
 
@@ -52,9 +52,13 @@ struct View {
   std::string x_label = {};  // where it differs from the panel's
 };
 
+// Values of x that the page prints in its own way.
+enum class XKind { number, tokens };
+
 struct Panel {
   std::string title = {};
   std::string x_label = {};
+  XKind x_kind = XKind::number;
   bool x_log = false, y_log = false, bars = false;
   std::string selector = {};  // panels of one figure with the same selector change their view together; empty: one view
   std::vector<View> views = {};
@@ -79,7 +83,7 @@ struct Figure {
   bool of_laws = false;  // stands in the page's part on laws
 };
 
-// The figures for which there are numbers, in the report's order.
+// The figures for which there are numbers, in the order of the table in figures.cpp.
 std::vector<Figure> figures_build(const StudyRecords& study);
 Json figure_json(const Figure& figure);
 

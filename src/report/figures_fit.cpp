@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "base/units.h"
@@ -13,30 +15,35 @@ namespace moebius::report {
 
 namespace {
 
+using records::CurvePoint;
+using records::FittedLaw;
+using records::TaskLaw;
+using records::TurningPoint;
+
 constexpr std::size_t kDrawn = 1500;          // points in one panel; the CSV has all
 constexpr std::size_t kIntervalsDrawn = 300;  // more bars than this cover the points
 
-std::string view_name(const FitLaw& law, const std::string& family) {
+std::string view_name(const FittedLaw& law, const std::string& family) {
   std::string name = law.law;
   if (!family.empty() && family != "all runs") name += ", " + family;
-  return knowledge_of(law.verdict) == Knowledge::none ? name + " (not determined)" : name;
+  return law.verdict.known() ? name : name + " (not determined)";
 }
 
 std::string size_label(const std::string& column) {
   return column == "parameters_active" ? "active parameters" : "total parameters";
 }
 
-Series points_series(const std::vector<FitPoint>& points, const std::string& name, i64 style) {
+Series points_series(const std::vector<CurvePoint>& points, const std::string& name, i64 style) {
   Series series{.name = name, .style = style, .line = false};
-  for (const FitPoint& point : points) {
+  for (const CurvePoint& point : points) {
     if (point.x > 0 && std::isfinite(point.y)) series.points.push_back({.x = point.x, .y = point.y});
   }
   return series;
 }
 
-Series curve_series(const std::vector<FitPoint>& points, const std::string& name, i64 style) {
+Series curve_series(const std::vector<CurvePoint>& points, const std::string& name, i64 style) {
   Series series{.name = name, .style = style, .marker = false, .curve = true};
-  for (const FitPoint& point : points) {
+  for (const CurvePoint& point : points) {
     if (!std::isfinite(point.x) || !std::isfinite(point.y)) continue;
     series.points.push_back({.x = point.x, .y = point.y, .low = point.low, .high = point.high});
   }
@@ -49,44 +56,45 @@ void add_if_any(View& view, Series series) {
 
 // ---- IsoFLOP
 
-void isoflop_rows(const FitLaw& law, const FitGroup& group, CsvTable& csv) {
-  const auto row = [&](const char* what, const std::string& run, const FitPoint& p, double low, double high) {
+void isoflop_rows(const FittedLaw& law, const records::IsoflopGroup& group, CsvTable& csv) {
+  const auto row = [&](const char* what, const std::string& run, const CurvePoint& p, double low, double high) {
     csv.row({law.law, group.family, csv_number(group.compute), what, run, group.size_column, csv_number(p.x),
              csv_number(low), csv_number(high), csv_number(p.tokens), csv_number(p.y), csv_number(p.low),
-             csv_number(p.high), what == std::string("optimum") ? group.optimum_verdict : ""});
+             csv_number(p.high), what == std::string("optimum") ? group.optimum.verdict : ""});
   };
-  for (const FitPoint& p : group.points) row("run", p.name, p, kUnknown, kUnknown);
-  for (const FitPoint& p : group.curve) row("law", "", p, kUnknown, kUnknown);
-  row("optimum", "", {.x = group.optimum.estimate, .y = group.optimum_loss}, group.optimum.low, group.optimum.high);
+  for (const CurvePoint& p : group.points) row("run", p.run, p, kUnknown, kUnknown);
+  for (const CurvePoint& p : group.curve) row("law", "", p, kUnknown, kUnknown);
+  row("optimum", "", {.x = group.optimum.size.estimate, .y = group.optimum.loss}, group.optimum.size.low,
+      group.optimum.size.high);
 }
 
 // A law's groups of one family.
-View isoflop_view(const FitLaw& law, const std::string& family, CsvTable& csv) {
+View isoflop_view(const FittedLaw& law, const std::string& family, CsvTable& csv) {
   View view{.name = view_name(law, family), .y_label = "loss, nats per token"};
-  view.x_label = size_label(law.isoflop.front().size_column);
-  Series optima{.name = "least loss of the law", .style = 7, .strong = true};
+  view.x_label = size_label(law.curves.isoflop.front().size_column);
+  Series optima{.name = "minimum of the law", .style = 7, .strong = true};
   i64 style = 0;
-  for (const FitGroup& group : law.isoflop) {
+  for (const records::IsoflopGroup& group : law.curves.isoflop) {
     if (group.family != family) continue;
     isoflop_rows(law, group, csv);
     const std::string name = flops_text(group.compute) + " FLOPs";
     add_if_any(view, curve_series(group.curve, name, style));
     add_if_any(view, points_series(group.points, name, style));
     ++style;
-    if (!group.has_optimum) continue;
-    optima.points.push_back({.x = group.optimum.estimate,
-                             .y = group.optimum_loss,
-                             .label = format_count(group.optimum.estimate),
-                             .x_low = group.optimum.low,
-                             .x_high = group.optimum.high});
+    if (!group.optimum.determined) continue;
+    optima.points.push_back({.x = group.optimum.size.estimate,
+                             .y = group.optimum.loss,
+                             .label = format_count(group.optimum.size.estimate),
+                             .x_low = group.optimum.size.low,
+                             .x_high = group.optimum.size.high});
   }
   if (!optima.points.empty()) view.series.push_back(std::move(optima));
   return view;
 }
 
-std::vector<std::string> families_of(const std::vector<FitGroup>& groups) {
+std::vector<std::string> families_of(const std::vector<records::IsoflopGroup>& groups) {
   std::vector<std::string> families;
-  for (const FitGroup& group : groups) {
+  for (const records::IsoflopGroup& group : groups) {
     if (std::find(families.begin(), families.end(), group.family) == families.end()) families.push_back(group.family);
   }
   return families;
@@ -95,54 +103,72 @@ std::vector<std::string> families_of(const std::vector<FitGroup>& groups) {
 // Why optima are missing; where there are many, how many, and an example.
 std::string open_text(const std::vector<std::string>& open) {
   if (open.empty()) return "";
-  if (open.size() == 1) return "An optimum that is not determined is not drawn: " + open.front() + ".";
-  return fmt::format("{} optima that are not determined are not drawn (the CSV says why of each), like {}.",
+  if (open.size() == 1) return "One optimum is not determined and not drawn: " + open.front() + ".";
+  return fmt::format("{} optima are not determined and not drawn, for example {}. The CSV gives the reason for each.",
                      open.size(), open.front());
 }
 
-Figure figure_isoflop(const FitRecords& fit) {
+}  // namespace
+
+Figure figure_isoflop(const FitFile& fit) {
   Figure figure{.id = "law_isoflop", .title = "IsoFLOP curves"};
   CsvTable csv({"law", "family", "compute", "what", "run", "size_name", "size", "size_low", "size_high", "tokens",
                 "loss", "loss_low", "loss_high", "verdict"});
   Panel panel{.x_log = true, .selector = "law", .menu = "Law", .tall = true};
   std::vector<std::string> open;
   std::string notes;
-  for (const FitLaw& law : fit.laws) {
-    for (const std::string& family : families_of(law.isoflop)) panel.views.push_back(isoflop_view(law, family, csv));
-    for (const FitGroup& group : law.isoflop) {
-      if (group.has_optimum) continue;
+  for (const FittedLaw& law : fit.loss.laws) {
+    for (const std::string& family : families_of(law.curves.isoflop))
+      panel.views.push_back(isoflop_view(law, family, csv));
+    for (const records::IsoflopGroup& group : law.curves.isoflop) {
+      if (group.optimum.determined) continue;
       open.push_back(fmt::format("{}, {} FLOPs: {}", view_name(law, group.family), flops_text(group.compute),
-                                 group.optimum_verdict));
+                                 group.optimum.verdict));
     }
-    if (!law.isoflop_note.empty() && !law.isoflop.empty()) notes += fmt::format(" {}: {}.", law.law, law.isoflop_note);
+    if (!law.curves.isoflop_note.empty() && !law.curves.isoflop.empty())
+      notes += fmt::format(" {}: {}.", law.law, law.curves.isoflop_note);
   }
   panel.title = "Loss against size at equal training compute";
   figure.caption = fmt::format(
       "Runs of equal compute (points; equal within 15 %) and the law at that compute (lines; dotted: 95 % over bootstrap "
-      "samples). Diamonds: the size with the law's least loss, with its 95 % interval. Size: what the law calls N. {}{}",
+      "samples). Diamonds: the size with the lowest loss by the law, with its 95 % interval. Size is the law's N. {}{}",
       open_text(open), notes);
   figure.panels.push_back(std::move(panel));
   figure.csv = csv.text();
   return figure;
 }
 
+namespace {
+
 // ---- sparsity
 
+// x as E / k, in the place of the sparsity 1 - k / E.
+std::vector<CurvePoint> over_active(std::vector<CurvePoint> points) {
+  for (CurvePoint& point : points) {
+    if (point.x < 1) point.x = 1 / (1 - point.x);
+  }
+  return points;
+}
+
 // Groups of one compute may differ in their tokens alone: then the name says these too.
-std::string sparsity_name(const FitLaw& law, const FitGroup& group) {
-  const auto name_of = [](const FitGroup& g) { return fmt::format("{}, {} FLOPs", g.family, flops_text(g.compute)); };
+std::string sparsity_name(const FittedLaw& law, const records::SparsityGroup& group) {
+  const auto name_of = [](const records::SparsityGroup& g) {
+    return fmt::format("{}, {} FLOPs", g.family, flops_text(g.compute));
+  };
   const std::string name = name_of(group);
-  const auto same =
-      std::count_if(law.sparsity.begin(), law.sparsity.end(), [&](const FitGroup& g) { return name_of(g) == name; });
+  const auto same = std::count_if(law.curves.sparsity.begin(), law.curves.sparsity.end(),
+                                  [&](const records::SparsityGroup& g) { return name_of(g) == name; });
   return same > 1 ? fmt::format("{}, {} tokens", name, format_count(group.tokens)) : name;
 }
 
-Figure figure_sparsity(const FitRecords& fit) {
+}  // namespace
+
+Figure figure_sparsity(const FitFile& fit) {
   Figure figure{.id = "law_sparsity", .title = "Sparsity against loss at fixed compute"};
   figure.caption =
       "Runs with equal compute, tokens and k that differ in the number of experts; the dense run of the same compute "
-      "stands at 1. Sparsity = 1 - k/E: E/k of 2, 8, 32 is a sparsity of 0.5, 0.875, 0.969. Lines: the law, dotted: 95 % "
-      "over bootstrap samples; a law that these runs do not determine has no line.";
+      "is at 1. Sparsity = 1 - k/E: E/k of 2, 8, 32 is a sparsity of 0.5, 0.875, 0.969. Lines: the law, dotted: 95 % "
+      "over bootstrap samples; a law that is not determined has no line.";
   CsvTable csv({"law", "family", "compute", "tokens", "what", "run", "experts", "sparsity", "experts_per_active",
                 "loss", "loss_low", "loss_high"});
   Panel panel{.title = "Loss against experts per active expert",
@@ -151,23 +177,24 @@ Figure figure_sparsity(const FitRecords& fit) {
               .selector = "law",
               .menu = "Law",
               .tall = true};
-  for (const FitLaw& law : fit.laws) {
+  for (const FittedLaw& law : fit.loss.laws) {
     View view{.name = view_name(law, ""), .y_label = "loss, nats per token"};
     i64 style = 0;
-    for (const FitGroup& group : law.sparsity) {
+    for (const records::SparsityGroup& group : law.curves.sparsity) {
       const std::string name = sparsity_name(law, group);
-      Series runs = points_series(group.points, name, style);
+      const std::vector<CurvePoint> points = over_active(group.points), curve = over_active(group.curve);
+      Series runs = points_series(points, name, style);
       std::set<std::string> shown;  // one label for the seeds of a configuration
-      for (std::size_t i = 0; i < runs.points.size() && runs.points.size() == group.points.size(); ++i) {
-        const std::string label = group.points[i].experts > 1 ? fmt::format("E{:g}", group.points[i].experts) : "dense";
+      for (std::size_t i = 0; i < runs.points.size() && runs.points.size() == points.size(); ++i) {
+        const std::string label = points[i].experts > 1 ? fmt::format("E{:g}", points[i].experts) : "dense";
         if (shown.insert(label).second) runs.points[i].label = label;
       }
       add_if_any(view, std::move(runs));
-      add_if_any(view, curve_series(group.curve, name, style));
+      add_if_any(view, curve_series(curve, name, style));
       ++style;
-      for (const auto& [what, points] : {std::pair{"run", &group.points}, std::pair{"law", &group.curve}}) {
-        for (const FitPoint& p : *points) {
-          csv.row({law.law, group.family, csv_number(group.compute), csv_number(group.tokens), what, p.name,
+      for (const auto& [what, rows] : {std::pair{"run", &points}, std::pair{"law", &curve}}) {
+        for (const CurvePoint& p : *rows) {
+          csv.row({law.law, group.family, csv_number(group.compute), csv_number(group.tokens), what, p.run,
                    csv_number(p.experts), csv_number(1 - 1 / p.x), csv_number(p.x), csv_number(p.y), csv_number(p.low),
                    csv_number(p.high)});
         }
@@ -180,13 +207,36 @@ Figure figure_sparsity(const FitRecords& fit) {
   return figure;
 }
 
+namespace {
+
 // ---- predicted against measured
 
 struct PredictionViews {
   View predicted, residual;
 };
 
-void predictions_add(const FitLaw& law, PredictionViews& views, CsvTable& csv) {
+// A run against the law, with what a fit predicted that had not seen it.
+struct Prediction {
+  std::string run;
+  double measured, predicted, low, high, compute, held_out = kUnknown;
+};
+
+std::vector<Prediction> predictions_of(const FittedLaw& law) {
+  std::map<std::string, double> errors;
+  for (std::size_t i = 0; law.holdout && i < std::min(law.holdout->runs.size(), law.holdout->errors.size()); ++i)
+    errors[law.holdout->runs[i]] = law.holdout->errors[i];
+  std::vector<Prediction> all;
+  for (const records::Residual& r : law.residuals) {
+    const bool has_interval = all.size() < law.curves.predicted.size();
+    const auto [low, high] = has_interval ? law.curves.predicted[all.size()] : std::array{kUnknown, kUnknown};
+    Prediction one{r.run, r.measured, r.predicted, low, high, r.compute};
+    if (const auto error = errors.find(r.run); error != errors.end()) one.held_out = r.measured * (1 + error->second);
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+void predictions_add(const FittedLaw& law, PredictionViews& views, CsvTable& csv) {
   const std::string unit = law.quantity == "leverage" ? "leverage" : "loss, nats per token";
   views.predicted = {.name = view_name(law, ""), .y_label = "predicted " + unit};
   views.residual = {.name = view_name(law, ""), .y_label = "predicted - measured, %"};
@@ -194,14 +244,15 @@ void predictions_add(const FitLaw& law, PredictionViews& views, CsvTable& csv) {
       held{.name = "held out", .style = 2, .line = false, .hollow = true};
   Series fitted_error = fitted, held_error = held;
   double low = INFINITY, high = -INFINITY;
-  const std::size_t stride = 1 + (law.residuals.size() - 1) / kDrawn;
-  for (std::size_t i = 0; i < law.residuals.size(); ++i) {
-    const FitResidual& r = law.residuals[i];
+  const std::vector<Prediction> runs = predictions_of(law);
+  const std::size_t stride = 1 + (runs.size() - 1) / kDrawn;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const Prediction& r = runs[i];
     csv.row({law.law, r.run, csv_number(r.compute), csv_number(r.measured), csv_number(r.predicted), csv_number(r.low),
              csv_number(r.high), csv_number(100 * (r.predicted / r.measured - 1)), csv_number(r.held_out),
              csv_number(100 * (r.held_out / r.measured - 1))});
     if (i % stride != 0 || !std::isfinite(r.measured) || !std::isfinite(r.predicted)) continue;
-    const bool bars = law.residuals.size() <= kIntervalsDrawn;
+    const bool bars = runs.size() <= kIntervalsDrawn;
     const auto percent = [&](double value) { return 100 * (value / r.measured - 1); };
     low = std::fmin(low, std::fmin(r.measured, r.predicted));
     high = std::fmax(high, std::fmax(r.measured, r.predicted));
@@ -226,17 +277,19 @@ void predictions_add(const FitLaw& law, PredictionViews& views, CsvTable& csv) {
   views.residual.rules.push_back({0, ""});
 }
 
-Figure figure_predicted(const FitRecords& fit) {
+}  // namespace
+
+Figure figure_predicted(const FitFile& fit) {
   Figure figure{.id = "law_predicted", .title = "Predicted against measured"};
   figure.caption =
-      "Left: every run as the law gives it; bars are 95 % over bootstrap samples (of the law's mean, not of a single run; "
-      "left out above 300 runs). Right: the relative errors against training compute; a lean or a bend means that the form "
-      "is wrong. Held out (hollow): predicted by a fit that had not seen the run.";
+      "Left: every run as predicted by the law; bars are 95 % over bootstrap samples (of the law's mean, not of a single run; "
+      "left out above 300 runs). Right: the relative errors against training compute; a slope or a bend means that the form "
+      "is wrong. Held out (hollow): predicted by a fit without the run.";
   CsvTable csv({"law", "run", "compute", "measured", "predicted", "predicted_low", "predicted_high", "error_percent",
                 "held_out_predicted", "held_out_error_percent"});
   Panel left{.title = "Predicted against measured", .x_label = "measured", .selector = "law", .menu = "Law"};
   Panel right{.title = "Residuals", .x_label = "training FLOPs", .x_log = true, .selector = "law"};
-  for (const FitLaw& law : fit.laws) {
+  for (const FittedLaw& law : fit.loss.laws) {
     PredictionViews views;
     predictions_add(law, views, csv);
     left.views.push_back(std::move(views.predicted));
@@ -247,35 +300,39 @@ Figure figure_predicted(const FitRecords& fit) {
   return figure;
 }
 
+namespace {
+
 // ---- task laws
 
-View task_law_view(const FitTaskLaw& law, CsvTable& csv) {
-  const char* known = knowledge_name(knowledge_of(law.verdict));
+View task_law_view(const TaskLaw& law, CsvTable& csv) {
+  const char* known = records::enum_name(law.verdict.knowledge);
   View view{.name = fmt::format("{}: {} ({})", law.task, metric_label(law.measure), known),
             .y_label = metric_label(law.measure)};
   Series measured{.name = "configurations, measured", .style = 0, .line = false};
   Series predicted{.name = "the law at each one's own FLOPs and TPP", .style = 4, .line = false};
-  const bool shown = knowledge_of(law.verdict) != Knowledge::none;
-  for (const FitTaskPoint& p : law.points) {
+  const bool shown = law.verdict.known();
+  for (const records::TaskLawPoint& p : law.points) {
     csv.row({law.task, law.skill, law.measure, "configuration", p.model, csv_number(p.train_loss), csv_number(p.flops),
              csv_number(p.tpp), csv_number(p.measured), csv_number(p.predicted), "", ""});
     if (std::isfinite(p.train_loss) && std::isfinite(p.measured)) measured.points.push_back({p.train_loss, p.measured});
     if (shown && std::isfinite(p.train_loss) && std::isfinite(p.predicted))
       predicted.points.push_back({p.train_loss, p.predicted});
   }
-  for (const FitPoint& p : law.over_train_loss) {
+  for (const CurvePoint& p : law.curves.over_train_loss) {
     csv.row({law.task, law.skill, law.measure, "law", "", csv_number(p.x), "", "", "", csv_number(p.y),
              csv_number(p.low), csv_number(p.high)});
   }
   add_if_any(view, std::move(measured));
   if (!shown) return view;
   add_if_any(view, std::move(predicted));
-  add_if_any(view, curve_series(law.over_train_loss, "the law at mean FLOPs and TPP", 1));
+  add_if_any(view, curve_series(law.curves.over_train_loss, "the law at mean FLOPs and TPP", 1));
   if (std::isfinite(law.floor)) view.rules.push_back({law.floor, fmt::format("floor {:.3g}", law.floor)});
   return view;
 }
 
-Figure figure_task_laws(const FitRecords& fit) {
+}  // namespace
+
+Figure figure_task_laws(const FitFile& fit) {
   Figure figure{.id = "task_laws", .title = "Task laws: training loss to scores"};
   figure.caption =
       "Points: means over the seeds of a configuration. Line: the law at the runs' mean FLOPs and TPP; dotted: its 95 % band "
@@ -284,19 +341,19 @@ Figure figure_task_laws(const FitRecords& fit) {
   CsvTable csv({"task", "skill", "measure", "what", "model", "train_loss", "flops", "tpp", "measured", "predicted",
                 "low", "high"});
   std::vector<std::string> skills;
-  for (const FitTaskLaw& law : fit.task_laws) {
+  for (const TaskLaw& law : fit.tasks.task_laws) {
     if (std::find(skills.begin(), skills.end(), law.skill) == skills.end()) skills.push_back(law.skill);
   }
   for (const std::string& skill : skills) {
     Panel panel{
         .title = skill_title(skill), .x_label = "training loss, nats per token", .selector = skill, .menu = "measure"};
     if (skill.empty()) panel.selector = "other";
-    for (const FitTaskLaw& law : fit.task_laws) {
-      if (law.skill == skill) panel.views.push_back(task_law_view(law, csv));
+    // Scores before losses, which have no floor; but first those with a law.
+    for (const bool score : {true, false}) {
+      for (const TaskLaw& law : fit.tasks.task_laws) {
+        if (law.skill == skill && std::isfinite(law.floor) == score) panel.views.push_back(task_law_view(law, csv));
+      }
     }
-    // Scores before losses: they are what a law of tasks is asked for. But first those with a law.
-    const auto is_score = [](const View& view) { return view.name.find("loss") == std::string::npos; };
-    std::stable_partition(panel.views.begin(), panel.views.end(), is_score);
     std::stable_partition(panel.views.begin(), panel.views.end(),
                           [](const View& view) { return view.series.size() > 1; });
     if (panel.views.size() == 1) panel.title += ": " + panel.views.front().name;
@@ -308,7 +365,7 @@ Figure figure_task_laws(const FitRecords& fit) {
 
 // ---- turning points
 
-Figure figure_turning(const FitRecords& fit) {
+Figure figure_turning(const FitFile& fit) {
   Figure figure{.id = "turning_points", .title = "Turning points"};
   figure.caption =
       "Means of configurations that differ in the number of experts alone. A turning point is drawn (vertical line, dotted: "
@@ -316,24 +373,22 @@ Figure figure_turning(const FitRecords& fit) {
   CsvTable csv(
       {"task", "skill", "measure", "x_name", "family", "x", "y", "verdict", "p_adjusted", "at", "at_low", "at_high"});
   Panel panel{.x_log = true, .selector = "turning", .menu = "Test"};
-  for (const FitTurn& turn : fit.turning_points) {
-    const std::string verdict = turn.verdict.substr(0, turn.verdict.find(':'));
-    View view{
-        .name = fmt::format("{}: {} over {}, {}: {}", turn.task, metric_label(turn.measure),
-                            metric_label(turn.x == "train_loss" ? "train.loss_final" : turn.x), turn.family, verdict),
-        .y_label = metric_label(turn.measure)};
-    view.x_label = metric_label(turn.x == "train_loss" ? "train.loss_final" : turn.x);
+  for (const TurningPoint& turn : fit.tasks.turning_points) {
+    const std::string verdict = records::enum_name(turn.outcome), x = records::enum_name(turn.x);
+    const std::string x_label = metric_label(turn.x == records::TurnAxis::train_loss ? "train.loss_final" : x);
+    const Interval at = turn.at.value_or(Interval{});
+    View view{.name = fmt::format("{}: {} over {}, {}: {}", turn.task, metric_label(turn.measure), x_label, turn.family,
+                                  verdict),
+              .y_label = metric_label(turn.measure),
+              .x_label = x_label};
     Series series{.name = turn.family, .style = 0};
-    for (const FitPoint& p : turn.points) {
-      csv.row({turn.task, turn.skill, turn.measure, turn.x, turn.family, csv_number(p.x), csv_number(p.y), verdict,
-               csv_number(turn.p_adjusted), csv_number(turn.found ? turn.at.estimate : kUnknown),
-               csv_number(turn.found ? turn.at.low : kUnknown), csv_number(turn.found ? turn.at.high : kUnknown)});
+    for (const TurningPoint::Point& p : turn.points) {
+      csv.row({turn.task, turn.skill, turn.measure, x, turn.family, csv_number(p.x), csv_number(p.y), verdict,
+               csv_number(turn.p_adjusted), csv_number(at.estimate), csv_number(at.low), csv_number(at.high)});
       if (std::isfinite(p.x) && std::isfinite(p.y)) series.points.push_back({p.x, p.y});
     }
     add_if_any(view, std::move(series));
-    if (turn.found)
-      view.marks.push_back(
-          {turn.at.estimate, turn.at.low, turn.at.high, fmt::format("turn at {:.3g}", turn.at.estimate)});
+    if (turn.at) view.marks.push_back({at.estimate, at.low, at.high, fmt::format("turn at {:.3g}", at.estimate)});
     panel.views.push_back(std::move(view));
   }
   // What was found comes first.
@@ -344,23 +399,10 @@ Figure figure_turning(const FitRecords& fit) {
   return figure;
 }
 
-}  // namespace
-
 std::string flops_text(double flops) {
   if (!(flops > 0)) return "?";
   const double power = std::floor(std::log10(flops) + 1e-9);
   return fmt::format("{:.1f}e{:.0f}", flops / std::pow(10.0, power), power);
-}
-
-std::vector<Figure> figures_fit(const FitRecords& fit) {
-  std::vector<Figure> figures;
-  if (!fit.present) return figures;
-  for (Figure& figure : std::vector<Figure>{figure_isoflop(fit), figure_sparsity(fit), figure_predicted(fit),
-                                            figure_task_laws(fit), figure_turning(fit)}) {
-    figure.of_laws = true;
-    figures.push_back(std::move(figure));
-  }
-  return figures;
 }
 
 }  // namespace moebius::report

@@ -19,6 +19,12 @@ inline Json fake_coefficient(double value, bool determined, const std::string& n
   return c;
 }
 
+inline Json fake_term(double value, const std::string& sign) {
+  Json term = fake_interval(value, 0.9 * value, 1.1 * value);
+  term.set("sign", sign);
+  return term;
+}
+
 // Runs of sizes 1e6, 2e6, 4e6 with losses 3, 2.8, 2.9 at 1e15 FLOPs; the optimum at 2.1e6.
 inline Json fake_isoflop(double compute, bool determined) {
   Json points = Json::array(), curve = Json::array();
@@ -89,9 +95,11 @@ inline Json fake_law() {
        {"quantity", "loss"},
        {"objective", 0.00123},
        {"verdict", "partly determined: not gamma"},
+       {"knowledge", "partly determined"},
        {"notes", Json(Json::Array{Json("a note <i>")})},
        {"coefficients", Json::object({{"alpha", fake_coefficient(0.34, true, "")},
                                       {"gamma", fake_coefficient(0.0123456, false, "its interval includes zero")}})},
+       {"determined", false},
        {"holdout_error", 0.0105},
        {"holdout", Json::object({{"kind", "largest-compute"},
                                  {"runs", Json(Json::Array{Json("r3")})},
@@ -108,7 +116,7 @@ inline Json fake_law() {
 }
 
 // The planted sigmoid above chance 0.1: 0.1 + 0.9 / (1 + exp(4 (L - 2.5))).
-inline Json fake_task_law(const std::string& verdict) {
+inline Json fake_task_law(const std::string& knowledge, const std::string& why) {
   Json points = Json::array(), curve = Json::array(), flops = Json::array();
   for (int i = 0; i < 5; ++i) {
     const double loss = 2.1 + 0.2 * i, value = 0.1 + 0.9 / (1 + std::exp(4 * (loss - 2.5)));
@@ -123,24 +131,24 @@ inline Json fake_task_law(const std::string& verdict) {
     curve.push_back(Json::object({{"x", loss}, {"value", value}, {"low", value - 0.02}, {"high", value + 0.02}}));
     flops.push_back(Json::object({{"x", 1e12 * (1 + i)}, {"value", 0.5 + 0.01 * i}, {"low", 0.48}, {"high", 0.56}}));
   }
-  return Json::object(
-      {{"task", "facts"},
-       {"skill", "memorisation"},
-       {"measure", "acc"},
-       {"link", "sigmoid"},
-       {"floor", 0.1},
-       {"ceiling", 1},
-       {"coefficients", Json::object({{"train_loss", fake_coefficient(-4, true, "")},
-                                      {"flops", fake_coefficient(0.7654321, false, "the interval includes zero")}})},
-       {"configurations", 5},
-       {"verdict", verdict},
-       {"notes", Json::array()},
-       {"holdout_error", 0.01},
-       {"holdout_error_constant", 0.2},
-       {"points", points},
-       {"curves",
-        Json::object(
-            {{"over_train_loss", curve}, {"over_flops", flops}, {"at", Json::object({{"train_loss", 2.5}})}})}});
+  return Json::object({{"task", "facts"},
+                       {"skill", "memorisation"},
+                       {"measure", "acc"},
+                       {"link", "sigmoid"},
+                       {"floor", 0.1},
+                       {"ceiling", 1},
+                       {"coefficients", Json::object({{"train_loss", fake_term(-4, "negative")},
+                                                      {"flops", fake_term(0.7654321, "not determined")}})},
+                       {"configurations", 5},
+                       {"verdict", knowledge + ": " + why},
+                       {"knowledge", knowledge},
+                       {"notes", Json::array()},
+                       {"holdout_error", 0.01},
+                       {"holdout_error_constant", 0.2},
+                       {"points", points},
+                       {"curves", Json::object({{"over_train_loss", curve},
+                                                {"over_flops", flops},
+                                                {"at", Json::object({{"train_loss", 2.5}})}})}});
 }
 
 inline Json fake_turn(bool found) {
@@ -160,7 +168,8 @@ inline Json fake_turn(bool found) {
        {"tests", 2},
        {"at", found ? fake_interval(4, 2.9, 5.5) : Json()},
        {"points", points},
-       {"verdict", found ? "found: it turns inside the range" : "not determined: one side is within noise"}});
+       {"verdict", found ? "found: it turns inside the range" : "not determined: one side is within noise"},
+       {"outcome", found ? "found" : "not determined"}});
 }
 
 inline Json fake_recommended() {
@@ -174,6 +183,7 @@ inline Json fake_recommended() {
                                    {"loss", 2.5}});
   return Json::object(
       {{"verdict", "partly determined: the laws' optima are 1.00M to 4.00M active parameters"},
+       {"knowledge", "partly determined"},
        {"compute", 1.2e15},
        {"law", "joint"},
        {"model", model},
@@ -193,7 +203,7 @@ inline Json fake_fit() {
        {"laws", Json(Json::Array{fake_law()})},
        {"skipped", Json(Json::Array{Json::object({{"law", "leverage"}, {"reason", "the data measure a loss"}})})},
        {"comparison", Json::object({{"verdict", "nothing to compare"}})},
-       {"task_laws", Json(Json::Array{fake_task_law("partly determined: not flops")})},
+       {"task_laws", Json(Json::Array{fake_task_law("partly determined", "not flops")})},
        {"turning_points", Json(Json::Array{fake_turn(false), fake_turn(true)})},
        {"left_out", Json(Json::Array{Json("dense-s1: unfinished")})},
        {"recommended", fake_recommended()}});

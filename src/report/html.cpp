@@ -39,21 +39,22 @@ std::string head(const std::string& title) {
 }
 
 // "supported", "refuted", "unresolved" differ by sign and word, not only by colour.
-std::string verdict_badge(Verdict verdict) {
-  const char* sign = verdict == Verdict::supported ? "\u2713" : verdict == Verdict::refuted ? "\u2717" : "?";
+std::string verdict_badge(records::Outcome outcome) {
+  const char* sign = outcome == records::Outcome::supported ? "\u2713"
+                     : outcome == records::Outcome::refuted ? "\u2717"
+                                                            : "?";
   return fmt::format("<span class=\"badge {0}\"><span aria-hidden=\"true\">{1}</span> {0}</span>",
-                     verdict_name(verdict), sign);
+                     records::enum_name(outcome), sign);
 }
 
-std::string hypotheses_body(const std::vector<HypothesisResult>& verdicts) {
+std::string hypotheses_body(const records::Verdicts& verdicts) {
   std::string out =
       "<div class=\"scroll\"><table class=\"hypotheses\"><thead><tr><th>hypothesis</th><th>verdict</th><th>effect and "
       "its "
       "95 % interval</th><th>why</th></tr></thead><tbody>\n";
-  for (const HypothesisResult& result : verdicts) {
+  for (const records::HypothesisVerdict& result : verdicts.hypotheses) {
     out += fmt::format("<tr><td class=\"wrap\">{}<div class=\"small\">{}</div></td><td>{}</td>",
-                       html_escape(result.hypothesis.text), html_escape(result.hypothesis.id),
-                       verdict_badge(result.verdict));
+                       html_escape(result.text), html_escape(result.id), verdict_badge(result.outcome));
     out += fmt::format("<td class=\"wrap\"><span class=\"effect\">{}</span><div class=\"small\">{}</div></td>",
                        html_escape(interval_text(result.effect)), html_escape(result.effect_name));
     out += fmt::format(
@@ -139,7 +140,7 @@ std::string header_html(const StudyRecords& study, const std::string& title) {
     out += fmt::format(" &middot; records up to {} {} UTC", html_escape(study.time_last.substr(0, 10)),
                        html_escape(study.time_last.substr(11, 5)));
   }
-  return out + " &middot; made by moebius from records alone</p>\n</header>\n";
+  return out + " &middot; made by moebius from the records alone</p>\n</header>\n";
 }
 
 std::string summary_body(const Summary& summary) {
@@ -193,17 +194,17 @@ std::string setting_body(const StudyRecords& study) {
   return out + "</dl>\n";
 }
 
-std::string recommended_body(const FitRecords& fit) {
+std::string recommended_body(const FitFile& fit) {
   const std::vector<std::string> sentences = recommended_sentences(fit);
   std::string out = "<p class=\"effect\">" + html_escape(sentences.front()) + "</p>\n";
   if (sentences.size() > 1) out += list_of({sentences.begin() + 1, sentences.end()});
-  if (!fit.recommended.choices.empty()) out += html_table(table_choices(fit));
+  if (fit.recommended && !fit.recommended->choices.empty()) out += html_table(table_choices(fit));
   return out;
 }
 
-std::string laws_body(const FitRecords& fit, const std::string& figures) {
+std::string laws_body(const FitFile& fit, const std::string& figures) {
   std::string out;
-  if (fit.laws.empty() && fit.skipped.empty()) {
+  if (fit.loss.laws.empty() && fit.loss.skipped.empty()) {
     out += "<p>No loss law was fitted.</p>\n";
   } else {
     out += html_table(table_laws(fit));
@@ -223,7 +224,7 @@ std::string laws_body(const FitRecords& fit, const std::string& figures) {
                                    : fmt::format("<details><summary>{}: {} rows</summary>\n{}</details>\n",
                                                  html_escape(table.title), table.rows.size(), text);
   }
-  if (!fit.left_out.empty()) out += "<h3>Runs that the laws could not use</h3>\n" + list_of(fit.left_out);
+  if (!fit.tasks.left_out.empty()) out += "<h3>Runs that the laws could not use</h3>\n" + list_of(fit.tasks.left_out);
   return out;
 }
 
@@ -238,7 +239,7 @@ constexpr const char* kMethod =
     "interval outside "
     "noise. Items are the same for all models, so that item errors partly cancel in differences: the intervals err on "
     "the wide side. "
-    "Verdicts hold for the configurations tested and do not reach beyond them.</p>\n";
+    "Verdicts hold for the configurations that were tested, not beyond them.</p>\n";
 
 std::string figures_script(const std::vector<Figure>& figures) {
   Json all = Json::array();
@@ -302,8 +303,7 @@ std::string html_table(const Table& table) {
   return out;
 }
 
-std::string html_page(const StudyRecords& study, const Summary& summary, const std::vector<HypothesisResult>& verdicts,
-                      const std::vector<Figure>& figures) {
+std::string html_page(const StudyRecords& study, const Summary& summary, const std::vector<Figure>& figures) {
   std::string title = study.study.get_string("title", "");
   if (title.empty()) title = "Study " + study.study.get_string("name", "");
   std::string body, laws;
@@ -313,12 +313,13 @@ std::string html_page(const StudyRecords& study, const Summary& summary, const s
     std::string id, title, nav, body;
   };
   std::vector<Part> parts = {{"summary", "Summary", "Summary", summary_body(summary)}};
-  if (!verdicts.empty()) parts.push_back({"hypotheses", "Hypotheses", "Hypotheses", hypotheses_body(verdicts)});
-  if (study.fit.present) {
+  if (study.verdicts && !study.verdicts->hypotheses.empty())
+    parts.push_back({"hypotheses", "Hypotheses", "Hypotheses", hypotheses_body(*study.verdicts)});
+  if (study.has_fit) {
     parts.push_back({"recommended", "Recommended model", "Recommended model", recommended_body(study.fit)});
   }
   if (!body.empty()) parts.push_back({"figures", "Figures", "Figures", body});
-  if (study.fit.present) parts.push_back({"laws", "Scaling laws", "Laws", laws_body(study.fit, laws)});
+  if (study.has_fit) parts.push_back({"laws", "Scaling laws", "Laws", laws_body(study.fit, laws)});
   if (!study.runs.empty()) parts.push_back({"runs", "All runs", "All runs", runs_body(study)});
   if (study.is_study) parts.push_back({"learning-rate", "Learning rate", "", learning_rate_body(study)});
   const std::string setting = setting_body(study);
@@ -331,7 +332,7 @@ std::string html_page(const StudyRecords& study, const Summary& summary, const s
   out += "</nav>\n<main>\n";
   if (!figures.empty()) {
     out +=
-        "<noscript><p>The figures are drawn by a script; without scripts their data is still here as CSV.</p></noscript>\n";
+        "<noscript><p>The figures need JavaScript; without it their data is still available as CSV.</p></noscript>\n";
   }
   for (const Part& part : parts) out += section(part.id, part.title, part.body);
   return out + "</main>\n" + figures_script(figures) + "</body>\n</html>\n";

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "report/figures.h"
-#include "report/hypothesis.h"
 #include "report/summary.h"
 #include "report/tables.h"
 
@@ -19,7 +18,6 @@ std::string json_for_script(const Json& value);
 std::string data_uri_csv(std::string_view csv);
 
 std::string html_table(const Table& table);
-std::string html_page(const StudyRecords& study, const Summary& summary, const std::vector<HypothesisResult>& verdicts,
-                      const std::vector<Figure>& figures);
+std::string html_page(const StudyRecords& study, const Summary& summary, const std::vector<Figure>& figures);
 
 }  // namespace moebius::report

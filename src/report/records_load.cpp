@@ -76,21 +76,13 @@ void shapes_check(const Json& study) {
 
 void study_read(StudyRecords& study) {
   const std::string path = path_join(study.folder, "study.json");
-  records::StudyRuns read = records::study_read(study.folder, {RunRole::main, RunRole::sweep});
-  study.study = std::move(read.study);
+  static_cast<records::StudyRuns&>(study) = records::study_read(study.folder, {RunRole::main, RunRole::sweep});
   try {
     shapes_check(study.study);
   } catch (const Error& e) {
     ErrorParts parts = e.parts();
     parts.where = path;
     throw Error(parts);
-  }
-  for (RunRecords& run : read.runs) {
-    if (run.left_out) {
-      ++study.runs_left_out;
-    } else {
-      study.runs.push_back(std::move(run));
-    }
   }
   study_records_read(study);
   for (const RunRecords& run : study.runs) study.time_last = std::max(study.time_last, run.time_last);
@@ -113,45 +105,24 @@ void single_run_read(StudyRecords& study) {
 
 }  // namespace
 
-std::vector<const RunRecords*> StudyRecords::main_runs() const {
-  std::vector<const RunRecords*> chosen;
-  for (const RunRecords& run : runs) {
-    if (run.has_data() && run.role != RunRole::sweep) chosen.push_back(&run);
-  }
-  return chosen;
-}
-
-std::vector<const RunRecords*> StudyRecords::done_runs() const {
-  std::vector<const RunRecords*> chosen;
-  for (const RunRecords& run : runs) {
-    if (run.status == RunStatus::done && run.role != RunRole::sweep) chosen.push_back(&run);
-  }
-  return chosen;
-}
-
-std::vector<const RunRecords*> StudyRecords::sweep_runs() const {
-  std::vector<const RunRecords*> chosen;
-  for (const RunRecords& run : runs) {
-    if (run.role == RunRole::sweep) chosen.push_back(&run);
-  }
-  return chosen;
-}
-
 StudyRecords study_load(const std::string& folder) {
   StudyRecords study;
   study.folder = folder;
   const std::string fit_path = path_join(folder, "fit.json");
-  if (file_exists(fit_path)) study.fit = fit_load(fit_path);
+  study.has_fit = file_exists(fit_path);
+  if (study.has_fit) study.fit = records::fit_read(fit_path);
+  const std::string verdicts_path = path_join(folder, records::kVerdictsName);
+  if (file_exists(verdicts_path)) study.verdicts = records::verdicts_read(verdicts_path);
   study.is_study = records::is_study_folder(folder);
   if (study.is_study) {
     study_read(study);
   } else if (records::is_run_folder(folder)) {
     single_run_read(study);
-  } else if (study.fit.present) {
+  } else if (study.has_fit) {
     name_set(study, "Laws of " + path_name(study.folder));
   } else {
     throw Error({.where = folder,
-                 .what = "neither study.json nor records.jsonl nor fit.json is here",
+                 .what = "the folder has neither study.json nor records.jsonl nor fit.json",
                  .wanted = "the folder of a study or of one run, or one with the fit.json of moebius fit",
                  .fix = "give the folder that 'moebius study' or 'moebius train --out' wrote"});
   }

@@ -1,6 +1,6 @@
 // A folder as the report wants it: the runs (records/run_records.h reads them), the measurements of `bench`, the laws.
 // In: the files of docs/formats.md, nothing else; out: one StudyRecords, also for a single run's folder.
-// No statistics here (report/metrics.h, base/statistics.h).
+// No statistics here (base/statistics.h).
 #pragma once
 
 #include <string>
@@ -9,15 +9,24 @@
 #include "base/json.h"
 #include "base/statistics.h"
 #include "base/types.h"
+#include "records/fit_file.h"
+#include "records/metric.h"
 #include "records/run_records.h"
-#include "report/fit_load.h"
+#include "records/verdicts.h"
 
 namespace moebius::report {
 
+using records::Configuration;
+using records::configurations_of;
 using records::EvalRecord;
+using records::FitFile;
+using records::Measured;
+using records::metric_label;
+using records::metric_of;
 using records::RunRecords;
 using records::RunRole;
 using records::RunStatus;
+using records::seeds_min;
 using records::StepPoint;
 
 // A measured operation, in a step or alone.
@@ -44,26 +53,22 @@ struct GridRecord : BenchRecord {
   double shapes = kUnknown, shapes_measured = kUnknown;
 };
 
-struct StudyRecords {
-  std::string folder;
-  bool is_study = false;         // false: a single run's folder
-  Json study;                    // study.json; an object, made up from the run for a single run
-  std::vector<RunRecords> runs;  // without trunks and without those for which the study had no time
-  i64 runs_left_out = 0;         // of seeds for which the study had no time
-  Json roof;                     // the last `roof` record, or null
-  double idle_seconds = 0;       // of jobs that waited for others, the sum over `runs_end`
+// `study` is made up from the run for a single run; `runs` are without trunks.
+struct StudyRecords : records::StudyRuns {
+  bool is_study = false;    // false: a single run's folder
+  Json roof;                // the last `roof` record, or null
+  double idle_seconds = 0;  // of jobs that waited for others, the sum over `runs_end`
   double wall_seconds = 0, roofline_seconds = 0, roof_seconds = 0;  // sums over `run_done`
   Json machine;                                                     // object, perhaps empty
   std::string time_last;                                            // time of the newest record
   std::vector<StepRecord> steps;                                    // bench's, in the order of the folder
   std::vector<GridRecord> grids;
   std::vector<BenchRecord> operations;  // alone
-  FitRecords fit;                       // the folder's fit.json; `present` is false without one
+  bool has_fit = false;
+  FitFile fit;                                // the folder's fit.json
+  std::optional<records::Verdicts> verdicts;  // the folder's verdicts.json
 
   bool has_bench() const { return !(steps.empty() && grids.empty() && operations.empty()); }
-  std::vector<const RunRecords*> main_runs() const;   // with data, no sweep
-  std::vector<const RunRecords*> done_runs() const;   // the same, trained to the end
-  std::vector<const RunRecords*> sweep_runs() const;  // all of them, with data or not
 };
 
 // A folder may also hold nothing but fit.json, or nothing but bench records: then there are no runs.

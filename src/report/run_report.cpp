@@ -21,7 +21,7 @@ StageHelp report_help() {
   help.summary = "make a self-contained page and CSVs from the records of a study or of a run";
   help.usage = "moebius report FOLDER [--out FILE] [options]";
   help.reads =
-      "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl, FOLDER/fit.json (or one run's records.jsonl, or "
+      "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl, FOLDER/fit.json, FOLDER/verdicts.json (or one run's records.jsonl, or "
       "fit.json alone, or the records of bench)";
   help.writes = "FOLDER/report.html, FOLDER/figures/*.csv, of the grid of bench also figures/*.svg";
   help.json_keys =
@@ -30,15 +30,6 @@ StageHelp report_help() {
       "runs_missing [], laws [{law, verdict}], recommended {law, verdict}, summary {done, shows, shows_not}";
   help.examples = "  moebius report runs/quick\n  moebius report runs/quick --out quick.html --json";
   return help;
-}
-
-
-std::vector<HypothesisResult> hypotheses_test(const StudyRecords& study) {
-  std::vector<HypothesisResult> results;
-  for (const Hypothesis& hypothesis : hypotheses_parse(study)) {
-    results.push_back(hypothesis_test(study, hypothesis, results.size()));
-  }
-  return results;
 }
 
 struct Paths {
@@ -54,16 +45,17 @@ Paths paths_of(const std::string& folder, const ReportOptions& options) {
   return paths;
 }
 
-Json result_of(const StudyRecords& study, const Summary& summary, const std::vector<HypothesisResult>& verdicts,
-               const std::vector<Figure>& figures, const Paths& paths) {
+Json result_of(const StudyRecords& study, const Summary& summary, const std::vector<Figure>& figures,
+               const Paths& paths) {
   Json drawn = Json::array(), tested = Json::array(), missing = Json::array();
   for (const Figure& figure : figures) {
     drawn.push_back(Json::object(
         {{"id", figure.id}, {"title", figure.title}, {"csv", path_join(paths.figures, figure.id + ".csv")}}));
   }
-  for (const HypothesisResult& result : verdicts) {
-    tested.push_back(Json::object({{"id", result.hypothesis.id},
-                                   {"verdict", verdict_name(result.verdict)},
+  for (const records::HypothesisVerdict& result :
+       study.verdicts ? study.verdicts->hypotheses : std::vector<records::HypothesisVerdict>{}) {
+    tested.push_back(Json::object({{"id", result.id},
+                                   {"verdict", records::enum_name(result.outcome)},
                                    {"effect", number_or_null(result.effect.estimate)},
                                    {"low", number_or_null(result.effect.low)},
                                    {"high", number_or_null(result.effect.high)},
@@ -76,13 +68,14 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
     if (run.status != RunStatus::done) missing.push_back(run.name);
   }
   Json laws = Json::array();
-  for (const FitLaw& law : study.fit.laws) laws.push_back(Json::object({{"law", law.law}, {"verdict", law.verdict}}));
-  const FitRecommended& model = study.fit.recommended;
+  for (const records::FittedLaw& law : study.fit.loss.laws)
+    laws.push_back(Json::object({{"law", law.law}, {"verdict", law.verdict.text}}));
+  const records::Recommendation model = study.fit.recommended.value_or(records::Recommendation{});
   const auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   return Json::object(
       {{"report", paths.page},
        {"laws", std::move(laws)},
-       {"recommended", Json::object({{"law", text_or_null(model.law)}, {"verdict", text_or_null(model.verdict)}})},
+       {"recommended", Json::object({{"law", text_or_null(model.law)}, {"verdict", text_or_null(model.verdict.text)}})},
        {"figures_folder", paths.figures},
        {"figures", std::move(drawn)},
        {"hypotheses", std::move(tested)},
@@ -121,8 +114,7 @@ Json report_write(const std::string& folder, const ReportOptions& options) {
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) log_warning("left out: " + error_line(Error(run.problem)));
   }
-  const std::vector<HypothesisResult> verdicts = hypotheses_test(study);
-  const Summary summary = summary_build(study, verdicts);
+  const Summary summary = summary_build(study);
   const std::vector<Figure> figures = figures_build(study);
   const Paths paths = paths_of(folder, options);
   folder_make(paths.figures);
@@ -134,8 +126,8 @@ Json report_write(const std::string& folder, const ReportOptions& options) {
     file_write_atomic(path_join(paths.figures, "runs.csv"), runs_csv(study));
     file_write_atomic(path_join(paths.figures, "scores.csv"), scores_csv(study));
   }
-  file_write_atomic(paths.page, html_page(study, summary, verdicts, figures));
-  return result_of(study, summary, verdicts, figures, paths);
+  file_write_atomic(paths.page, html_page(study, summary, figures));
+  return result_of(study, summary, figures, paths);
 }
 
 int run_report(const std::vector<std::string>& words) {

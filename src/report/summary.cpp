@@ -35,8 +35,8 @@ Range range_of(const std::vector<const RunRecords*>& runs, const std::string& pa
   return range;
 }
 
-std::string plural(i64 count, const std::string& word) {
-  return fmt::format("{} {}{}", count, word, count == 1 ? "" : "s");
+std::string plural(i64 count, const std::string& word, const std::string& many = "") {
+  return fmt::format("{} {}", count, count == 1 ? word : many.empty() ? word + "s" : many);
 }
 
 std::vector<std::string> names_with(const StudyRecords& study, RunStatus status) {
@@ -51,8 +51,8 @@ void say_runs(const StudyRecords& study, Summary& out) {
   const i64 all = static_cast<i64>(study.runs.size());
   const i64 done = static_cast<i64>(names_with(study, RunStatus::done).size());
   if (all == 0 && !study.is_study) {
-    out.done.emplace_back(study.fit.present ? "Laws were fitted to runs that are not in this folder."
-                                            : "Speed was measured; there are no runs here.");
+    out.done.emplace_back(study.has_fit ? "Laws were fitted to runs that are not in this folder."
+                                        : "Speed was measured; there are no runs here.");
     if (!study.fit.data.empty()) out.done.push_back("The data: " + joined(study.fit.data) + ".");
     return;
   }
@@ -70,14 +70,14 @@ void say_runs(const StudyRecords& study, Summary& out) {
   }
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
-      out.done.push_back(fmt::format("The records of {} cannot be read, so it is left out of everything: {}", run.name,
+      out.done.push_back(fmt::format("The records of {} cannot be read, so it is left out everywhere: {}", run.name,
                                      error_line(Error(run.problem))));
     }
   }
 }
 
 void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& runs, Summary& out) {
-  const std::vector<Point> points = points_of(runs);
+  const std::vector<Configuration> points = configurations_of(runs);
   const Range total = range_of(runs, "parameters_total"), active = range_of(runs, "parameters_active");
   const Range tokens = range_of(runs, "tokens_total"), tpp = range_of(runs, "tpp");
   if (study.is_study && points.size() > 1) {
@@ -91,9 +91,9 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
                     active.known() ? fmt::format(", {} of them active", active.text(format_count)) : ""));
   }
   if (tokens.known()) {
-    out.done.push_back(fmt::format(
-        "{} training tokens for each{}.", tokens.text(format_count),
-        tpp.known() ? fmt::format(", {} for each of the total parameters (TPP)", tpp.text(three_digits)) : ""));
+    out.done.push_back(
+        fmt::format("{} training tokens per model{}.", tokens.text(format_count),
+                    tpp.known() ? fmt::format(", {} per total parameter (TPP)", tpp.text(three_digits)) : ""));
   }
   double seconds = 0;
   for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
@@ -111,39 +111,50 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   }
 }
 
-void say_seeds(const std::vector<Point>& points, Summary& out) {
+void say_seeds(const std::vector<Configuration>& points, Summary& out) {
   if (points.empty()) return;
   const i64 seeds = seeds_min(points);
   if (seeds == 1) {
     out.shows.emplace_back(
-        "One seed for each configuration: this report claims no trend. Intervals cover the choice of test items only; "
+        "One seed per configuration: this report claims no trend. Intervals cover the choice of test items only; "
         "another seed could change the order of the models.");
     out.shows_not.emplace_back(
-        "Whether any difference outlasts another seed: that needs at least three seeds a configuration.");
-  } else if (seeds < kSeedsForVerdict) {
-    out.shows.push_back(
-        fmt::format("{} seeds at some configuration: too few for a verdict, which needs {}.", seeds, kSeedsForVerdict));
+        "Whether any difference would hold with another seed: that needs at least three seeds per configuration.");
+  } else if (seeds < records::kSeedsForVerdict) {
+    out.shows.push_back(fmt::format("Some configurations have only {} seeds: too few for a verdict, which needs {}.",
+                                    seeds, records::kSeedsForVerdict));
   } else {
-    out.done.push_back(fmt::format("At least {} seeds for each configuration.", seeds));
+    out.done.push_back(fmt::format("At least {} seeds per configuration.", seeds));
   }
 }
 
-void say_verdicts(const std::vector<HypothesisResult>& verdicts, Summary& out) {
-  if (verdicts.empty()) return;
+void say_verdicts(const StudyRecords& study, Summary& out) {
+  const Json* hypotheses = study.study.find("hypotheses");
+  if (hypotheses == nullptr || hypotheses->count() == 0) return;
+  const std::string command = fmt::format("'moebius fit {} --hypotheses' tests them", study.folder);
+  if (!study.verdicts) {
+    out.shows.push_back(
+        fmt::format("{}: not tested yet; {}.", plural(hypotheses->count(), "hypothesis", "hypotheses"), command));
+    return;
+  }
   i64 counts[3] = {0, 0, 0};
-  for (const HypothesisResult& result : verdicts) ++counts[static_cast<int>(result.verdict)];
+  for (const records::HypothesisVerdict& one : study.verdicts->hypotheses) ++counts[static_cast<int>(one.outcome)];
   out.shows.push_back(
       fmt::format("Hypotheses: {} supported, {} refuted, {} unresolved.", counts[0], counts[1], counts[2]));
+  if (study.verdicts->runs_done != std::ssize(study.done_runs())) {
+    out.shows_not.push_back(fmt::format("The hypotheses' verdicts rest on {} finished runs; {} are finished now ({}).",
+                                        study.verdicts->runs_done, study.done_runs().size(), command));
+  }
 }
 
 struct Seeds {
   std::vector<double> values, errors;
 };
 
-Seeds seeds_of(const Point& point, const std::string& path) {
+Seeds seeds_of(const Configuration& point, const std::string& path) {
   Seeds seeds;
   for (const RunRecords* run : point.runs) {
-    const Measure measure = metric_of(*run, path);
+    const Measured measure = metric_of(*run, path);
     if (!std::isfinite(measure.value)) continue;
     seeds.values.push_back(measure.value);
     seeds.errors.push_back(measure.se);
@@ -151,9 +162,10 @@ Seeds seeds_of(const Point& point, const std::string& path) {
   return seeds;
 }
 
-void spread_add(const std::vector<Point>& points, const std::string& path, const std::string& name, Summary& out) {
-  std::vector<std::pair<const Point*, Seeds>> known;
-  for (const Point& point : points) {
+void spread_add(const std::vector<Configuration>& points, const std::string& path, bool higher_is_better,
+                const std::string& name, Summary& out) {
+  std::vector<std::pair<const Configuration*, Seeds>> known;
+  for (const Configuration& point : points) {
     Seeds seeds = seeds_of(point, path);
     if (!seeds.values.empty()) known.emplace_back(&point, std::move(seeds));
   }
@@ -161,7 +173,7 @@ void spread_add(const std::vector<Point>& points, const std::string& path, const
   const auto lower = [](const auto& a, const auto& b) { return mean_of(a.second.values) < mean_of(b.second.values); };
   auto low = std::min_element(known.begin(), known.end(), lower),
        high = std::max_element(known.begin(), known.end(), lower);
-  const auto best = metric_is_loss(path) ? low : high, worst = metric_is_loss(path) ? high : low;
+  const auto best = higher_is_better ? high : low, worst = higher_is_better ? low : high;
   const auto text = [](const auto& it) {
     return fmt::format("{} ({})", it->first->model, number_text(mean_of(it->second.values)));
   };
@@ -181,18 +193,20 @@ void spread_add(const std::vector<Point>& points, const std::string& path, const
   out.spreads.push_back(std::move(spread));
 }
 
-void say_spreads(const StudyRecords& study, const std::vector<Point>& points, Summary& out) {
+void say_spreads(const StudyRecords& study, const std::vector<Configuration>& points, Summary& out) {
   if (points.size() < 2) return;
-  spread_add(points, "train.loss_final", "training loss, nats per token", out);
+  spread_add(points, "train.loss_final", false, "training loss, nats per token", out);
   for (const TaskPart& part : loss_parts(study)) {
-    spread_add(points, fmt::format("eval.{}.{}.bits_per_byte", part.name, part.part),
+    spread_add(points, part.path(part.with_unit(records::Unit::bits_per_byte)), false,
                fmt::format("held-out {}, bits per byte", part.part), out);
   }
   for (const TaskPart& part : task_parts(study)) {
     if (part.part != "all") continue;
-    const std::string path = fmt::format("eval.{}.all.", part.name);
-    if (part.has_loss) spread_add(points, path + "task_loss", metric_label(path + "task_loss"), out);
-    for (const std::string& score : part.scores) spread_add(points, path + score, metric_label(path + score), out);
+    const auto add = [&](const std::string& key, bool higher_is_better) {
+      spread_add(points, part.path(key), higher_is_better, metric_label(part.path(key)), out);
+    };
+    if (!part.loss().empty()) add(part.loss(), false);
+    for (const std::string& score : part.scores()) add(score, true);
   }
   i64 pairs = 0, noise = 0;
   std::vector<std::string> extremes;
@@ -205,9 +219,9 @@ void say_spreads(const StudyRecords& study, const std::vector<Point>& points, Su
   if (pairs > 0) {
     out.shows.push_back(fmt::format(
         "Of {} comparisons of two configurations in one measure, {} are within noise (the 95 % interval of the "
-        "difference includes zero{}). Nothing corrects for their number: about {} would lie outside noise even if all were "
+        "difference includes zero{}). They are not corrected for their number: about {} would be outside noise even if all were "
         "equal.",
-        pairs, noise, seeds_min(points) == 1 ? "; of the choice of items alone, without that of the seed" : "",
+        pairs, noise, seeds_min(points) == 1 ? "; it covers the choice of items only, not the seed" : "",
         static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
   }
   if (!extremes.empty()) {
@@ -221,7 +235,7 @@ OffChance best_of(const std::vector<const RunRecords*>& runs, const TaskPart& pa
   OffChance best{.task = part.name, .part = part.part, .score = score, .model = ""};
   for (const RunRecords* run : runs) {
     const std::string path = fmt::format("eval.{}.{}.", part.name, part.part);
-    const Measure value = metric_of(*run, path + score), chance = chance_of(*run, path);
+    const Measured value = metric_of(*run, path + score), chance = records::chance_of(*run, path);
     if (!value.known() || !chance.known() || !(value.se > 0)) continue;
     OffChance here = best;
     here.model = run->name;
@@ -238,16 +252,16 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
   std::vector<std::string> flat;
   for (const TaskPart& whole : parts) {
     if (whole.part != "all") continue;
-    for (const std::string& score : whole.scores) {
+    for (const std::string& score : whole.scores()) {
       const OffChance best = best_of(runs, whole, score);
       if (best.model.empty()) continue;
       out.off_chance.push_back(best);
-      const std::string what = metric_label(fmt::format("eval.{}.all.{}", whole.name, score));
-      if (best.distance() >= kOffChance) {
+      const std::string what = metric_label(whole.path(score));
+      if (records::above_chance(best.value, best.se, best.chance)) {
         out.shows.push_back(
             fmt::format("{}: the best run, {}, reaches {}, {:.1f} standard errors above chance ({:.3g}){}.", what,
                         best.model, measure_text({best.value, best.se}), best.distance(), best.chance,
-                        best.distance() >= kClearlyOffChance ? ": clearly off chance" : ""));
+                        best.distance() >= kClearlyOffChance ? ": clearly above chance" : ""));
         continue;
       }
       std::vector<std::string> grades;
@@ -260,7 +274,7 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
       } else {
         out.shows.push_back(
             fmt::format("{}: as a whole within {:g} standard errors of chance, but clearly above it at {}.", what,
-                        kOffChance, joined(grades)));
+                        records::kChanceErrors, joined(grades)));
       }
     }
   }
@@ -269,7 +283,7 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
         fmt::format("Anything about {}: no run is {:g} standard errors above chance, so these scores cannot tell "
                     "models apart (the task "
                     "loss beside them still may).",
-                    joined(flat), kOffChance));
+                    joined(flat), records::kChanceErrors));
   }
 }
 
@@ -282,7 +296,7 @@ void say_loads(const std::vector<const RunRecords*>& runs, Summary& out) {
   }
   if (!dead.empty())
     out.shows_not.push_back(
-        fmt::format("What a full model of that name would do, for runs that ended with dead experts (their number, "
+        fmt::format("How these models would do without dead experts (their number, "
                     "summed over layers): {}.",
                     joined(dead)));
   if (!uneven.empty())
@@ -298,7 +312,7 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
   }
   if (!infinite.empty())
     out.shows_not.push_back(
-        fmt::format("Anything about {}: the training did not end with a finite loss.", joined(infinite)));
+        fmt::format("Anything about {}: training did not end with a finite loss.", joined(infinite)));
   const Range total = range_of(runs, "parameters_total"), tokens = range_of(runs, "tokens_total"),
               tpp = range_of(runs, "tpp");
   if (total.known() && tokens.known()) {
@@ -310,18 +324,18 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
   if (tokens.known() && tokens.low < 0.99 * tokens.high) {
     out.shows_not.emplace_back("A comparison at equal tokens: the runs saw different numbers of them.");
   }
-  if (study.is_study && tpp.known() && points_of(runs).size() > 1 && (tpp.low > 10 || tpp.high < 40)) {
+  if (study.is_study && tpp.known() && configurations_of(runs).size() > 1 && (tpp.low > 10 || tpp.high < 40)) {
     out.shows_not.push_back(fmt::format(
         "Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.",
         tpp.text(three_digits)));
   }
   const Range rates = range_of(runs, "learning_rate"), widths = range_of(runs, "config.d_model");
   if (study.sweep_runs().empty() && study.study.get_string("learning_rate_rule", "").empty() &&
-      points_of(runs).size() > 1) {
+      configurations_of(runs).size() > 1) {
     out.shows_not.push_back(
-        fmt::format("How each model does at its own best learning rate: none was swept and no rule is given{}.",
+        fmt::format("How each model does at its own best learning rate: there was no sweep, and no rule is given{}.",
                     rates.known() && rates.low == rates.high && widths.low != widths.high
-                        ? "; one rate serves all widths, which favours some of them"
+                        ? "; all widths use one rate, which favours some of them"
                         : ""));
   }
 }
@@ -336,7 +350,7 @@ void say_data(const StudyRecords& study, Summary& out) {
   }
   if (!repeated.empty()) {
     out.shows_not.push_back(
-        fmt::format("What fresh text would do: these sources were seen more than once: {}.", joined(repeated)));
+        fmt::format("The effect of repeated data: these sources were seen more than once: {}.", joined(repeated)));
   }
   if (study.runs_left_out > 0) {
     out.shows_not.push_back(fmt::format("What the {} runs that were left out to stay within the time limit would add.",
@@ -353,18 +367,18 @@ void say_data(const StudyRecords& study, Summary& out) {
 
 }  // namespace
 
-Summary summary_build(const StudyRecords& study, const std::vector<HypothesisResult>& verdicts) {
+Summary summary_build(const StudyRecords& study) {
   Summary out;
   const std::vector<const RunRecords*> runs = study.main_runs(), finished = study.done_runs();
-  const std::vector<Point> points = points_of(finished);
+  const std::vector<Configuration> points = configurations_of(finished);
   say_runs(study, out);
   say_sizes(study, runs, out);
   if (study.is_study) say_seeds(points, out);
-  say_verdicts(verdicts, out);
+  say_verdicts(study, out);
   if (!study.steps.empty()) out.shows.push_back(step_summary(study.steps.back()));
   if (!study.grids.empty()) out.shows.push_back(grid_summary(study.grids.back()));
   if (!study.operations.empty()) out.shows.push_back(operations_summary(study.operations));
-  if (const std::string laws = fit_summary(study.fit); !laws.empty()) out.shows.push_back(laws);
+  if (const std::string laws = study.has_fit ? fit_summary(study.fit) : ""; !laws.empty()) out.shows.push_back(laws);
   say_chance(study, finished.empty() ? runs : finished, out);
   if (study.is_study) say_spreads(study, points, out);
   say_loads(runs, out);
@@ -391,7 +405,7 @@ std::string interval_text(const Interval& interval) {
                      number_text(interval.high));
 }
 
-std::string measure_text(const Measure& measure) {
+std::string measure_text(const Measured& measure) {
   if (!measure.known()) return "-";
   if (!std::isfinite(measure.se)) return number_text(measure.value);
   // As many decimals as two digits of the standard error need.

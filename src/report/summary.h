@@ -1,11 +1,11 @@
 // The plain words of a report, made from the numbers by rules (docs/report.md): what was done, what the numbers show,
-// what they do not show. In: StudyRecords and verdicts; out: sentences and the table of spreads. Plain text, no HTML.
+// what they do not show. In: StudyRecords; out: sentences and the table of spreads. Plain text, no HTML.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "report/hypothesis.h"
+#include "report/task_parts.h"
 
 namespace moebius::report {
 
@@ -29,15 +29,14 @@ struct Summary {
   std::vector<OffChance> off_chance;  // one for each task and score, at its whole
 };
 
-constexpr double kOffChance = 3;         // standard errors for "above chance"
-constexpr double kClearlyOffChance = 5;  // ... and for "clearly"
+constexpr double kClearlyOffChance = 5;  // standard errors above chance for "clearly"
 
-Summary summary_build(const StudyRecords& study, const std::vector<HypothesisResult>& verdicts);
+Summary summary_build(const StudyRecords& study);
 
 // "0.6123", "12.3", "0.00412": four significant digits.
 std::string number_text(double value);
 // "0.570 +- 0.020": as many digits as the standard error needs; without one, number_text; "-" when unknown.
-std::string measure_text(const Measure& measure);
+std::string measure_text(const Measured& measure);
 // "0.0123 [0.0100, 0.0150]" or "0.0123 (no interval)".
 std::string interval_text(const Interval& interval);
 std::string joined(const std::vector<std::string>& words);  // "a, b and c"

@@ -23,10 +23,9 @@ std::string seconds_text(double value) { return std::isfinite(value) ? format_se
 bool is_number_or_text(const Json& value) { return value.is_number() || value.is_string() || value.is_bool(); }
 
 Cell score_cell(const RunRecords& run, const TaskPart& part, const std::string& key) {
-  const std::string path = fmt::format("eval.{}.{}.", part.name, part.part);
-  const Measure value = metric_of(run, path + key), chance = chance_of(run, path);
+  const Measured value = metric_of(run, part.path(key)), chance = records::chance_of(run, part.path(""));
   const bool near_chance =
-      value.known() && chance.known() && value.se > 0 && value.value - chance.value < kOffChance * value.se;
+      value.known() && chance.known() && value.se > 0 && !records::above_chance(value.value, value.se, chance.value);
   return near_chance ? Cell(measure_text(value) + " \u00b0", "muted") : Cell(measure_text(value));
 }
 
@@ -36,13 +35,6 @@ std::vector<const RunRecords*> runs_in_table(const StudyRecords& study) {
     if (run.role != RunRole::sweep) runs.push_back(&run);
   }
   return runs;
-}
-
-std::string score_short(const std::string& key) {
-  if (key == "exact_match") return "exact match";
-  if (key == "acc_norm") return "acc (norm.)";
-  if (key == "task_loss") return "loss";
-  return key;
 }
 
 }  // namespace
@@ -63,7 +55,7 @@ Table table_models(const StudyRecords& study) {
                    {"tokens", true, ""},
                    {"TPP", true, "tokens per total parameter"},
                    {"learning rate", true, "peak"},
-                   {"balance", false, "coefficient of the load-balance loss and over what it is taken"},
+                   {"balance", false, "coefficient of the load-balance loss and its scope"},
                    {"seed", true, ""}};
   for (const RunRecords* run : runs_in_table(study)) {
     const std::string coefficient = plain_text(run->number("balance_coefficient")), scope = run->text("balance_scope");
@@ -95,9 +87,9 @@ Table table_training(const StudyRecords& study) {
     table.columns.push_back({part.part, true, "held-out " + part.part + ", bits per byte"});
   for (const Column& column :
        std::vector<Column>{{"load max/mean", true, "busiest expert over the mean, worst layer, last step"},
-                           {"dead", true, "experts without work, summed over layers"},
+                           {"dead", true, "unused experts, summed over layers"},
                            {"tokens/s", true, ""},
-                           {"roofline", true, "the steps' roofline over the time of training"},
+                           {"roofline", true, "share of the steps' roofline that training reached"},
                            {"MFU", true, "share of the machine's roof"},
                            {"time", true, "wall time of the training"},
                            {"memory", true, "peak"}}) {
@@ -108,7 +100,7 @@ Table table_training(const StudyRecords& study) {
     std::vector<Cell> row = {run->name, Cell(records::run_status_name(run->status), done ? "" : "warn"),
                              number_text(metric_of(*run, "train.loss_final").value)};
     for (const TaskPart& part : parts) {
-      row.emplace_back(measure_text(metric_of(*run, fmt::format("eval.{}.{}.bits_per_byte", part.name, part.part))));
+      row.emplace_back(measure_text(metric_of(*run, part.path(part.with_unit(records::Unit::bits_per_byte)))));
     }
     const double dead = metric_of(*run, "load.dead_experts").value,
                  bytes = metric_of(*run, "train.peak_memory_bytes").value;
@@ -135,17 +127,17 @@ Table table_scores(const StudyRecords& study) {
   for (const TaskPart& part : task_parts(study)) {
     if (part.part != "all") continue;
     const std::string chance = std::isfinite(part.chance) ? fmt::format(", chance {:.3g}", part.chance) : "";
-    for (const std::string& score : part.scores) {
+    for (const std::string& score : part.scores()) {
       columns.emplace_back(part, score);
       table.columns.push_back(
-          {part.name + " " + score_short(score), true, fmt::format("{} items{}", part.items, chance)});
+          {part.name + " " + metric_label(score), true, fmt::format("{} items{}", part.items, chance)});
     }
-    if (part.has_loss) {
-      columns.emplace_back(part, "task_loss");
+    if (!part.loss().empty()) {
+      columns.emplace_back(part, part.loss());
       table.columns.push_back({part.name + " loss", true, "nats per answer token"});
     }
-    if (part.has_bits) {
-      columns.emplace_back(part, "knowledge_bits");
+    if (!part.with_unit(records::Unit::bits).empty()) {
+      columns.emplace_back(part, part.with_unit(records::Unit::bits));
       table.columns.push_back({part.name + " bits", true, "knowledge, bits"});
     }
   }
@@ -164,19 +156,19 @@ Table table_grades(const StudyRecords& study) {
       .note = "Mean over seeds; \u00b1 one standard error, over seeds where there are several, else over items.",
       .columns = {{"task", false, ""}, {"grade", false, ""}, {"measure", false, ""}, {"chance", true, ""}},
       .rows = {}};
-  const std::vector<Point> points = points_of(study.main_runs());
-  for (const Point& point : points) table.columns.push_back({point.model, true, ""});
+  const std::vector<Configuration> points = configurations_of(study.main_runs());
+  for (const Configuration& point : points) table.columns.push_back({point.model, true, ""});
   for (const TaskPart& part : task_parts(study)) {
-    std::vector<std::string> keys = part.scores;
-    if (part.has_loss) keys.emplace_back("task_loss");
+    std::vector<std::string> keys = part.scores();
+    if (!part.loss().empty()) keys.push_back(part.loss());
     for (const std::string& key : keys) {
-      std::vector<Cell> row = {part.name, part.part, score_short(key),
-                               key == "task_loss" ? "-" : number_text(part.chance)};
-      for (const Point& point : points) {
+      std::vector<Cell> row = {part.name, part.part, metric_label(key),
+                               key == part.loss() ? "-" : number_text(part.chance)};
+      for (const Configuration& point : points) {
         std::vector<double> values;
         double se = kUnknown;
         for (const RunRecords* run : point.runs) {
-          const Measure one = metric_of(*run, fmt::format("eval.{}.{}.{}", part.name, part.part, key));
+          const Measured one = metric_of(*run, part.path(key));
           if (!one.known()) continue;
           values.push_back(one.value);
           se = one.se;
@@ -348,17 +340,15 @@ std::string scores_csv(const StudyRecords& study) {
                 "chance", "measure", "value", "se"});
   for (const RunRecords* run : study.main_runs()) {
     for (const EvalRecord& eval : run->evals) {
-      for (const char* key : {"acc", "acc_norm", "exact_match", "task_loss", "task_bits_per_byte", "knowledge_bits",
-                              "knowledge_share", "loss", "bits_per_byte"}) {
-        const Json* value = eval.fields.find(key);
-        if (value == nullptr || !value->is_number()) continue;
-        const auto number = [&](const std::string& name) {
-          const Json* field = eval.fields.find(name);
-          return csv_number(field != nullptr && field->is_number() ? field->as_double() : kUnknown);
-        };
+      const auto number = [&](const std::string& name) {
+        return csv_number(records::measured_in(eval.fields, name).value);
+      };
+      for (const records::Measure& one : eval.measures) {
+        const Measured measured = records::measured_in(eval.fields, one.name);
+        if (!measured.known()) continue;
         csv.row({run->name, run->model, run->text("seed"), csv_number(eval.tokens), eval.kind, eval.name, eval.part,
-                 eval.skill, number("items"), number("shots"), number("chance"), key, csv_number(value->as_double()),
-                 number(std::string(key) + "_se")});
+                 eval.skill, number("items"), number("shots"), number("chance"), one.name, csv_number(measured.value),
+                 csv_number(measured.se)});
       }
     }
   }

@@ -29,7 +29,7 @@ struct Lists {
     top.add("timed", &file.timed, "time a few steps and a part of the evaluation, train nothing");
     top.add("threads", &file.threads, "threads of the process", {.min = 1});
     top.add("isa", &file.isa, "instruction set of the kernels");
-    top.add("log", &file.log, "least important message that is printed");
+    top.add("log", &file.log, "lowest level of messages to print");
     top.add("shares-terminal", &file.shares_terminal, "other runs print on the same terminal");
     top.add("model-name", &file.config.name, "name of the model");
     top.add("items-folder", &file.evaluation.items_folder, "folder of item records");

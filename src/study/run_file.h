@@ -26,7 +26,7 @@ struct RunFile {
   bool timed = false;  // nothing is trained: a few steps and a part of the evaluation are timed
   i64 threads = 1;
   std::string isa;               // instruction set of the kernels
-  std::string log = "info";      // least important message that is printed
+  std::string log = "info";      // lowest level of messages to print
   bool shares_terminal = false;  // other runs print there too
 
   Json to_json() const;

@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "kernels/isa.h"
 #include "study/run_file.h"
+#include "study/study_json.h"
 #include "study/study_plan.h"
 #include "study/study_power.h"
 #include "study/study_queue.h"
@@ -24,7 +25,7 @@ const StageHelp kHelp = {
     .name = "study",
     .summary = "a whole experiment from one TOML file: plan, data, train, evaluate, fit, report",
     .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run [--pilot FOLDER] [--noise X]]",
-    .reads = "studies/NAME.toml or FILE.toml, the corpora it names",
+    .reads = "studies/NAME.toml or FILE.toml, and the corpora it names",
     .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
     .json_keys =
         "report, fit, runs_done, runs_skipped, seconds, train_seconds, wall_seconds, idle_seconds, roofline_seconds, "
@@ -49,24 +50,24 @@ Words read_words(const std::vector<std::string>& words) {
   OptionList options;
   options.add("out", &given.out, "folder of the study; empty: runs/NAME", {.unit = "FOLDER"});
   options.add("minutes", &given.minutes,
-              "time that seeds, tokens and models are fitted to; 0: no limit; -1: as the study file says",
+              "time limit; seeds, tokens and models are reduced to fit; 0: no limit; -1: as in the study file",
               {.unit = "X", .min = -1, .max = 1e7});
   options.add(
       "pilot", &given.pilots,
-      "dry run: finished studies whose seeds show the noise, separated by commas; the study's own folder counts",
+      "dry run: finished studies to measure the noise between seeds, separated by commas; the study's own folder is included",
       {.unit = "FOLDERS"});
-  options.add("noise", &given.noise, "dry run: standard deviation between seeds to assume where no runs show it",
+  options.add("noise", &given.noise, "dry run: standard deviation between seeds to assume if no runs measure it",
               {.unit = "X", .min = 0, .max = 1e6});
   options.add("jobs", &given.jobs,
-              "runs that train side by side, each with its share of the threads; 0: one a thread where steps are short",
+              "runs to train side by side, each with its share of the threads; 0: one per thread if steps are short",
               {.unit = "N", .min = 0});
   std::vector<std::string> names;
   given.common = stage_parse(kHelp, options, words, &names, 1);
   if (names.empty()) {
     throw Error({.where = "moebius study",
-                 .what = "no study was named",
+                 .what = "no study is given",
                  .wanted = fmt::format("a TOML file, or one of: {}", fmt::join(study_names(), ", ")),
-                 .fix = "moebius study quick"});
+                 .fix = "to start, run moebius study quick"});
   }
   given.spec = study_load(names.front());
   if (given.minutes >= 0) given.spec.minutes = given.minutes;
@@ -84,7 +85,7 @@ int dry_run(const Words& given) {
     log_warning(fmt::format("no times: {}", e.what()));
   }
   if (!file_exists(path_join(given.out, "study.json"))) {
-    log_info("times are those of training alone; evaluations are timed when the study starts");
+    log_info("times are for training only; evaluations are timed when the study starts");
   }
   Json result = plan_to_json(plan);
   result.set("seconds_estimated", plan.seconds_estimated);
@@ -102,6 +103,7 @@ int run_study(const std::vector<std::string>& words) {
   if (words.size() == 2 && words[0] == kRunFileWord) return run_file_main(words[1]);
   Words given = read_words(words);
   kernels::isa_select(given.common.isa);
+  keep_precision(given.spec, given.out);
   if (given.common.dry_run) return dry_run(given);
   const StudySpec& spec = given.spec;
   const i64 jobs = choose_jobs(plan_study(spec), given.jobs, parallel_threads());
@@ -112,10 +114,11 @@ int run_study(const std::vector<std::string>& words) {
   const StudyResult result = run_study_plan(plan, given.out, kProgram);
   stage_print(
       given.common, result.to_json(),
-      fmt::format("{} runs in {} ({} were done before)\ntraining: {:.1f} % of its steps' roofline over its whole time, "
-                  "{:.1f} % of the machine's roof\nreport: {}\n",
-                  result.runs_done, format_seconds(result.seconds), result.runs_skipped, 100 * result.roofline_ratio(),
-                  100 * result.roof_share(), result.report));
+      fmt::format(
+          "{} runs in {} ({} were finished before)\ntraining: {:.1f} % of the roofline of its steps over its whole time, "
+          "{:.1f} % of the machine's roof\nreport: {}\n",
+          result.runs_done, format_seconds(result.seconds), result.runs_skipped, 100 * result.roofline_ratio(),
+          100 * result.roof_share(), result.report));
   return 0;
 }
 

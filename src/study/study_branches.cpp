@@ -31,13 +31,13 @@ BranchPlan plan_branches(const StudyBranches& branches, const train::TrainOption
   const train::OptimizerOptions& given = options.optimizer;
   if (given.schedule != "wsd") {
     throw Error({.where = where + ", [branches]",
-                 .what = "branches need a schedule that is constant until it decays",
+                 .what = "branches require the schedule wsd",
                  .wanted = "schedule = \"wsd\" in [train]",
                  .got = given.schedule});
   }
   if (given.decay_fraction < kDecayMin || given.decay_fraction > 0.95) {
     throw Error({.where = where + ", [branches]",
-                 .what = "decay-fraction does not suit branches",
+                 .what = "decay-fraction is too small or too large for branches",
                  .wanted = fmt::format("{} to 0.95 of a branch's steps", kDecayMin),
                  .got = fmt::format("{}", given.decay_fraction)});
   }

@@ -116,7 +116,7 @@ TEST(StudyBranches, FaultsAreNamed) {
   };
   EXPECT_NE(error_of(study_text("cosine", "[0.5]")).find("schedule = \"wsd\""), std::string::npos);
   EXPECT_NE(error_of(study_text("wsd", "[0.5, 0.5]")).find("each once"), std::string::npos);
-  EXPECT_NE(error_of(study_text("wsd", "[]")).find("no branches"), std::string::npos);
+  EXPECT_NE(error_of(study_text("wsd", "[]")).find("list of branches"), std::string::npos);
   EXPECT_NE(error_of(study_text("wsd", "[0.01]")).find("within the warm-up"), std::string::npos);
   EXPECT_NE(error_of(study_text("wsd", "[0.5]\nin = 3")).find("'at'"), std::string::npos);
 }

@@ -154,7 +154,7 @@ StudyFiles make_files(const StudySpec& spec, const std::string& folder) {
   files.items = generated.items;
   tokenizer.save(files.tokenizer);
   for (const StudyText& text : spec.data.text) {
-    interrupt_check("run the same command again: the data is made from the start");
+    interrupt_check("run the same command again: the data is generated from the start");
     const data::PackOptions options = pack_options(spec, text, folder);
     files.shards.push_back(shard_of(data::pack_corpus(options, tokenizer), text.name, options.out, text.share));
     files.shards.back().held_out = write_held_out(spec, text, folder);
@@ -179,16 +179,15 @@ Json text_digests(const StudySpec& spec) {
 
 // Whether the data of the folder is what the study would make now.
 void check_made(const Json& made, const Json& settings, const Json& digests, const std::string& folder) {
-  const char* const fix = "give another --out, or remove the folder if its runs are not needed";
+  const char* const fix = "use another --out, or remove the folder if its runs are not needed";
   if (made.at("settings").dump() != settings.dump()) {
-    throw Error(
-        {.where = folder, .what = "the data there was made with other settings than the study has now", .fix = fix});
+    throw Error({.where = folder, .what = "the data in this folder was made with other settings", .fix = fix});
   }
   for (const auto& [file, digest] : digests.as_object()) {
     const std::string before = made.contains("text_digests") ? made.at("text_digests").get_string(file, "") : "";
     if (before == digest.as_string()) continue;
     throw Error({.where = file,
-                 .what = "the text has changed since the data of this study was made from it",
+                 .what = "the text has changed since the data of this study was made",
                  .wanted = "content with digest " + before,
                  .got = digest.as_string(),
                  .fix = fix});

@@ -43,7 +43,7 @@ StudyText read_text(const Json& table, const std::string& where) {
   list.add("held-out-bytes", &text.held_out_bytes, "held-out text that is scored", {.min = 0});
   read_table(table, list, {}, where);
   if (text.name.empty() || text.input.empty() || text.share <= 0) {
-    throw Error({.where = where, .what = "a text source needs name, input and a positive share"});
+    throw Error({.where = where, .what = "a text source requires name, input and a positive share"});
   }
   return text;
 }
@@ -51,7 +51,7 @@ StudyText read_text(const Json& table, const std::string& where) {
 StudyData read_data(const Json& table, const std::string& where) {
   StudyData data;
   OptionList list;
-  list.add("sequence", &data.sequence, "tokens of a sequence", {.min = 8, .max = 65536});
+  list.add("sequence", &data.sequence, "tokens per sequence", {.min = 8, .max = 65536});
   list.add("vocab", &data.vocab, "tokens of the vocabulary trained for the study", {.min = 300, .max = 1e6});
   list.add("seed", &data.seed, "seed of the data's order");
   list.add("tokenizer-bytes-each", &data.tokenizer_bytes_each, "text of each source for the tokenizer", {.min = 1000});
@@ -79,15 +79,15 @@ StudyLearningRate read_learning_rate(const Json& table, const std::string& where
   StudyLearningRate rate;
   OptionList list;
   list.add("value", &rate.value, "one learning rate for all", {.min = 0, .max = 1});
-  list.add("source", &rate.source, "why this one");
-  list.add("sweep", &rate.sweep, "learning rates tried", {.min = 1e-8, .max = 1});
+  list.add("source", &rate.source, "where the value comes from");
+  list.add("sweep", &rate.sweep, "learning rates to try", {.min = 1e-8, .max = 1});
   list.add("sweep-tokens", &rate.sweep_tokens, "tokens of a trial", {.min = 0});
   read_table(table, list, {}, where);
   if ((rate.value > 0) == !rate.sweep.empty()) {
-    throw Error({.where = where, .what = "give either a value (with its source) or a sweep"});
+    throw Error({.where = where, .what = "the learning rate requires either a value or a sweep"});
   }
   if (rate.value > 0 && rate.source.empty()) {
-    throw Error({.where = where, .what = "a fixed learning rate needs its source: where it comes from"});
+    throw Error({.where = where, .what = "a fixed learning rate requires its source (where it comes from)"});
   }
   return rate;
 }
@@ -95,7 +95,7 @@ StudyLearningRate read_learning_rate(const Json& table, const std::string& where
 StudyEvaluate read_evaluate(const Json& table, const std::string& where) {
   StudyEvaluate evaluate;
   OptionList list;
-  list.add("tasks", &evaluate.tasks, "evaluation tasks beside the generated ones");
+  list.add("tasks", &evaluate.tasks, "evaluation tasks in addition to the generated ones");
   list.add("items-max", &evaluate.items_max, "items of each task and grade; 0: all", {.min = 0});
   list.add("at", &evaluate.at, "fractions of the budget", {.min = 0, .max = 1});
   list.add("batch-tokens", &evaluate.batch_tokens, "tokens scored at once", {.min = 64});
@@ -106,13 +106,13 @@ StudyEvaluate read_evaluate(const Json& table, const std::string& where) {
 StudyBranches read_branches(const Json& table, const std::string& where) {
   StudyBranches branches;
   OptionList list;
-  list.add("at", &branches.at, "shares of the tokens at which a decay begins", {.min = 0, .max = 1});
+  list.add("at", &branches.at, "shares of the tokens at which a decay starts", {.min = 0, .max = 1});
   read_table(table, list, {}, where);
   std::sort(branches.at.begin(), branches.at.end());
   const bool twice = std::adjacent_find(branches.at.begin(), branches.at.end()) != branches.at.end();
   if (branches.at.empty() || branches.at.front() <= 0 || twice) {
     throw Error({.where = where,
-                 .what = "no branches",
+                 .what = "the list of branches is empty, or a share is 0 or given twice",
                  .wanted = "shares of the tokens above 0, each once: at = [0.25, 0.5, 1.0]"});
   }
   return branches;
@@ -142,7 +142,7 @@ std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) 
   std::vector<Json> points = {Json::object()};
   for (const auto& [key, values] : grid.as_object()) {
     if (!values.is_array() || values.count() == 0) {
-      throw Error({.where = where, .what = fmt::format("'{}' of the grid wants a list", key)});
+      throw Error({.where = where, .what = fmt::format("'{}' of the grid is not a list", key)});
     }
     std::vector<Json> longer;
     for (const Json& point : points) {
@@ -201,7 +201,8 @@ std::vector<StudyModel> read_models(const Json& root, const std::string& where) 
       }
     }
   }
-  if (models.empty()) throw Error({.where = where, .what = "no model: give [grid] lists or [[models]] tables"});
+  if (models.empty())
+    throw Error({.where = where, .what = "no model is given", .wanted = "[grid] lists or [[models]] tables"});
   return models;
 }
 
@@ -212,7 +213,7 @@ std::string find_file(const std::string& name_or_path) {
   const auto names = study_names();
   const std::string near = nearest_word(name_or_path, names);
   throw Error({.where = "moebius study",
-               .what = fmt::format("there is no study '{}'", name_or_path),
+               .what = fmt::format("unknown study '{}'", name_or_path),
                .wanted = fmt::format("a TOML file, or one of: {}", fmt::join(names, ", ")),
                .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
 }
@@ -268,13 +269,13 @@ StudySpec study_load(const std::string& name_or_path) {
   list.add("question", &spec.question, "one or two sentences");
   list.add("tokens", &spec.tokens, "training tokens of each run", {.unit = "TOKENS", .min = 1, .max = 1e13});
   list.add("seeds", &spec.seeds, "seeds of initialisation", {.min = 0});
-  list.add("minutes", &spec.minutes, "time that seeds, tokens and models are fitted to; 0: no limit",
+  list.add("minutes", &spec.minutes, "time limit; seeds, tokens and models are reduced to fit; 0: no limit",
            {.min = 0, .max = 1e7});
   read_table(
       root, list,
       {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"},
       where);
-  if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name and tokens must be given"});
+  if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name or tokens is missing"});
   spec.model = table_or_throw(root, "model", where);
   spec.models = read_models(root, where);
   spec.data = read_data(table_or_throw(root, "data", where), where);
@@ -285,8 +286,9 @@ StudySpec study_load(const std::string& name_or_path) {
   if (const Json* hypotheses = root.find("hypotheses")) spec.hypotheses = *hypotheses;
   if (const Json* notes = root.find("notes")) spec.notes = *notes;
   if (spec.data.text.empty() && spec.data.facts_share <= 0 && spec.data.arithmetic_share <= 0) {
-    throw Error(
-        {.where = where, .what = "the study has no data: give [[data.text]], [data.facts] or [data.arithmetic]"});
+    throw Error({.where = where,
+                 .what = "the study has no data",
+                 .wanted = "[[data.text]], [data.facts] or [data.arithmetic]"});
   }
   return spec;
 }

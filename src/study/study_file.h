@@ -51,7 +51,7 @@ struct StudyLearningRate {
 };
 
 struct StudyEvaluate {
-  std::vector<std::string> tasks;  // names of eval tasks beside the generated ones
+  std::vector<std::string> tasks;  // names of eval tasks in addition to the generated ones
   i64 items_max = 0;               // of each task and grade; 0: all
   std::vector<double> at = {1.0};  // fractions of the budget at which runs are evaluated; 0: untrained
   i64 batch_tokens = 8192;

@@ -181,7 +181,7 @@ std::string fit_text(const StudySpec& spec, const StudyFit& fit) {
     parts.push_back(fmt::format("{} of {} seeds", fit.seeds, spec.seeds.size()));
   }
   return fmt::format("To stay within {:g} minutes on this machine: {}.{}", fit.minutes, fmt::join(parts, "; "),
-                     fit.fits ? "" : " Even so it is expected to take longer.");
+                     fit.fits ? "" : " It is still expected to take longer.");
 }
 
 }  // namespace moebius::study

@@ -12,6 +12,8 @@ namespace moebius::study {
 
 namespace {
 
+constexpr const char* kPrecisionBefore = "bf16";  // of studies that were written without this key
+
 std::string json_path(const std::string& folder) { return path_join(folder, "study.json"); }
 
 // What decides results; a folder holds the runs of one such study only.
@@ -26,6 +28,7 @@ Json identity(const Json& study) {
                                  {"tokens_total", run.at("tokens_total")}}));
   }
   part.set("runs", runs);
+  part.set("precision", study.get_string("precision", kPrecisionBefore));
   return part;
 }
 
@@ -43,13 +46,20 @@ Json evaluations_of(const StudySpec& spec, const StudyFiles& files) {
 
 }  // namespace
 
+void keep_precision(StudySpec& spec, const std::string& folder) {
+  const Json* given = spec.train.find("precision");
+  if (!file_exists(json_path(folder)) || (given != nullptr && given->is_string() && given->as_string() != "auto"))
+    return;
+  spec.train.set("precision", Json::parse_file(json_path(folder)).get_string("precision", kPrecisionBefore));
+}
+
 void check_same_study(const StudyPlan& plan, const std::string& folder) {
   const std::string path = json_path(folder);
   if (!file_exists(path)) return;
   if (identity(Json::parse_file(path)).dump() == identity(plan_to_json(plan)).dump()) return;
   throw Error({.where = path,
-               .what = "the folder holds another study, or this one before it was changed",
-               .fix = "give another --out, or remove the folder if its runs are not needed"});
+               .what = "the folder contains another study, or an earlier version of this one",
+               .fix = "use another --out, or remove the folder if its runs are not needed"});
 }
 
 void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std::string& rule,

@@ -11,6 +11,9 @@
 
 namespace moebius::study {
 
+// A study with precision "auto" keeps the one with which it began in `folder`.
+void keep_precision(StudySpec& spec, const std::string& folder);
+
 // Throws Error when the folder holds runs of another study, or of this one before its file was changed.
 void check_same_study(const StudyPlan& plan, const std::string& folder);
 

@@ -162,6 +162,7 @@ train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) 
   OptionList list;
   options.describe(list);
   list.set_from_json(spec.train, spec.path + ", [train]");
+  train::resolve_precision(options);
   options.tokens = run.tokens;
   options.sequence = spec.data.sequence;
   options.attend_across_documents = spec.data.attend_across_documents;
@@ -212,9 +213,9 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
   const bool at_end = low == *least || low == *most || high == *least || high == *most;
   return fmt::format(
       "swept over {} at E = {} (best {:g}) and E = {} (best {:g}) by the train loss at the end of each trial; the other "
-      "runs take the value between them, linear in log E{}",
+      "runs use a value interpolated linearly in log E{}",
       fmt::join(rates, ", "), plan.fewest_experts, low, plan.most_experts, high,
-      at_end && rule.sweep.size() > 1 ? "; a best rate at an end of those tried may lie beyond them" : "");
+      at_end && rule.sweep.size() > 1 ? "; a best rate at an end of the range may lie outside of it" : "");
 }
 
 Json plan_to_json(const StudyPlan& plan) {
@@ -250,6 +251,7 @@ Json plan_to_json(const StudyPlan& plan) {
        {"title", spec.title.empty() ? spec.name : spec.title},
        {"question", spec.question},
        {"budget_tokens", spec.tokens},
+       {"precision", plan.runs.empty() ? "" : train_options(spec, plan.runs.front()).precision},
        {"runs", runs},
        {"seeds",
         Json::object({{"init", Json(Json::Array(spec.seeds.begin(), spec.seeds.end()))},
@@ -279,10 +281,14 @@ std::string plan_table(const StudyPlan& plan) {
   text += fmt::format("{} runs", plan.runs.size() - static_cast<std::size_t>(left_out));
   if (plan.jobs > 1) text += fmt::format(", {} side by side", plan.jobs);
   if (plan.seconds_estimated > 0) {
-    text += fmt::format(": about {} with their evaluations on this machine (roof {}/s in bf16)",
-                        format_seconds(plan.seconds_estimated), format_flops(plan.roof.bf16_flops_per_s));
+    const std::string precision = train_options(plan.spec, plan.runs.front()).precision;
+    text += fmt::format(
+        ": about {} with their evaluations on this machine (roof {}/s in {})", format_seconds(plan.seconds_estimated),
+        format_flops(precision == "f32" ? plan.roof.f32_flops_per_s : plan.roof.bf16_flops_per_s), precision);
   }
-  text += plan.spec.branches.at.empty() ? "\n" : "; a branch's time is that of its own steps, the trunk counts once\n";
+  text += plan.spec.branches.at.empty()
+              ? "\n"
+              : "; the time of a branch is that of its own steps, the trunk is counted once\n";
   if (!plan.fitted_text.empty()) text += plan.fitted_text + "\n";
   return text;
 }

@@ -7,17 +7,16 @@
 #include <cmath>
 
 #include "base/units.h"
-#include "report/hypothesis.h"
+#include "fit/hypothesis.h"
 
 namespace moebius::study {
 
 namespace {
 
-// The plan as the report would read it, without any measured number.
-report::StudyRecords records_of(const StudyPlan& plan) {
-  report::StudyRecords study;
+// The plan as a study's folder is read, without any measured number.
+records::StudyRuns records_of(const StudyPlan& plan) {
+  records::StudyRuns study;
   study.folder = plan.spec.path;
-  study.is_study = true;
   study.study = plan_to_json(plan);
   for (const Json& entry : study.study.at("runs").as_array()) {
     records::RunRecords run;
@@ -38,12 +37,12 @@ struct Noise {
 };
 
 // Adds what the seeds of one finished study show of a metric.
-void add_noise(const report::StudyRecords& study, const std::string& metric, Noise& noise) {
-  for (const report::Point& point : report::points_of(study.done_runs())) {
+void add_noise(const records::StudyRuns& study, const std::string& metric, Noise& noise) {
+  for (const records::Configuration& point : records::configurations_of(study.done_runs())) {
     std::vector<double> values;
     double item_squares = 0;
     for (const records::RunRecords* run : point.runs) {
-      const report::Measure measure = report::metric_of(*run, metric);
+      const records::Measured measure = records::metric_of(*run, metric);
       if (!measure.known()) continue;
       values.push_back(measure.value);
       item_squares += std::isfinite(measure.se) ? measure.se * measure.se : 0;
@@ -64,28 +63,21 @@ struct Design {
   bool x_is_result = false;
 };
 
-fit::EffectKind kind_of(const std::string& kind) {
-  if (kind == "monotone") return fit::EffectKind::monotone;
-  if (kind == "peak") return fit::EffectKind::peak;
-  if (kind == "correlation") return fit::EffectKind::correlation;
-  return kind == "difference" ? fit::EffectKind::difference : fit::EffectKind::equal;
-}
-
-Design design_of(const report::StudyRecords& study, const report::Hypothesis& h) {
+Design design_of(const records::StudyRuns& study, const fit::Hypothesis& h) {
   Design design;
-  design.power.kind = kind_of(h.kind);
-  const bool groups = h.kind == "difference" || h.kind == "equal";
+  design.power.kind = h.kind;
+  const bool groups = h.two_groups();
   std::vector<double> x;
   for (const records::RunRecords& run : study.runs) {
-    if (run.role != records::RunRole::main || !report::filter_matches(run, h.where)) continue;
-    const bool in_b = groups && report::filter_matches(run, h.b);
-    if (groups && in_b == report::filter_matches(run, h.a)) continue;
+    if (run.role != records::RunRole::main || !fit::filter_matches(run, h.where)) continue;
+    const bool in_b = groups && fit::filter_matches(run, h.b);
+    if (groups && in_b == fit::filter_matches(run, h.a)) continue;
     if (std::find(design.models.begin(), design.models.end(), run.model) != design.models.end()) continue;
     design.models.push_back(run.model);
     if (groups) {
       design.power.in_b.push_back(in_b);
     } else {
-      x.push_back(report::metric_of(run, h.x).value);
+      x.push_back(records::metric_of(run, h.x).value);
     }
   }
   // An x that only the runs will show: the configurations are taken as evenly spaced.
@@ -96,15 +88,20 @@ Design design_of(const report::StudyRecords& study, const report::Hypothesis& h)
   return design;
 }
 
-std::string effect_name_of(const report::Hypothesis& h, bool x_is_result) {
-  const std::string y = report::metric_label(h.y), x = h.x.empty() ? "" : report::metric_label(h.x);
-  if (h.kind == "monotone" && x_is_result)
-    return fmt::format("{}: change for each step from one configuration to the next in {}", y, x);
-  if (h.kind == "monotone") return fmt::format("{}: change for each doubling of {}", y, x);
-  if (h.kind == "peak") return fmt::format("{}: the turning point against both ends of the range of {}", y, x);
-  if (h.kind == "correlation") return fmt::format("{}: whole change along {}", y, x);
-  if (h.kind == "difference") return fmt::format("{}: difference of the two groups", y);
-  return fmt::format("{}: margin within which the two groups can be shown to agree", y);
+std::string effect_name_of(const fit::Hypothesis& h, bool x_is_result) {
+  const std::string y = records::metric_label(h.y), x = h.x.empty() ? "" : records::metric_label(h.x);
+  switch (h.kind) {
+    case fit::HypothesisKind::monotone:
+      return x_is_result ? fmt::format("{}: change per step from one configuration to the next in {}", y, x)
+                         : fmt::format("{}: change per doubling of {}", y, x);
+    case fit::HypothesisKind::peak:
+      return fmt::format("{}: the turning point relative to both ends of the range of {}", y, x);
+    case fit::HypothesisKind::correlation: return fmt::format("{}: total change along {}", y, x);
+    case fit::HypothesisKind::difference: return fmt::format("{}: difference of the two groups", y);
+    case fit::HypothesisKind::equal:
+      return fmt::format("{}: margin within which the two groups can be shown to agree", y);
+  }
+  return y;
 }
 
 // Seconds of one seed of the hypothesis's runs; a trunk counts with its branches.
@@ -126,9 +123,9 @@ double seconds_of_seed(const StudyPlan& plan, const std::vector<std::string>& mo
          static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
 }
 
-void set_noise(const std::vector<report::StudyRecords>& studies, double assumed, PowerRow& row) {
+void set_noise(const std::vector<records::StudyRuns>& studies, double assumed, PowerRow& row) {
   Noise noise;
-  for (const report::StudyRecords& study : studies) add_noise(study, row.y, noise);
+  for (const records::StudyRuns& study : studies) add_noise(study, row.y, noise);
   if (noise.df > 0 && noise.squares > 0) {
     row.noise = {std::sqrt(noise.squares / static_cast<double>(noise.df)),
                  std::sqrt(noise.item_squares / static_cast<double>(noise.runs))};
@@ -141,24 +138,24 @@ void set_noise(const std::vector<report::StudyRecords>& studies, double assumed,
   }
 }
 
-PowerRow row_of(const StudyPlan& plan, const report::StudyRecords& planned, const report::Hypothesis& h,
-                const std::vector<report::StudyRecords>& studies, double assumed) {
+PowerRow row_of(const StudyPlan& plan, const records::StudyRuns& planned, const fit::Hypothesis& h,
+                const std::vector<records::StudyRuns>& studies, double assumed) {
   PowerRow row;
   row.id = h.id;
-  row.kind = h.kind;
+  row.kind = records::enum_name(h.kind);
   row.y = h.y;
   Design design = design_of(planned, h);
   row.effect_name = effect_name_of(h, design.x_is_result);
   row.seeds = static_cast<i64>(plan.spec.seeds.size());
-  row.seeds_tested = std::max(row.seeds, report::kSeedsForVerdict);
+  row.seeds_tested = std::max(row.seeds, records::kSeedsForVerdict);
   design.power.seeds = row.seeds_tested;
   set_noise(studies, assumed, row);
   row.problem = design.models.empty() ? "no run of the study matches" : fit::power_problem(design.power);
-  if (row.problem.empty() && !(row.noise.seed > 0)) row.problem = "the noise between seeds is not known";
+  if (row.problem.empty() && !(row.noise.seed > 0)) row.problem = "the noise between seeds is unknown";
   if (!row.problem.empty()) return row;
   row.effect = fit::smallest_effect(design.power, row.noise);
   if (!std::isfinite(row.effect)) {
-    row.problem = "no effect is large enough for this test with so few runs";
+    row.problem = "no effect is large enough for this test with this number of runs";
     return row;
   }
   const double seed_seconds = seconds_of_seed(plan, design.models);
@@ -174,11 +171,11 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); 
 
 std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders,
                                   double noise_assumed) {
-  const report::StudyRecords planned = records_of(plan);
-  std::vector<report::StudyRecords> studies;
-  for (const std::string& folder : folders) studies.push_back(report::study_load(folder));
+  const records::StudyRuns planned = records_of(plan);
+  std::vector<records::StudyRuns> studies;
+  for (const std::string& folder : folders) studies.push_back(records::study_read(folder));
   std::vector<PowerRow> rows;
-  for (const report::Hypothesis& h : report::hypotheses_parse(planned)) {
+  for (const fit::Hypothesis& h : fit::hypotheses_parse(planned)) {
     rows.push_back(row_of(plan, planned, h, studies, noise_assumed));
   }
   return rows;
@@ -186,7 +183,7 @@ std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::
 
 std::string power_table(const std::vector<PowerRow>& rows) {
   if (rows.empty()) return "";
-  std::string text = "what these runs can show: smallest effects found in 80 % of such studies (5 %, two-sided)\n";
+  std::string text = "statistical power: smallest effects detected in 80 % of such studies (5 %, two-sided)\n";
   bool unknown = false;
   for (const PowerRow& row : rows) {
     text += fmt::format("{} ({})\n  {}\n", row.id, row.kind, row.effect_name);
@@ -196,21 +193,21 @@ std::string power_table(const std::vector<PowerRow>& rows) {
       continue;
     }
     text += fmt::format("  {:.3g} with {} seeds{}; {}\n", row.effect, row.seeds_tested,
-                        row.seeds < row.seeds_tested
-                            ? fmt::format(" (the plan has {}; verdicts need {})", row.seeds, report::kSeedsForVerdict)
-                            : "",
+                        row.seeds < row.seeds_tested ? fmt::format(" (the plan has {}; verdicts require {})", row.seeds,
+                                                                   records::kSeedsForVerdict)
+                                                     : "",
                         row.seconds > 0 ? format_seconds(row.seconds) + " for its runs" : "");
     text += row.seeds_half > 0
-                ? fmt::format("  half of it needs {} seeds, {}\n", row.seeds_half, format_seconds(row.seconds_half))
-                : fmt::format("  half of it needs more than {} seeds\n", fit::kSeedsMax);
+                ? fmt::format("  half of it requires {} seeds, {}\n", row.seeds_half, format_seconds(row.seconds_half))
+                : fmt::format("  half of it requires more than {} seeds\n", fit::kSeedsMax);
     text +=
         fmt::format("  noise of a run {:.3g}{}; {}\n", row.noise.seed,
                     row.noise.item > 0 ? fmt::format(", of its items {:.3g}", row.noise.item) : "", row.noise_source);
   }
   if (unknown) {
     text +=
-        "the noise between seeds can be measured (--pilot FOLDER: a study with two or more seeds) or assumed (--noise X; a\n"
-        "published pilot with 8.4M active parameters had 0.02 to 0.10 nats in its losses, arXiv 2508.18672 in small)\n";
+        "the noise between seeds can be measured (--pilot FOLDER, a study with two or more seeds) or assumed (--noise X; a\n"
+        "published small-scale replication of arXiv 2508.18672 with 8.4M active parameters had 0.02 to 0.10 nats)\n";
   }
   return text;
 }

@@ -11,7 +11,7 @@
 #include "records/record.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
-#include "report/hypothesis.h"
+#include "fit/hypothesis.h"
 #include "study/study_power.h"
 
 namespace moebius::study {
@@ -72,10 +72,9 @@ StudyPlan make_plan() {
 
 // The plan's runs, done, with the score truth(run) + noise.
 template <typename Truth>
-report::StudyRecords finished(const StudyPlan& plan, const Truth& truth, i64 study) {
+records::StudyRuns finished(const StudyPlan& plan, const Truth& truth, i64 study) {
   Rng rng(71, RngStream::test, static_cast<u64>(study));
-  report::StudyRecords records;
-  records.is_study = true;
+  records::StudyRuns records;
   records.study = plan_to_json(plan);
   for (const Json& entry : records.study.at("runs").as_array()) {
     records::RunRecords run;
@@ -94,10 +93,10 @@ template <typename Truth>
 double share_supported(const StudyPlan& plan, std::size_t hypothesis, const Truth& truth) {
   std::vector<char> supported(kStudies);
   parallel_for(kStudies, [&](i64 study, int) {
-    const report::StudyRecords records = finished(plan, truth, study);
-    const auto hypotheses = report::hypotheses_parse(records);
-    const auto result = report::hypothesis_test(records, hypotheses.at(hypothesis), static_cast<u64>(study));
-    supported[static_cast<std::size_t>(study)] = result.verdict == report::Verdict::supported;
+    const records::StudyRuns records = finished(plan, truth, study);
+    const auto hypotheses = fit::hypotheses_parse(records);
+    const auto result = fit::hypothesis_test(records, hypotheses.at(hypothesis), static_cast<u64>(study));
+    supported[static_cast<std::size_t>(study)] = result.outcome == fit::Outcome::supported;
   });
   return static_cast<double>(std::count(supported.begin(), supported.end(), char{1})) / kStudies;
 }

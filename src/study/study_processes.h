@@ -1,4 +1,4 @@
-// What the processes of a study are told. In: the plan, the shared data; out: run files, one for each process, and the times
+// Input and results of the processes of a study. In: the plan, the shared data; out: run files, one for each process, and the times
 // that processes measure before the first run. How a run file is carried out: run_file.h.
 #pragma once
 

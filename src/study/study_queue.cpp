@@ -34,9 +34,9 @@ i64 choose_jobs(const StudyPlan& plan, i64 wanted, i64 threads) {
   if (wanted == 0) return flops_most > kShortStepFlops ? 1 : std::min(useful, fit);
   if (wanted > fit) {
     throw Error({.where = "jobs",
-                 .what = fmt::format("{} runs side by side do not fit the memory", wanted),
+                 .what = fmt::format("{} runs side by side do not fit into memory", wanted),
                  .wanted = fmt::format("at most {}", fit),
-                 .got = fmt::format("up to {} for each", format_bytes(static_cast<double>(bytes_most)))});
+                 .got = fmt::format("up to {} per run", format_bytes(static_cast<double>(bytes_most)))});
   }
   return std::min(useful, wanted);
 }

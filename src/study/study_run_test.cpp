@@ -141,7 +141,7 @@ TEST(StudyRun, ThreeSeedsRunInFewMinutesAndTheDecisionIsKept) {
   kernels::isa_select("auto");
 }
 
-// Sources of data pass as they are: neither the folder's name nor a source's is parsed on the way.
+// Sources of data pass as they are: neither the folder's name nor a source's is parsed in between.
 TEST(StudyRun, FoldersMayHoldColonsAndCommas) {
   log_set_level(LogLevel::warning);
   const std::string folder = test_path("a:b,c=d:1");

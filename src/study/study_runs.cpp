@@ -15,6 +15,7 @@
 #include "base/progress.h"
 #include "records/record.h"
 #include "base/units.h"
+#include "fit/hypothesis.h"
 #include "fit/study_fit.h"
 #include "kernels/isa.h"
 #include "report/run_report.h"
@@ -153,14 +154,23 @@ class Runs {
   std::string rule_;
 };
 
+// Whether the folder has a fit.json of this version.
+bool fit_is_readable(const std::string& path) {
+  try {
+    records::fit_read(path);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 // The laws of the finished runs, for the report and for plan.
 void write_fit(const StudyPlan& plan, const std::string& folder, const std::string& path) {
   log_info("fitting laws to the finished runs");
   const i64 start = clock_ns();
-  Json laws = fit::study_fit(folder, {});
-  file_write_atomic(path, laws.dump(1) + "\n");
-  laws.set("recommended", study_recommend(plan, path));
-  file_write_atomic(path, laws.dump(1) + "\n");
+  records::FitFile fit = fit::study_fit(folder, {});
+  fit.recommended = study_recommend(plan, fit);
+  records::fit_write(fit, path);
   log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - start) * 1e-9)));
 }
 
@@ -223,13 +233,14 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder, const std
   const StudyFiles files = prepare_data(plan.spec, path_join(folder, "data"));
   Runs(plan, files, folder, program).run_all(result);
   result.fit = path_join(folder, "fit.json");
-  if (result.runs_done > 0 || !file_exists(result.fit)) {
+  if (result.runs_done > 0 || !fit_is_readable(result.fit)) {
     try {
       write_fit(plan, folder, result.fit);
     } catch (const Error& e) {  // the page shows what was measured, with laws or without
       log_warning(fmt::format("no laws: {}", e.what()));
     }
   }
+  records::verdicts_write(fit::study_verdicts(folder), path_join(folder, records::kVerdictsName));
   result.report = path_join(folder, "report.html");
   report::report_write(folder, {});
   result.seconds = static_cast<double>(clock_ns() - start) * 1e-9;

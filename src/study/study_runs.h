@@ -1,5 +1,5 @@
 // Running a study: data, learning-rate trials, runs with their evaluations, report. In: a plan, a folder. Out: the
-// folder as docs/formats.md lays it out. Every step that is done is recognised and skipped.
+// folder as docs/formats.md lays it out. Steps that are already done are skipped.
 #pragma once
 
 #include <string>
@@ -25,7 +25,7 @@ struct StudyResult {
   double roof_seconds = 0;      // model FLOPs of all runs / roof
   std::string fit;              // path of fit.json
   std::string report;           // path of the page
-  // What training reached over its whole time, as the report says it too; a job's idle time is lost.
+  // What training reached over its whole time, as in the report; idle time of a job counts as lost.
   double roof_share() const { return over_whole_time(roof_seconds); }
   double roofline_ratio() const { return over_whole_time(roofline_seconds); }
   double over_whole_time(double reached) const {

@@ -106,7 +106,7 @@ TEST(StudyPlan, LearningRatesAreInterpolatedInLogExperts) {
   }
   const std::string rule = choose_learning_rates(plan, losses);
   EXPECT_NE(rule.find("best 0.001"), std::string::npos);
-  EXPECT_NE(rule.find("may lie beyond"), std::string::npos);  // both are at an end of two
+  EXPECT_NE(rule.find("may lie outside"), std::string::npos);  // both are at an end of two
   for (const PlannedRun& run : plan.runs) {
     if (run.role == "sweep") continue;
     const double wanted = run.model == "dense" ? 1e-3 : run.config.experts.experts == 4 ? 2e-3 : 4e-3;
@@ -152,7 +152,7 @@ TEST(StudyPower, SaysWhatItDoesNotKnowAndWhatSeedsBuy) {
   const auto unknown = study_power(plan, {}, kUnknown);
   ASSERT_EQ(unknown.size(), 2u);
   EXPECT_EQ(unknown[0].problem, "a trend needs three values of x");
-  EXPECT_EQ(unknown[1].problem, "the noise between seeds is not known");
+  EXPECT_EQ(unknown[1].problem, "the noise between seeds is unknown");
   EXPECT_NE(power_table(unknown).find("--pilot FOLDER"), std::string::npos);
   const auto assumed = study_power(plan, {}, 0.05);
   EXPECT_EQ(assumed[1].noise_source, "assumed (--noise)");

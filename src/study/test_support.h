@@ -1,4 +1,4 @@
-// Tests only: the parts that the tiny studies of this folder's tests share, and a plan that asks no machine.
+// Tests only: parts shared by the tiny studies of this folder's tests, and a plan that measures no machine.
 // In: pieces of TOML; out: a StudyPlan. Sizes are such that a study of six runs takes a second.
 #pragma once
 

@@ -346,7 +346,7 @@
     const x = axis(view.x_label || panel.x_label, panel.x_log && Math.min(...xs) > 0 && spread > 2.5);
     if (x.type === "logarithmic") Object.assign(x, { min: Math.min(...xs) / 1.15, max: Math.max(...xs) * 1.15 });
     else if (!names && spread < 1e3) x.grace = "6%";
-    if ((view.x_label || panel.x_label) === "tokens seen") {
+    if (panel.x_kind === "tokens") {
       const last = Math.max(...xs);
       Object.assign(x, Math.min(...xs) > 0.45 * last ? { max: last } : { min: 0, max: last });
     }

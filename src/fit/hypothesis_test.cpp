@@ -1,14 +1,17 @@
 // Tests of verdicts on studies with planted effects, and of the errors for hypotheses that make no sense.
-#include "report/hypothesis.h"
+#include "fit/hypothesis.h"
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "base/test_folder.h"
-#include "report/study_fake.h"
+#include "records/study_fake.h"
 
-namespace moebius::report {
+namespace moebius::fit {
 namespace {
+
+using records::fake_study_write;
+using records::FakeStudy;
 
 Json monotone(const std::string& y, const std::string& direction) {
   return Json::object({{"id", "h"},
@@ -20,51 +23,51 @@ Json monotone(const std::string& y, const std::string& direction) {
                        {"where", Json::object({{"top_k", 2}})}});
 }
 
-HypothesisResult tested(FakeStudy fake, Json hypothesis) {
+HypothesisVerdict tested(FakeStudy fake, Json hypothesis) {
   fake.folder = test_path("study");
   fake.hypotheses.push_back(std::move(hypothesis));
   fake_study_write(fake);
-  const StudyRecords study = study_load(fake.folder);
+  const records::StudyRuns study = records::study_read(fake.folder);
   return hypothesis_test(study, hypotheses_parse(study).at(0), 0);
 }
 
 TEST(Hypothesis, PlantedTrendIsSupportedAndItsOppositeRefuted) {
-  const HypothesisResult fair = tested({}, monotone("eval.heldout.wikipedia.bits_per_byte", "decrease"));
-  EXPECT_EQ(fair.verdict, Verdict::supported);
+  const HypothesisVerdict fair = tested({}, monotone("eval.heldout.wikipedia.bits_per_byte", "decrease"));
+  EXPECT_EQ(fair.outcome, Outcome::supported);
   EXPECT_NEAR(fair.effect.estimate, -0.03, 0.01);
   EXPECT_LT(fair.effect.high, 0);
   EXPECT_EQ(fair.configurations, 3);
   EXPECT_EQ(fair.seeds, 3);
-  EXPECT_EQ(tested({}, monotone("eval.heldout.wikipedia.bits_per_byte", "increase")).verdict, Verdict::refuted);
-  EXPECT_EQ(tested({}, monotone("eval.facts.all.acc", "increase")).verdict, Verdict::supported);
+  EXPECT_EQ(tested({}, monotone("eval.heldout.wikipedia.bits_per_byte", "increase")).outcome, Outcome::refuted);
+  EXPECT_EQ(tested({}, monotone("eval.facts.all.acc", "increase")).outcome, Outcome::supported);
 }
 
 TEST(Hypothesis, NoiseIsUnresolved) {
-  const HypothesisResult result =
+  const HypothesisVerdict result =
       tested({.loss_slope = 0, .seed_noise = 0.02}, monotone("train.loss_final", "decrease"));
-  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  EXPECT_EQ(result.outcome, Outcome::unresolved);
   EXPECT_LE(result.effect.low, 0);
   EXPECT_GE(result.effect.high, 0);
 }
 
 TEST(Hypothesis, OneSeedIsUnresolvedHoweverLargeTheEffect) {
-  const HypothesisResult result = tested({.seeds = 1, .loss_slope = -0.5}, monotone("eval.facts.all.acc", "increase"));
-  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  const HypothesisVerdict result = tested({.seeds = 1, .loss_slope = -0.5}, monotone("eval.facts.all.acc", "increase"));
+  EXPECT_EQ(result.outcome, Outcome::unresolved);
   EXPECT_NE(result.reason.find("one seed"), std::string::npos);
   EXPECT_TRUE(result.effect.known());  // the items' interval is shown all the same
   EXPECT_GT(result.effect.low, 0);
-  EXPECT_EQ(tested({.seeds = 2}, monotone("eval.facts.all.acc", "increase")).verdict, Verdict::unresolved);
+  EXPECT_EQ(tested({.seeds = 2}, monotone("eval.facts.all.acc", "increase")).outcome, Outcome::unresolved);
 }
 
 TEST(Hypothesis, MissingRunsForbidAVerdict) {
-  const HypothesisResult result = tested({.runs_written = 10}, monotone("eval.facts.all.acc", "increase"));
-  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  const HypothesisVerdict result = tested({.runs_written = 10}, monotone("eval.facts.all.acc", "increase"));
+  EXPECT_EQ(result.outcome, Outcome::unresolved);
   EXPECT_NE(result.reason.find("2 of its 9 runs lack"), std::string::npos) << result.reason;
 }
 
 TEST(Hypothesis, ScoresAtChanceForbidAVerdict) {
-  const HypothesisResult result = tested({}, monotone("eval.gsm8k.all.acc", "increase"));
-  EXPECT_EQ(result.verdict, Verdict::unresolved);
+  const HypothesisVerdict result = tested({}, monotone("eval.gsm8k.all.acc", "increase"));
+  EXPECT_EQ(result.outcome, Outcome::unresolved);
   EXPECT_NE(result.reason.find("above chance"), std::string::npos);
 }
 
@@ -75,12 +78,12 @@ TEST(Hypothesis, DifferencesAndEquality) {
   };
   Json difference = claim("difference", "eval.facts.all.acc");
   difference.set("direction", "increase");
-  EXPECT_EQ(tested({}, difference).verdict, Verdict::supported);
+  EXPECT_EQ(tested({}, difference).outcome, Outcome::supported);
   Json equal = claim("equal", "eval.facts.all.acc");
   equal.set("margin", 0.02);
-  EXPECT_EQ(tested({}, equal).verdict, Verdict::refuted);
+  EXPECT_EQ(tested({}, equal).outcome, Outcome::refuted);
   equal.set("margin", 1.0);
-  EXPECT_EQ(tested({}, equal).verdict, Verdict::supported);
+  EXPECT_EQ(tested({}, equal).outcome, Outcome::supported);
 }
 
 TEST(Hypothesis, CorrelationAndFilters) {
@@ -90,9 +93,9 @@ TEST(Hypothesis, CorrelationAndFilters) {
                              {"x", "train.loss_final"},
                              {"y", "eval.facts.all.acc"},
                              {"direction", "decrease"}});
-  EXPECT_EQ(tested({}, claim).verdict, Verdict::supported);
+  EXPECT_EQ(tested({}, claim).outcome, Outcome::supported);
   claim.set("where", Json::object({{"experts", Json::object({{"min", 8}, {"max", 32}})}, {"dense", false}}));
-  const HypothesisResult five = tested({}, claim);
+  const HypothesisVerdict five = tested({}, claim);
   EXPECT_EQ(five.configurations, 5);
   claim.set("where", Json::object({{"experts", 128}}));
   EXPECT_EQ(tested({}, claim).reason, "a correlation needs five configurations");
@@ -113,15 +116,14 @@ std::vector<Group> parabola_groups(double bend, double noise) {
 }
 
 // A study whose runs have the score of the groups at tpp = 2^x.
-StudyRecords study_of(const std::vector<Group>& groups) {
-  StudyRecords study;
-  study.is_study = true;
+records::StudyRuns study_of(const std::vector<Group>& groups) {
+  records::StudyRuns study;
   study.study = Json::object();
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (const Value& value : groups[g]) {
-      RunRecords run;
+      records::RunRecords run;
       run.name = run.model = "m" + std::to_string(g);
-      run.status = RunStatus::done;
+      run.status = records::RunStatus::done;
       run.planned = Json::object();
       run.run = Json::object({{"tpp", std::exp2(value.x)}, {"config", Json::object({{"experts", 8}})}});
       run.train_end = Json::object({{"score", value.y}});
@@ -132,27 +134,27 @@ StudyRecords study_of(const std::vector<Group>& groups) {
 }
 
 Hypothesis peak_claim() {
-  Hypothesis h{.id = "p", .text = "t", .kind = "peak", .direction = "maximum", .x = "tpp", .y = "train.score"};
+  Hypothesis h{.id = "p", .text = "t", .kind = HypothesisKind::peak, .x = "tpp", .y = "train.score"};
   h.where = h.a = h.b = Json::object();
   return h;
 }
 
 TEST(Hypothesis, PeakIsFoundWhereItStands) {
-  const StudyRecords study = study_of(parabola_groups(-0.05, 0.01));
+  const records::StudyRuns study = study_of(parabola_groups(-0.05, 0.01));
   Hypothesis h = peak_claim();
-  const HypothesisResult result = hypothesis_test(study, h, 0);
-  EXPECT_EQ(result.verdict, Verdict::supported) << result.reason;
+  const HypothesisVerdict result = hypothesis_test(study, h, 0);
+  EXPECT_EQ(result.outcome, Outcome::supported) << result.reason;
   EXPECT_NEAR(result.effect.estimate, 8, 0.5);
   EXPECT_LE(result.effect.low, 8);
   EXPECT_GE(result.effect.high, 8);
-  h.direction = "minimum";
-  EXPECT_EQ(hypothesis_test(study, h, 0).verdict, Verdict::refuted);
+  h.upward = false;
+  EXPECT_EQ(hypothesis_test(study, h, 0).outcome, Outcome::refuted);
   // The same turning point is no monotone trend, whatever the slope says.
-  h.kind = "monotone";
-  h.direction = "increase";
+  h.kind = HypothesisKind::monotone;
+  h.upward = true;
   h.where = Json::object({{"tpp", Json::object({{"max", 40}})}});
-  const HypothesisResult slope = hypothesis_test(study, h, 0);
-  EXPECT_EQ(slope.verdict, Verdict::refuted) << slope.reason;
+  const HypothesisVerdict slope = hypothesis_test(study, h, 0);
+  EXPECT_EQ(slope.outcome, Outcome::refuted) << slope.reason;
   EXPECT_NE(slope.reason.find("not monotone"), std::string::npos) << slope.reason;
 }
 
@@ -169,13 +171,13 @@ TEST(Hypothesis, BentCurvesAreNoPeaks) {
       two[g].push_back({static_cast<double>(x), peaks[x] + 0.01 * rng.next_normal()});
     }
   }
-  EXPECT_EQ(hypothesis_test(study_of(saturating), peak_claim(), 0).verdict, Verdict::unresolved);
-  const HypothesisResult end = hypothesis_test(study_of(rising), peak_claim(), 0);
-  EXPECT_EQ(end.verdict, Verdict::refuted);
-  EXPECT_NE(end.reason.find("at its high end"), std::string::npos) << end.reason;
-  const HypothesisResult several = hypothesis_test(study_of(two), peak_claim(), 0);
-  EXPECT_EQ(several.verdict, Verdict::unresolved);
-  EXPECT_NE(several.reason.find("more than once"), std::string::npos) << several.reason;
+  EXPECT_EQ(hypothesis_test(study_of(saturating), peak_claim(), 0).outcome, Outcome::unresolved);
+  const HypothesisVerdict end = hypothesis_test(study_of(rising), peak_claim(), 0);
+  EXPECT_EQ(end.outcome, Outcome::refuted);
+  EXPECT_NE(end.reason.find("at the high end"), std::string::npos) << end.reason;
+  const HypothesisVerdict several = hypothesis_test(study_of(two), peak_claim(), 0);
+  EXPECT_EQ(several.outcome, Outcome::unresolved);
+  EXPECT_NE(several.reason.find("more than one"), std::string::npos) << several.reason;
 }
 
 void expect_error(Json hypothesis, const std::string& wanted) {
@@ -198,7 +200,7 @@ TEST(Hypothesis, ErrorsNameTheFault) {
   wrong.set("wher", 1);
   expect_error(wrong, "did you mean 'where'");
   wrong = monotone("eval.facts", "decrease");
-  expect_error(wrong, "names no metric");
+  expect_error(wrong, "is not a metric path");
   wrong = monotone("train.loss_final", "decrease");
   wrong.set("where", Json::object({{"topk", 2}}));
   expect_error(wrong, "did you mean 'top_k'");
@@ -206,5 +208,24 @@ TEST(Hypothesis, ErrorsNameTheFault) {
   expect_error(wrong, "'y' is missing");
 }
 
+// What is written is what is read, and says on how much each verdict rests.
+TEST(Verdicts, FileHoldsTheVerdicts) {
+  FakeStudy fake{.folder = test_path("study")};
+  fake.hypotheses.push_back(monotone("eval.facts.all.acc", "increase"));
+  fake_study_write(fake);
+  const records::Verdicts made = study_verdicts(fake.folder);
+  const std::string path = path_join(fake.folder, records::kVerdictsName);
+  records::verdicts_write(made, path);
+  const records::Verdicts read = records::verdicts_read(path);
+  EXPECT_EQ(read.runs_done, 21);
+  ASSERT_EQ(read.hypotheses.size(), 1u);
+  EXPECT_EQ(read.hypotheses[0].outcome, Outcome::supported);
+  EXPECT_EQ(read.hypotheses[0].runs, 9);
+  EXPECT_EQ(read.hypotheses[0].runs_of_the_plan, 9);
+  EXPECT_EQ(read.hypotheses[0].seeds, 3);
+  EXPECT_EQ(records::verdicts_to_json(read), records::verdicts_to_json(made));
+  EXPECT_NE(verdicts_text(read).find("supported   h: "), std::string::npos) << verdicts_text(read);
+}
+
 }  // namespace
-}  // namespace moebius::report
+}  // namespace moebius::fit

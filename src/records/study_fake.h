@@ -10,7 +10,7 @@
 #include "records/record.h"
 #include "base/rng.h"
 
-namespace moebius::report {
+namespace moebius::records {
 
 struct FakeStudy {
   std::string folder = {};
@@ -78,7 +78,7 @@ class FakeStudyWriter {
       }
     }
     for (const double rate : {1e-3, 3e-3, 9e-3}) sweep_write(rate, runs);
-    records::RecordWriter records(path_join(fake_.folder, "records.jsonl"));
+    RecordWriter records(path_join(fake_.folder, "records.jsonl"));
     records.write("roof", Json::object({{"isa", "avx512"},
                                         {"threads", 2},
                                         {"bf16_flops_per_s", 1.2e12},
@@ -128,8 +128,8 @@ class FakeStudyWriter {
          {"hypotheses", fake_.hypotheses}});
   }
 
-  void task_write(records::RecordWriter& out, const std::string& name, const std::string& skill,
-                  const std::string& grade, double acc, double chance, double loss, i64 step, double bits) {
+  void task_write(RecordWriter& out, const std::string& name, const std::string& skill, const std::string& grade,
+                  double acc, double chance, double loss, i64 step, double bits) {
     const i64 items = 600;
     const double se = std::sqrt(std::max(acc * (1 - acc), 0.01) / static_cast<double>(items));
     Json fields = Json::object({{"step", step},
@@ -152,7 +152,7 @@ class FakeStudyWriter {
     out.write("eval", fields);
   }
 
-  void steps_write(records::RecordWriter& out, const FakeModel& model, double loss_final) {
+  void steps_write(RecordWriter& out, const FakeModel& model, double loss_final) {
     for (i64 step = 10; step <= 1500; step += 25) {
       Json fields = Json::object(
           {{"step", step},
@@ -183,7 +183,7 @@ class FakeStudyWriter {
   void run_write(const FakeModel& model, i64, const Json& entry) {
     const std::string folder = path_join(path_join(fake_.folder, "runs"), entry.at("name").as_string());
     folder_make(folder);
-    records::RecordWriter out(path_join(folder, "records.jsonl"));
+    RecordWriter out(path_join(folder, "records.jsonl"));
     out.write("run", entry);
     const double doublings = std::log2(entry.at("parameters_total").as_double() / 300000);
     const double loss =
@@ -236,7 +236,7 @@ class FakeStudyWriter {
     entry.set("learning_rate", rate);
     const std::string folder = path_join(path_join(fake_.folder, "runs"), name);
     folder_make(folder);
-    records::RecordWriter out(path_join(folder, "records.jsonl"));
+    RecordWriter out(path_join(folder, "records.jsonl"));
     out.write("run", entry);
     out.write(
         "train_end",
@@ -250,4 +250,4 @@ class FakeStudyWriter {
 
 inline void fake_study_write(const FakeStudy& fake) { FakeStudyWriter(fake).write(); }
 
-}  // namespace moebius::report
+}  // namespace moebius::records

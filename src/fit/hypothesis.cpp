@@ -1,0 +1,428 @@
+// Parsing hypotheses and testing them.
+#include "fit/hypothesis.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/options.h"
+#include "fit/rise_fall.h"
+
+namespace moebius::fit {
+
+namespace {
+
+using records::Measured;
+using records::metric_label;
+using records::metric_of;
+using records::RunRecords;
+using records::StudyRuns;
+
+struct KindRule {
+  std::vector<std::string> keys;        // beside id, text, kind, y
+  std::vector<std::string> directions;  // upward, downward
+};
+
+// In the order of HypothesisKind.
+const KindRule& rule_of(HypothesisKind kind) {
+  static const std::vector<KindRule> rules = {
+      {{"x", "direction", "where"}, {"increase", "decrease"}},
+      {{"x", "direction", "where"}, {"maximum", "minimum"}},
+      {{"x", "direction", "where"}, {"increase", "decrease"}},
+      {{"a", "b", "direction", "where"}, {"increase", "decrease"}},
+      {{"a", "b", "margin", "where"}, {}},
+  };
+  return rules[static_cast<std::size_t>(kind)];
+}
+
+[[noreturn]] void wrong_word(const std::string& where, const std::string& what, const std::string& word,
+                             const std::vector<std::string>& known) {
+  const std::string near = nearest_word(word, known);
+  throw Error({.where = where,
+               .what = fmt::format("unknown {} '{}'", what, word),
+               .wanted = fmt::format("one of: {}", fmt::join(known, ", ")),
+               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+}
+
+const Json* filter_value(const RunRecords& run, const std::string& key) {
+  const Json* config = run.find("config");
+  const Json* value = config == nullptr ? nullptr : config->find(key);
+  return value != nullptr ? value : run.find(key);
+}
+
+bool value_matches(const Json& value, const Json& wanted) {
+  if (wanted.is_array()) {
+    return std::any_of(wanted.as_array().begin(), wanted.as_array().end(),
+                       [&](const Json& one) { return value_matches(value, one); });
+  }
+  if (wanted.is_object()) {
+    if (!value.is_number()) return false;
+    return value.as_double() >= wanted.get_double("min", -1e300) &&
+           value.as_double() <= wanted.get_double("max", 1e300);
+  }
+  if (value.is_number() && wanted.is_number()) return value.as_double() == wanted.as_double();
+  return value == wanted;
+}
+
+void filter_check(const StudyRuns& study, const Json& filter, const std::string& where) {
+  if (!filter.is_object()) throw Error({.where = where, .what = "a filter is an object like {\"top_k\": 2}"});
+  std::vector<std::string> known = {"dense", "model"};
+  for (const RunRecords& run : study.runs) {
+    const Json* config = run.find("config");
+    for (const Json* object : {config, &run.planned, &run.run}) {
+      if (object == nullptr || !object->is_object()) continue;
+      for (const auto& [key, value] : object->as_object()) known.push_back(key);
+    }
+  }
+  for (const auto& [key, wanted] : filter.as_object()) {
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
+      const std::string near = nearest_word(key, known);
+      throw Error({.where = where,
+                   .what = fmt::format("no run has '{}' to filter by", key),
+                   .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+    }
+    if (!wanted.is_object()) continue;
+    for (const auto& [bound, value] : wanted.as_object()) {
+      if (bound != "min" && bound != "max") wrong_word(where, "bound", bound, {"min", "max"});
+    }
+  }
+}
+
+// The place of `word` in `known`.
+std::size_t place_of(const std::string& where, const std::string& what, const std::string& word,
+                     const std::vector<std::string>& known) {
+  const auto found = std::find(known.begin(), known.end(), word);
+  if (found == known.end()) wrong_word(where, what, word, known);
+  return static_cast<std::size_t>(found - known.begin());
+}
+
+Hypothesis parse_one(const StudyRuns& study, const Json& entry, const std::string& where) {
+  Hypothesis hypothesis;
+  const auto& names = records::kEnumNames<HypothesisKind>;
+  hypothesis.kind =
+      static_cast<HypothesisKind>(place_of(where, "kind", entry.at("kind").as_string(), {names.begin(), names.end()}));
+  const KindRule& rule = rule_of(hypothesis.kind);
+  std::vector<std::string> keys = {"id", "text", "kind", "y"};
+  keys.insert(keys.end(), rule.keys.begin(), rule.keys.end());
+  for (const auto& [key, value] : entry.as_object()) place_of(where, "key", key, keys);
+  hypothesis.id = entry.at("id").as_string();
+  hypothesis.text = entry.at("text").as_string();
+  hypothesis.y = entry.at("y").as_string();
+  records::metric_check(hypothesis.y, where + ", y");
+  const auto has = [&](const char* key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
+  if (has("x")) {
+    hypothesis.x = entry.at("x").as_string();
+    records::metric_check(hypothesis.x, where + ", x");
+  }
+  if (has("direction")) {
+    hypothesis.upward = place_of(where, "direction", entry.at("direction").as_string(), rule.directions) == 0;
+  }
+  if (has("margin")) {
+    hypothesis.margin = entry.at("margin").as_double();
+    if (!(hypothesis.margin > 0)) throw Error({.where = where, .what = "margin must be above 0"});
+  }
+  const auto filter = [&](const char* key) { return entry.contains(key) ? entry.at(key) : Json::object(); };
+  hypothesis.where = filter("where");
+  hypothesis.a = has("a") ? entry.at("a") : Json::object();
+  hypothesis.b = has("b") ? entry.at("b") : Json::object();
+  for (const Json* used : {&hypothesis.where, &hypothesis.a, &hypothesis.b}) filter_check(study, *used, where);
+  return hypothesis;
+}
+
+// The runs of a test, grouped by configuration.
+struct TestedRuns {
+  std::vector<Group> groups;
+  std::vector<bool> in_b;  // for two-group kinds
+  std::vector<std::string> models;
+  i64 runs_wanted = 0, runs_used = 0;
+  i64 seeds = 0;
+  bool score_off_chance = true;  // false: y is a score and no run is clearly above chance
+};
+
+bool x_is_logarithmic(const Hypothesis& h) {
+  return h.kind == HypothesisKind::monotone || h.kind == HypothesisKind::peak;
+}
+
+// True when y is no share of items, has no chance, or this run is at least three standard errors above it.
+bool off_chance(const RunRecords& run, const std::string& path, const Measured& y) {
+  const records::Measure* measure = records::measure_at(run, path);
+  if (measure == nullptr || measure->unit != records::Unit::share_of_items) return true;
+  const Measured chance = records::chance_of(run, path.substr(0, path.rfind('.') + 1));
+  return !chance.known() || !std::isfinite(y.se) || records::above_chance(y.value, y.se, chance.value);
+}
+
+TestedRuns tested_runs(const StudyRuns& study, const Hypothesis& h) {
+  TestedRuns tested;
+  const bool two_groups = h.two_groups();
+  bool any_off_chance = false;
+  for (const RunRecords& run : study.runs) {
+    if (run.role == records::RunRole::sweep || !filter_matches(run, h.where)) continue;
+    const bool in_a = two_groups && filter_matches(run, h.a), in_b = two_groups && filter_matches(run, h.b);
+    if (two_groups && in_a == in_b) continue;
+    ++tested.runs_wanted;
+    if (run.status != records::RunStatus::done) continue;
+    const Measured y = metric_of(run, h.y), x = two_groups ? Measured{0, kUnknown} : metric_of(run, h.x);
+    if (!std::isfinite(y.value) || !std::isfinite(x.value) || (x_is_logarithmic(h) && x.value <= 0)) continue;
+    ++tested.runs_used;
+    any_off_chance |= off_chance(run, h.y, y);
+    const Value value{x_is_logarithmic(h) ? std::log2(x.value) : x.value, y.value,
+                      x_is_logarithmic(h) ? x.se / (x.value * std::log(2.0)) : x.se, y.se};
+    const auto at = std::find(tested.models.begin(), tested.models.end(), run.model);
+    if (at == tested.models.end()) {
+      tested.models.push_back(run.model);
+      tested.groups.push_back({value});
+      tested.in_b.push_back(in_b);
+    } else {
+      tested.groups[static_cast<std::size_t>(at - tested.models.begin())].push_back(value);
+    }
+  }
+  tested.score_off_chance = any_off_chance || tested.runs_used == 0;
+  for (const Group& group : tested.groups) {
+    const i64 seeds = static_cast<i64>(group.size());
+    tested.seeds = tested.seeds == 0 ? seeds : std::min(tested.seeds, seeds);
+  }
+  return tested;
+}
+
+i64 distinct_x(const TestedRuns& tested) {
+  std::vector<double> xs;
+  for (const Group& group : tested.groups) xs.push_back(group.front().x);
+  std::sort(xs.begin(), xs.end());
+  return std::unique(xs.begin(), xs.end()) - xs.begin();
+}
+
+// Verdict from an interval that should lie above 0 (sign = 1) or below (sign = -1).
+Outcome by_sign(const Interval& effect, double sign) {
+  if (sign > 0 ? effect.above(0) : effect.below(0)) return Outcome::supported;
+  if (sign > 0 ? effect.below(0) : effect.above(0)) return Outcome::refuted;
+  return Outcome::unresolved;
+}
+
+std::string by_sign_reason(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::supported: return "the whole interval is on the claimed side of zero";
+    case Outcome::refuted: return "the whole interval is on the opposite side of zero";
+    case Outcome::unresolved: return "the interval includes zero: the effect is within noise";
+  }
+  return "";
+}
+
+// A monotone claim fails where a single step between neighbours goes against it beyond noise (Bonferroni over steps).
+std::string step_against(const TestedRuns& tested, double sign, u64 number) {
+  std::vector<std::size_t> order(tested.groups.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return tested.groups[a].front().x < tested.groups[b].front().x; });
+  const double coverage = 1 - 0.05 / static_cast<double>(std::max<std::size_t>(1, order.size() - 1));
+  for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+    const std::vector<Group> pair = {tested.groups[order[i]], tested.groups[order[i + 1]]};
+    if (pair[0].front().x == pair[1].front().x) continue;
+    const Interval step = bootstrap(
+        pair, [](const auto&, const auto& y) { return y[1] - y[0]; }, number + 1000 * (i + 1), coverage);
+    if (by_sign(step, sign) == Outcome::refuted) {
+      return fmt::format("the step from {} to {} goes in the opposite direction beyond noise", tested.models[order[i]],
+                         tested.models[order[i + 1]]);
+    }
+  }
+  return "";
+}
+
+void test_monotone(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
+  result.effect_name = fmt::format("change of {} for each doubling of {}", metric_label(h.y), metric_label(h.x));
+  if (distinct_x(tested) < 3) {
+    result.reason = "a trend needs three values of x";
+    return;
+  }
+  const double sign = h.upward ? 1 : -1;
+  result.effect = bootstrap(tested.groups, slope_of, number);
+  result.outcome = by_sign(result.effect, sign);
+  result.reason = by_sign_reason(result.outcome);
+  const std::string against = step_against(tested, sign, number);
+  if (result.outcome == Outcome::supported && !against.empty()) {
+    result.outcome = Outcome::refuted;
+    result.reason = "the overall slope is as claimed, but not monotone: " + against;
+  }
+}
+
+// y may have its turning point inside the range, at an end, or nowhere that the data can tell (base/rise_fall.h).
+void test_peak(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
+  const char* extremum = h.upward ? "maximum" : "minimum";
+  result.effect_name = fmt::format("{} at which {} has its {}", metric_label(h.x), metric_label(h.y), extremum);
+  if (distinct_x(tested) < 4) {
+    result.reason = "a turning point needs four values of x";
+    return;
+  }
+  const double sign = h.upward ? 1 : -1;
+  const RiseFall turn = rise_fall(tested.groups, sign, number);
+  switch (turn.shape) {
+    case TurnShape::inside:
+      result.effect = {std::exp2(turn.at.estimate), std::exp2(turn.at.low), std::exp2(turn.at.high)};
+      result.outcome = Outcome::supported;
+      result.reason =
+          fmt::format("it has a turning point inside the range; both sides are beyond noise (p = {:.2g})", turn.p);
+      return;
+    case TurnShape::low_end:
+    case TurnShape::high_end:
+      result.outcome = Outcome::refuted;
+      result.reason = fmt::format("the {} of the measured range is at the {} end beyond noise: no turning point inside",
+                                  extremum, turn.shape == TurnShape::low_end ? "low" : "high");
+      return;
+    case TurnShape::several:
+      if (rise_fall(tested.groups, -sign, number).shape == TurnShape::inside) {
+        result.outcome = Outcome::refuted;
+        result.reason = fmt::format("beyond noise it has a {} instead", sign > 0 ? "minimum" : "maximum");
+      } else {
+        result.reason = "it has more than one turning point beyond noise; check whether the runs differ in more than x";
+      }
+      return;
+    case TurnShape::not_determined:
+      result.reason = std::isnan(turn.p) ? "the seeds show no noise to test against"
+                                         : fmt::format("one of its two sides is within noise (p = {:.2g})", turn.p);
+      return;
+  }
+}
+
+void test_correlation(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
+  result.effect_name = fmt::format("rank correlation (Spearman) of {} with {}", metric_label(h.y), metric_label(h.x));
+  if (tested.groups.size() < 5) {
+    result.reason = "a correlation needs five configurations";
+    return;
+  }
+  result.effect = bootstrap(tested.groups, spearman_of, number);
+  result.effect.low = std::max(-1.0, result.effect.low);
+  result.effect.high = std::min(1.0, result.effect.high);
+  result.outcome = by_sign(result.effect, h.upward ? 1 : -1);
+  result.reason = by_sign_reason(result.outcome);
+}
+
+void test_two_groups(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
+  result.effect_name = fmt::format("{}, runs b minus runs a", metric_label(h.y));
+  const i64 in_b = std::count(tested.in_b.begin(), tested.in_b.end(), true);
+  if (in_b == 0 || in_b == static_cast<i64>(tested.in_b.size())) {
+    result.reason = "one of the two groups is empty";
+    return;
+  }
+  const std::vector<bool>& flags = tested.in_b;
+  result.effect = bootstrap(
+      tested.groups,
+      [&flags](const auto&, const auto& y) {
+        double sum[2] = {0, 0}, count[2] = {0, 0};
+        for (std::size_t i = 0; i < y.size(); ++i) {
+          sum[flags[i] ? 1 : 0] += y[i];
+          count[flags[i] ? 1 : 0] += 1;
+        }
+        return sum[1] / count[1] - sum[0] / count[0];
+      },
+      number);
+  if (h.kind == HypothesisKind::difference) {
+    result.outcome = by_sign(result.effect, h.upward ? 1 : -1);
+    result.reason = by_sign_reason(result.outcome);
+  } else if (result.effect.above(-h.margin) && result.effect.below(h.margin)) {
+    result.outcome = Outcome::supported;
+    result.reason = fmt::format("the interval lies within the margin of {:g}", h.margin);
+  } else if (result.effect.above(h.margin) || result.effect.below(-h.margin)) {
+    result.outcome = Outcome::refuted;
+    result.reason = fmt::format("the whole interval lies beyond the margin of {:g}", h.margin);
+  } else {
+    result.reason = fmt::format("the interval reaches across the margin of {:g}", h.margin);
+  }
+}
+
+// Reasons that forbid a verdict whatever the numbers say; empty when there is none.
+std::string verdict_forbidden(const TestedRuns& tested) {
+  if (tested.runs_wanted == 0) return "no run of the study matches";
+  if (tested.runs_used == 0) return "none of its runs has the metrics yet";
+  if (tested.runs_used < tested.runs_wanted) {
+    return fmt::format("{} of its {} runs lack the metrics", tested.runs_wanted - tested.runs_used, tested.runs_wanted);
+  }
+  if (tested.seeds == 1) return "one seed: another seed could reverse the effect, so no trend is claimed";
+  if (tested.seeds < kSeedsForVerdict)
+    return fmt::format("{} seeds: a verdict needs {}", tested.seeds, kSeedsForVerdict);
+  if (!tested.score_off_chance) return "no run is three standard errors above chance: the score cannot tell them apart";
+  return "";
+}
+
+}  // namespace
+
+bool filter_matches(const RunRecords& run, const Json& filter) {
+  for (const auto& [key, wanted] : filter.as_object()) {
+    if (key == "dense") {
+      if (!value_matches(Json(run.dense()), wanted)) return false;
+      continue;
+    }
+    if (key == "model") {
+      if (!value_matches(Json(run.model), wanted)) return false;
+      continue;
+    }
+    const Json* value = filter_value(run, key);
+    if (value == nullptr || !value_matches(*value, wanted)) return false;
+  }
+  return true;
+}
+
+std::vector<Hypothesis> hypotheses_parse(const StudyRuns& study) {
+  std::vector<Hypothesis> hypotheses;
+  const Json* entries = study.study.find("hypotheses");
+  if (entries == nullptr) return hypotheses;
+  const std::string path = path_join(study.folder, "study.json");
+  for (i64 i = 0; i < entries->count(); ++i) {
+    const Json& entry = (*entries)[i];
+    const std::string where = fmt::format("{}, hypothesis {}", path, entry.get_string("id", fmt::format("{}", i + 1)));
+    try {
+      hypotheses.push_back(parse_one(study, entry, where));
+    } catch (const Error& e) {
+      if (!e.parts().where.empty()) throw;
+      throw Error({.where = where, .what = e.parts().what, .wanted = e.parts().wanted, .got = e.parts().got});
+    }
+  }
+  return hypotheses;
+}
+
+HypothesisVerdict hypothesis_test(const StudyRuns& study, const Hypothesis& hypothesis, u64 number) {
+  HypothesisVerdict result;
+  result.id = hypothesis.id;
+  result.text = hypothesis.text;
+  result.kind = hypothesis.kind;
+  result.x = hypothesis.x;
+  result.y = hypothesis.y;
+  const TestedRuns tested = tested_runs(study, hypothesis);
+  result.configurations = static_cast<i64>(tested.groups.size());
+  result.seeds = tested.seeds;
+  result.runs = tested.runs_used;
+  result.runs_of_the_plan = tested.runs_wanted;
+  switch (hypothesis.kind) {
+    case HypothesisKind::monotone: test_monotone(tested, hypothesis, result, number); break;
+    case HypothesisKind::peak: test_peak(tested, hypothesis, result, number); break;
+    case HypothesisKind::correlation: test_correlation(tested, hypothesis, result, number); break;
+    case HypothesisKind::difference:
+    case HypothesisKind::equal: test_two_groups(tested, hypothesis, result, number); break;
+  }
+  const std::string forbidden = verdict_forbidden(tested);
+  if (!forbidden.empty()) {
+    result.outcome = Outcome::unresolved;
+    result.reason = forbidden;
+  }
+  return result;
+}
+
+records::Verdicts study_verdicts(const std::string& folder) {
+  const StudyRuns study = records::study_read(folder);
+  records::Verdicts verdicts{.runs_done = std::ssize(study.done_runs()), .hypotheses = {}};
+  for (const Hypothesis& one : hypotheses_parse(study)) {
+    verdicts.hypotheses.push_back(hypothesis_test(study, one, verdicts.hypotheses.size()));
+  }
+  return verdicts;
+}
+
+std::string verdicts_text(const records::Verdicts& verdicts) {
+  std::string text;
+  for (const HypothesisVerdict& one : verdicts.hypotheses)
+    text += fmt::format("{:<11} {}: {}\n", records::enum_name(one.outcome), one.id, one.reason);
+  return text.empty() ? "the study has no hypotheses\n" : text;
+}
+
+}  // namespace moebius::fit

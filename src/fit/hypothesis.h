@@ -1,0 +1,44 @@
+// Hypotheses of a study and the verdict on each: supported, refuted or unresolved, with the effect and its interval.
+// In: study.json's `hypotheses` and the runs' records; out: verdicts (records/verdicts.h). The rules are those of
+// docs/report.md: an effect must be outside noise, and with fewer than three seeds at any configuration no verdict but
+// `unresolved` is given.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "records/metric.h"
+#include "records/verdicts.h"
+
+namespace moebius::fit {
+
+using records::HypothesisKind;
+using records::HypothesisVerdict;
+using records::Outcome;
+
+using records::kSeedsForVerdict;
+
+struct Hypothesis {
+  std::string id, text;
+  HypothesisKind kind = HypothesisKind::monotone;
+  std::string x, y;                 // metric paths; x is empty for kinds that compare two groups
+  bool upward = true;               // increase, maximum; else decrease, minimum
+  Json where = {}, a = {}, b = {};  // filters; objects
+  double margin = kUnknown;
+  bool two_groups() const { return kind == HypothesisKind::difference || kind == HypothesisKind::equal; }
+};
+
+// All hypotheses of study.json. Throws Error that names the hypothesis for unknown keys, kinds, directions, metric
+// paths, or filter keys that no run has.
+std::vector<Hypothesis> hypotheses_parse(const records::StudyRuns& study);
+// `number` numbers the test (random stream of the bootstrap).
+HypothesisVerdict hypothesis_test(const records::StudyRuns& study, const Hypothesis& hypothesis, u64 number);
+
+// Tests all hypotheses of the study in `folder`. `moebius fit` and `moebius study` write the result to FOLDER/verdicts.json.
+records::Verdicts study_verdicts(const std::string& folder);
+std::string verdicts_text(const records::Verdicts& verdicts);
+
+// Does a run match {"top_k": 2, "experts": [8, 32], "tpp": {"min": 1, "max": 30}, "dense": false}?
+bool filter_matches(const records::RunRecords& run, const Json& filter);
+
+}  // namespace moebius::fit

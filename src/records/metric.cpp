@@ -1,0 +1,143 @@
+// Looking up metric paths in the records of a run.
+#include "records/metric.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+
+namespace moebius::records {
+
+namespace {
+
+// "eval.NAME.PART.KEY" cut at its first and last dot: names and parts may hold dots themselves.
+struct EvalPath {
+  std::string test;  // "NAME.PART"
+  std::string key;
+};
+
+bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
+
+// False when a piece is missing.
+bool eval_path_split(const std::string& path, EvalPath& out) {
+  const std::size_t key_begin = path.rfind('.');
+  if (key_begin < 5) return false;
+  out.test = path.substr(5, key_begin - 5);
+  out.key = path.substr(key_begin + 1);
+  const std::size_t dot = out.test.find('.');
+  return dot != std::string::npos && dot > 0 && dot + 1 < out.test.size() && !out.key.empty();
+}
+
+const std::map<std::string, std::string>& labels() {
+  static const std::map<std::string, std::string> table = {
+      {"parameters_total", "total parameters"},
+      {"parameters_active", "active parameters"},
+      {"flops_per_token_megatron", "FLOPs per token (Megatron's formula)"},
+      {"flops_per_token_6n", "FLOPs per token (6N)"},
+      {"flops_train", "active training FLOPs"},
+      {"tpp", "tokens per total parameter (TPP)"},
+      {"sparsity", "sparsity, 1 - k/E"},
+      {"tokens_total", "training tokens"},
+      {"learning_rate", "peak learning rate"},
+      {"train.loss_final", "training loss, nats per token"},
+      {"train.tokens_per_s", "tokens per second"},
+      {"train.seconds", "training time, s"},
+      {"load.max_over_mean", "expert load, max / mean"},
+      {"load.dead_experts", "dead experts"},
+      {"config.experts", "experts E"},
+      {"config.top_k", "experts per token k"},
+      {"config.d_model", "width d"},
+      {"acc", "accuracy"},
+      {"acc_norm", "accuracy (length-normalised)"},
+      {"exact_match", "exact match"},
+      {"task_loss", "task loss, nats per answer token"},
+      {"task_bits_per_byte", "task loss, bits per answer byte"},
+      {"knowledge_bits", "knowledge, bits"},
+      {"knowledge_share", "knowledge, share of all bits"},
+      {"loss", "loss, nats per token"},
+      {"bits_per_byte", "bits per byte"},
+  };
+  return table;
+}
+
+std::string label_of(const std::string& key) {
+  const auto found = labels().find(key);
+  if (found != labels().end()) return found->second;
+  std::string text = key;
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+Measured load_measure(const RunRecords& run, const std::string& key) {
+  if (run.dense()) return {};
+  for (auto step = run.steps.rbegin(); step != run.steps.rend(); ++step) {
+    const double value = key == "max_over_mean" ? step->load_max_over_mean : step->dead_experts;
+    if (value == value) return {value, kUnknown};
+  }
+  return {};
+}
+
+}  // namespace
+
+Measured measured_in(const Json& fields, const std::string& key) {
+  const auto number = [&](const std::string& wanted) {
+    const Json* value = fields.find(wanted);
+    return value != nullptr && value->is_number() ? value->as_double() : kUnknown;
+  };
+  return {number(key), number(key + "_se")};
+}
+
+void metric_check(const std::string& path, const std::string& where) {
+  EvalPath pieces;
+  const bool is_eval = starts_with(path, "eval.");
+  if (!path.empty() && (!is_eval || eval_path_split(path, pieces))) return;
+  throw Error({.where = where,
+               .what = fmt::format("'{}' is not a metric path", path),
+               .wanted = "like eval.facts.all.acc, train.loss_final, config.experts or parameters_total",
+               .fix = "docs/report.md lists the metric paths"});
+}
+
+Measured chance_in(const Json& fields) {
+  const Measured best = measured_in(fields, "chance_best");
+  return best.known() ? best : measured_in(fields, "chance");
+}
+
+Measured chance_of(const RunRecords& run, const std::string& part_path) {
+  const Measured best = metric_of(run, part_path + "chance_best");
+  return best.known() ? best : metric_of(run, part_path + "chance");
+}
+
+Measured metric_of(const RunRecords& run, const std::string& path) {
+  if (starts_with(path, "eval.")) {
+    EvalPath pieces;
+    if (!eval_path_split(path, pieces)) return {};
+    const EvalRecord* eval = run.eval_final(pieces.test);
+    return eval == nullptr ? Measured{} : measured_in(eval->fields, pieces.key);
+  }
+  if (starts_with(path, "train.")) return measured_in(run.train_end, path.substr(6));
+  if (starts_with(path, "load.")) return load_measure(run, path.substr(5));
+  if (starts_with(path, "config.")) return {run.config_number(path.substr(7)), kUnknown};
+  if (path == "flops_train") return {run.number("flops_per_token_megatron") * run.number("tokens_total"), kUnknown};
+  return {run.number(path), kUnknown};
+}
+
+std::string metric_label(const std::string& path) {
+  EvalPath pieces;
+  if (starts_with(path, "eval.") && eval_path_split(path, pieces)) {
+    const std::size_t dot = pieces.test.rfind('.');
+    const std::string name = pieces.test.substr(0, dot), part = pieces.test.substr(dot + 1);
+    return fmt::format("{}{}: {}", name, part == "all" ? "" : ", " + part, label_of(pieces.key));
+  }
+  return label_of(path);
+}
+
+const Measure* measure_at(const RunRecords& run, const std::string& path) {
+  EvalPath pieces;
+  if (!starts_with(path, "eval.") || !eval_path_split(path, pieces)) return nullptr;
+  const EvalRecord* eval = run.eval_final(pieces.test);
+  return eval == nullptr ? nullptr : eval->measure(pieces.key);
+}
+
+}  // namespace moebius::records
