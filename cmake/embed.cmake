@@ -1,6 +1,6 @@
 # Writes a .cpp that holds whole files: cmake -DOUT=x.cpp -DHEADER=h -DNAMESPACE=n "-DFILES=name=path|name=path" -P embed.cmake
 string(REPLACE "|" ";" pairs "${FILES}")
-set(text "// Generated: files that stand inside the program.\n#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\n")
+set(text "// Generated: files embedded into the program.\n#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\n")
 foreach(pair ${pairs})
   string(FIND "${pair}" "=" at)
   string(SUBSTRING "${pair}" 0 ${at} name)

@@ -87,7 +87,7 @@ packages_install() {
            "then run the same command again"
     as_root=(sudo)
     say "installing them with sudo apt-get; sudo may ask for your password"
-    sudo -v || fail "sudo was refused" "to do: have somebody with root run: apt-get install --no-install-recommends $*"
+    sudo -v || fail "sudo was refused" "to do: as root, run: apt-get install --no-install-recommends $*"
   else
     say "installing them with apt-get"
   fi
@@ -97,7 +97,7 @@ packages_install() {
   apt_update "${as_root[@]}"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a </dev/null >&2 9>&-
   apt_install "${as_root[@]}" -- "$@" && return 0
-  fail "apt-get could not install all packages; its own messages stand above" \
+  fail "apt-get could not install all packages; see its messages above" \
        "to do: check the network (or the distribution's mirror in /etc/apt), then run the same command again:" \
        "what has been installed already is kept, and only the rest is fetched"
 }
@@ -146,7 +146,7 @@ build_configure() {
   local preset=$1 folder=$root/build/$1
   local cache=$folder/CMakeCache.txt
   if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$cache"; then
-    say "the project's folder was moved; building anew in build/$preset"
+    say "the project's folder was moved; building again in build/$preset"
     rm -rf "$folder"
   fi
   [ -f "$folder/build.ninja" ] && return 0
