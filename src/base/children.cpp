@@ -1,4 +1,4 @@
-// One pipe for each child: it carries the answer, and its end says that the child has ended.
+// One pipe per child: it transfers the answer, and end of file means that the child has exited.
 // In, out: children.h.
 #include "base/children.h"
 
@@ -58,12 +58,12 @@ Error error_from_json(const Json& json) {
 Error silent_end(const std::string& name, int status) {
   if (!WIFSIGNALED(status)) {
     return Error({.where = name,
-                  .what = fmt::format("its process ended with code {} and no result", WEXITSTATUS(status)),
+                  .what = fmt::format("the process exited with code {} without a result", WEXITSTATUS(status)),
                   .fix = kResume});
   }
   const int signal = WTERMSIG(status);
   return Error({.where = name,
-                .what = fmt::format("its process was ended by signal {} ({})", signal, ::strsignal(signal)),
+                .what = fmt::format("the process was killed by signal {} ({})", signal, ::strsignal(signal)),
                 .fix = signal == SIGKILL
                            ? fmt::format("if memory ran out, run fewer side by side (--jobs); {}", kResume)
                            : kResume});
@@ -88,7 +88,7 @@ void Children::start(i64 id, std::string name, const std::vector<std::string>& w
   for (std::string& word : all) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   const std::string failed =
-      error_answer({.where = program_, .what = "this program could not be started again"}).dump();
+      error_answer({.where = program_, .what = "the program could not start itself for a run"}).dump();
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid == 0) exec_child(parent, ends[1], pointers.data(), failed);
@@ -124,7 +124,7 @@ std::size_t Children::wait_for_end() {
   }
 }
 
-// Takes an ended child out of the list; throws its Error.
+// Removes an exited child from the list; throws its Error.
 Children::Ended Children::collect(std::size_t index) {
   const Child child = children_[index];
   children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(index));

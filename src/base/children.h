@@ -1,5 +1,5 @@
-// Other processes of a program, side by side: each is started with its own words and answers with one JSON value or its
-// Error. For whole runs, whose memory, threads and faults are then their own; not for short work (base/parallel.h).
+// Child processes of a program: each is started with its own arguments and returns one JSON value or its Error. For
+// whole runs, which then have their own memory, threads and faults; not for short work (base/parallel.h).
 #pragma once
 
 #include <functional>
@@ -13,13 +13,13 @@ namespace moebius {
 
 class Children {
  public:
-  // `program`: path of an executable that calls child_main() when it is given the words of start().
+  // `program`: path of an executable that calls child_main() when it gets the arguments of start().
   explicit Children(std::string program) : program_(std::move(program)) {}
   ~Children();  // kills those that still run
   Children(const Children&) = delete;
   Children& operator=(const Children&) = delete;
 
-  // Starts `program words...`. `name` is for messages, `id` comes back from wait(). A child does not outlive its parent.
+  // Starts `program words...`. `name` is for messages, wait() returns `id`. A child does not outlive its parent.
   void start(i64 id, std::string name, const std::vector<std::string>& words);
 
   i64 running() const { return static_cast<i64>(children_.size()); }

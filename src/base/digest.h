@@ -1,6 +1,6 @@
-// A digest of what files contain, so that a saved result is never taken for that of other data.
-// In: paths; out: 16 hexadecimal digits, from every byte and every size. Not from names or times, and not safe against
-// someone who looks for collisions.
+// A digest of the content of files, so that a saved result is never used with other data.
+// In: paths; out: 16 hexadecimal digits, from all bytes and sizes but not from names or times. Not safe against
+// constructed collisions.
 #pragma once
 
 #include <string>

@@ -33,12 +33,12 @@ void throw_system_error(const std::string& path, const std::string& action, int 
       break;
     case EFBIG:
       parts.fix =
-          "raise the limit on file sizes (ulimit -f) and run the same command again: everything saved before is intact";
+          "raise the file size limit (ulimit -f) and run the same command again: everything saved before is intact";
       break;
-    case ENOTDIR: parts.fix = "a part of this path is a file, not a folder: choose another place"; break;
+    case ENOTDIR: parts.fix = "a part of this path is a file, not a folder: use another path"; break;
     case EACCES:
     case EPERM:
-    case EROFS: parts.fix = "choose a place that you may write to, or change its permissions"; break;
+    case EROFS: parts.fix = "use a path that you can write to, or change its permissions"; break;
     case ENOENT: parts.fix = "check the spelling of the path"; break;
     default: break;
   }

@@ -1,4 +1,4 @@
-// The one error type for faults of the user or of the machine: where it happened, what was wanted, what was found and
+// The error type for faults of the user or of the machine: where it happened, what was expected, what was found and
 // what to do. Thrown anywhere above the kernels; caught only in main and in a server's request loop.
 // Not for the program's own faults: those are CHECK (base/check.h).
 #pragma once
@@ -14,7 +14,7 @@ struct ErrorParts {
   std::string what = {};    // what went wrong, one clause: "field 'text' is missing"
   std::string wanted = {};  // what would have been right
   std::string got = {};     // what was there instead
-  std::string fix = {};     // what the reader can do now
+  std::string fix = {};     // what the user can do now
 };
 
 class Error : public std::runtime_error {

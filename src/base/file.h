@@ -51,16 +51,16 @@ i64 disk_bytes_free(const std::string& path);
 void path_rename(const std::string& from, const std::string& to);
 void folder_sync(const std::string& path);
 
-// The complete folder `fresh` becomes `target`, what was there becomes `retired` (replacing what was there).
-// Both names are on one file system. At any instant `target` is the old or the new folder: the two are exchanged in one
-// step where the file system can (renameat2), else there is a moment in which only `retired` is there, and
-// folder_recover() puts it back after a crash. exchange = false is for tests of that second way.
+// The complete folder `fresh` becomes `target`, the previous one becomes `retired` (an older `retired` is removed).
+// Both names are on one file system. `target` is always the old or the new folder: the two are exchanged atomically if
+// the file system supports it (renameat2); otherwise there is a moment in which only `retired` exists, and
+// folder_recover() restores it after a crash. exchange = false is for tests of the second case.
 void folder_replace(const std::string& fresh, const std::string& target, const std::string& retired,
                     bool exchange = true);
 // Before reading `target`: undoes a replacement that a crash interrupted.
 void folder_recover(const std::string& target, const std::string& retired);
 
-// Writes to a temporary name beside `path`, syncs, renames, syncs the folder: after a crash at any instant the file is
+// Writes to a temporary name next to `path`, syncs, renames, syncs the folder: after a crash at any instant the file is
 // the old one or the new one. On any error the temporary file is removed and the old file is untouched.
 void file_write_atomic(const std::string& path, std::string_view content);
 
@@ -98,11 +98,11 @@ class AppendFile {
   int fd_ = -1;
 };
 
-// Gives the pages of a mapped file back to the system; a later read brings them in again. For files that are read once:
-// otherwise their pages count as this process's memory until it ends.
+// Releases the pages of a mapped file; a later read loads them again. For files that are read once, because their pages
+// would otherwise count as resident memory of this process until it ends.
 void file_map_forget(const u8* data, i64 bytes);
 
-// A read-only map of a whole regular file; a pipe is an Error. Empty files map to an empty view.
+// A read-only map of a whole regular file; a pipe is an Error. An empty file gives an empty view.
 class FileMap {
  public:
   FileMap() = default;

@@ -35,7 +35,7 @@ void check_choice(const Option& option, const std::string& value, const std::str
   if (choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end()) return;
   const std::string near = nearest_word(value, choices);
   throw Error({.where = where,
-               .what = fmt::format("'{}' has no value '{}'", option.key, value),
+               .what = fmt::format("'{1}' is not a value of '{0}'", option.key, value),
                .wanted = fmt::format("one of: {}", fmt::join(choices, ", ")),
                .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
 }
@@ -44,8 +44,8 @@ i64 parse_int(const Option& option, const std::string& text, const std::string& 
   const auto value = parse_count(text);
   if (!value) {
     throw Error({.where = where,
-                 .what = fmt::format("'{}' wants a whole number", option.key),
-                 .wanted = "like 4096, 2M or 1e6",
+                 .what = fmt::format("'{}' requires a whole number", option.key),
+                 .wanted = "4096, 2M, 1e6, ...",
                  .got = text});
   }
   return *value;
@@ -55,7 +55,7 @@ double parse_real(const Option& option, const std::string& text, const std::stri
   double value = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (code != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
-    throw Error({.where = where, .what = fmt::format("'{}' wants a number", option.key), .got = text});
+    throw Error({.where = where, .what = fmt::format("'{}' requires a number", option.key), .got = text});
   }
   return value;
 }
@@ -63,7 +63,7 @@ double parse_real(const Option& option, const std::string& text, const std::stri
 bool parse_bool(const Option& option, const std::string& text, const std::string& where) {
   if (text == "true" || text == "yes" || text == "on" || text == "1" || text.empty()) return true;
   if (text == "false" || text == "no" || text == "off" || text == "0") return false;
-  throw Error({.where = where, .what = fmt::format("'{}' wants true or false", option.key), .got = text});
+  throw Error({.where = where, .what = fmt::format("'{}' requires true or false", option.key), .got = text});
 }
 
 std::vector<std::string> split_commas(const std::string& text) {
@@ -128,7 +128,7 @@ struct SetJson {
   std::string single_text() const {
     if (value.is_array() || value.is_object() || value.is_null()) {
       throw Error({.where = where,
-                   .what = fmt::format("'{}' wants one value", option.key),
+                   .what = fmt::format("'{}' requires one value", option.key),
                    .got = value.is_null()    ? "null"
                           : value.is_array() ? "a list"
                                              : "a table"});
@@ -190,11 +190,11 @@ Option& OptionList::find_or_throw(std::string_view key, const std::string& where
   const std::string near = nearest_word(wanted, keys);
   throw Error({.where = where,
                .what = fmt::format("unknown option '{}'", key),
-               .fix = near.empty() ? "see --help for the options there are" : fmt::format("did you mean '{}'?", near)});
+               .fix = near.empty() ? "--help lists all options" : fmt::format("did you mean '{}'?", near)});
 }
 
 void OptionList::set_from_json(const Json& object, const std::string& where) {
-  if (!object.is_object()) throw Error({.where = where, .what = "a table of options is wanted here"});
+  if (!object.is_object()) throw Error({.where = where, .what = "not a table of options"});
   for (const auto& [key, value] : object.as_object()) {
     const Option& option = find_or_throw(key, where);
     std::visit(SetJson{option, value, where}, option.target);

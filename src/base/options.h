@@ -1,7 +1,7 @@
-// One list per part says everything about its options: key, field, unit, range, choices, help. From that list come the
-// TOML reader, the command-line flags, the help text, the record of the resolved values and docs/options.md.
-// Order of authority: default, TOML file, flag; later wins. Unknown, repeated or out-of-range is an Error that names
-// the nearest right key. Environment variables set nothing.
+// One list per part defines its options: key, field, unit, range, choices, help. The TOML reader, the command-line
+// flags, the help text, the record of the resolved values and docs/options.md are made from that list.
+// Flags override the TOML file, which overrides the defaults. Unknown, repeated or out-of-range options are Errors that
+// suggest the closest key. Environment variables are not read.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@
 
 namespace moebius {
 
-// What may be said about one option beside its key and field.
+// What an option may have in addition to its key and field.
 struct OptionNotes {
   std::string unit = {};
   double min = -1e300;
@@ -26,7 +26,7 @@ struct OptionNotes {
 // A field of an enumeration with the values 0, 1, 2, ...; OptionNotes::choices are their names in this order.
 struct EnumField {
   template <typename E>
-  requires std::is_enum_v<E> EnumField(E* field)  // NOLINT: a target like the pointers beside it
+  requires std::is_enum_v<E> EnumField(E* field)  // NOLINT: a target like the pointers next to it
       : field(field),
         get([](const void* f) { return static_cast<std::size_t>(*static_cast<const E*>(f)); }),
         set([](void* f, std::size_t value) { *static_cast<E*>(f) = static_cast<E>(value); }) {}
@@ -65,7 +65,7 @@ class OptionList {
   std::vector<Option> options_;
 };
 
-// The candidate nearest to `word` by edit distance; empty when nothing is near.
+// The candidate closest to `word` by edit distance; empty if none is close.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace moebius

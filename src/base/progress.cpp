@@ -59,7 +59,7 @@ void Progress::update(i64 done, const std::string& detail) {
 void Progress::finish(const std::string& detail) {
   if (finished_) return;
   finished_ = true;
-  // Work that was over before its first line needs no last one.
+  // Work that ended before its first line was printed needs no final line.
   if (!line_open_ && seconds() < 3.0) return;
   print(fmt::format("{} done in {}{}{}", what_, format_seconds(seconds()), detail.empty() ? "" : "  ", detail), true);
 }

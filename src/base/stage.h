@@ -23,7 +23,7 @@ struct StageHelp {
 // The options that every stage takes.
 struct StageCommon {
   bool json = false;         // the result as one JSON object on standard output
-  bool dry_run = false;      // print the resolved options and derived numbers, do nothing
+  bool dry_run = false;      // print the resolved options and derived numbers, then exit
   i64 threads = 0;           // 0: one for each core
   std::string isa = "auto";  // instruction set for the kernels
   std::string config;        // TOML file with the stage's options

@@ -68,8 +68,8 @@ using Statistic = std::function<double(const std::vector<double>& x, const std::
 // Bootstrap interval of `statistic` over the configurations' means. Each of `replicates` replicates draws the seeds
 // of each configuration again, with deviations from the mean stretched by sqrt(n/(n-1)), and adds normal noise of the
 // item-level standard errors; percentiles are then widened by t(df)/1.96 with df = number of runs - number of
-// configurations, since few seeds make the bootstrap too sure of itself. With single seeds only the item noise is left,
-// and with no standard errors either the interval is unknown. `coverage` is 0.95 unless several are asked at once.
+// configurations, since few seeds make bootstrap intervals too narrow. With single seeds only the item noise is left,
+// and with no standard errors either the interval is unknown. `coverage` is 0.95 unless several are tested at once.
 // `test` numbers the test within a study: equal inputs give equal intervals.
 constexpr i64 kReplicates = 2000;
 Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage = 0.95,

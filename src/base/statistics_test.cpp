@@ -32,10 +32,10 @@ TEST(Statistics, StudentT) {
 TEST(Statistics, SlopeParabolaSpearman) {
   EXPECT_DOUBLE_EQ(slope_of({0, 1, 2, 3}, {1, 3, 5, 7}), 2);
   EXPECT_TRUE(std::isnan(slope_of({1, 1}, {1, 2})));
-  // y = 3 + 2 x - x^2: vertex at 1, slope at x = 4 is -6.
+  // y = 3 + 2 x - x^2: vertex at 1, curvature -1.
   const Parabola fit = parabola_of({0, 1, 3, 4, 7}, {3, 4, 0, -5, -32});
   EXPECT_NEAR(fit.vertex(), 1, 1e-9);
-  EXPECT_NEAR(fit.slope_at(4), -6, 1e-9);
+  EXPECT_NEAR(fit.curvature, -1, 1e-9);
   EXPECT_DOUBLE_EQ(spearman_of({1, 2, 3, 4}, {10, 20, 400, 500}), 1);
   EXPECT_DOUBLE_EQ(spearman_of({1, 2, 3, 4}, {9, 7, 5, 3}), -1);
   // Ranks 1.5, 1.5, 3 against 1, 2, 3: 1.5 / sqrt(1.5 * 2).
@@ -68,7 +68,7 @@ TEST(Bootstrap, SingleSeedsLeaveTheItemNoise) {
   EXPECT_NEAR(interval.high - interval.low, 2 * 1.96 * 0.5, 0.12);
 }
 
-// Of intervals that claim 95 %, about 95 % must hold the truth: 200 studies of 5 configurations with 3 seeds.
+// About 95 % of the 95 % intervals must contain the true value: 200 studies of 5 configurations with 3 seeds.
 TEST(Bootstrap, CoversTheTruth) {
   Rng rng(11, RngStream::test);
   int covered = 0;

@@ -15,7 +15,7 @@
 
 namespace moebius {
 
-// One folder for each test that asked, and for each suite that asked outside of its tests (SetUpTestSuite).
+// One folder per test that requests one, and per suite that does outside of its tests (SetUpTestSuite).
 class TestFolders : public testing::EmptyTestEventListener {
  public:
   static TestFolders& instance() {
@@ -64,7 +64,7 @@ class TestFolders : public testing::EmptyTestEventListener {
   std::map<std::string, std::string> folders_;
 };
 
-// The running test's folder, made when it is first asked for, empty then.
+// The running test's folder, created empty when it is first requested.
 inline const std::string& test_folder() { return TestFolders::instance().current(); }
 // A path in it.
 inline std::string test_path(const std::string& name) { return (std::filesystem::path(test_folder()) / name).string(); }

@@ -1,4 +1,4 @@
-// The integer names that the whole project uses. Counts and indices are i64; small types stand only in stored formats.
+// The integer names that the whole project uses. Counts and indices are i64; smaller types are for stored formats only.
 #pragma once
 
 #include <cstddef>

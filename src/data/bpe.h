@@ -69,7 +69,7 @@ struct BpeScratch {
 class BpeModel {
  public:
   // ids of the 256 single bytes (-1: none; then encoding such a byte is an Error), and the merges in order of rank. A
-  // pair that stands twice keeps its last rank, as in the `tokenizers` library.
+  // pair that occurs twice keeps its last rank, as in the `tokenizers` library.
   struct Merge {
     i32 left, right, product;
   };

@@ -56,7 +56,7 @@ std::string phrase_text(const std::string& form, const std::string& subject, con
   return text;
 }
 
-// A form up to its value, which stands last: the prompt, without the space before the value.
+// A form up to its value, which comes last: the prompt, without the space before the value.
 std::string prompt_of(const std::string& form, const std::string& subject) {
   std::string text = phrase_text(form, subject, "");
   CHECK(!text.empty() && text.back() == ' ', "a form ends with its value");
@@ -325,8 +325,8 @@ void describe(FactsOptions& options, OptionList& list) {
   list.add("exposures", &options.exposures, "tiers: records of a person in training");
   list.add("zipf", &options.zipf, "above 0: exposures fall with the person's rank to this power", {.min = 0, .max = 4});
   list.add("form", &options.form, "records or sentences", {.choices = {"compact", "biography", "both"}});
-  list.add("question-every", &options.question_every,
-           "training half: one question of each attribute per so many records", {.min = 1});
+  list.add("question-every", &options.question_every, "training half: one question of each attribute per N records",
+           {.min = 1});
   list.add("facts-items-max", &options.items_max, "items of each grade; 0: all", {.min = 0});
   list.add("values-max", &options.values_max, "cap on the values of an attribute; 0: none", {.min = 0, .max = 100});
 }

@@ -24,7 +24,7 @@ struct TaskItem {
   std::vector<std::string> choices;  // with their leading space; may be empty for generative items
   i64 answer_index = -1;
   std::string answer;        // as it must be generated, without leading space
-  std::string answer_after;  // generative items: the answer stands after the last occurrence of this
+  std::string answer_after;  // generative items: the answer follows the last occurrence of this
   std::string solution;      // gold continuation of the prompt (with leading space): task loss
   i64 tokens_max = 0;        // generative items: bytes of the gold solution, an upper bound of its tokens
   i64 bits_values = 0;       // number of equally likely values for knowledge bits; 0: does not count
@@ -54,7 +54,7 @@ struct FactsOptions {
   std::vector<i64> exposures = {8, 32, 128};  // tiers: how many records of a person training holds
   double zipf = 0;                            // > 0: exposures of the r-th person = max(exposures) / r^zipf, >= 1
   std::string form = "compact";               // compact (records), biography (sentences), both (half of each)
-  i64 question_every = 4;                     // training half: one question of each attribute per so many exposures
+  i64 question_every = 4;                     // training half: one question of each attribute per N exposures
   i64 items_max = 600;                        // items of each grade; 0: all
   i64 values_max = 0;                         // cap on the values of an attribute; 0: whole list
 };

@@ -1,4 +1,4 @@
-// Generated tasks: no test item stands in the training text (read back from the text itself, not from the generator's
+// Generated tasks: no test item is in the training text (read back from the text itself, not from the generator's
 // own keys), right answers, determinism, and names that the shipped corpus does not know.
 #include "data/generated_tasks.h"
 
@@ -159,7 +159,7 @@ TEST(Facts, NoFullNameOccursInTheShippedCorpus) {
   };
   const auto first = as_set(facts_first_names()), middle = as_set(facts_middle_names()),
              last = as_set(facts_last_names());
-  EXPECT_EQ(first.size() * middle.size() * last.size(), 524288u);  // no name stands twice in its list
+  EXPECT_EQ(first.size() * middle.size() * last.size(), 524288u);  // no name occurs twice in its list
   for (const std::string& m : middle) EXPECT_FALSE(first.contains(m) || last.contains(m)) << m;
   const std::string folder = std::string(MOEBIUS_SOURCE_DIR) + "/corpora";
   i64 files = 0, words = 0, firsts = 0;

@@ -348,8 +348,7 @@ std::vector<SourceCounters> Mixture::Impl::counters() const {
 Json Mixture::Impl::identity() const {
   Json list = Json::array();
   for (const Source& source : sources_) {
-    list.push_back(Json::object(
-        {{"name", source.name}, {"weight", source.weight}, {"digest", source.shard.digest()}}));
+    list.push_back(Json::object({{"name", source.name}, {"weight", source.weight}, {"digest", source.shard.digest()}}));
   }
   return list;
 }

@@ -85,10 +85,8 @@ std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std
 Json mixture_sources_to_json(const std::vector<MixtureSource>& sources) {
   Json list = Json::array();
   for (const MixtureSource& source : sources) {
-    list.push_back(Json::object({{"name", source.name},
-                                 {"path", source.path},
-                                 {"weight", source.weight},
-                                 {"epochs_max", source.epochs_max}}));
+    list.push_back(Json::object(
+        {{"name", source.name}, {"path", source.path}, {"weight", source.weight}, {"epochs_max", source.epochs_max}}));
   }
   return list;
 }

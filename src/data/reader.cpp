@@ -291,7 +291,7 @@ class TextSource final : public DocumentReader::Source {
       if (static_cast<i64>(document.text.size()) > kDocumentBytesMax) {
         throw Error({.where = line_of(path_, document.line),
                      .what = "the document is longer than 256 MiB",
-                     .fix = "choose a separator that stands in the file"});
+                     .fix = "use a separator that occurs in the file"});
       }
     }
     return any;

@@ -25,7 +25,7 @@ struct ReaderOptions {
   // JSON: the fields that make up the text, in order, separated by commas: "text" or "question,answer". A dot enters an
   // inner object: "meta.title". Each must be a string.
   std::string fields = "text";
-  // Stands between two fields' texts.
+  // Between the texts of two fields.
   std::string field_joiner = "\n";
   // Plain text: "" makes the whole file one document; "blank-line" splits at runs of empty lines; anything else splits
   // at each line that equals it.

@@ -47,7 +47,7 @@ std::vector<std::string> texts(const std::string& path, const ReaderOptions& opt
   return out;
 }
 
-std::string error_of(const std::string& path, const ReaderOptions& options = {}) {
+std::string read_error(const std::string& path, const ReaderOptions& options = {}) {
   try {
     read_documents(path, options);
   } catch (const Error& error) {
@@ -57,7 +57,7 @@ std::string error_of(const std::string& path, const ReaderOptions& options = {})
 }
 
 void expect_error(const std::string& path, const std::vector<std::string>& parts, const ReaderOptions& options = {}) {
-  const std::string text = error_of(path, options);
+  const std::string text = read_error(path, options);
   EXPECT_EQ(text.rfind(path, 0), 0u) << text;
   for (const std::string& part : parts) {
     EXPECT_NE(text.find(part), std::string::npos) << "wanted '" << part << "' in: " << text;
@@ -120,7 +120,7 @@ TEST(Reader, BrokenArchives) {
     }
     std::string damaged = packed;
     for (std::size_t i = 0; i < 20; ++i) damaged[damaged.size() / 2 + i] ^= '\xff';
-    EXPECT_NE(error_of(place("bad" + ending, damaged)), "no error");
+    EXPECT_NE(read_error(place("bad" + ending, damaged)), "no error");
     expect_error(place("not" + ending, "{\"text\": \"plain\"}"), {"does not start as one"});
     expect_error(place("junk" + ending, packed + "trailing bytes"), {"archive"});
   }

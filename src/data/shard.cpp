@@ -209,7 +209,7 @@ void ShardWriter::commit(ShardMeta meta) {
   meta.documents = documents();
   meta.tokens = tokens_;
   meta.vocab = vocab_;
-  // An old index must not stand beside a new .bin.
+  // An old index must not exist next to a new .bin.
   file_remove(prefix_ + ".idx");
   file_remove(prefix_ + ".meta.json");
   bin_.commit();

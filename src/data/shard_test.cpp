@@ -133,7 +133,7 @@ TEST(Shard, ReadsLlmC) {
     }
     file_write_atomic(path, content);
     const TokenShard shard = TokenShard::open(path, {.end_of_text = 50});
-    ASSERT_EQ(shard.documents(), 3);  // end-of-text stands before a document there
+    ASSERT_EQ(shard.documents(), 3);  // end-of-text comes before a document there
     EXPECT_EQ(document(shard, 1), (std::vector<i32>{1, 2, 50}));
     EXPECT_EQ(document(shard, 2), (std::vector<i32>{3, 4}));
     file_write_atomic(path, content.substr(0, content.size() - 1));

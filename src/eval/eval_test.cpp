@@ -94,7 +94,7 @@ TEST(Metrics, StandardErrors) {
   const Mean m = mean_of({1, 0, 0, 1, 1});
   EXPECT_DOUBLE_EQ(m.mean, 0.6);
   EXPECT_NEAR(m.se, 0.24494897427831777, 1e-15);  // statistics.stdev / sqrt(5)
-  EXPECT_TRUE(std::isnan(mean_of({2.0}).se));  // one value has no standard error
+  EXPECT_TRUE(std::isnan(mean_of({2.0}).se));     // one value has no standard error
   // With equal denominators a ratio is a mean.
   const Mean r = ratio_of({2, 0, 0, 2, 2}, {2, 2, 2, 2, 2});
   EXPECT_DOUBLE_EQ(r.mean, m.mean);

@@ -13,7 +13,7 @@ namespace moebius::eval {
 
 struct LossSource {
   std::string name;
-  std::string path;  // a token shard (PREFIX, PREFIX.bin or PREFIX.idx), else a file that data/reader.h reads
+  std::string path;            // a token shard (PREFIX, PREFIX.bin or PREFIX.idx), else a file that data/reader.h reads
   std::string field = "text";  // of JSON lines
 };
 // "NAME=PATH", or a path alone.

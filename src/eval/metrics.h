@@ -12,7 +12,7 @@ namespace moebius::eval {
 
 struct Mean {
   double mean = std::numeric_limits<double>::quiet_NaN();  // NaN when there is nothing to average
-  double se = std::numeric_limits<double>::quiet_NaN();  // of one value there is none
+  double se = std::numeric_limits<double>::quiet_NaN();    // of one value there is none
   i64 n = 0;
 };
 Mean mean_of(const std::vector<double>& values);

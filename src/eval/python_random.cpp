@@ -1,4 +1,4 @@
-// The Mersenne Twister MT19937 and CPython's way of drawing a sample with it.
+// The Mersenne Twister MT19937 and CPython's method of drawing a sample with it.
 #include "eval/python_random.h"
 
 #include <cmath>

@@ -52,7 +52,7 @@ std::vector<LoglikRequest> random_requests(i64 groups, i64 vocab) {
 }
 
 TEST(Score, PackedAndSharedEqualsOneByOne) {
-  constexpr i64 kVocab = 4;  // small, so that choices share beginnings
+  constexpr i64 kVocab = 4;  // small, so that choices share prefixes
   const auto requests = random_requests(60, kVocab);
   for (const i64 rows_max : {16, 64, 4096}) {
     for (const i64 positions : {12, 100}) {
@@ -89,7 +89,7 @@ TEST(Score, ChoicesOfOneTokenNeedTheContextOnce) {
 TEST(Score, ChoicesOfSeveralTokensNeedTheContextOnce) {
   auto counts = std::make_shared<FakeCounts>();
   std::vector<LoglikRequest> requests;
-  // Rows: 1 2 3 4 5 once; then 8; 9 7; nothing for 6, and 9 itself stands in 9 7.
+  // Rows: 1 2 3 4 5 once; then 8; 9 7; nothing for 6, and 9 itself is in 9 7.
   for (const auto& choice : std::vector<std::vector<i32>>{{8, 1}, {9, 7, 2}, {6}, {9, 3}})
     requests.push_back({{1, 2, 3, 4, 5}, choice, 0});
   const auto together = score_requests(fake_engine(50, 64, counts), requests, {});

@@ -42,11 +42,11 @@ struct TaskSpec {
   std::string name;
   std::string title;
   records::Skill skill = records::Skill::knowledge;
-  std::string measure;       // the score that it is judged by; empty: acc with choices, else exact_match
-  double chance = kUnknown;  // what guessing reaches; NaN: 1 / choices
-  std::string seen_source;   // shipped training text that contains the answers; empty: none
-  std::string path;                 // file of the task, for messages
-  std::vector<std::string> files;   // of rows
+  std::string measure;             // the score that it is judged by; empty: acc with choices, else exact_match
+  double chance = kUnknown;        // what guessing reaches; NaN: 1 / choices
+  std::string seen_source;         // shipped training text that contains the answers; empty: none
+  std::string path;                // file of the task, for messages
+  std::vector<std::string> files;  // of rows
   bool choice = false, generate = false, loss = false;
   bool item_file = false;  // rows are items (docs/formats.md, "Evaluation items")
   std::vector<Variant> variants;

@@ -62,7 +62,7 @@ std::string normalised(const Normalisation& rule, const std::string& text);
 // nearest. `where` names the row.
 Json render(const std::string& pattern, const Json& row, const std::string& where);
 std::string render_text(const std::string& pattern, const Json& row, const std::string& where);
-// How a value stands in a text: 51.0 as "51".
+// How a value is written in a text: 51.0 as "51".
 std::string value_text(const Json& value);
 
 }  // namespace moebius::eval

@@ -1,6 +1,6 @@
 // Runs one scenario file (tests/cli/README.md says how they are written) and says which expectation failed.
 // In: the file, the folder of the program, the project's folder, a scratch folder. Out: exit code 0, 1 (an expectation
-// failed) or 2 (the file itself is wrong). Not a shell: commands are given to sh as they stand.
+// failed) or 2 (the file itself is wrong). Not a shell: commands are passed to sh unchanged.
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -24,7 +24,7 @@ BALANCE, Z = 0.02, 0.003
 
 
 def tokens(vocab):
-    """Two sequences of 12; the same numbers stand in the test."""
+    """Two sequences of 12; the test has the same numbers."""
     return torch.tensor([[(7 * (12 * s + i) * (12 * s + i) + 3 * i + s) % vocab for i in range(12)] for s in range(2)])
 
 

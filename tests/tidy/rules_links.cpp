@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Folder -> what it may include beside itself; what those may use comes with them.
+// Folder -> what it may include in addition to itself; what those may use is included.
 const std::map<std::string, std::vector<std::string>>& include_table() {
   static const std::map<std::string, std::vector<std::string>> kTable = {
       {"base", {}},
@@ -77,10 +77,6 @@ std::string folder_of(const std::string& path) {
 void add_allowed(const std::string& folder, std::set<std::string>& allowed) {
   if (!allowed.insert(folder).second) return;
   for (const std::string& next : include_table().at(folder)) add_allowed(next, allowed);
-}
-
-std::string at_line(const SourceFile& file, int line, const std::string& what) {
-  return file.path + ":" + std::to_string(line) + ": " + what;
 }
 
 // The words that follow `key` in a moebius_folder(...) call, up to the next key or the end.
@@ -169,7 +165,8 @@ Findings check_heavy_headers(const Files& files) {
       }
     }
     if (users.size() > 1) {
-      for (const std::string& user : users) findings.push_back(user + ":1: " + name + " stands in more than one .cpp");
+      for (const std::string& user : users)
+        findings.push_back(user + ":1: " + name + " is included in more than one .cpp");
     }
   }
   return findings;
@@ -185,7 +182,8 @@ Findings check_own_header_first(const Files& files) {
     if (paths.count(header) == 0) continue;
     const std::vector<Include> includes = includes_of(file);
     if (includes.empty() || includes.front().path != header.substr(4)) {
-      findings.push_back(at_line(file, 1, "include its own header first, so that the header is seen to stand alone"));
+      findings.push_back(
+          at_line(file, 1, "include its own header first, which shows that the header compiles on its own"));
     }
   }
   return findings;
@@ -203,7 +201,7 @@ Findings check_sources_listed(const Files& files) {
     const bool scenario = file.path.ends_with(".scenario");
     if (!scenario && !file.path.ends_with(".cpp")) continue;
     bool listed = false;
-    // The list may stand in the file's folder or in one above it.
+    // The list may be in the file's folder or in one above it.
     for (std::size_t slash = file.path.rfind('/'); slash != std::string::npos && !listed;
          slash = slash == 0 ? std::string::npos : file.path.rfind('/', slash - 1)) {
       const auto list = lists.find(file.path.substr(0, slash));

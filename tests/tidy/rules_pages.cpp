@@ -27,10 +27,6 @@ std::vector<std::string> prose_of(const SourceFile& page) {
   return lines;
 }
 
-std::string at_line(const SourceFile& file, std::size_t line, const std::string& what) {
-  return file.path + ":" + std::to_string(line) + ": " + what;
-}
-
 // `src/STAGE/run_STAGE.cpp` is a pattern for the reader, not a path.
 bool has_placeholder(const std::string& path) {
   static const std::regex kPlaceholder(R"([*<>{}$]|(^|[/_.])[A-Z]{2,}([/_.]|$))");

@@ -131,11 +131,21 @@ std::vector<std::string> lines_of(std::string_view text) {
   return lines;
 }
 
+std::string at_line(const SourceFile& file, std::size_t line, const std::string& what) {
+  return file.path + ":" + std::to_string(line) + ": " + what;
+}
+
 bool ends_with_any(std::string_view path, const std::vector<std::string>& endings) {
   return std::any_of(endings.begin(), endings.end(), [&](const std::string& ending) { return path.ends_with(ending); });
 }
 
 bool is_cpp(std::string_view path) { return ends_with_any(path, {".h", ".cpp"}); }
+
+bool is_for_tests(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  return ends_with_any(name, {"_test.cpp", "_fake.h", "_fake.cpp"}) || name.starts_with("test_") ||
+         name.starts_with("fake_") || path.find("/reference/") != std::string_view::npos;
+}
 
 bool is_script(std::string_view path) {
   return ends_with_any(path, {".sh", ".py", ".toml", ".cmake", "CMakeLists.txt"}) || path == "moebius" ||

@@ -1,5 +1,5 @@
-// The project's own files as text, for the rules of tests/tidy: read once, with the parts of C++ that rules must not
-// see (comments, strings, preprocessor lines) blanked out in a second copy of equal length.
+// The files of the project as text, for the rules of tests/tidy: read once, with the parts of C++ that most rules must
+// not see (comments, strings, preprocessor lines) blanked out in a second copy of equal length.
 // In: the project's folder. Out: files sorted by path. Not a parser: rules work on lines and braces.
 #pragma once
 
@@ -23,8 +23,12 @@ std::vector<SourceFile> source_tree_load(const std::string& root);
 std::string code_blank(std::string_view text);
 
 std::vector<std::string> lines_of(std::string_view text);
+// A finding: "path:line: what".
+std::string at_line(const SourceFile& file, std::size_t line, const std::string& what);
 bool ends_with_any(std::string_view path, const std::vector<std::string>& endings);
-bool is_cpp(std::string_view path);     // .h, .cpp
+bool is_cpp(std::string_view path);  // .h, .cpp
+// Tests, and what only tests include: fakes, test support, and the reference kernels that tests compare with.
+bool is_for_tests(std::string_view path);
 bool is_script(std::string_view path);  // shell, CMake, Python, TOML
 
 }  // namespace moebius::tidy

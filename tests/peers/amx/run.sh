@@ -8,7 +8,7 @@
 #
 # What it takes, all from Debian trixie in a folder of its own (WORK/trixie):
 #   bochs 3.0       source. Its CPU model sapphire_rapids has AMX-TILE and AMX-BF16, but as released it cannot run them under
-#                   Linux; mend_bochs.py adds what is missing around them and leaves the tile instructions as they are
+#                   Linux; patch_bochs.py adds what is missing around them and leaves the tile instructions as they are
 #   linux-image-cloud-amd64, bochsbios, vgabios, busybox-static, grub-pc-bin, xorriso, cpio
 # It boots twice: a kernel that offers tiles, and one that withholds them.
 # Out: WORK/tiles.txt, WORK/without_tiles.txt (the consoles); on standard output one line a case (guest.sh says what each does)
@@ -46,11 +46,11 @@ make_trixie() {
 }
 
 make_bochs() {
-  [ -x "$root/made/bochs/bochs" ] && [ ! "$here/mend_bochs.py" -nt "$root/made/bochs/bochs" ] && return
+  [ -x "$root/made/bochs/bochs" ] && [ ! "$here/patch_bochs.py" -nt "$root/made/bochs/bochs" ] && return
   rm -rf "$root/made/bochs"
   mkdir "$root/made/bochs"
   tar -xf "$root/made/bochs.tar.xz" -C "$root/made/bochs" --strip-components=1
-  python3 "$here/mend_bochs.py" "$root/made/bochs"
+  python3 "$here/patch_bochs.py" "$root/made/bochs"
   inside 'cd /made/bochs
     ./configure --with-nogui --enable-cpu-level=6 --enable-x86-64 --enable-smp --enable-avx --enable-evex --enable-amx \
       --enable-pci --enable-all-optimizations --enable-monitor-mwait --enable-cdrom --disable-docbook CFLAGS=-O2 CXXFLAGS=-O2

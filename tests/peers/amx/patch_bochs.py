@@ -7,7 +7,7 @@ In: the folder of Bochs' source (Debian's bochs 3.0). Out: the same files, chang
   TILEDATA   half of the rows was saved and restored, and only while all tiles were zero
   VCVTNE2PS2BF16  the upper half of the result came from behind the first operand (found by losses that were off by 0.01)
 The tile instructions, their decoding and their arithmetic stay as they are: they are what the test is about.
-  python3 tests/peers/amx/mend_bochs.py bochs-3.0
+  python3 tests/peers/amx/patch_bochs.py bochs-3.0
 """
 import os
 import re
@@ -15,7 +15,7 @@ import sys
 
 XTILE = "BX_XCR0_XTILEDATA_MASK"
 FLAG = "BX_CPU_THIS_PTR msr.ia32_xfd"
-# file, times, pattern of what stands there, what shall stand there (\g<0> is what stood there)
+# file, times, pattern of the old text, the new text (\g<0> is the old one)
 KEEP = r"\g<0>"
 CHANGES = [
     ("cpu/cpu.h", 1, r" +Bit64u ia32_xss;\n", KEEP + "  Bit64u ia32_xfd, ia32_xfd_err;\n"),
