@@ -3,7 +3,6 @@
 # project's folder. Every message goes to standard error. Not for running anything: that is the callers' part.
 
 allow_install=1   # --no-install sets it to 0
-quiet_setup=1     # 0: setup says its steps although nothing was to do
 
 say() { printf 'moebius: %s\n' "$*" >&2; }
 fail() {
