@@ -124,6 +124,16 @@ TEST(Options, UnknownKeyNamesTheNearest) {
   EXPECT_THROW(list.set_from_text("steps", "1.5", "flag"), Error);
   list.set_from_text("steps", "7", "flag");
   EXPECT_EQ(steps, 7);
+  i64 rows = 0;
+  list.add("two-words", &steps, "spelt in two ways");
+  EXPECT_THROW(list.set_from_json(Json::object({{"two-words", 1}, {"two_words", 2}}), "run.toml"), Error);
+  list.add("rows", &rows, "no upper limit", {.unit = "tokens", .min = 16});
+  try {
+    list.set_from_text("rows", "3", "flag");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.parts().wanted, "16 or more tokens");
+  }
 }
 
 TEST(Options, EnumerationsByTheNamesOfTheirValues) {

@@ -53,7 +53,7 @@ constexpr std::array kMagics = {
     Magic{"Obj\x01"sv, 0, false, {"an Avro file", kToJsonLines}},
     Magic{"\x89HDF\r\n\x1a\n"sv, 0, false, {"an HDF5 file", kToJsonLines}},
     Magic{"SQLite format 3\0"sv, 0, false, {"an SQLite database", "export the text as JSON lines"}},
-    Magic{"GGUF"sv, 0, true, {"a GGUF model", kModel}},
+    Magic{"GGUF"sv, 0, true, {"a GGUF model", "GGUF is not read: give the checkpoint that it was made from"}},
     Magic{"MMIDIDX\0\0"sv, 0, false, {"the index (.idx) of a Megatron token shard", "give the shard's prefix"}},
     Magic{"%PDF-"sv, 0, false, {"a PDF document", "extract its text: pdftotext FILE.pdf"}},
     Magic{"\x7f"
@@ -69,6 +69,8 @@ constexpr std::array kMagics = {
 };
 
 constexpr FileKind kSafetensors = {"a safetensors file", kModel};
+constexpr FileKind kSentencePiece = {
+    "a SentencePiece model", "SentencePiece is not read: a tokenizer must be a tokenizer.json of byte-level BPE"};
 constexpr FileKind kPickle = {"a Python pickle", "load it with Python and save the content as JSON lines"};
 constexpr FileKind kArrowStream = {"an Arrow stream", kToJsonLines};
 constexpr FileKind kLlmC = {"an llm.c file that holds no training tokens (model, tokenizer, state or evaluation file)",
@@ -85,6 +87,14 @@ bool is_bzip2(std::string_view head) {
          (head.substr(4, 6) == "1AY&SY" || head.substr(4, 6) == "\x17\x72\x45\x38\x50\x90");
 }
 
+// A protobuf whose first field is a piece: its text, then its score (field 2, 32 bits).
+bool is_sentence_piece(std::string_view head) {
+  if (head.size() < 4 || head[0] != 0x0a || head[2] != 0x0a) return false;
+  const auto piece = static_cast<u8>(head[1]), text = static_cast<u8>(head[3]);
+  if (piece >= 0x80 || text + 7 > piece || head.size() < 5u + text) return false;
+  return head[4u + text] == 0x15 && is_plain_text(head.substr(4, text));
+}
+
 // Formats whose first bytes are numbers.
 const FileKind* kind_by_numbers(std::string_view head) {
   const u32 low = u32_at(head, 0), high = u32_at(head, 4);
@@ -95,6 +105,7 @@ const FileKind* kind_by_numbers(std::string_view head) {
       std::strchr("}](\x95", head[2]) != nullptr && head[2] != 0) {
     return &kPickle;
   }
+  if (is_sentence_piece(head)) return &kSentencePiece;
   if (low == 0xffffffffu && high > 0 && high < (1u << 24) && u32_at(head, 8) == 0x10) return &kArrowStream;
   // llm.c's magics are dates; its headers have 256 numbers, the second a small version.
   if (head.size() >= 1024 && low >= 20240101 && low <= 20291231 && low % 10000 >= 101 && low % 100 <= 31 &&

@@ -92,10 +92,11 @@ TEST(Json, WrongTypesNameTheKey) {
 }
 
 TEST(Toml, WhatIsRefusedIsNamedWithItsPlace) {
-  for (const char* text :
-       {"a = 1\nrate = nan\n", "a = 1\nday = 2026-01-01\n", "a = 1\na = 2\n", "a = 1\n\u00e9 = 2\n"}) {
+  for (const char* text : {"a = 1\nrate = nan\n", "a = 1\nrate = -inf\n", "a = 1\nday = 2026-01-01\n", "a = 1\na = 2\n",
+                           "a = 1\n\u00e9 = 2\n"}) {
     expect_parts(error_of([&] { toml_parse(text, "run.toml"); }), {"run.toml, line 2, column"});
   }
+  expect_parts(error_of([&] { toml_parse("a = 1\na = 2\n", "run.toml"); }), {"the key 'a' appears twice"});
 }
 
 std::string make_pipe(const std::string& name) {
@@ -161,6 +162,7 @@ TEST(FileKind, NamesKnownKindsAndNoText) {
   EXPECT_NE(name("\x93NUMPY").find("npy"), std::string::npos);
   EXPECT_NE(name("\x12\0\0\0\0\0\0\0{\""s).find("safetensors"), std::string::npos);
   EXPECT_NE(name("GGUF\3").find("GGUF"), std::string::npos);
+  EXPECT_NE(name("\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02"s).find("SentencePiece"), std::string::npos);
   EXPECT_NE(name("\xff\xfe{").find("UTF-16"), std::string::npos);
   // Text that begins with the letters of a magic number is text.
   for (const char* text :

@@ -183,7 +183,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     if (complete_) {
       return {.what = "not valid JSON: there is more text after the end of the value",
               .wanted = "one value",
-              .fix = "a file of one object a line is JSON lines: give it where rows are read, as .jsonl"};
+              .fix = "remove the text that follows; several values need a line each (JSON lines)"};
     }
     // The parser stops up to three bytes behind the one that makes a character invalid.
     if (const i64 invalid = find_invalid_utf8(text_); invalid >= 0 && std::abs(invalid - static_cast<i64>(at)) <= 3) {

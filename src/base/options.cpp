@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -22,11 +23,14 @@ std::string with_hyphens(std::string_view key) {
 }
 
 void check_range(const Option& option, double value, const std::string& where) {
-  if (value >= option.notes.min && value <= option.notes.max) return;
+  const double min = option.notes.min, max = option.notes.max;
+  if (value >= min && value <= max) return;
+  const std::string range = max >= OptionNotes{}.max   ? fmt::format("{} or more", min)
+                            : min <= OptionNotes{}.min ? fmt::format("at most {}", max)
+                                                       : fmt::format("{} to {}", min, max);
   throw Error({.where = where,
                .what = fmt::format("'{}' is out of range", option.key),
-               .wanted = fmt::format("{} to {}{}", option.notes.min, option.notes.max,
-                                     option.notes.unit.empty() ? "" : " " + option.notes.unit),
+               .wanted = option.notes.unit.empty() ? range : range + " " + option.notes.unit,
                .got = fmt::format("{}", value)});
 }
 
@@ -195,8 +199,14 @@ Option& OptionList::find_or_throw(std::string_view key, const std::string& where
 
 void OptionList::set_from_json(const Json& object, const std::string& where) {
   if (!object.is_object()) throw Error({.where = where, .what = "not a table of options"});
+  std::set<const Option*> given;
   for (const auto& [key, value] : object.as_object()) {
     const Option& option = find_or_throw(key, where);
+    if (!given.insert(&option).second) {
+      throw Error({.where = where,
+                   .what = fmt::format("'{}' is given twice, with hyphens and with underscores", option.key),
+                   .fix = "keep one of the two"});
+    }
     std::visit(SetJson{option, value, where}, option.target);
   }
 }

@@ -3,10 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <fcntl.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
 #include <new>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/interrupt.h"
@@ -202,10 +206,27 @@ StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::v
   return common;
 }
 
+namespace {
+
+// A result that could not be written must not look like success.
+void flush_output() {
+  const bool failed = std::fflush(stdout) != 0 || std::ferror(stdout) != 0;
+  if (failed) throw_system_error("standard output", "writing", errno);
+}
+
+// Were 0, 1 or 2 closed, the next file opened would get that number, and text for the user would go into it.
+void open_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) return;
+  }
+}
+
+}  // namespace
+
 void stage_print(const StageCommon& common, const Json& result, const std::string& text) {
   const std::string out = common.json ? result.dump() + "\n" : text;
   std::fwrite(out.data(), 1, out.size(), stdout);
-  std::fflush(stdout);
+  flush_output();
 }
 
 void stage_options_page(int (*run)(const std::vector<std::string>& words)) {
@@ -270,15 +291,21 @@ int run_stage(const std::vector<Stage>& stages, const std::vector<std::string>& 
 }  // namespace
 
 int stage_main(const std::vector<Stage>& stages, int argc, char** argv) {
+  open_standard_streams();
   interrupt_install();
   try {
-    return run_stage(stages, {argv + 1, argv + argc});
+    const int code = run_stage(stages, {argv + 1, argv + argc});
+    flush_output();
+    return code;
   } catch (const StageExit& exit) {
     return exit.code;
   } catch (const Error& e) {
     // Not fmt::print: it throws when standard error cannot be written (a log file on a full disk).
     std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
     return interrupt_requested() ? 130 : 1;
+  } catch (const std::system_error& e) {  // fmt::print, when standard output cannot be written
+    std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
+    return 1;
   } catch (const std::bad_alloc&) {
     std::fputs(
         "error: out of memory\n  to do:  use a smaller model, micro-batch or sequence; everything saved before is "

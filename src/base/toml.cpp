@@ -45,7 +45,10 @@ Json convert(const toml::node& node, const std::string& where) {
   if (const auto* v = node.as_string()) return Json(v->get());
   if (const auto* v = node.as_integer()) return Json(static_cast<i64>(v->get()));
   if (const auto* v = node.as_floating_point()) {
-    if (std::isnan(v->get())) refuse(node, where, "nan is not a usable value", "leave the key out, or give a number");
+    if (!std::isfinite(v->get())) {
+      refuse(node, where, std::isnan(v->get()) ? "nan is not a usable value" : "inf is not a usable value",
+             "leave the key out, or give a number");
+    }
     return Json(v->get());
   }
   if (const auto* v = node.as_boolean()) return Json(v->get());
@@ -59,8 +62,15 @@ Json toml_parse(std::string_view text, const std::string& where) {
     const toml::table table = toml::parse(text, where);
     return convert(table, where);
   } catch (const toml::parse_error& e) {
+    const std::string_view why = e.description();
+    const std::size_t key = why.find('\'', why.find("cannot redefine existing "));
+    if (key != std::string_view::npos) {
+      throw Error({.where = place(where, e.source()),
+                   .what = fmt::format("the key {} appears twice", why.substr(key, why.find('\'', key + 1) - key + 1)),
+                   .fix = "keep one of the two"});
+    }
     throw Error({.where = place(where, e.source()),
-                 .what = fmt::format("not valid TOML: {}", e.description()),
+                 .what = fmt::format("not valid TOML: {}", why),
                  .fix = "correct the file at this place"});
   }
 }

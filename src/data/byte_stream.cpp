@@ -5,8 +5,11 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <vector>
 
 #include "base/error.h"
@@ -244,6 +247,21 @@ std::string read_all(ByteStream& stream, i64 bytes_max) {
 std::string read_unpacked(const std::string& path, i64 bytes_max) {
   ByteStream stream(path);
   return read_all(stream, bytes_max);
+}
+
+void refuse_repeated_pipes(const std::vector<std::string>& paths) {
+  std::map<std::pair<dev_t, ino_t>, std::string> seen;
+  for (const std::string& path : paths) {
+    struct stat info;
+    if (::stat(path.c_str(), &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode)) continue;
+    const auto [first, is_new] = seen.try_emplace({info.st_dev, info.st_ino}, path);
+    if (is_new) continue;
+    throw Error({.where = path,
+                 .what = first->second == path
+                             ? "the pipe is given twice, but can be read only once"
+                             : fmt::format("the pipe is also given as {}, but can be read only once", first->second),
+                 .fix = "write its content to a file and give that file"});
+  }
 }
 
 }  // namespace moebius::data

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/types.h"
 
@@ -37,5 +38,8 @@ class ByteStream {
 std::string read_all(ByteStream& stream, i64 bytes_max);
 // The whole unpacked content. Throws Error when it is longer than `bytes_max`.
 std::string read_unpacked(const std::string& path, i64 bytes_max = i64{4} << 30);
+
+// A pipe's content can be read only once. Throws Error when two of the paths are the same pipe or terminal.
+void refuse_repeated_pipes(const std::vector<std::string>& paths);
 
 }  // namespace moebius::data

@@ -12,6 +12,8 @@ namespace moebius::data {
 
 namespace {
 
+constexpr const char* kMixtureFile = "a path that contains a colon or a comma can be given in a --mixture file";
+
 double number(const std::string& text, const std::string& what, const std::string& where, const std::string& whole) {
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
@@ -19,7 +21,8 @@ double number(const std::string& text, const std::string& what, const std::strin
     throw Error({.where = where,
                  .what = fmt::format("the {} in source '{}' is not a number", what, whole),
                  .wanted = "name=path:weight or name=path:weight:epochs",
-                 .got = text});
+                 .got = text,
+                 .fix = kMixtureFile});
   }
   return value;
 }
@@ -32,8 +35,11 @@ std::vector<MixtureSource> mixture_sources_parse(const std::vector<std::string>&
     MixtureSource source;
     const std::size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-      throw Error(
-          {.where = where, .what = "a source has no name or no path", .wanted = "name=path:weight", .got = text});
+      throw Error({.where = where,
+                   .what = "a source has no name or no path",
+                   .wanted = "name=path:weight",
+                   .got = text,
+                   .fix = kMixtureFile});
     }
     source.name = text.substr(0, equals);
     std::vector<std::string> parts = {""};
@@ -48,7 +54,7 @@ std::vector<MixtureSource> mixture_sources_parse(const std::vector<std::string>&
                    .what = "a source has too many parts or no path",
                    .wanted = "name=path:weight or name=path:weight:epochs",
                    .got = text,
-                   .fix = "a path that contains a colon or a comma can be given in a --mixture file"});
+                   .fix = kMixtureFile});
     }
     source.path = parts[0];
     if (parts.size() > 1) source.weight = number(parts[1], "weight", where, text);

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/progress.h"
+#include "data/byte_stream.h"
 #include "data/reader.h"
 
 namespace moebius::data {
@@ -110,6 +111,7 @@ LeftOut for_each_document(const PackOptions& options, const Use& use) {
   if (options.input.empty()) {
     throw Error({.where = "moebius data", .what = "no input files", .fix = "name them: --input FILE,FILE"});
   }
+  refuse_repeated_pipes(options.input);
   const Split split = split_parse(options.split);
   i64 used = 0;
   LeftOut left_out;

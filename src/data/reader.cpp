@@ -181,22 +181,40 @@ bool begins_object(std::string_view text) {
 bool begins_array(std::string_view text) {
   if (!text.starts_with('[')) return false;
   text = skip_blanks(text.substr(1));
+  if (text.starts_with(']') && skip_blanks(text.substr(1)).empty()) return true;
   return begins_object(text) || text.starts_with('"');
+}
+
+std::string_view without_mark(std::string_view text) {
+  return text.starts_with(kByteOrderMark) ? text.substr(kByteOrderMark.size()) : text;
+}
+
+// What helps with zero bytes: in UTF-16 they are every second byte of most text.
+std::string fix_for_zeros(std::string_view head, const std::string& ending) {
+  if (ending == "bin" || ending == "idx") {
+    return "a token shard needs no packing: give it to `moebius train --data` as it is";
+  }
+  std::size_t zeros[2] = {0, 0};
+  for (std::size_t i = 0; i < head.size(); ++i) zeros[i % 2] += head[i] == '\0';
+  const std::size_t half = head.size() / 4;
+  for (const int odd : {0, 1}) {
+    if (zeros[odd] > half && zeros[1 - odd] < half / 4 + 1) {
+      return fmt::format("if it is text in UTF-16, convert it: iconv -f utf-16{} -t utf-8 FILE > NEW",
+                         odd == 1 ? "le" : "be");
+    }
+  }
+  return "give the text itself; in a text with stray zero bytes, remove them: tr -d '\\0' < FILE > NEW";
 }
 
 DocumentFormat detect_format(ByteStream& stream) {
   const std::string& path = stream.path();
-  std::string_view head = stream.peek(kSniffBytes);
-  if (head.starts_with(kByteOrderMark)) head.remove_prefix(kByteOrderMark.size());
+  const std::string_view head = without_mark(stream.peek(kSniffBytes));
   if (head.empty()) throw Error({.where = path, .what = "the file is empty", .fix = "give a file with text"});
   if (const std::size_t zero = head.find('\0'); zero != std::string_view::npos) {
-    const std::string ending = name_ending(path);
-    const bool shard = ending == "bin" || ending == "idx";
     throw Error({.where = path,
                  .what = fmt::format("this is binary data, not text: byte {} is zero", zero + 1),
                  .wanted = "text in UTF-8",
-                 .fix = shard ? "a token shard needs no packing: give it to `moebius train --data` as it is"
-                              : "convert it to text (UTF-16: iconv -f utf-16 -t utf-8 FILE > NEW)"});
+                 .fix = fix_for_zeros(head, name_ending(path))});
   }
   const std::string ending = name_ending(path);
   const std::string_view content = skip_blanks(head);
@@ -305,7 +323,8 @@ class TextSource final : public DocumentReader::Source {
 // The objects of JSON lines, or of a JSON array.
 class Rows {
  public:
-  Rows(ByteStream stream, DocumentFormat format) : path_(stream.path()) {
+  // `guessed`: the format is from the content, which prose can resemble.
+  Rows(ByteStream stream, DocumentFormat format, bool guessed = false) : path_(stream.path()), guessed_(guessed) {
     if (format == DocumentFormat::json) {
       read_array(std::move(stream));
     } else {
@@ -322,7 +341,7 @@ class Rows {
     while (lines_->next(line_)) {
       if (skip_blanks(line_).empty()) continue;
       number_ = lines_->line_number();
-      row_ = Json::parse(line_, where());
+      row_ = parse(line_, where());
       return object(row_);
     }
     return nullptr;
@@ -334,6 +353,17 @@ class Rows {
   }
 
  private:
+  Json parse(const std::string& text, const std::string& where) const {
+    try {
+      return Json::parse(text, where);
+    } catch (const Error& e) {
+      if (!guessed_ || number_ > 1) throw;
+      ErrorParts parts = e.parts();
+      parts.fix += std::string(parts.fix.empty() ? "" : "; ") + "if the file is plain text: --format text";
+      throw Error(std::move(parts));
+    }
+  }
+
   const Json* object(const Json& row) const {
     if (row.is_object()) return &row;
     throw Error({.where = where(), .what = "not a JSON object", .wanted = "{...}", .got = type_name(row)});
@@ -347,7 +377,7 @@ class Rows {
                    .wanted = "text in UTF-8",
                    .fix = "convert the file, for example with iconv -f latin1 -t utf-8"});
     }
-    array_ = Json::parse(content, path_);
+    array_ = parse(content, path_);
     if (!array_.is_array()) {
       throw Error({.where = path_,
                    .what = "the file is not a JSON array",
@@ -357,6 +387,7 @@ class Rows {
   }
 
   std::string path_;
+  bool guessed_;
   std::unique_ptr<Lines> lines_;
   std::string line_;
   Json row_, array_;
@@ -365,10 +396,10 @@ class Rows {
 
 class JsonSource final : public DocumentReader::Source {
  public:
-  JsonSource(ByteStream stream, const ReaderOptions& options)
+  JsonSource(ByteStream stream, const ReaderOptions& options, bool guessed)
       : Source(stream.path(), options),
         names_(split_fields(options.fields)),
-        rows_(std::move(stream), options.format) {}
+        rows_(std::move(stream), options.format, guessed) {}
 
  protected:
   bool read(Document& document) override {
@@ -399,12 +430,14 @@ DocumentFormat document_format_parse(const std::string& text) {
 
 DocumentReader::DocumentReader(const std::string& path, ReaderOptions options) {
   ByteStream stream(path);
-  if (options.format == DocumentFormat::automatic) options.format = detect_format(stream);
+  const bool guessed = options.format == DocumentFormat::automatic;
+  if (guessed) options.format = detect_format(stream);
+  const bool has_option = options.field_option == ReaderOptions{}.field_option;  // moebius data also has --format
   if (stream.peek(1).empty()) throw Error({.where = path, .what = "the file is empty", .fix = "give a file with text"});
   if (options.format == DocumentFormat::text) {
     source_ = std::make_unique<TextSource>(std::move(stream), options);
   } else {
-    source_ = std::make_unique<JsonSource>(std::move(stream), options);
+    source_ = std::make_unique<JsonSource>(std::move(stream), options, guessed && has_option);
   }
 }
 
@@ -417,6 +450,16 @@ bool DocumentReader::next(Document& document) { return source_->next(document); 
 std::vector<Json> read_rows(const std::string& path) {
   ByteStream stream(path);
   const bool array = detect_format(stream) == DocumentFormat::json;
+  if (const std::string_view content = skip_blanks(without_mark(stream.peek(kSniffBytes)));
+      !content.empty() && content[0] != '{' && content[0] != '[') {
+    throw Error(
+        {.where = path,
+         .what = "the rows are not JSON",
+         .wanted = "one JSON object per line, or a JSON array",
+         .got = fmt::format("a file that begins with '{}'", content.substr(0, content.substr(0, 30).find('\n'))),
+         .fix = "convert it to JSON lines, for example with Python: "
+                "pandas.read_csv(FILE).to_json(NEW, orient=\"records\", lines=True)"});
+  }
   Rows rows(std::move(stream), array ? DocumentFormat::json : DocumentFormat::jsonl);
   std::vector<Json> all;
   while (const Json* row = rows.next()) all.push_back(*row);

@@ -2,6 +2,7 @@
 #include "data/reader.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -146,7 +147,42 @@ TEST(Reader, BrokenContent) {
   expect_error(place("blank.jsonl", "\n\n"), {"no documents"});
   expect_error(place("blank.txt", "\n\n"), {"no documents"}, {.separator = "blank-line"});
   expect_error(test_path("none.txt"), {"No such file"});
+  expect_error(place("none.json", " [ ] \n"), {"no documents"});
+  // Zero bytes: advice that fits what they are.
+  const auto wide = [](const std::string& text, bool big) {
+    std::string out;
+    for (const char c : text) out += big ? std::string("\0", 1) + c : c + std::string("\0", 1);
+    return out;
+  };
+  expect_error(place("le.txt", wide("some text in UTF-16", false)), {"byte 2 is zero", "-f utf-16le"});
+  expect_error(place("be.txt", wide("some text in UTF-16", true)), {"byte 1 is zero", "-f utf-16be"});
+  expect_error(place("pad.jsonl", "{\"text\": \"x\"}\n" + std::string(3, '\0')), {"tr -d"});
+  // Prose that begins as JSON does.
+  expect_error(place("prose.txt", "{\"x\": 1} is an object.\n"), {"line 1", "--format text"});
+  EXPECT_EQ(texts(place("prose.txt", "{\"x\": 1} is an object.\n"), {.format = DocumentFormat::text}).size(), 1u);
+  expect_error(place("comma.jsonl", "{\"text\": \"x\"}\n{\"text\": \"x\"},\n"),
+               {"line 2", "remove the text that follows"});
+  EXPECT_EQ(read_error(place("comma.jsonl", "{\"text\": \"x\"}\n{\"text\": \"x\"},\n")).find("--format"),
+            std::string::npos);
   EXPECT_THROW(texts(place("f.jsonl", "{\"text\": \"x\"}"), {.fields = "text,,x"}), Error);
+}
+
+TEST(Reader, RowsThatAreNotJson) {
+  try {
+    read_rows(place("table.jsonl", "q,a\nx,0\n"));
+    ADD_FAILURE() << "a table was read as rows";
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    EXPECT_NE(text.find("the rows are not JSON"), std::string::npos) << text;
+    EXPECT_NE(text.find("begins with 'q,a'"), std::string::npos) << text;
+  }
+}
+
+TEST(Reader, APipeIsGivenOnce) {
+  const std::string pipe = test_path("pipe"), file = place("file.txt", "x");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THROW(refuse_repeated_pipes({pipe, file, pipe}), Error);
+  EXPECT_NO_THROW(refuse_repeated_pipes({pipe, file, file, test_path("absent")}));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/stage.h"
 #include "base/units.h"
 #include "data/bpe_trainer.h"
+#include "data/byte_stream.h"
 #include "data/generated_tasks.h"
 #include "data/pack.h"
 #include "data/shard.h"
@@ -125,6 +126,9 @@ int run_pack(const Words& words) {
     stage_print(common, list.to_json(), list.to_json().dump(2) + "\n");
     return 0;
   }
+  std::vector<std::string> paths = o.pack.input;
+  paths.push_back(o.tokenizer);
+  refuse_repeated_pipes(paths);
   const PackResult result = pack_corpus(o.pack, Tokenizer::load(o.tokenizer));
   stage_print(common, result.to_json(),
               fmt::format("{}: {} documents, {} tokens, {:.2f} bytes per token; left out: {} by the split, {} empty\n",

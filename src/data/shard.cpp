@@ -251,11 +251,18 @@ TokenShard TokenShard::open_llm_c(const std::string& path, i64 end_of_text) {
   }
   shard.header_bytes_ = kLlmCHeaderBytes;
   shard.token_bytes_ = magic == kLlmCMagic ? 2 : 4;
+  const i32 version = load<i32>(shard.bin_.data(), 4), version_known = magic == kLlmCMagic ? 1 : 7;
+  if (version != version_known) {
+    corrupt(path, "unknown version of llm.c's header", fmt::format("{}", version_known), fmt::format("{}", version));
+  }
   const i64 tokens = load<i32>(shard.bin_.data(), 8);
-  const i64 there = (shard.bin_.bytes() - kLlmCHeaderBytes) / shard.token_bytes_;
-  if (tokens <= 0 || tokens > there) {
-    corrupt(path, "the file has fewer tokens than its header says", fmt::format("{}", tokens),
-            fmt::format("{}", there));
+  const i64 bytes = shard.bin_.bytes() - kLlmCHeaderBytes;
+  if (tokens <= 0 || tokens * shard.token_bytes_ != bytes) {
+    corrupt(path, "the file has another size than its header says",
+            tokens <= 0 ? "a positive number of tokens"
+                        : fmt::format("{} bytes: {} tokens of {} bits after the header", tokens * shard.token_bytes_,
+                                      tokens, 8 * shard.token_bytes_),
+            tokens <= 0 ? fmt::format("{}", tokens) : fmt::format("{} bytes", bytes));
   }
   if (end_of_text < 0) end_of_text = magic == kLlmCMagic ? kGpt2EndOfText : kLlama3BeginOfText;
   shard.split_at_end_of_text(tokens, end_of_text);
@@ -283,11 +290,26 @@ TokenShard TokenShard::open_headerless(const std::string& path, i64 token_bytes,
 
 namespace {
 
+// Whether the 16-bit values are letters, digits, blanks and line ends alone: UTF-16 without a byte-order mark.
+bool is_utf16_text(std::string_view head) {
+  constexpr std::size_t kValuesMin = 8;
+  if (head.size() < 2 * kValuesMin) return false;
+  bool space = false;
+  for (std::size_t i = 0; i + 1 < head.size(); i += 2) {
+    const u16 value = load<u16>(reinterpret_cast<const u8*>(head.data()), static_cast<i64>(i));
+    const bool is_space = value == ' ' || value == '\n' || value == '\r' || value == '\t';
+    if (!is_space && (value < 0x21 || value > 0x7e)) return false;
+    space |= is_space;
+  }
+  return space;
+}
+
 // Refuses a file whose content is not a plausible row of 16-bit token ids.
 void check_headerless(const FileMap& map, const std::string& path) {
   const auto bytes = static_cast<std::size_t>(std::min<i64>(map.bytes(), kFileKindBytes));
   const std::string_view head(reinterpret_cast<const char*>(map.data()), bytes);
   refuse_file_kind(path, head, "a token shard");
+  if (head.empty()) throw Error({.where = path, .what = "the file is empty", .fix = "give a token shard"});
   if (is_plain_text(head)) {
     throw Error(
         {.where = path,
@@ -295,15 +317,30 @@ void check_headerless(const FileMap& map, const std::string& path) {
          .wanted = "token ids",
          .fix = "turn it into a shard with `moebius data pack --input FILE --tokenizer tokenizer.json --out PREFIX`"});
   }
-  // 32-bit ids, read as 16-bit ids, have a high half in every second place.
-  const i64 pairs = map.bytes() / 4, step = std::max<i64>(pairs / 65536, 1);
-  u16 low_max = 0, high_max = 0;
+  if (is_utf16_text(head)) {
+    throw Error({.where = path,
+                 .what = "the file looks like text in UTF-16, not like a token shard",
+                 .wanted = "token ids",
+                 .fix = "convert it (iconv -f utf-16le -t utf-8 FILE > NEW) and pack it; if it does have token ids: "
+                        "--shard-format u16"});
+  }
+  // 32-bit ids, read as 16-bit ids, have a high half in every second place; in 64-bit ids, every second pair is 0.
+  const i64 pairs = map.bytes() / 4, step = std::max<i64>(pairs / 65536 / 2 * 2 + 1, 1);
+  u16 low_max = 0, high_max = 0, odd_max = 0;
   for (i64 i = 0; i < pairs; i += step) {
+    if (i % 2 == 1) odd_max = std::max(odd_max, load<u16>(map.data(), 4 * i));
     low_max = std::max(low_max, load<u16>(map.data(), 4 * i));
     high_max = std::max(high_max, load<u16>(map.data(), 4 * i + 2));
   }
   const bool all_zero = pairs >= 2 && high_max == 0 && low_max > 0;
   const bool small = pairs >= 32 && high_max < 4 && low_max >= 1024;  // a vocabulary below 262,144
+  if (map.bytes() % 8 == 0 && pairs >= 16 && (all_zero || small) && odd_max == 0) {
+    throw Error({.where = path,
+                 .what = "the file has 64-bit token ids, but no header or index that says so",
+                 .wanted = "16-bit ids, an llm.c file, or PREFIX.bin with its PREFIX.idx",
+                 .fix = "save it with 32-bit ids and give --shard-format u32 (numpy: "
+                        "fromfile(FILE, \"int64\").astype(\"uint32\").tofile(NEW))"});
+  }
   if (map.bytes() % 4 == 0 && (all_zero || small)) {
     throw Error({.where = path,
                  .what = "the file has 32-bit token ids, but no header or index that says so",
@@ -373,7 +410,7 @@ TokenShard TokenShard::open(const std::string& path, const ShardOptions& options
     default: break;
   }
   const FileMap map(path);
-  const i32 magic = map.bytes() >= kLlmCHeaderBytes ? load<i32>(map.data(), 0) : 0;
+  const i32 magic = map.bytes() >= 4 ? load<i32>(map.data(), 0) : 0;
   if (magic == kLlmCMagic || magic == kLlmCMagicLlama3) return open_llm_c(path, options.end_of_text);
   check_headerless(map, path);
   return open_headerless(path, 2, options.end_of_text);

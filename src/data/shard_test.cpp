@@ -136,9 +136,48 @@ TEST(Shard, ReadsLlmC) {
     ASSERT_EQ(shard.documents(), 3);  // end-of-text comes before a document there
     EXPECT_EQ(document(shard, 1), (std::vector<i32>{1, 2, 50}));
     EXPECT_EQ(document(shard, 2), (std::vector<i32>{3, 4}));
-    file_write_atomic(path, content.substr(0, content.size() - 1));
-    EXPECT_THROW(TokenShard::open(path, {.end_of_text = 50}), Error);
+    // Sizes, counts, versions and headers that do not fit each other.
+    std::string none = content, version = content;
+    none[8] = '\0';
+    version[4] = '\2';
+    for (const std::string& bad : {content.substr(0, content.size() - 1), content + "xx",
+                                   content + content.substr(1024), content.substr(0, 12), none, version}) {
+      file_write_atomic(path, bad);
+      EXPECT_THROW(TokenShard::open(path, {.end_of_text = 50}), Error) << bad.size();
+    }
   }
+}
+
+TEST(Shard, HeaderlessContentMustBePlausible) {
+  const std::string path = test_path("guess.bin");
+  const auto fault = [&](const std::string& content, const std::string& part) {
+    put_file(path, content);
+    try {
+      TokenShard::open(path);
+      ADD_FAILURE() << "read: wanted " << part;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  const auto numbers = [](i64 bytes) {
+    std::string out;
+    for (u64 i = 0; i < 64; ++i) {
+      const u64 id = 7 + i * 31;
+      out.append(reinterpret_cast<const char*>(&id), static_cast<std::size_t>(bytes));
+    }
+    return out;
+  };
+  fault("", "empty");
+  fault(numbers(8), "64-bit");
+  fault(numbers(4), "32-bit");
+  std::string wide;
+  for (const char c : std::string("plain text without a mark\n")) wide += c + std::string("\0", 1);
+  fault(wide, "UTF-16");
+  fault(std::string("\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02\0", 17), "SentencePiece");
+  put_file(path, wide);
+  EXPECT_EQ(TokenShard::open(path, {.format = ShardFormat::u16}).tokens(), 26);
+  put_file(path, numbers(2));
+  EXPECT_EQ(TokenShard::open(path).tokens(), 64);
 }
 
 TEST(Shard, ReadsNanoGpt) {

@@ -30,6 +30,15 @@ struct AddedToken {
 // text, so that no document can forge one. Added tokens that are not special are always found.
 enum class SpecialTokens { parse, plain };
 
+// The text of a tokenizer.json (unpacked) and of the tokenizer_config.json beside it: read once, written beside a model.
+struct TokenizerFiles {
+  std::string path, tokenizer;
+  std::string config_path, config;  // config_path is empty when there is none
+  // `path`: a tokenizer.json or a folder with one.
+  static TokenizerFiles read(const std::string& path);
+  void write(const std::string& folder) const;  // nothing when nothing was read
+};
+
 class Tokenizer {
  public:
   // A tokenizer.json (also .gz), or a folder that holds one. eos and bos come from tokenizer_config.json beside it if

@@ -120,6 +120,7 @@ void TokenizerBuilder::add_merge(const std::string& left, const std::string& rig
 }
 
 void TokenizerBuilder::add_merge_line(std::string_view line) {
+  if (line.starts_with("#version")) return;
   const auto space = line.find(' ');
   if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
       line.find(' ', space + 1) != std::string_view::npos) {

@@ -13,10 +13,28 @@ namespace {
 
 constexpr i64 kFileBytesMax = i64{256} << 20;
 
+// Runs `read` on a part of the file; its errors, which know no place, get the part's.
+template <typename F>
+auto within(const std::string& where, F read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (!error.parts().where.empty()) throw;
+    ErrorParts parts = error.parts();
+    parts.where = where;
+    throw Error(std::move(parts));
+  }
+}
+
 AddedToken read_added(const Json& item) {
   AddedToken token;
   const i64 id = item.at("id").as_int();
-  token.id = id < 0 || id > INT32_MAX ? -1 : static_cast<i32>(id);
+  if (id < 0 || id > INT32_MAX) {
+    throw Error({.what = "a token id is out of range",
+                 .wanted = fmt::format("0 to {}", INT32_MAX),
+                 .got = fmt::format("{}", id)});
+  }
+  token.id = static_cast<i32>(id);
   token.content = item.at("content").as_string();
   token.special = item.get_bool("special", false);
   token.normalized = item.get_bool("normalized", !token.special);
@@ -64,7 +82,9 @@ void read_model(const Json& model, const std::string& where, TokenizerBuilder& b
     unsupported(where, fmt::format("{} is not supported", key), model.at(key).dump());
   }
   builder.impl().ignore_merges = model.get_bool("ignore_merges", false);
-  for (const auto& [text, id] : model.at("vocab").as_object()) builder.add_token(text, id.as_int());
+  within(where + ", vocab", [&] {
+    for (const auto& [text, id] : model.at("vocab").as_object()) builder.add_token(text, id.as_int());
+  });
   for (const Json& merge : model.at("merges").as_array()) {
     if (merge.is_string()) {
       builder.add_merge_line(merge.as_string());
@@ -77,15 +97,21 @@ void read_model(const Json& model, const std::string& where, TokenizerBuilder& b
 }
 
 // A token name of tokenizer_config.json: a string, or an object with its content.
-std::string name_in(const Json& config, const char* key) {
+std::string name_in(const Json& config, const char* key, const std::string& where) {
   const Json* value = config.find(key);
-  if (value == nullptr) return "";
-  if (value->is_string()) return value->as_string();
-  return value->is_object() ? value->get_string("content", "") : "";
+  if (value == nullptr || value->is_null()) return "";
+  const Json* name = value->is_object() ? value->find("content") : value;
+  if (name != nullptr && name->is_string()) return name->as_string();
+  throw Error({.where = where,
+               .what = fmt::format("'{}' has the wrong type", key),
+               .wanted = "a string, or an object with the string 'content'",
+               .got = value->dump().substr(0, 100)});
 }
 
-Tokenizer from_json(std::string_view text, const std::string& where, const std::string& config_path) {
-  try {
+// `config`: the text of the tokenizer_config.json at `config_path`, or empty.
+Tokenizer from_json(std::string_view text, const std::string& where, std::string_view config,
+                    const std::string& config_path) {
+  return within(where, [&] {
     if (const i64 at = find_invalid_utf8(text); at >= 0) {
       throw Error({.where = where, .what = fmt::format("not valid UTF-8 at byte {}", at)});
     }
@@ -98,39 +124,53 @@ Tokenizer from_json(std::string_view text, const std::string& where, const std::
     builder.expect_tokens(root.at("model").at("vocab").count() + (added.is_array() ? added.count() : 0));
     read_model(root.at("model"), where, builder);
     if (!added.is_null()) {
-      for (const Json& item : added.as_array()) builder.add_added(read_added(item));
+      i64 index = 0;
+      within(where + ", added_tokens", [&] { added.as_array(); });
+      for (const Json& item : added.as_array()) {
+        builder.add_added(
+            within(fmt::format("{}, added_tokens[{}]", where, index++), [&] { return read_added(item); }));
+      }
     }
-    builder.set_normalizer(section_of(root, "normalizer"));
-    builder.set_pre_tokenizer(section_of(root, "pre_tokenizer"));
+    within(where + ", normalizer", [&] { builder.set_normalizer(section_of(root, "normalizer")); });
+    within(where + ", pre_tokenizer", [&] { builder.set_pre_tokenizer(section_of(root, "pre_tokenizer")); });
     builder.impl().post_processor = section_of(root, "post_processor");
     builder.impl().decoder = section_of(root, "decoder");
     if (!config_path.empty()) {
-      const Json config = Json::parse_file(config_path);
-      builder.set_ends(name_in(config, "eos_token"), name_in(config, "bos_token"), config_path);
+      const Json json = Json::parse(config, config_path);
+      if (!json.is_object()) throw Error({.where = config_path, .what = "not a JSON object", .wanted = "{...}"});
+      builder.set_ends(name_in(json, "eos_token", config_path), name_in(json, "bos_token", config_path), config_path);
     }
     return builder.build();
-  } catch (const Error& error) {
-    // Faults found by the JSON accessors do not know the file.
-    if (!error.parts().where.empty()) throw;
-    ErrorParts parts = error.parts();
-    parts.where = where;
-    throw Error(std::move(parts));
-  }
+  });
 }
 
 }  // namespace
 
-Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) { return from_json(json, where, ""); }
+Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) { return from_json(json, where, "", ""); }
+
+TokenizerFiles TokenizerFiles::read(const std::string& path) {
+  TokenizerFiles files;
+  files.path = folder_exists(path) ? path_join(path, "tokenizer.json") : path;
+  files.tokenizer = read_unpacked(files.path, kFileBytesMax);
+  constexpr std::string_view kName = "tokenizer.json";
+  if (!files.path.ends_with(kName)) return files;
+  files.config_path = files.path.substr(0, files.path.size() - kName.size()) + "tokenizer_config.json";
+  if (file_exists(files.config_path)) {
+    files.config = file_read(files.config_path);
+  } else {
+    files.config_path.clear();
+  }
+  return files;
+}
+
+void TokenizerFiles::write(const std::string& folder) const {
+  if (!tokenizer.empty()) file_write_atomic(path_join(folder, "tokenizer.json"), tokenizer);
+  if (!config_path.empty()) file_write_atomic(path_join(folder, "tokenizer_config.json"), config);
+}
 
 Tokenizer Tokenizer::load(const std::string& path) {
-  const std::string file = folder_exists(path) ? path_join(path, "tokenizer.json") : path;
-  std::string config;
-  const std::string name = "tokenizer.json";
-  if (file.size() >= name.size() && file.compare(file.size() - name.size(), name.size(), name) == 0) {
-    config = file.substr(0, file.size() - name.size()) + "tokenizer_config.json";
-    if (!file_exists(config)) config.clear();
-  }
-  return from_json(read_unpacked(file, kFileBytesMax), file, config);
+  const TokenizerFiles files = TokenizerFiles::read(path);
+  return from_json(files.tokenizer, files.path, files.config, files.config_path);
 }
 
 Tokenizer Tokenizer::load_gpt2(const std::string& encoder_path, const std::string& merges_path) {
@@ -150,7 +190,7 @@ Tokenizer Tokenizer::load_gpt2(const std::string& encoder_path, const std::strin
     at = stop + 1;
     ++line_number;
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    if (line.empty() || (line_number == 1 && line.substr(0, 8) == "#version")) continue;
+    if (line.empty()) continue;
     try {
       builder.add_merge_line(line);
     } catch (const Error& error) {

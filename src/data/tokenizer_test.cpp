@@ -198,7 +198,12 @@ TEST(Tokenizer, AddedTokensAndIdsAreChecked) {
   EXPECT_NE(renamed("36").find("id 36, which is '$' in the vocabulary"), std::string::npos) << renamed("36");
   EXPECT_NE(renamed("258").find("id 258"), std::string::npos) << renamed("258");
   EXPECT_NE(renamed("9000000").find("out of range"), std::string::npos) << renamed("9000000");
+  EXPECT_NE(renamed("-7").find("got:    -7"), std::string::npos) << renamed("-7");
+  EXPECT_NE(renamed("-7").find("added_tokens[0]"), std::string::npos) << renamed("-7");
+  EXPECT_NE(renamed("4294967296").find("got:    4294967296"), std::string::npos) << renamed("4294967296");
   EXPECT_EQ(renamed("300"), "");
+  // Merges as strings may begin with the version of GPT-2's file.
+  EXPECT_EQ(with("\"merges\": [", "\"merges\": [\"#version: 0.2\", "), "");
 }
 
 TEST(Tokenizer, PatternsRefusedByName) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "data/byte_stream.h"
 #include "eval/metrics.h"
 
 namespace moebius::eval {
@@ -42,6 +43,7 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
                    .wanted = "choice, generate, loss"});
     }
   }
+  bool measured = options_.tasks.empty();
   for (const std::string& word : options_.tasks) {
     Loaded loaded;
     loaded.spec = find_task(word, options_.task_folders);
@@ -52,14 +54,25 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
     loaded.spec.choice &= keep("choice");
     loaded.spec.generate &= keep("generate");
     loaded.spec.loss &= keep("loss");
+    measured |= loaded.spec.choice || loaded.spec.generate || loaded.spec.loss;
     loaded.items = make_items(loaded.spec, {options_.shots, options_.limit});
     tasks_.push_back(std::move(loaded));
+  }
+  if (!measured) {
+    throw Error({.where = "--measures",
+                 .what = "none of the tasks has one of these measures",
+                 .wanted = "choice, generate, loss",
+                 .got = fmt::format("{}", fmt::join(options_.measures, ", ")),
+                 .fix = "moebius eval --list lists the measures of each task"});
   }
   std::vector<LossSource> sources;
   for (const std::string& text : options_.loss_sources) {
     sources.push_back(parse_loss_source(text, options_.loss_field));
   }
   sources.insert(sources.end(), options_.sources.begin(), options_.sources.end());
+  std::vector<std::string> paths;
+  for (const LossSource& source : sources) paths.push_back(source.path);
+  data::refuse_repeated_pipes(paths);
   for (const LossSource& source : sources) {
     sources_.push_back(read_loss_documents(source, tokenizer_, options_.loss_tokens));
   }
@@ -189,7 +202,7 @@ namespace {
 // "0.2500 +- 0.0125"; without an error where there is none, "unknown" for a value that is not a number.
 std::string value_and_error(const Json& record, const std::string& key) {
   const Json* value = record.find(key);
-  if (value == nullptr || !value->is_number()) return "unknown";
+  if (value == nullptr || !value->is_number() || !std::isfinite(value->as_double())) return "unknown";
   const double error = record.get_double(key + "_se", kUnknown);
   const std::string text = fmt::format("{:.4f}", value->as_double());
   return std::isfinite(error) ? fmt::format("{} +- {:.4f}", text, error) : text;

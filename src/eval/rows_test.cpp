@@ -55,6 +55,11 @@ TEST(Labels, NumbersDigitsLettersAndTextsAreRead) {
   EXPECT_EQ(gold_of_label("\"green\"", three), 1);
   EXPECT_EQ(gold_of_label("true", R"(["no", "yes"])"), 1);
   EXPECT_EQ(gold_of_label("\"0\"", R"(["0", "1"])"), 0);
+  // A choice that says the label's value wins over the convention that false is the first of two.
+  EXPECT_EQ(gold_of_label("true", "[true, false]"), 0);
+  EXPECT_EQ(gold_of_label("false", R"(["True", "False"])"), 1);
+  EXPECT_EQ(gold_of_label("true", R"(["Yes", "No", "Maybe"])"), 0);
+  EXPECT_EQ(gold_of_label("true", R"(["ham", "spam"])"), 1);
 }
 
 TEST(Labels, WhatNamesNoChoiceOrTwoIsAnErrorThatNamesTheRow) {
@@ -66,6 +71,29 @@ TEST(Labels, WhatNamesNoChoiceOrTwoIsAnErrorThatNamesTheRow) {
   // "1" is the text of choice 0 and the number of choice 1.
   const std::string text = error_of([&] { gold_of_label("\"1\"", R"(["1", "0"])"); });
   EXPECT_NE(text.find("text of choice 0 and the number of choice 1"), std::string::npos) << text;
+  const std::string letter = error_of([&] { gold_of_label("\"A\"", R"(["C", "B", "A"])"); });
+  EXPECT_NE(letter.find("text of choice 2 and the letter of choice 0"), std::string::npos) << letter;
+}
+
+TEST(Labels, FieldsThatAreNoTextAreErrorsThatNameTheField) {
+  for (const char* choices : {"[null, \"x\"]", "[[\"a\"], \"x\"]", "[{\"text\": \"a\"}, \"x\"]"}) {
+    const std::string text = error_of([&] { gold_of_label("0", choices); });
+    EXPECT_NE(text.find("row 1: element 0 of a list of texts is not a text"), std::string::npos) << text;
+  }
+  const std::string inner = error_of([&] { gold_of_label("0", "{\"text\": [\"a\", \"b\"]}"); });
+  EXPECT_NE(inner.find("inner field"), std::string::npos) << inner;
+  const auto prompt = [](const std::string& value, const std::string& pattern) {
+    place("null.jsonl", "{\"q\": " + value + ", \"a\": \"x\"}\n");
+    const std::string task = place("null.toml", "files = [\"null.jsonl\"]\nmeasures = [\"loss\"]\nprompt = \"" +
+                                                    pattern + "\"\nanswers = \"{a}\"\n");
+    return error_of([&] { make_items(load_task(task), {}); });
+  };
+  for (const char* pattern : {"{q}", "Q: {q}"}) {
+    EXPECT_NE(prompt("null", pattern).find("the field 'q' is null"), std::string::npos) << pattern;
+    EXPECT_NE(prompt("[1]", pattern).find("the field 'q' is a list"), std::string::npos) << pattern;
+    EXPECT_EQ(prompt("5", pattern), "no error") << pattern;
+  }
+  EXPECT_NE(prompt("5", "{q.x}").find("'q' is not an object"), std::string::npos);
 }
 
 TEST(Labels, ItemFilesAcceptTheAnswersTextAndRefuseContradictions) {
@@ -109,6 +137,44 @@ TEST(Examples, FromTheTasksOwnFileUnderAnotherNameNeverShowTheAnswer) {
 }
 
 // "th" is one token of this tokenizer, so the answer "h" after the prompt "t" has no tokens of its own.
+TEST(Examples, WhiteSpaceHidesNoQuestionAndRowsWithoutARequiredFieldAreNoExamples) {
+  place("spaces.jsonl",
+        "{\"q\": \"Sky is\", \"a\": \"blue\"}\n{\"q\": \" Sky  is \", \"a\": \"blue\"}\n"
+        "{\"q\": \"\", \"a\": \"none\"}\n{\"q\": \"Ice is\", \"a\": \"cold\"}\n{\"q\": \"Tea is\", \"a\": \"hot\"}\n");
+  const std::string task =
+      place("spaces.toml",
+            "files = [\"spaces.jsonl\"]\nmeasures = [\"loss\"]\nprompt = \"{q}\"\nanswers = \"{a}\"\n"
+            "require = [\"q\"]\n[few_shot]\nshots = 2\n");
+  const std::vector<EvalItem> items = make_items(load_task(task), {});
+  ASSERT_EQ(items.size(), 4u);
+  for (const EvalItem& item : items) EXPECT_EQ(item.prompt.find("none"), std::string::npos) << item.prompt;
+  for (const std::size_t sky : {0u, 1u})
+    EXPECT_EQ(items[sky].prompt.find("blue"), std::string::npos) << items[sky].prompt;
+}
+
+TEST(Items, EmptyAnswersAreErrorsThatNameTheRow) {
+  const auto fault = [](const std::string& answer, const std::string& measure) {
+    place("empty.jsonl", "{\"q\": \"Q\", \"a\": " + answer + "}\n");
+    const std::string task = place("empty.toml", "files = [\"empty.jsonl\"]\nmeasures = [\"" + measure +
+                                                     "\"]\nprompt = \"{q}\"\nanswers = \"{a}\"\n");
+    return error_of([&] { make_items(load_task(task), {}); });
+  };
+  EXPECT_NE(fault("[]", "generate").find("row 1: the list of accepted answers is empty"), std::string::npos);
+  EXPECT_NE(fault("\"\"", "loss").find("row 1: the answer is empty"), std::string::npos);
+  EXPECT_EQ(fault("\"\"", "generate"), "no error");
+}
+
+TEST(Evaluate, MeasuresThatNoTaskHasAreAnError) {
+  place("m.jsonl", "{\"q\": \"Q\", \"c\": [\"x\", \"y\"], \"a\": 0}\n");
+  EvalOptions options;
+  options.tasks = {place("m.toml",
+                         "files = [\"m.jsonl\"]\nmeasures = [\"choice\"]\nprompt = \"{q}\"\nchoices = \"{c}\"\n"
+                         "answer_index = \"{a}\"\n")};
+  options.measures = {"loss"};
+  const std::string text = error_of([&] { Evaluator(lm_eval_tokenizer(), options); });
+  EXPECT_NE(text.find("none of the tasks"), std::string::npos) << text;
+}
+
 TEST(Evaluate, AnAnswerWithoutTokensOfItsOwnCostsOnlyItsItem) {
   place("join.jsonl",
         "{\"q\": \"t\", \"c\": [\"h\", \"x\"], \"a\": 0}\n{\"q\": \"Q\", \"c\": [\"y\", \"x\"], \"a\": 0}\n");
@@ -156,6 +222,9 @@ TEST(Evaluate, OneItemHasNoStandardError) {
   EXPECT_GE(errors, 3);
   EXPECT_EQ(format_records(records).find("+- 0.0"), std::string::npos) << format_records(records);
   EXPECT_EQ(format_records(records).find("nan"), std::string::npos) << format_records(records);
+  // A document of end-of-text alone has no bytes.
+  const Json empty = Json::object({{"name", "x"}, {"kind", "loss"}, {"loss", 1.0}, {"bits_per_byte", std::nan("")}});
+  EXPECT_NE(format_records({empty}).find("unknown bits/byte"), std::string::npos) << format_records({empty});
 }
 
 TEST(LossSources, ShardsByAnyNameAndOtherFieldsScoreTheSame) {

@@ -120,7 +120,37 @@ std::pair<i64, i64> position_of(const std::string& checkpoint) {
   const std::string path = path_join(checkpoint, "state.json");
   if (!file_exists(path)) return {0, 0};
   const Json state = Json::parse_file(path);
+  for (const char* key : {"step", "tokens"}) {
+    const Json* value = state.is_object() ? state.find(key) : nullptr;
+    if (state.is_object() && (value == nullptr || value->is_int())) continue;
+    throw Error({.where = path,
+                 .what = fmt::format("'{}' is missing or has the wrong type", key),
+                 .wanted = "the state.json of moebius train",
+                 .fix = "the file is damaged: to evaluate the weights alone, copy the other files into a new folder"});
+  }
   return {state.get_int("step", 0), state.get_int("tokens", 0)};
+}
+
+// The file or folder of the tokenizer; checks that the checkpoint is a model's folder first.
+std::string tokenizer_path(const Words& given) {
+  if (!folder_exists(given.checkpoint)) {
+    throw Error({.where = given.checkpoint,
+                 .what = file_exists(given.checkpoint) ? "is a file" : "there is no such folder",
+                 .wanted = "the folder of a model, with config.json, model.safetensors and tokenizer.json"});
+  }
+  const std::string inner = path_join(given.checkpoint, "checkpoint");
+  if (!file_exists(path_join(given.checkpoint, "config.json")) && folder_exists(inner)) {
+    throw Error({.where = given.checkpoint,
+                 .what = "is the folder of a run, not of a model",
+                 .fix = "give its checkpoint: " + inner});
+  }
+  if (!given.tokenizer.empty()) return given.tokenizer;
+  if (file_exists(path_join(given.checkpoint, "tokenizer.json"))) return given.checkpoint;
+  const bool other = file_exists(path_join(given.checkpoint, "tokenizer.model"));
+  throw Error({.where = given.checkpoint,
+               .what = "the folder contains no tokenizer.json",
+               .got = other ? "tokenizer.model, a SentencePiece model, which is not read" : "",
+               .fix = "name the tokenizer.json that the model was trained with: --tokenizer PATH"});
 }
 
 }  // namespace
@@ -131,7 +161,7 @@ int run_eval(const std::vector<std::string>& words) {
   kernels::isa_select(given.common.isa);
   const auto [step, tokens] = position_of(given.checkpoint);
   if (!given.out.empty()) given.eval.items_folder = path_join(given.out, "items");
-  const data::Tokenizer tokenizer = data::Tokenizer::load(given.tokenizer.empty() ? given.checkpoint : given.tokenizer);
+  const data::Tokenizer tokenizer = data::Tokenizer::load(tokenizer_path(given));
   const Evaluator evaluator(tokenizer, given.eval);
   if (given.common.dry_run) {
     const Json result = Json::object({{"checkpoint", given.checkpoint},

@@ -38,26 +38,33 @@ i64 choice_of_text(const std::string& text, const std::vector<std::string>& choi
 i64 index_of_text(const Json& label, const std::vector<std::string>& choices, const std::string& where) {
   const std::string text = stripped(label.as_string());
   const i64 by_text = choice_of_text(text, choices);
-  i64 by_number = -1;
-  if (!text.empty() && text.size() < 6 && text.find_first_not_of("0123456789") == std::string::npos) {
-    by_number = std::stoll(text);
-    if (by_number >= static_cast<i64>(choices.size())) by_number = -1;
-  }
-  if (by_text >= 0 && by_number >= 0 && by_text != by_number) {
-    label_error(fmt::format("the label is the text of choice {} and the number of choice {}", by_text, by_number),
+  i64 by_sign = -1;
+  const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+  if (!text.empty() && text.size() < 6 && digits) by_sign = std::stoll(text);
+  if (text.size() == 1 && text[0] >= 'A' && text[0] <= 'Z') by_sign = text[0] - 'A';
+  if (text.size() == 1 && text[0] >= 'a' && text[0] <= 'z') by_sign = text[0] - 'a';
+  if (by_sign >= static_cast<i64>(choices.size())) by_sign = -1;
+  if (by_text >= 0 && by_sign >= 0 && by_text != by_sign) {
+    label_error(fmt::format("the label is the text of choice {} and the {} of choice {}", by_text,
+                            digits ? "number" : "letter", by_sign),
                 label, choices.size(), where);
   }
-  if (by_text >= 0) return by_text;
-  if (by_number >= 0) return by_number;
-  if (text.size() != 1) return -1;
-  if (text[0] >= 'A' && text[0] <= 'Z') return text[0] - 'A';
-  return text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' : -1;
+  return by_text >= 0 ? by_text : by_sign;
+}
+
+// The choice that says true (or false); without one, false is the first of two choices and true the second.
+i64 index_of_bool(bool label, const std::vector<std::string>& choices) {
+  for (std::size_t c = 0; c < choices.size(); ++c) {
+    const std::string text = lower_case(stripped(choices[c]));
+    if (text == (label ? "true" : "false") || text == (label ? "yes" : "no")) return static_cast<i64>(c);
+  }
+  return choices.size() != 2 ? -1 : label ? 1 : 0;
 }
 
 i64 label_index(const Json& label, const std::vector<std::string>& choices, const std::string& where) {
   const auto count = static_cast<i64>(choices.size());
   i64 index = -1;
-  if (label.is_bool() && count == 2) index = label.as_bool() ? 1 : 0;
+  if (label.is_bool()) index = index_of_bool(label.as_bool(), choices);
   if (label.is_number() && label.as_double() == std::floor(label.as_double())) {
     // Compared as a double first: a number beyond 2^63 must not wrap.
     if (label.as_double() >= 0 && label.as_double() < static_cast<double>(count)) index = label.as_int();
@@ -68,10 +75,21 @@ i64 label_index(const Json& label, const std::vector<std::string>& choices, cons
 }
 
 std::vector<std::string> texts_of(const Json& value, const std::string& where) {
-  if (!value.is_array())
-    throw Error({.where = where, .what = "not a list of texts", .got = value.dump().substr(0, 100)});
+  if (!value.is_array()) {
+    throw Error({.where = where,
+                 .what = "not a list of texts",
+                 .got = value.dump().substr(0, 100),
+                 .fix = value.is_object() ? "name the inner field that has the list: {field.inner}" : ""});
+  }
   std::vector<std::string> texts;
-  for (const Json& v : value.as_array()) texts.push_back(value_text(v));
+  for (const Json& v : value.as_array()) {
+    if (v.is_null() || v.is_array() || v.is_object()) {
+      throw Error({.where = where,
+                   .what = fmt::format("element {} of a list of texts is not a text", texts.size()),
+                   .got = v.dump().substr(0, 100)});
+    }
+    texts.push_back(value_text(v));
+  }
   return texts;
 }
 
@@ -94,7 +112,7 @@ EvalItem make_item(const Variant& v, const Json& row, i64 index, const std::stri
   for (const std::string& pattern : v.answers) {
     const Json value = render(pattern, row, where);
     if (value.is_array()) {
-      for (const Json& one : value.as_array()) item.answers.push_back(value_text(one));
+      for (std::string& one : texts_of(value, where)) item.answers.push_back(std::move(one));
     } else {
       item.answers.push_back(value_text(value));
     }
@@ -137,6 +155,16 @@ void draw_choices(std::vector<EvalItem>& items, i64 count) {
   }
 }
 
+// The text with its runs of white space as one blank each, and none at its ends.
+std::string squeezed(const std::string& text) {
+  std::string out;
+  for (const char c : stripped(text)) {
+    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
+    if (!space || out.empty() || out.back() != ' ') out += space ? ' ' : c;
+  }
+  return out;
+}
+
 // The pool of examples, and their draw for one item after the other (lm-evaluation-harness, ContextSampler).
 class Examples {
  public:
@@ -145,6 +173,7 @@ class Examples {
     if (shots == 0) return;
     own_ = task.few_shot.file.empty();
     rows_ = own_ ? own_rows : data::read_rows(task.few_shot.file);
+    std::erase_if(rows_, [&](const Json& row) { return !row_fits(variant, row); });
     examples_.resize(rows_.size());
     if (static_cast<i64>(rows_.size()) < shots + (own_ ? 1 : 0)) too_few(static_cast<i64>(rows_.size()));
   }
@@ -162,11 +191,12 @@ class Examples {
 
  private:
   [[noreturn]] void too_few(i64 got) const {
-    throw Error({.where = own_ ? task_.path : task_.few_shot.file,
-                 .what = "too few rows for the few-shot examples, which must differ from the item",
-                 .wanted = fmt::format("{} rows", shots_ + (own_ ? 1 : 0)),
-                 .got = fmt::format("{}", got),
-                 .fix = fmt::format("use at most {} shots (--shots)", std::max<i64>(0, got - (own_ ? 1 : 0)))});
+    throw Error(
+        {.where = own_ ? task_.path : task_.few_shot.file,
+         .what = "too few rows for the few-shot examples, which must differ from the item",
+         .wanted = fmt::format("{} rows", shots_ + (own_ ? 1 : 0)),
+         .got = fmt::format("{}", got),
+         .fix = fmt::format("lower the number of shots to {} (--shots)", std::max<i64>(0, got - (own_ ? 1 : 0)))});
   }
 
   const EvalItem& example_at(i64 i) {
@@ -178,11 +208,12 @@ class Examples {
     return *example;
   }
 
-  // The same question with the same answer, whatever file the row is from and whatever other fields it has.
+  // The same question with the same answer, white space aside, whatever file the row is from and whatever other fields
+  // it has.
   bool equals(i64 i, const EvalItem& item, const Json& row) {
     if (rows_[static_cast<std::size_t>(i)] == row) return true;
     const EvalItem& example = example_at(i);
-    return example.prompt == item.prompt && example.target == item.target;
+    return squeezed(example.prompt) == squeezed(item.prompt) && squeezed(example.target) == squeezed(item.target);
   }
 
   std::vector<i64> choose(const EvalItem& item, const Json& row) {
@@ -350,6 +381,14 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
       if (!row_fits(v, row)) continue;
       const std::string& where = wheres[static_cast<std::size_t>(r)];
       EvalItem item = v.choices_drawn > 0 ? items[item_of_row.at(r)] : make_item(v, row, r, where);
+      if (task.generate && item.answers.empty()) {
+        throw Error({.where = where, .what = "the list of accepted answers is empty"});
+      }
+      if (task.loss && item.target.empty()) {
+        throw Error({.where = where,
+                     .what = "the answer is empty, so it has no loss",
+                     .fix = "require = [\"FIELD\"] in the task passes over such rows"});
+      }
       item.prompt = task.description + examples.text_for(item, row) + item.prompt;
       all.push_back(std::move(item));
     }

@@ -175,6 +175,14 @@ void check_task(const TaskSpec& task) {
   auto fail = [&](const std::string& what, const std::string& fix) {
     throw Error({.where = task.path, .what = what, .fix = fix});
   };
+  const auto control = [](char c) { return static_cast<u8>(c) < 0x20 || c == '/'; };
+  if (task.name.empty() || task.name[0] == '.' || std::any_of(task.name.begin(), task.name.end(), control)) {
+    fail(fmt::format("the name '{}' cannot be the name of a file", task.name),
+         "give a name without '/' and control characters that does not begin with a dot");
+  }
+  for (const std::string& stop : task.generation.stops) {
+    if (stop.empty()) fail("a stop string is empty, so every generated text would be empty", "leave it out of stops");
+  }
   if (task.files.empty()) fail("the task has no file of rows", "add: files = [\"rows.jsonl\"]");
   if (!task.choice && !task.generate && !task.loss) fail("the task measures nothing", "add: measures = [\"choice\"]");
   for (const Variant& v : task.variants) {

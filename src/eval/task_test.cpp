@@ -135,6 +135,12 @@ TEST(TaskFiles, FaultsAreNamed) {
       message("files = [\"rows.jsonl\"]\nmeasures = [\"choice\"]\nprompt = \"{q}\"\n").find("choices are missing"),
       std::string::npos);
   EXPECT_NE(message("files = 3\n").find("files"), std::string::npos);
+  for (const char* name : {"", "..", "../x", "a/b", "a\\nb"}) {
+    EXPECT_NE(message("name = \"" + std::string(name) + "\"\n" + good).find("cannot be the name of a file"),
+              std::string::npos)
+        << name;
+  }
+  EXPECT_NE(message(good + "[generation]\nstops = [\"\"]\n").find("stop string is empty"), std::string::npos);
   EXPECT_NE(message(good + "[normalise]\nremove = [\"(a\"]\n").find("regular expression"), std::string::npos);
   try {
     find_task("helaswag", {kShipped});

@@ -207,13 +207,27 @@ const Json& field_of(const Json& row, const std::string& path, const std::string
       const std::string near = nearest_word(key, keys);
       throw Error({.where = where,
                    .what = fmt::format("there is no field '{}'", path),
-                   .fix = near.empty() ? "the fields are: " + fmt::format("{}", fmt::join(keys, ", "))
-                                       : fmt::format("did you mean '{}'?", near)});
+                   .fix = !at->is_object() ? fmt::format("'{}' is not an object", path.substr(0, begin - 1))
+                          : near.empty()   ? "the fields are: " + fmt::format("{}", fmt::join(keys, ", "))
+                                           : fmt::format("did you mean '{}'?", near)});
     }
     at = next;
     if (dot == std::string::npos) return *at;
     begin = dot + 1;
   }
+}
+
+// The text of a field in a template. Null would read as nothing, and a list or object as JSON.
+std::string field_text(const Json& value, const std::string& field, const std::string& where) {
+  if (!value.is_null() && !value.is_array() && !value.is_object()) return value_text(value);
+  throw Error(
+      {.where = where,
+       .what = fmt::format("the field '{}' is {}, not a text", field,
+                           value.is_null()    ? "null"
+                           : value.is_array() ? "a list"
+                                              : "an object"),
+       .got = value.dump().substr(0, 100),
+       .fix = value.is_null() ? fmt::format("require = [\"{}\"] in the task passes over such rows", field) : ""});
 }
 
 }  // namespace
@@ -231,9 +245,10 @@ Json render(const std::string& pattern, const Json& row, const std::string& wher
         throw Error(
             {.where = where, .what = "a template has '{' without '}'", .got = pattern, .fix = "write {{ for a brace"});
       }
-      const Json& value = field_of(row, pattern.substr(i + 1, end - i - 1), where);
+      const std::string field = pattern.substr(i + 1, end - i - 1);
+      const Json& value = field_of(row, field, where);
       if (i == 0 && end + 1 == pattern.size()) return value;
-      out += value_text(value);
+      out += field_text(value, field, where);
       i = end;
     } else if (c == '}') {
       throw Error(
@@ -246,7 +261,8 @@ Json render(const std::string& pattern, const Json& row, const std::string& wher
 }
 
 std::string render_text(const std::string& pattern, const Json& row, const std::string& where) {
-  return value_text(render(pattern, row, where));
+  const Json value = render(pattern, row, where);
+  return field_text(value, value.is_string() ? "" : pattern.substr(1, pattern.size() - 2), where);
 }
 
 }  // namespace moebius::eval

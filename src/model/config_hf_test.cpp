@@ -214,6 +214,9 @@ TEST(HfConfig, QuantisedCheckpointsAreNamed) {
       EXPECT_NE(std::string(e.what()).find(method), std::string::npos) << e.what();
     }
   }
+  // MLX writes another key.
+  const Json mlx = Json::object({{"quantization", Json::object({{"bits", 4}, {"group_size", 64}})}});
+  EXPECT_THROW(hf_refuse_quantised(mlx, "config.json"), Error);
 }
 
 }  // namespace

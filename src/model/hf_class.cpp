@@ -78,7 +78,7 @@ bool hf_tied_embeddings(const Json& json, const std::string& where) {
 }
 
 void hf_refuse_quantised(const Json& json, const std::string& where) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
+  for (const char* key : {"quantization_config", "compression_config", "quantization"}) {
     const Json* given = json.is_object() ? json.find(key) : nullptr;
     if (given == nullptr || given->is_null()) continue;
     std::string method = "method not stated";

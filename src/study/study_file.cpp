@@ -276,8 +276,21 @@ StudySpec study_load(const std::string& name_or_path) {
       {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"},
       where);
   if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name or tokens is missing"});
+  if (spec.name[0] == '.' || spec.name.find('/') != std::string::npos) {
+    throw Error({.where = where,
+                 .what = "the name of the study cannot be the name of its folder",
+                 .wanted = "a name without '/' that does not begin with a dot",
+                 .got = spec.name});
+  }
   spec.model = table_or_throw(root, "model", where);
-  spec.models = read_models(root, where);
+  try {
+    spec.models = read_models(root, where);
+  } catch (const Error& e) {  // a value of the wrong type, whose file only this function knows
+    if (!e.parts().where.empty()) throw;
+    ErrorParts parts = e.parts();
+    parts.where = where;
+    throw Error(std::move(parts));
+  }
   spec.data = read_data(table_or_throw(root, "data", where), where);
   if (const Json* train = root.find("train")) spec.train = *train;
   spec.learning_rate = read_learning_rate(table_or_throw(root, "learning-rate", where), where + ", [learning-rate]");

@@ -71,6 +71,11 @@ TEST(StudyFile, UnknownKeysNameTheNearest) {
   model.replace(model.find("d-model"), 7, "d-modle");
   EXPECT_NE(error_of(write_study("bad3", model)).find("'d-model'"), std::string::npos);
   EXPECT_NE(error_of("quik").find("'quick'"), std::string::npos);
+  std::string name = text, type = text;
+  name.replace(name.find("name = \""), 8, "name = \"../");
+  EXPECT_NE(error_of(write_study("bad4", name)).find("name of its folder"), std::string::npos);
+  type.replace(type.find("experts = ["), 11, "experts = [\"x\", ");
+  EXPECT_NE(error_of(write_study("bad5", type)).find("bad5"), std::string::npos) << error_of(write_study("bad5", type));
 }
 
 TEST(StudyFile, ShippedStudiesPlan) {

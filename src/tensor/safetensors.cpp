@@ -105,8 +105,14 @@ Json parse_header(const FileMap& map, const std::string& path, i64& data_at) {
   const std::string_view head(reinterpret_cast<const char*>(map.data()), head_bytes);
   const auto refuse_other_kind = [&] {
     constexpr const char* kOurs = "a safetensors file";
-    if (const FileKind* kind = file_kind(head); kind != nullptr && kind->name != kOurs)
+    const FileKind* kind = file_kind(head);
+    if (kind == nullptr || kind->name == kOurs) return;
+    if (!kind->name.starts_with("a zip archive") && !kind->name.starts_with("a Python pickle"))
       refuse_file_kind(path, head, kOurs);
+    throw Error({.where = path,
+                 .what = "the file is " + std::string(kind->name),
+                 .wanted = kOurs,
+                 .fix = "convert weights of PyTorch with transformers: model.save_pretrained(FOLDER)"});
   };
   if (map.bytes() < 8) {
     refuse_other_kind();
@@ -161,10 +167,22 @@ SafetensorsReader::SafetensorsReader(const std::string& path) : path_(path) {
   } else if (file_exists(index)) {
     add_index(path, index);
   } else {
-    throw Error({.where = path,
-                 .what = "the folder contains no weights in safetensors format",
-                 .wanted = "model.safetensors or model.safetensors.index.json",
-                 .fix = "convert other formats with transformers: model.save_pretrained(FOLDER)"});
+    const std::vector<std::string> names = folder_list(path);
+    const auto has = [&](const char* begin, const char* end) {
+      return std::any_of(names.begin(), names.end(),
+                         [&](const std::string& name) { return name.starts_with(begin) && name.ends_with(end); });
+    };
+    throw Error(
+        {.where = path,
+         .what = "the folder contains no weights in safetensors format",
+         .wanted = "model.safetensors or model.safetensors.index.json",
+         .got = has("model-", ".safetensors") ? "shards without their index"
+                : has("adapter_model", "")    ? "an adapter (LoRA), which changes another model"
+                                              : "",
+         .fix = has("model-", ".safetensors") ? "copy or download model.safetensors.index.json too"
+                : has("adapter_model", "")
+                    ? "merge it with peft: PeftModel.from_pretrained(...).merge_and_unload().save_pretrained(FOLDER)"
+                    : "convert other formats with transformers: model.save_pretrained(FOLDER)"});
   }
 }
 

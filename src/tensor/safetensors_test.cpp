@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/test_folder.h"
 
 namespace moebius {
@@ -124,6 +125,24 @@ TEST(Safetensors, FaultsAreNamed) {
           R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"w":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
           2),
       "'w'");
+}
+
+TEST(Safetensors, FoldersWithoutWeightsSayWhatTheyHave) {
+  const std::string folder = test_path("folder");
+  folder_make(folder);
+  const auto fault = [&] {
+    try {
+      SafetensorsReader reader(folder);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_NE(fault().find("model.save_pretrained"), std::string::npos) << fault();
+  file_write_atomic(path_join(folder, "adapter_model.safetensors"), "x");
+  EXPECT_NE(fault().find("merge_and_unload"), std::string::npos) << fault();
+  file_write_atomic(path_join(folder, "model-00001-of-00002.safetensors"), "x");
+  EXPECT_NE(fault().find("model.safetensors.index.json too"), std::string::npos) << fault();
 }
 
 TEST(Safetensors, Sharded) {

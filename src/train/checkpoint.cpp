@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -55,6 +56,22 @@ void write_parts(const std::string& path, const std::vector<Part>& parts) {
   writer.commit();
 }
 
+// NaN, infinity and a negative second moment would appear as a divergence of the training, steps later.
+void check_values(const std::string& path, const Part& part) {
+  const bool squares = part.name.starts_with("second_moment.");
+  const auto bad = [&](float value) { return !std::isfinite(value) || (squares && value < 0); };
+  const auto found = std::find_if(part.values.begin(), part.values.end(), bad);
+  if (found == part.values.end()) return;
+  throw Error({.where = path,
+               .what = fmt::format("tensor '{}' contains a value that is {} (element {})", part.name,
+                                   std::isnan(*found)   ? "NaN"
+                                   : std::isinf(*found) ? "infinite"
+                                                        : "negative",
+                                   found - part.values.begin()),
+               .fix = "the file is damaged: put an older checkpoint in its place, or remove the run's folder to start "
+                      "again"});
+}
+
 void read_parts(const std::string& path, const std::vector<Part>& parts) {
   const SafetensorsReader reader(path);
   for (const Part& part : parts) {
@@ -72,6 +89,7 @@ void read_parts(const std::string& path, const std::vector<Part>& parts) {
       std::memcpy(to + at, tensor.data + at, static_cast<std::size_t>(bytes));
       file_map_forget(tensor.data + at, bytes);
     }
+    check_values(path, part);
   }
 }
 
@@ -172,9 +190,7 @@ void save_checkpoint(const CheckpointPlace& place, const model::Network& network
     folder_remove_all(paths.fresh);
     folder_make(paths.fresh);
     model::save_model(network, paths.fresh);
-    if (!place.tokenizer.empty()) {
-      file_write_atomic(path_join(paths.fresh, "tokenizer.json"), file_read(place.tokenizer));
-    }
+    place.tokenizer.write(paths.fresh);
     // Reading and writing share one list of views; the network is not changed here.
     const std::span<float> bias = const_cast<model::Network&>(network).selection_bias();
     if (with_optimizer) {
@@ -214,7 +230,12 @@ std::optional<Json> read_state(const std::string& out) {
   folder_remove_all(paths.fresh);
   folder_remove_all(paths.retired);
   const std::string path = path_join(paths.current, "state.json");
-  if (!file_exists(path)) return std::nullopt;
+  if (!file_exists(path)) {
+    if (!file_exists(path_join(paths.current, "optimizer.safetensors"))) return std::nullopt;
+    throw Error({.where = path,
+                 .what = "the checkpoint has weights and moments, but no state.json: it cannot be resumed",
+                 .fix = "copy the file back, or remove the checkpoint to start again"});
+  }
   Json json = Json::parse_file(path);
   if (!json.is_object() || json.get_int("format_version", 0) != kFormatVersion) {
     throw Error({.where = path,

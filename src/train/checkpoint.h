@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/json.h"
+#include "data/tokenizer.h"
 #include "model/network.h"
 #include "train/optimizer.h"
 #include "train/run_totals.h"
@@ -40,10 +41,10 @@ struct RunIdentity {
 };
 
 struct CheckpointPlace {
-  std::string out;        // the run's folder
-  std::string tokenizer;  // file to copy; empty: none
-  i64 kept = 0;           // older checkpoints kept as checkpoint-STEP
-  i64 bytes_wanted = 0;   // on disk, checked before anything is written
+  std::string out;                 // the run's folder
+  data::TokenizerFiles tokenizer;  // written into every checkpoint
+  i64 kept = 0;                    // older checkpoints kept as checkpoint-STEP
+  i64 bytes_wanted = 0;            // on disk, checked before anything is written
 };
 
 // Throws Error on a full disk or a missing permission; the checkpoint before stays as it is.

@@ -35,7 +35,8 @@ void TrainOptions::describe(OptionList& list) {
   list.add("data", &data, "token shards: name=prefix:weight[:epochs], separated by commas", {.unit = "LIST"});
   list.add("mixture", &mixture, "TOML file with [[source]] tables (name, path, weight, epochs_max) instead of --data",
            {.unit = "FILE"});
-  list.add("tokenizer", &tokenizer, "tokenizer.json, copied into the checkpoint", {.unit = "FILE"});
+  list.add("tokenizer", &tokenizer, "tokenizer.json or a folder with one, copied into the checkpoint",
+           {.unit = "PATH"});
   list.add("init-from", &init_from, "checkpoint whose weights start the run", {.unit = "FOLDER"});
   list.add("tokens", &tokens, "budget in tokens, rounded up to whole steps", {.unit = "N", .min = 0, .max = 1e15});
   list.add("steps", &steps, "budget in steps instead", {.unit = "N", .min = 0, .max = 1e12});

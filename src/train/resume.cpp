@@ -78,6 +78,13 @@ Json read_branch(const std::string& branch_from, const RunIdentity& identity, co
 
 TrainOptions resume_options(const TrainOptions& options, const Json& saved, const std::string& isa, TrainState& state) {
   state = TrainState::from_json(saved, options.out);
+  if (state.step < 0 || state.step > steps_total(options)) {
+    throw Error({.where = options.out,
+                 .what = "the run's state is damaged: 'step' is out of range",
+                 .wanted = fmt::format("0 to {}", steps_total(options)),
+                 .got = fmt::format("{}", state.step),
+                 .fix = "put an older checkpoint in its place, or remove the run's folder to start again"});
+  }
   TrainOptions resumed = options;
   if (options.micro_batch_tokens > 0 && options.micro_batch_tokens != state.micro_batch_tokens) {
     throw Error({.where = options.out,

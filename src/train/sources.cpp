@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "base/error.h"
+#include "base/file.h"
 #include "data/tokenizer.h"
 
 namespace moebius::train {
@@ -36,6 +39,12 @@ std::vector<data::MixtureSource> list_sources(const TrainOptions& options) {
 }
 
 void check_tokenizer(const std::string& path, const std::string& of_shards) {
+  if (!path.empty() && file_exists(path) && !std::filesystem::is_regular_file(path)) {
+    throw Error({.where = path,
+                 .what = "the tokenizer is a pipe or device, which can be read only once",
+                 .wanted = "a file or a folder, since it is compared with the shards and copied",
+                 .fix = "write it to a file and give that file"});
+  }
   if (path.empty() || of_shards.empty()) return;
   const std::string given = fmt::format("{:016x}", data::Tokenizer::load(path).fingerprint());
   if (given == of_shards) return;

@@ -50,7 +50,8 @@ class Run {
         sources_(sources),
         hooks_(hooks),
         steps_total_(steps_total(options)) {
-    place_ = {options.out, options.tokenizer, options.checkpoints_kept, 0};
+    place_ = {options.out, {}, options.checkpoints_kept, 0};
+    if (!options.tokenizer.empty()) place_.tokenizer = data::TokenizerFiles::read(options.tokenizer);
   }
 
   TrainResult run();
@@ -99,6 +100,8 @@ TrainResult Run::run() {
     const TrainState state = TrainState::from_json(*saved, options_.out);
     if (state.finished) {
       log_info(fmt::format("{}: already finished ({} steps); skipped", options_.out, state.step));
+      const std::string checkpoint = path_join(options_.out, "checkpoint");
+      if (!file_exists(path_join(checkpoint, "tokenizer.json"))) place_.tokenizer.write(checkpoint);
       return finished_result(options_.out, state);
     }
   }

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -95,6 +96,60 @@ TEST(TrainRun, FinishedRunsAreSkipped) {
   EXPECT_TRUE(second.skipped);
   EXPECT_EQ(second.loss_final, first.loss_final);
   EXPECT_EQ(file_read(path_join(out, "records.jsonl")), records);
+}
+
+// The tokenizer is read before training and written with its config, from a folder or an archive; a finished run gets it
+// later. A pipe, which could be read only once, is refused at the start.
+TEST(TrainRun, CheckpointsHaveTheTokenizerWithItsConfig) {
+  const std::string folder = fresh_folder("tokenizer"), out = fresh_folder("tokenizer_run");
+  folder_make(folder);
+  file_write_atomic(path_join(folder, "tokenizer.json"), "{\"a\": 1}");
+  file_write_atomic(path_join(folder, "tokenizer_config.json"), "{\"eos_token\": \"x\"}");
+  TrainOptions options = tiny_options(out, 4);
+  tiny_run(options, fixed_roof());
+  const std::string copy = path_join(out, "checkpoint/tokenizer.json");
+  EXPECT_FALSE(file_exists(copy));
+  options.tokenizer = folder;
+  EXPECT_TRUE(tiny_run(options, fixed_roof()).skipped);
+  EXPECT_EQ(file_read(copy), "{\"a\": 1}");
+  TrainOptions fresh = tiny_options(fresh_folder("tokenizer_first"), 4);
+  fresh.tokenizer = folder;
+  tiny_run(fresh, fixed_roof());
+  EXPECT_EQ(file_read(path_join(fresh.out, "checkpoint/tokenizer.json")), "{\"a\": 1}");
+  EXPECT_EQ(file_read(path_join(fresh.out, "checkpoint/tokenizer_config.json")), "{\"eos_token\": \"x\"}");
+  fresh.tokenizer = path_join(folder, "absent.json");
+  EXPECT_NE(error_of([&] { tiny_run(fresh, fixed_roof()); }).find("absent.json"), std::string::npos);
+}
+
+TEST(TrainRun, DamagedStateIsNamed) {
+  const std::string out = fresh_folder("damaged");
+  TrainOptions options = tiny_options(out, 8);
+  options.optimizer_kept = true;
+  tiny_run(options, fixed_roof());
+  const std::string state = path_join(out, "checkpoint/state.json"), content = file_read(state);
+  const auto with_step = [&](const std::string& step) {
+    Json json = Json::parse(content, state);
+    json.set("finished", false);
+    std::string text = json.dump(1);
+    const std::size_t at = text.find("\"step\": 8");
+    ASSERT_NE(at, std::string::npos);
+    file_write_atomic(state, text.replace(at, 9, "\"step\": " + step));
+  };
+  file_remove(state);
+  EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("no state.json"), std::string::npos);
+  for (const char* step : {"-3", "9"}) {
+    with_step(step);
+    EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("'step' is out of range"), std::string::npos);
+  }
+  with_step("7");
+  const std::string moments = path_join(out, "checkpoint/optimizer.safetensors");
+  std::string bytes = file_read(moments);
+  const float bad = -1.0f;
+  std::memcpy(bytes.data() + bytes.size() - 4, &bad, 4);  // the last second moment
+  file_write_atomic(moments, bytes);
+  const std::string text = error_of([&] { tiny_run(options, fixed_roof()); });
+  EXPECT_NE(text.find("tensor 'second_moment."), std::string::npos) << text;
+  EXPECT_NE(text.find("negative"), std::string::npos) << text;
 }
 
 TEST(TrainRun, OneThreadEqualsMany) {

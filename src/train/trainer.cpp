@@ -148,9 +148,11 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
     report_.grad_norm = gradient_norm(network_.weights());
   }
   if (!std::isfinite(report_.loss) || !std::isfinite(report_.grad_norm)) {
+    const auto text = [](double value) { return std::isnan(value) ? "NaN" : fmt::format("{}", value); };
     throw Error(
         {.where = fmt::format("step {}", number),
-         .what = fmt::format("training diverged: loss {}, gradient norm {}", report_.loss, report_.grad_norm),
+         .what =
+             fmt::format("training diverged: loss {}, gradient norm {}", text(report_.loss), text(report_.grad_norm)),
          .fix = "use a smaller --learning-rate, a longer warm-up or a smaller --clip; the last checkpoint is intact"});
   }
   const kernels::ProfileScope scope(kernels::Part::optimizer, kernels::Way::forward);
