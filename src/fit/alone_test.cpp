@@ -70,7 +70,7 @@ TEST(Alone, LeversOnOneLineCannotBeToldApart) {
 }
 
 // With hardly more runs than coefficients most samples of the bootstrap have fewer different runs than coefficients, so its intervals
-// are far too narrow: by them alone three in five of the claims made of six runs were wrong.
+// are far too narrow: by them alone three in five of the verdicts from six runs were wrong.
 TEST(Alone, FewRunsClaimLittleAndRightly) {
   const std::vector<double>& truth = published_default(Law::chinchilla).values;
   for (const i64 count : {6, 8}) {
@@ -86,7 +86,7 @@ TEST(Alone, FewRunsClaimLittleAndRightly) {
     }
     EXPECT_TRUE(count > 6 || claimed == 0) << claimed;
     EXPECT_LE(static_cast<double>(wrong), 0.25 * static_cast<double>(claimed))
-        << count << " runs, " << claimed << " claimed";
+        << count << " runs, " << claimed << " determined";
   }
 }
 

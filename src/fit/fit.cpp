@@ -1,4 +1,4 @@
-// The way of a fit: starts -> optima -> bootstrap -> hold-out -> verdict.
+// The steps of a fit: starts -> optima -> bootstrap -> hold-out -> verdict.
 #include "fit/fit.h"
 
 #include <fmt/format.h>
@@ -24,7 +24,7 @@ constexpr i64 kFinalists = 8;     // optima of the screening that are followed o
 constexpr i64 kSampleBatch = 16;  // bootstrap samples between two looks at Ctrl-C
 constexpr const char* kNothingLost = "nothing was written; running the command again gives the same numbers";
 
-// Every so many runs, so that a table sorted by size keeps its range.
+// Every Nth run, so that a table sorted by size keeps its range.
 Objective screening_sample(const Objective& objective) {
   if (objective.runs() <= kScreenRuns) return objective;
   std::vector<i64> weights(static_cast<std::size_t>(objective.runs()), 0);

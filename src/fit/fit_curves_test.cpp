@@ -103,7 +103,7 @@ TEST(FitCurves, NoConfidentOptimum) {
   EXPECT_TRUE(fit_curves(open).isoflop.at(0).curve.empty());
 }
 
-// Without three sizes at one compute the law's curves stand alone; with one size there are none.
+// Without three sizes at one compute the law's curves are drawn alone; with one size there are none.
 TEST(FitCurves, SaysWhyThereAreNoPoints) {
   const std::vector<double> c = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
   std::vector<LawPoint> spread;

@@ -204,14 +204,14 @@ Outcome by_sign(const Interval& effect, double sign) {
 
 std::string by_sign_reason(Outcome outcome) {
   switch (outcome) {
-    case Outcome::supported: return "the whole interval is on the claimed side of zero";
+    case Outcome::supported: return "the whole interval is on the predicted side of zero";
     case Outcome::refuted: return "the whole interval is on the opposite side of zero";
     case Outcome::unresolved: return "the interval includes zero: the effect is within noise";
   }
   return "";
 }
 
-// A monotone claim fails where a single step between neighbours goes against it beyond noise (Bonferroni over steps).
+// A monotone hypothesis fails where a single step between neighbours goes against it beyond noise (Bonferroni over steps).
 std::string step_against(const TestedRuns& tested, double sign, u64 number) {
   std::vector<std::size_t> order(tested.groups.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -232,7 +232,7 @@ std::string step_against(const TestedRuns& tested, double sign, u64 number) {
 }
 
 void test_monotone(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
-  result.effect_name = fmt::format("change of {} for each doubling of {}", metric_label(h.y), metric_label(h.x));
+  result.effect_name = fmt::format("{}: change per doubling of {}", metric_label(h.y), metric_label(h.x));
   if (distinct_x(tested) < 3) {
     result.reason = "a trend needs three values of x";
     return;
@@ -244,7 +244,7 @@ void test_monotone(const TestedRuns& tested, const Hypothesis& h, HypothesisVerd
   const std::string against = step_against(tested, sign, number);
   if (result.outcome == Outcome::supported && !against.empty()) {
     result.outcome = Outcome::refuted;
-    result.reason = "the overall slope is as claimed, but not monotone: " + against;
+    result.reason = "the overall slope is as predicted, but not monotone: " + against;
   }
 }
 
@@ -339,7 +339,7 @@ std::string verdict_forbidden(const TestedRuns& tested) {
   if (tested.runs_used < tested.runs_wanted) {
     return fmt::format("{} of its {} runs lack the metrics", tested.runs_wanted - tested.runs_used, tested.runs_wanted);
   }
-  if (tested.seeds == 1) return "one seed: another seed could reverse the effect, so no trend is claimed";
+  if (tested.seeds == 1) return "one seed: another seed could reverse the effect, so no trend is reported";
   if (tested.seeds < kSeedsForVerdict)
     return fmt::format("{} seeds: a verdict needs {}", tested.seeds, kSeedsForVerdict);
   if (!tested.score_off_chance) return "no run is three standard errors above chance: the score cannot tell them apart";

@@ -15,7 +15,7 @@ using records::FakeStudy;
 
 Json monotone(const std::string& y, const std::string& direction) {
   return Json::object({{"id", "h"},
-                       {"text", "a claim"},
+                       {"text", "a hypothesis"},
                        {"kind", "monotone"},
                        {"x", "parameters_total"},
                        {"y", y},

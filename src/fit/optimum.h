@@ -19,7 +19,7 @@ struct PowerLaw {
 };
 // Of the laws `chinchilla` and `flame`.
 PowerLaw chinchilla_power_law(const std::vector<double>& coefficients);
-// Of the joint law at so many experts: the paper's m, mu, n, nu are a, -alpha, b, -beta (2502.05172, table of reduced
+// Of the joint law at this number of experts: the paper's m, mu, n, nu are a, -alpha, b, -beta (2502.05172, table of reduced
 // coefficients).
 PowerLaw joint_power_law(const std::vector<double>& coefficients, double experts);
 
@@ -60,7 +60,7 @@ struct Optimum {
 // The tokens with which a model reaches `loss`; nothing when it does not. `loss_of` falls with tokens.
 std::optional<double> tokens_for_loss(const std::function<double(double tokens)>& loss_of, double loss);
 
-// The least loss for so many training FLOPs.
+// The lowest loss for this number of training FLOPs.
 Optimum optimum_at_compute(const Frontier& frontier, double compute);
 // Sardana et al. 2024 (2401.00448), equation 3: the fewest FLOPs of training and inference together,
 // F(size) (tokens + inference_tokens / 3), with loss(size, tokens) = loss. For F = 6 N that is 6 N Dtr + 2 N Dinf.

@@ -1,5 +1,5 @@
 // Task laws on runs with planted coefficients: they come back, their intervals cover, and what the runs cannot say is
-// not claimed.
+// not reported.
 #include "fit/task_law.h"
 
 #include <gtest/gtest.h>

@@ -141,7 +141,7 @@ std::vector<TurningPoint> find_turning_points(const std::vector<TaskRun>& runs) 
   std::vector<TurningPoint> turns;
   RiseFallTests test(0);
   for (const TaskScore& measure : task_measures(runs)) {
-    if (measure.tasks > 1) continue;  // a mean over tasks turns where none of them does
+    if (measure.tasks > 1) continue;  // a mean over tasks has a turning point where none of them has
     const std::vector<TaskPoint> all = task_points(runs, measure);
     std::vector<std::string> families;
     for (const TaskPoint& point : all) {

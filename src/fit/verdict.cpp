@@ -17,7 +17,7 @@ constexpr double kVanished = 1e-7;        // a coefficient that moves the predic
 constexpr double kScaleRatioMax = 100;    // high/low of scales: two orders of magnitude
 constexpr double kExponentRatioMax = 10;  // high/low of exponents
 constexpr i64 kFreedomLeast =
-    2;  // runs - coefficients; with one, three in five of the claims were wrong in a simulation
+    2;  // runs - coefficients; with one, three in five of the verdicts were wrong in a simulation
 constexpr double kAloneWider = 2;  // the bootstrap is believed unless the runs alone leave this many times more open
 
 // "all runs have the same parameters_total", for every number that the law asks for.

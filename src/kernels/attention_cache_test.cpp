@@ -33,7 +33,7 @@ TEST(AttentionCache, PiecesGiveTheBitsOfTheWhole) {
       for_each_set([&] {
         const AttentionSegment all = document(c, qkv, 0, kRows);
         attention_uncached(shape_of(c), qkv.view.part(0, kRows, 0, width), std::span(&all, 1), whole.view);
-        // What stood in the cache before must not matter, not even if it is not a number.
+        // The previous content of the cache must not matter, not even if it is not a number.
         TestMatrix cache(dtype, 1, layout.elements(), 0);
         cache.fill(NAN);
         i64 done = 0;

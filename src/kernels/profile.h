@@ -56,7 +56,7 @@ struct Profile {
 class ProfileScope {
  public:
   ProfileScope(Part part, Way way) { enter(part, way, true); }
-  // The way of the scope around it.
+  // The direction of the scope around it.
   explicit ProfileScope(Part part) { enter(part, Way::forward, false); }
   // The part of the scope around it.
   explicit ProfileScope(Way way);

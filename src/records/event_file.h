@@ -17,7 +17,7 @@ u32 crc32c(std::string_view bytes);
 
 // Single frames, ready to append to a file. Wall times are seconds since 1970.
 std::string event_frame_version(double wall_time_s);
-// A process took up the run at `step`: TensorBoard then drops what an earlier process wrote at this step or later.
+// A process resumed the run at `step`: TensorBoard then drops what an earlier process wrote at this step or later.
 std::string event_frame_session_start(i64 step, double wall_time_s);
 std::string event_frame_scalar(std::string_view tag, i64 step, float value, double wall_time_s);
 
@@ -26,7 +26,7 @@ std::string event_frame_scalar(std::string_view tag, i64 step, float value, doub
 class EventFile {
  public:
   EventFile() = default;
-  // Makes the folder if needed and a new file in it. `step_resumed` >= 0: this process goes on from that step.
+  // Makes the folder if needed and a new file in it. `step_resumed` >= 0: this process resumes from that step.
   // Throws Error when the folder or file cannot be written.
   explicit EventFile(const std::string& folder, i64 step_resumed = -1);
   ~EventFile();

@@ -23,6 +23,11 @@ struct Verdict {
   explicit Verdict(Knowledge knowledge, const std::string& why = "")
       : knowledge(knowledge), text(enum_name(knowledge) + (why.empty() ? "" : ": " + why)) {}
   bool known() const { return knowledge != Knowledge::none; }
+  // The text after "not determined: ", for sentences that say already that nothing is known.
+  std::string reason() const {
+    const std::string prefix = std::string(enum_name(knowledge)) + ": ";
+    return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
+  }
   void visit(Fields& f);  // two members of the object that has the verdict
 };
 

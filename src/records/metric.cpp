@@ -128,7 +128,7 @@ std::string metric_label(const std::string& path) {
   if (starts_with(path, "eval.") && eval_path_split(path, pieces)) {
     const std::size_t dot = pieces.test.rfind('.');
     const std::string name = pieces.test.substr(0, dot), part = pieces.test.substr(dot + 1);
-    return fmt::format("{}{}: {}", name, part == "all" ? "" : ", " + part, label_of(pieces.key));
+    return fmt::format("{}{}: {}", name, part == "all" || part == name ? "" : ", " + part, label_of(pieces.key));
   }
   return label_of(path);
 }

@@ -97,7 +97,7 @@ bool is_run_folder(const std::string& folder);
 RunRecords run_read(const std::string& folder);
 
 // A study's folder. Throws Error when study.json is missing or not as docs/formats.md says; a run whose records are
-// broken is marked, the others stand. Only the runs with a role in `wanted` are read and returned.
+// broken is marked, the others are kept. Only the runs with a role in `wanted` are read and returned.
 StudyRuns study_read(const std::string& folder, const std::vector<RunRole>& wanted = {RunRole::main});
 
 }  // namespace moebius::records

@@ -1,4 +1,4 @@
-// Files that stand inside the program: chart.js (MIT licence, from the distribution), page.css, page.js.
+// Files embedded into the program: chart.js (MIT licence, from the distribution), page.css, page.js.
 // Their contents are put into a generated source file when the program is built (cmake/embed.cmake).
 #pragma once
 

@@ -322,7 +322,7 @@ bool has(const FigureInput& in, Needs needs) {
 using Figures = std::vector<Figure>;
 
 struct FigureRow {
-  const char* id;  // of the figure; with several figures their common beginning
+  const char* id;  // of the figure; with several figures their common prefix
   Needs needs;
   Figures (*build)(const FigureInput& in);
 };

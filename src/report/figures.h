@@ -80,7 +80,7 @@ struct Figure {
   std::vector<HeatStrip> strips = {};
   std::string svg = {};  // a ready drawing
   std::string csv = {};
-  bool of_laws = false;  // stands in the page's part on laws
+  bool of_laws = false;  // is in the page's part on laws
 };
 
 // The figures for which there are numbers, in the order of the table in figures.cpp.

@@ -388,7 +388,8 @@ Figure figure_turning(const FitFile& fit) {
       if (std::isfinite(p.x) && std::isfinite(p.y)) series.points.push_back({p.x, p.y});
     }
     add_if_any(view, std::move(series));
-    if (turn.at) view.marks.push_back({at.estimate, at.low, at.high, fmt::format("turn at {:.3g}", at.estimate)});
+    if (turn.at)
+      view.marks.push_back({at.estimate, at.low, at.high, fmt::format("turning point at {:.3g}", at.estimate)});
     panel.views.push_back(std::move(view));
   }
   // What was found comes first.

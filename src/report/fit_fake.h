@@ -168,7 +168,7 @@ inline Json fake_turn(bool found) {
        {"tests", 2},
        {"at", found ? fake_interval(4, 2.9, 5.5) : Json()},
        {"points", points},
-       {"verdict", found ? "found: it turns inside the range" : "not determined: one side is within noise"},
+       {"verdict", found ? "found: the turning point is inside the range" : "not determined: one side is within noise"},
        {"outcome", found ? "found" : "not determined"}});
 }
 

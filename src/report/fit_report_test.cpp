@@ -150,7 +150,7 @@ TEST(FitReport, NotDeterminedIsNeverANumber) {
   recommended.set("knowledge", "not determined");
   open.set("recommended", recommended);  // a model beside such a verdict must not be shown
   EXPECT_EQ(recommended_sentences(records::fit_parse(open, "fake"))[0],
-            "No model is recommended: not determined: these runs determine no law.");
+            "No model is recommended: these runs determine no law.");
   EXPECT_EQ(fit_summary(fit), "Of the loss laws whose columns these runs have, joint is partly determined.");
 }
 

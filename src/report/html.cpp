@@ -106,7 +106,7 @@ std::string figure_html(const Figure& figure, i64 number) {
     const auto same = [&](std::size_t other) {
       return other < figure.panels.size() && figure.panels[other].selector == panel.selector;
     };
-    // A menu for several panels stands above them, a menu for one inside it.
+    // A menu for several panels is above them, a menu for one inside it.
     const bool menu = !panel.selector.empty() && panel.views.size() > 1 && (i == 0 || !same(i - 1));
     if (menu && same(i + 1)) out += choice_html(panel);
     out += "<div class=\"panel\"><h4>" + html_escape(panel.title) + "</h4>";

@@ -12,7 +12,7 @@
 
 namespace moebius::report {
 
-// JSON that may stand inside <script>: no '<', '>' or '&', so no "</script>" and no "<!--".
+// JSON that may be inside <script>: no '<', '>' or '&', so no "</script>" and no "<!--".
 std::string json_for_script(const Json& value);
 // A CSV as a link's target.
 std::string data_uri_csv(std::string_view csv);

@@ -1,4 +1,4 @@
-// Text that stands in a page or in an SVG. In: any text, also out of a file that nobody checked; out: the same with the
+// Text of a page or an SVG. In: any text, also from an unchecked file; out: the same with the
 // characters that mean something to a browser replaced. Not for scripts and links: report/html.h has their ways.
 #pragma once
 

@@ -73,7 +73,7 @@ struct StudyRecords : records::StudyRuns {
 
 // A folder may also hold nothing but fit.json, or nothing but bench records: then there are no runs.
 // Throws Error when `folder` is neither a study's nor a run's folder, or when study.json is not as docs/formats.md
-// says. A run whose records are unreadable is marked broken; the others stand.
+// says. A run whose records are unreadable is marked broken; the others are kept.
 StudyRecords study_load(const std::string& folder);
 
 // The parts of an Error in one line, for a page.

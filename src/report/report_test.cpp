@@ -43,7 +43,7 @@ void verdicts_add(const FakeStudy& fake, records::Outcome outcome, i64 runs_done
   verdict.outcome = outcome;
   verdict.effect = {0.06, 0.05, 0.07};
   verdict.effect_name = "change of recall";
-  verdict.reason = "the whole interval is on the claimed side of zero";
+  verdict.reason = "the whole interval is on the predicted side of zero";
   verdict.configurations = 3;
   verdict.seeds = fake.seeds;
   records::verdicts_write({.runs_done = runs_done, .hypotheses = {verdict}}, path_join(fake.folder, "verdicts.json"));
@@ -65,7 +65,7 @@ TEST(Report, WholeStudy) {
   verdicts_add(fake, records::Outcome::supported, 21);
   const Json result = report_write(fake.folder, {});
   const std::string page = file_read(path_join(fake.folder, "report.html"));
-  // Every figure stands in the page and as a CSV of the same content.
+  // Every figure is in the page and as a CSV of the same content.
   std::vector<std::string> ids;
   for (const Json& figure : result.at("figures").as_array()) {
     ids.push_back(figure.at("id").as_string());
@@ -89,7 +89,7 @@ TEST(Report, WholeStudy) {
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "dead experts"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "facts (10.5 times)"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "the train split is in the data"));
-  EXPECT_FALSE(says(result.at("summary").at("shows"), "claims no trend"));
+  EXPECT_FALSE(says(result.at("summary").at("shows"), "states no trend"));
   // Nothing is fetched, and text from records is never markup.
   EXPECT_EQ(page.find("<b>&"), std::string::npos);
   EXPECT_NE(page.find("planted effects &lt;b&gt;&amp;"), std::string::npos);
@@ -142,7 +142,7 @@ TEST(Report, OneSeedClaimsNoTrend) {
   const FakeStudy fake{.folder = test_path("one_seed"), .seeds = 1, .hypotheses = trend()};
   fake_study_write(fake);
   const Json result = report_write(fake.folder, {});
-  EXPECT_TRUE(says(result.at("summary").at("shows"), "claims no trend"));
+  EXPECT_TRUE(says(result.at("summary").at("shows"), "states no trend"));
   EXPECT_TRUE(says(result.at("summary").at("shows_not"), "three seeds"));
   EXPECT_TRUE(says(result.at("summary").at("shows"), "within noise"));
 }

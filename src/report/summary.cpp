@@ -116,7 +116,7 @@ void say_seeds(const std::vector<Configuration>& points, Summary& out) {
   const i64 seeds = seeds_min(points);
   if (seeds == 1) {
     out.shows.emplace_back(
-        "One seed per configuration: this report claims no trend. Intervals cover the choice of test items only; "
+        "One seed per configuration: this report states no trend. Intervals cover the choice of test items only; "
         "another seed could change the order of the models.");
     out.shows_not.emplace_back(
         "Whether any difference would hold with another seed: that needs at least three seeds per configuration.");

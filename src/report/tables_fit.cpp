@@ -86,7 +86,7 @@ std::vector<std::string> law_notes(const FitFile& fit) {
   std::vector<std::string> notes;
   for (const FittedLaw& law : fit.loss.laws) {
     for (const std::string& note : law.notes) {
-      // What the data's reader says stands at every law.
+      // The notes of the data's reader are at every law.
       if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
     }
   }
@@ -204,7 +204,7 @@ std::vector<std::string> recommended_sentences(const FitFile& fit) {
     sentences.push_back(fmt::format("For {} training FLOPs: {}.", flops_text(r.compute), model_text(*r.shape)));
     sentences.push_back("Verdict: " + r.verdict.text + ".");
   } else {
-    sentences.push_back("No model is recommended: " + r.verdict.text + ".");
+    sentences.push_back("No model is recommended: " + r.verdict.reason() + ".");
   }
   sentences.insert(sentences.end(), r.reasons.begin(), r.reasons.end());
   return sentences;

@@ -30,7 +30,7 @@ TaskPart& part_for(std::vector<TaskPart>& parts, const EvalRecord& eval) {
   for (TaskPart& part : parts) {
     if (part.name == eval.name && part.part == eval.part) return part;
   }
-  // All parts of one name stand together.
+  // All parts of one name are together.
   auto at = parts.end();
   for (auto it = parts.begin(); it != parts.end(); ++it) {
     if (it->name == eval.name) at = it + 1;
