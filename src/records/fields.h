@@ -153,4 +153,21 @@ class Fields {
   std::string file_, path_;
 };
 
+// A whole file's struct from its JSON (Errors name `where`), and back. Writing takes a copy since `visit` may fill what it
+// visits.
+template <typename T>
+T fields_from_json(const Json& json, const std::string& where) {
+  T value;
+  Fields fields(json, where);
+  value.visit(fields);
+  return value;
+}
+template <typename T>
+Json fields_to_json(T value, bool brief = false) {
+  Json json = Json::object();
+  Fields fields(&json, brief);
+  value.visit(fields);
+  return json;
+}
+
 }  // namespace moebius::records

@@ -182,22 +182,11 @@ void FitFile::visit(Fields& f) {
   if (f.reading() || recommended) f("recommended", recommended);
 }
 
-FitFile fit_parse(const Json& json, const std::string& where) {
-  Fields fields(json, where);
-  FitFile fit;
-  fit.visit(fields);
-  return fit;
-}
+FitFile fit_parse(const Json& json, const std::string& where) { return fields_from_json<FitFile>(json, where); }
 
 FitFile fit_read(const std::string& path) { return fit_parse(Json::parse_file(path), path); }
 
-Json fit_to_json(const FitFile& fit, bool brief) {
-  Json json = Json::object();
-  Fields fields(&json, brief);
-  FitFile copy = fit;  // the lists of fields take what they may fill
-  copy.visit(fields);
-  return json;
-}
+Json fit_to_json(const FitFile& fit, bool brief) { return fields_to_json(fit, brief); }
 
 void fit_write(const FitFile& fit, const std::string& path) {
   file_write_atomic(path, fit_to_json(fit).dump(1) + "\n");

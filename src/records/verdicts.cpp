@@ -12,21 +12,9 @@ void HypothesisVerdict::visit(Fields& f) {
   f("runs", runs)("runs_of_the_plan", runs_of_the_plan);
 }
 
-Verdicts verdicts_read(const std::string& path) {
-  const Json json = Json::parse_file(path);
-  Fields fields(json, path);
-  Verdicts verdicts;
-  verdicts.visit(fields);
-  return verdicts;
-}
+Verdicts verdicts_read(const std::string& path) { return fields_from_json<Verdicts>(Json::parse_file(path), path); }
 
-Json verdicts_to_json(const Verdicts& verdicts) {
-  Json json = Json::object();
-  Fields fields(&json);
-  Verdicts copy = verdicts;  // the lists of fields take what they may fill
-  copy.visit(fields);
-  return json;
-}
+Json verdicts_to_json(const Verdicts& verdicts) { return fields_to_json(verdicts); }
 
 void verdicts_write(const Verdicts& verdicts, const std::string& path) {
   file_write_atomic(path, verdicts_to_json(verdicts).dump(1) + "\n");

@@ -54,7 +54,7 @@ std::vector<plan::LawFit> fits_of(const FitFile& file, std::vector<std::string>&
     if (fit) {
       usable.push_back(std::move(*fit));
     } else {
-      reasons.push_back(fmt::format("{} is not used: {}", law.law, law.verdict.text));
+      reasons.push_back(fmt::format("{} is not used: {}", law.law, law.verdict.reason()));
     }
   }
   return usable;
