@@ -59,12 +59,6 @@ bool folder_exists(const std::string& path) {
   return fs::is_directory(path, code);
 }
 
-i64 file_bytes(const std::string& path) {
-  struct stat info;
-  if (::stat(path.c_str(), &info) != 0) throw_system_error(path, "reading its size", errno);
-  return info.st_size;
-}
-
 FileReader::FileReader(const std::string& path)
     : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   // O_NONBLOCK: opening a named pipe without a writer returns at once, and the wait is ours.
@@ -136,8 +130,6 @@ void path_rename(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) throw_system_error(to, "renaming into place", errno);
 }
 
-void folder_sync(const std::string& path) { sync_folder(path); }
-
 void folder_replace(const std::string& fresh, const std::string& target, const std::string& retired, bool exchange) {
   sync_folder(fresh);
   if (!folder_exists(target)) {
@@ -193,10 +185,7 @@ AtomicFile::~AtomicFile() {
   }
 }
 
-void AtomicFile::write(const void* data, i64 bytes) {
-  write_all(fd_, path_, data, bytes);
-  bytes_written_ += bytes;
-}
+void AtomicFile::write(const void* data, i64 bytes) { write_all(fd_, path_, data, bytes); }
 
 void AtomicFile::commit() {
   if (::fsync(fd_) != 0) throw_system_error(path_, "syncing", errno);

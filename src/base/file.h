@@ -13,7 +13,6 @@ namespace moebius {
 
 bool file_exists(const std::string& path);  // anything but a folder: also a pipe or /dev/stdin
 bool folder_exists(const std::string& path);
-i64 file_bytes(const std::string& path);
 std::string file_read(const std::string& path);
 
 // A file, pipe or terminal, opened once and read from start to end. While it waits for a pipe's writer or for data, an
@@ -49,7 +48,6 @@ i64 disk_bytes_free(const std::string& path);
 
 // Renames a file or folder over what is there.
 void path_rename(const std::string& from, const std::string& to);
-void folder_sync(const std::string& path);
 
 // The complete folder `fresh` becomes `target`, the previous one becomes `retired` (an older `retired` is removed).
 // Both names are on one file system. `target` is always the old or the new folder: the two are exchanged atomically if
@@ -72,13 +70,11 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   void write(const void* data, i64 bytes);
-  i64 bytes_written() const { return bytes_written_; }
   void commit();
 
  private:
   std::string path_, temporary_;
   int fd_ = -1;
-  i64 bytes_written_ = 0;
 };
 
 // Appends whole lines; each call is one write(2), so a crash leaves at most one broken last line.

@@ -275,6 +275,18 @@ void newline(std::string& out, int indent, int depth) {
   out.append(static_cast<std::size_t>(indent * depth), ' ');
 }
 
+template <typename Items, typename Write>
+void dump_items(const Items& items, const char* brackets, std::string& out, int indent, int depth, const Write& write) {
+  out += brackets[0];
+  for (const auto& item : items) {
+    if (&item != &items.front()) out += ',';
+    newline(out, indent, depth + 1);
+    write(item);
+  }
+  if (!items.empty()) newline(out, indent, depth);
+  out += brackets[1];
+}
+
 void dump_value(const Json& value, std::string& out, int indent, int depth) {
   if (value.is_null()) {
     out += "null";
@@ -294,29 +306,14 @@ void dump_value(const Json& value, std::string& out, int indent, int depth) {
   } else if (value.is_string()) {
     dump_string(value.as_string(), out);
   } else if (value.is_array()) {
-    out += '[';
-    bool first = true;
-    for (const Json& item : value.as_array()) {
-      if (!first) out += ',';
-      first = false;
-      newline(out, indent, depth + 1);
-      dump_value(item, out, indent, depth + 1);
-    }
-    if (!first) newline(out, indent, depth);
-    out += ']';
+    dump_items(value.as_array(), "[]", out, indent, depth,
+               [&](const Json& item) { dump_value(item, out, indent, depth + 1); });
   } else {
-    out += '{';
-    bool first = true;
-    for (const auto& [key, item] : value.as_object()) {
-      if (!first) out += ',';
-      first = false;
-      newline(out, indent, depth + 1);
-      dump_string(key, out);
+    dump_items(value.as_object(), "{}", out, indent, depth, [&](const auto& member) {
+      dump_string(member.first, out);
       out += indent < 0 ? ":" : ": ";
-      dump_value(item, out, indent, depth + 1);
-    }
-    if (!first) newline(out, indent, depth);
-    out += '}';
+      dump_value(member.second, out, indent, depth + 1);
+    });
   }
 }
 
@@ -333,12 +330,16 @@ thread_local std::string last_key;
                .got = text});
 }
 
+// The alternative T of `variant`, which is the value of `json`.
+template <typename T, typename Variant>
+auto& typed(Variant& variant, const char* wanted, const Json& json) {
+  if (auto* value = std::get_if<T>(&variant)) return *value;
+  wrong_type(wanted, json);
+}
+
 }  // namespace
 
-bool Json::as_bool() const {
-  if (!is_bool()) wrong_type("true or false", *this);
-  return std::get<bool>(value_);
-}
+bool Json::as_bool() const { return typed<bool>(value_, "true or false", *this); }
 
 i64 Json::as_int() const {
   if (is_int()) return std::get<i64>(value_);
@@ -354,30 +355,11 @@ double Json::as_double() const {
   wrong_type("a number", *this);
 }
 
-const std::string& Json::as_string() const {
-  if (!is_string()) wrong_type("a string", *this);
-  return std::get<std::string>(value_);
-}
-
-const Json::Array& Json::as_array() const {
-  if (!is_array()) wrong_type("an array", *this);
-  return std::get<Array>(value_);
-}
-
-Json::Array& Json::as_array() {
-  if (!is_array()) wrong_type("an array", *this);
-  return std::get<Array>(value_);
-}
-
-const Json::Object& Json::as_object() const {
-  if (!is_object()) wrong_type("an object", *this);
-  return std::get<Object>(value_);
-}
-
-Json::Object& Json::as_object() {
-  if (!is_object()) wrong_type("an object", *this);
-  return std::get<Object>(value_);
-}
+const std::string& Json::as_string() const { return typed<std::string>(value_, "a string", *this); }
+const Json::Array& Json::as_array() const { return typed<Array>(value_, "an array", *this); }
+Json::Array& Json::as_array() { return typed<Array>(value_, "an array", *this); }
+const Json::Object& Json::as_object() const { return typed<Object>(value_, "an object", *this); }
+Json::Object& Json::as_object() { return typed<Object>(value_, "an object", *this); }
 
 const Json* Json::find(std::string_view key) const {
   if (!is_object()) return nullptr;

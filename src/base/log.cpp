@@ -18,33 +18,34 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-spdlog::level::level_enum to_spdlog(LogLevel level) {
-  switch (level) {
-    case LogLevel::debug: return spdlog::level::debug;
-    case LogLevel::info: return spdlog::level::info;
-    case LogLevel::warning: return spdlog::level::warn;
-    case LogLevel::error: return spdlog::level::err;
-  }
-  return spdlog::level::info;
-}
+// In the order of LogLevel.
+struct Level {
+  const char* name;
+  spdlog::level::level_enum level;
+};
+constexpr Level kLevels[] = {{"debug", spdlog::level::debug},
+                             {"info", spdlog::level::info},
+                             {"warning", spdlog::level::warn},
+                             {"error", spdlog::level::err}};
+
+spdlog::level::level_enum to_spdlog(LogLevel level) { return kLevels[static_cast<std::size_t>(level)].level; }
 
 }  // namespace
 
 void log_set_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 
 const char* log_level_name() {
-  switch (logger().level()) {
-    case spdlog::level::debug: return "debug";
-    case spdlog::level::warn: return "warning";
-    case spdlog::level::err: return "error";
-    default: return "info";
+  for (const Level& one : kLevels) {
+    if (one.level == logger().level()) return one.name;
   }
+  return "info";
 }
 
 LogLevel log_level_of(std::string_view name) {
-  if (name == "debug") return LogLevel::debug;
-  if (name == "warning") return LogLevel::warning;
-  return name == "error" ? LogLevel::error : LogLevel::info;
+  for (std::size_t i = 0; i < std::size(kLevels); ++i) {
+    if (name == kLevels[i].name) return static_cast<LogLevel>(i);
+  }
+  return LogLevel::info;
 }
 
 void log_message(LogLevel level, std::string_view text) {

@@ -37,11 +37,10 @@ void check_range(const Option& option, double value, const std::string& where) {
 void check_choice(const Option& option, const std::string& value, const std::string& where) {
   const auto& choices = option.notes.choices;
   if (choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end()) return;
-  const std::string near = nearest_word(value, choices);
   throw Error({.where = where,
                .what = fmt::format("'{1}' is not a value of '{0}'", option.key, value),
                .wanted = fmt::format("one of: {}", fmt::join(choices, ", ")),
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(value, choices)});
 }
 
 i64 parse_int(const Option& option, const std::string& text, const std::string& where) {
@@ -177,6 +176,30 @@ struct ToJson {
   Json operator()(const std::vector<i64>* field) const { return Json(Json::Array(field->begin(), field->end())); }
 };
 
+// The candidate closest to `word` by edit distance; empty if none is close.
+std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    std::vector<std::size_t> row(candidate.size() + 1);
+    for (std::size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= word.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j <= candidate.size(); ++j) {
+        const std::size_t substitution = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 void OptionList::add(std::string key, Option::Target target, std::string help, OptionNotes notes) {
@@ -191,10 +214,9 @@ Option& OptionList::find_or_throw(std::string_view key, const std::string& where
     if (option.key == wanted) return option;
     keys.push_back(option.key);
   }
-  const std::string near = nearest_word(wanted, keys);
   throw Error({.where = where,
                .what = fmt::format("unknown option '{}'", key),
-               .fix = near.empty() ? "--help lists all options" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(wanted, keys, "--help lists all options")});
 }
 
 void OptionList::set_from_json(const Json& object, const std::string& where) {
@@ -226,27 +248,20 @@ Json OptionList::to_json() const {
   return object;
 }
 
-std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
-  std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : candidates) {
-    std::vector<std::size_t> row(candidate.size() + 1);
-    for (std::size_t j = 0; j <= candidate.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= word.size(); ++i) {
-      std::size_t diagonal = row[0];
-      row[0] = i;
-      for (std::size_t j = 1; j <= candidate.size(); ++j) {
-        const std::size_t substitution = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitution});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = candidate;
-    }
-  }
-  return best;
+std::string nearest_advice(std::string_view word, const std::vector<std::string>& candidates,
+                           const std::string& otherwise) {
+  const std::string near = nearest_word(word, candidates);
+  return near.empty() ? otherwise : fmt::format("did you mean '{}'?", near);
+}
+
+std::size_t index_of_word(std::string_view word, const std::vector<std::string>& known, std::string_view what,
+                          const std::string& where) {
+  const auto at = std::find(known.begin(), known.end(), word);
+  if (at != known.end()) return static_cast<std::size_t>(at - known.begin());
+  throw Error({.where = where,
+               .what = fmt::format("unknown {} '{}'", what, word),
+               .wanted = fmt::format("one of: {}", fmt::join(known, ", ")),
+               .fix = nearest_advice(word, known)});
 }
 
 }  // namespace moebius

@@ -65,7 +65,12 @@ class OptionList {
   std::vector<Option> options_;
 };
 
-// The candidate closest to `word` by edit distance; empty if none is close.
-std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates);
+// The advice for a word that is none of `candidates`: "did you mean '...'?" with the closest by edit distance, or `otherwise`
+// if none is close.
+std::string nearest_advice(std::string_view word, const std::vector<std::string>& candidates,
+                           const std::string& otherwise = "");
+// The place of `word` among `known`, the names of a `what`. Throws Error for any other word.
+std::size_t index_of_word(std::string_view word, const std::vector<std::string>& known, std::string_view what,
+                          const std::string& where);
 
 }  // namespace moebius

@@ -22,26 +22,18 @@ namespace moebius {
 namespace {
 
 std::string default_text(const Option& option) {
-  if (const auto* const* field = std::get_if<std::string*>(&option.target); field != nullptr) {
-    return (*field)->empty() ? "" : **field;
-  }
-  if (const auto* const* field = std::get_if<std::vector<std::string>*>(&option.target); field != nullptr) {
-    return fmt::format("{}", fmt::join(**field, ","));
-  }
-  if (const auto* const* field = std::get_if<std::vector<i64>*>(&option.target); field != nullptr) {
-    return fmt::format("{}", fmt::join(**field, ","));
-  }
-  if (const auto* const* field = std::get_if<std::vector<double>*>(&option.target); field != nullptr) {
-    return fmt::format("{}", fmt::join(**field, ","));
-  }
-  if (const auto* field = std::get_if<EnumField>(&option.target); field != nullptr) {
-    return option.notes.choices.at(field->get(field->field));
-  }
-  if (const auto* const* field = std::get_if<i64*>(&option.target); field != nullptr) return fmt::format("{}", **field);
-  if (const auto* const* field = std::get_if<double*>(&option.target); field != nullptr) {
-    return fmt::format("{}", **field);
-  }
-  return "";
+  const auto text = [&](const auto& field) -> std::string {
+    if constexpr (std::is_same_v<decltype(field), const EnumField&>) {
+      return option.notes.choices.at(field.get(field.field));
+    } else if constexpr (std::is_same_v<decltype(*field), bool&>) {
+      return "";  // a flag
+    } else if constexpr (requires { field->begin(); } && !std::is_same_v<decltype(*field), std::string&>) {
+      return fmt::format("{}", fmt::join(*field, ","));
+    } else {
+      return fmt::format("{}", *field);
+    }
+  };
+  return std::visit(text, option.target);
 }
 
 bool is_list(const Option& option) {
@@ -131,12 +123,10 @@ struct Given {
   std::vector<std::string> known;
   for (const Option& option : options.options()) known.push_back("--" + option.key);
   for (const Option& option : common.options()) known.push_back("--" + option.key);
-  const std::string near = nearest_word(word.substr(0, word.find('=')), known);
-  throw Error({.where = "moebius " + help.name,
-               .what = word.rfind("-", 0) == 0 ? fmt::format("unknown option '{}'", word)
-                                               : fmt::format("unexpected argument '{}'", word),
-               .fix = near.empty() ? fmt::format("see moebius {} --help", help.name)
-                                   : fmt::format("did you mean '{}'?", near)});
+  throw Error(
+      {.where = "moebius " + help.name,
+       .what = fmt::format("{} '{}'", word[0] == '-' ? "unknown option" : "unexpected argument", word),
+       .fix = nearest_advice(word.substr(0, word.find('=')), known, fmt::format("see moebius {} --help", help.name))});
 }
 
 }  // namespace
@@ -282,10 +272,9 @@ int run_stage(const std::vector<Stage>& stages, const std::vector<std::string>& 
     if (words[0] == stage.name) return stage.run({words.begin() + 1, words.end()});
     names.push_back(stage.name);
   }
-  const std::string near = nearest_word(words[0], names);
   throw Error({.where = "moebius",
                .what = fmt::format("unknown stage '{}'", words[0]),
-               .fix = near.empty() ? "see moebius --help" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(words[0], names, "see moebius --help")});
 }
 
 }  // namespace

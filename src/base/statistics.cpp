@@ -87,19 +87,20 @@ bool has_noise(const std::vector<Group>& groups) {
   return false;
 }
 
-double percentile(const std::vector<double>& sorted, double share) {
-  const double at = share * static_cast<double>(sorted.size() - 1);
-  const std::size_t below = static_cast<std::size_t>(at);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
-}
-
 }  // namespace
 
 double mean_of(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value;
   return values.empty() ? kUnknown : sum / static_cast<double>(values.size());
+}
+
+double percentile(const std::vector<double>& sorted, double share) {
+  if (sorted.empty()) return kUnknown;
+  const double at = share * static_cast<double>(sorted.size() - 1);
+  const std::size_t below = static_cast<std::size_t>(at), above = std::min(below + 1, sorted.size() - 1);
+  const double part = at - static_cast<double>(below);
+  return part == 0 ? sorted[below] : sorted[below] + part * (sorted[above] - sorted[below]);
 }
 
 double deviation_of(const std::vector<double>& values) {

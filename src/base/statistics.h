@@ -29,7 +29,19 @@ struct Interval {
   bool below(double bound) const { return known() && high < bound; }
 };
 
+// The least and the largest of the numbers that were added; NaN is none.
+struct Range {
+  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
+  void add(double value) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  bool known() const { return low <= high; }
+};
+
 double mean_of(const std::vector<double>& values);
+// Percentile of sorted values, linear between them; share in [0, 1]. NaN of none.
+double percentile(const std::vector<double>& sorted, double share);
 // Sample standard deviation (n - 1); NaN for fewer than two.
 double deviation_of(const std::vector<double>& values);
 // Two-sided 95 % point of Student's t; 1.96 for df <= 0 (no degrees of freedom: the normal law of the items).
@@ -55,7 +67,6 @@ struct Parabola {
   double curvature = kUnknown;  // y = a + b u + curvature u^2, u = x - mean(x)
   double slope = kUnknown;      // b
   double center = 0;            // mean(x)
-  double slope_at(double x) const { return slope + 2 * curvature * (x - center); }
   double vertex() const { return center - slope / (2 * curvature); }
 };
 Parabola parabola_of(const std::vector<double>& x, const std::vector<double>& y);

@@ -95,4 +95,15 @@ std::string format_exact(i64 value) {
   return value < 0 ? "-" + digits : digits;
 }
 
+std::string csv_field(std::string_view text) {
+  const bool blank_at_end = !text.empty() && (text.front() == ' ' || text.back() == ' ');
+  if (text.find_first_of(",\"\r\n\t") == std::string_view::npos && !blank_at_end) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"') quoted += '"';
+    quoted += c;
+  }
+  return quoted + '"';
+}
+
 }  // namespace moebius

@@ -299,12 +299,10 @@ OperationCase make_operation(const OperationShape& shape, const std::vector<i32>
   else if (shape.name == "optimizer")
     maker.optimizer();
   else {
-    const std::string near = nearest_word(shape.name, operation_names());
-    throw Error(
-        {.where = "moebius bench operation",
-         .what = fmt::format("unknown operation '{}'", shape.name),
-         .wanted = fmt::format("{}", fmt::join(operation_names(), ", ")),
-         .fix = near.empty() ? "moebius bench --help lists the operations" : fmt::format("did you mean '{}'?", near)});
+    throw Error({.where = "moebius bench operation",
+                 .what = fmt::format("unknown operation '{}'", shape.name),
+                 .wanted = fmt::format("{}", fmt::join(operation_names(), ", ")),
+                 .fix = nearest_advice(shape.name, operation_names(), "moebius bench --help lists the operations")});
   }
   return made;
 }

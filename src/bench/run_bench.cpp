@@ -233,12 +233,11 @@ int run_bench(const std::vector<std::string>& words) {
   }
   if (given.what == "operation" || given.what == "grid") return bench_alone(given);
   if (given.what == "train") return bench_steps(given);
-  const std::string near = nearest_word(given.what, {"roof", "train", "operation", "grid", "tokenizer", "trace-diff"});
-  throw Error(
-      {.where = "moebius bench",
-       .what = given.what.empty() ? "no benchmark is given" : fmt::format("unknown benchmark '{}'", given.what),
-       .wanted = "roof, train, operation, grid, tokenizer or trace-diff",
-       .fix = near.empty() ? "moebius bench --help lists the benchmarks" : fmt::format("did you mean '{}'?", near)});
+  throw Error({.where = "moebius bench",
+               .what = given.what.empty() ? "no benchmark is given" : fmt::format("unknown benchmark '{}'", given.what),
+               .wanted = "roof, train, operation, grid, tokenizer or trace-diff",
+               .fix = nearest_advice(given.what, {"roof", "train", "operation", "grid", "tokenizer", "trace-diff"},
+                                     "moebius bench --help lists the benchmarks")});
 }
 
 }  // namespace moebius::bench

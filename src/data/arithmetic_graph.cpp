@@ -144,11 +144,10 @@ Operator operator_parse(const std::string& name) {
     if (name == kOperatorNames[i]) return static_cast<Operator>(i);
   }
   const std::vector<std::string> known(kOperatorNames.begin() + 1, kOperatorNames.end());
-  const std::string near = nearest_word(name, known);
   throw Error({.where = "arithmetic task",
                .what = fmt::format("there is no operator '{}'", name),
                .wanted = "more, fewer, times or sum",
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(name, known)});
 }
 
 i64 problem_operations_max(i64 distractors) {

@@ -32,26 +32,6 @@ i64 batch_targets(const Batch& batch) {
   return std::count_if(batch.targets.begin(), batch.targets.end(), [](i32 target) { return target >= 0; });
 }
 
-void batch_check(const Batch& batch, i64 vocab) {
-  const i64 rows = batch.rows();
-  CHECK(static_cast<i64>(batch.tokens.size()) == rows && static_cast<i64>(batch.targets.size()) == rows &&
-            static_cast<i64>(batch.positions.size()) == rows,
-        "every row has a token, a target and a position");
-  i64 next = 0;
-  for (const DocumentSpan& span : batch.spans) {
-    CHECK(span.begin == next && span.count >= 1, "spans cover the rows in order, once");
-    next += span.count;
-    CHECK(span.begin / batch.length == (next - 1) / batch.length, "a span lies inside one sequence");
-    CHECK(span.position >= 0 && span.position + span.count <= batch.length, "positions lie inside the sequence");
-  }
-  CHECK(next == rows, "spans cover all rows");
-  for (i64 row = 0; row < rows; ++row) {
-    const auto i = static_cast<std::size_t>(row);
-    CHECK(batch.tokens[i] >= 0 && batch.tokens[i] < vocab, "a token is an id of the vocabulary");
-    CHECK(batch.targets[i] >= -1 && batch.targets[i] < vocab, "a target is an id of the vocabulary or -1");
-  }
-}
-
 MemorySource::MemorySource(std::vector<std::vector<i32>> documents, i64 sequences, i64 length)
     : documents_(std::move(documents)), sequences_(sequences), length_(length) {
   for (const auto& document : documents_) {

@@ -39,8 +39,6 @@ void batch_shape(Batch& batch, i64 sequences, i64 length);
 void batch_fill_positions(Batch& batch);
 // Number of rows with a target.
 i64 batch_targets(const Batch& batch);
-// CHECKs the rules above (used by tests and in debug builds): cover, sequence borders, ids in [0, vocab).
-void batch_check(const Batch& batch, i64 vocab);
 
 // What a source has given so far. tokens_seen = tokens_unique + tokens_repeated, in rows.
 struct SourceCounters {

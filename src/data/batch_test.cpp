@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "data/test_batch.h"
 
 namespace moebius::data {
 namespace {

@@ -72,11 +72,10 @@ std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std
     for (const auto& [key, value] : item.as_object()) {
       const std::vector<std::string> known = {"name", "path", "weight", "epochs_max"};
       if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-      const std::string near = nearest_word(key, known);
       throw Error({.where = where,
                    .what = fmt::format("unknown key '{}' of a source", key),
                    .wanted = "name, path, weight, epochs_max",
-                   .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+                   .fix = nearest_advice(key, known)});
     }
     MixtureSource source;
     source.name = item.at("name").as_string();

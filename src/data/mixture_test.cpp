@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
+#include "data/test_batch.h"
 
 namespace {
 std::atomic<long> allocations{0};

@@ -467,12 +467,4 @@ std::vector<Json> read_rows(const std::string& path) {
   return all;
 }
 
-std::vector<Document> read_documents(const std::string& path, const ReaderOptions& options) {
-  std::vector<Document> documents;
-  DocumentReader reader(path, options);
-  Document document;
-  while (reader.next(document)) documents.push_back(document);
-  return documents;
-}
-
 }  // namespace moebius::data

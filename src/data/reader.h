@@ -63,7 +63,4 @@ class DocumentReader {
 // The objects of a file of JSON lines or of a JSON array: the one reader of rows. Throws Error, also when there is none.
 std::vector<Json> read_rows(const std::string& path);
 
-// All documents of a file. For small files and tests.
-std::vector<Document> read_documents(const std::string& path, const ReaderOptions& options = {});
-
 }  // namespace moebius::data

@@ -42,6 +42,14 @@ std::string zstd(const std::string& content) {
   return packed;
 }
 
+std::vector<Document> read_documents(const std::string& path, const ReaderOptions& options = {}) {
+  std::vector<Document> documents;
+  DocumentReader reader(path, options);
+  Document document;
+  while (reader.next(document)) documents.push_back(document);
+  return documents;
+}
+
 std::vector<std::string> texts(const std::string& path, const ReaderOptions& options = {}) {
   std::vector<std::string> out;
   for (const Document& d : read_documents(path, options)) out.push_back(d.text);

@@ -259,11 +259,10 @@ int run_data(const std::vector<std::string>& words) {
   if (words[0] == "pack") return run_pack(rest);
   if (words[0] == "tasks") return run_tasks(rest);
   if (words[0] == "show") return run_show(rest);
-  const std::string near = nearest_word(words[0], {"tokenizer", "pack", "tasks", "show"});
   throw Error({.where = "moebius data",
                .what = fmt::format("there is no action '{}'", words[0]),
                .wanted = "tokenizer, pack, tasks or show",
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(words[0], {"tokenizer", "pack", "tasks", "show"})});
 }
 
 }  // namespace moebius::data

@@ -37,7 +37,7 @@ TEST(Shard, RoundTripNarrowAndWide) {
   for (const i64 vocab : {i64{65499}, i64{65500}}) {
     const std::vector<std::vector<i32>> documents = {{5, 6, 0}, {static_cast<i32>(vocab) - 1, 0}, {0}};
     const std::string prefix = write("round", vocab, documents);
-    EXPECT_EQ(file_bytes(prefix + ".bin"), 6 * (vocab < 65500 ? 2 : 4));
+    EXPECT_EQ(std::ssize(file_read(prefix + ".bin")), 6 * (vocab < 65500 ? 2 : 4));
     const TokenShard shard = TokenShard::open(prefix);
     ASSERT_EQ(shard.documents(), 3);
     EXPECT_EQ(shard.tokens(), 6);

@@ -145,14 +145,6 @@ std::string_view Tokenizer::token_bytes(i32 id) const {
   return impl_->bytes[static_cast<std::size_t>(id)];
 }
 
-i32 Tokenizer::token_id(std::string_view bytes) const {
-  for (const AddedToken& token : impl_->added) {
-    if (token.content == bytes) return token.id;
-  }
-  const auto found = impl_->by_bytes.find(bytes);
-  return found == impl_->by_bytes.end() ? -1 : found->second;
-}
-
 i64 Tokenizer::vocab_size() const { return static_cast<i64>(impl_->bytes.size()); }
 i64 Tokenizer::num_merges() const { return static_cast<i64>(impl_->merges.size()); }
 i32 Tokenizer::eos_id() const { return impl_->eos; }

@@ -65,8 +65,6 @@ class Tokenizer {
   // The exact bytes of the tokens; a cut in the middle of a character stays cut. Ids out of range are an Error.
   std::string decode(const std::vector<i32>& ids, bool skip_special = false) const;
   std::string_view token_bytes(i32 id) const;
-  // The id whose bytes are exactly these, added tokens first; -1 when there is none.
-  i32 token_id(std::string_view bytes) const;
 
   i64 vocab_size() const;  // one more than the largest id (ids in holes decode to nothing)
   i64 num_merges() const;

@@ -95,7 +95,7 @@ TEST(Tokenizer, LongWordsMergeAsShortOnes) {
 TEST(Tokenizer, SpecialTokensParsedOrPlain) {
   const Tokenizer t = small({{"e", "n"}}, {{.content = "<|endoftext|>"}, {.content = "<tool>", .special = false}});
   const i32 eos = t.eos_id();
-  EXPECT_EQ(eos, t.token_id("<|endoftext|>"));
+  EXPECT_EQ(t.token_bytes(eos), "<|endoftext|>");
   EXPECT_EQ(t.bos_id(), eos);
   EXPECT_EQ(t.encode("a<|endoftext|>b"), (std::vector<i32>{'a', eos, 'b'}));
   const auto plain = t.encode("a<|endoftext|>b", SpecialTokens::plain);

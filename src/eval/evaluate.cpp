@@ -37,11 +37,7 @@ void describe(EvalOptions& options, OptionList& list) {
 Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
     : tokenizer_(tokenizer), options_(std::move(options)) {
   for (const std::string& measure : options_.measures) {
-    if (measure != "choice" && measure != "generate" && measure != "loss") {
-      throw Error({.where = "--measures",
-                   .what = fmt::format("unknown measure '{}'", measure),
-                   .wanted = "choice, generate, loss"});
-    }
+    index_of_word(measure, kMeasures, "measure", "--measures");
   }
   bool measured = options_.tasks.empty();
   for (const std::string& word : options_.tasks) {
@@ -61,7 +57,7 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
   if (!measured) {
     throw Error({.where = "--measures",
                  .what = "none of the tasks has one of these measures",
-                 .wanted = "choice, generate, loss",
+                 .wanted = fmt::format("{}", fmt::join(kMeasures, ", ")),
                  .got = fmt::format("{}", fmt::join(options_.measures, ", ")),
                  .fix = "moebius eval --list lists the measures of each task"});
   }
@@ -133,7 +129,7 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
                                 {"tokens", tokens},
                                 {"name", loaded.spec.name},
                                 {"kind", "task"},
-                                {"skill", records::skill_name(loaded.spec.skill)}});
+                                {"skill", records::enum_name(loaded.spec.skill)}});
     record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
     for (const auto& [key, value] : summary.as_object()) record.set(key, value);
     if (loaded.spec.loss)
@@ -150,9 +146,9 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
 namespace {
 
 Json loss_measures() {
-  return records::measures_to_json(
-      {{.name = "loss", .higher_is_better = false, .unit = records::Unit::nats_per_token, .main = true},
-       {.name = "bits_per_byte", .higher_is_better = false, .unit = records::Unit::bits_per_byte}});
+  std::vector<records::Measure> measures = records::known_measures();
+  std::erase_if(measures, [](const records::Measure& m) { return m.name != "loss" && m.name != "bits_per_byte"; });
+  return records::measures_to_json(measures);
 }
 
 }  // namespace

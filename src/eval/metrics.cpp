@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/error.h"
+#include "base/options.h"
 #include "records/measure.h"
 
 namespace moebius::eval {
@@ -78,8 +78,7 @@ double item_chance(const TaskSpec& spec, const EvalItem& item, const ItemScores&
 // it has none.
 double item_chance_best(const TaskSpec& spec, const EvalItem& item) {
   const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
-  const double unknown = kUnknown;
-  return meta != nullptr && meta->is_object() ? meta->get_double("chance_best", unknown) : unknown;
+  return meta != nullptr && meta->is_object() ? meta->get_double("chance_best", kUnknown) : kUnknown;
 }
 
 void set_mean(Json& out, const std::string& name, const Mean& m) {
@@ -87,19 +86,9 @@ void set_mean(Json& out, const std::string& name, const Mean& m) {
   out.set(name + "_se", m.se);  // not finite: null
 }
 
-// What each score means: the one table that names scores. Further extractions are exact_match_NAME.
+// What a score means. Further extractions are exact_match_NAME.
 records::Measure measure_of(const std::string& name) {
-  using records::Unit;
-  static const std::vector<records::Measure> known = {
-      {.name = "acc"},
-      {.name = "acc_norm"},
-      {.name = "exact_match"},
-      {.name = "knowledge_bits", .unit = Unit::bits},
-      {.name = "knowledge_share", .unit = Unit::share_of_bits},
-      {.name = "knowledge_share_raw", .unit = Unit::share_of_bits},
-      {.name = "task_loss", .higher_is_better = false, .unit = Unit::nats_per_token},
-      {.name = "answer_loss", .higher_is_better = false, .unit = Unit::nats_per_token},
-      {.name = "task_bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte}};
+  const std::vector<records::Measure>& known = records::known_measures();
   const bool extraction = name.starts_with("exact_match_");
   const auto at = std::find_if(known.begin(), known.end(), [&](const records::Measure& m) {
     return m.name == (extraction ? "exact_match" : name);
@@ -180,11 +169,7 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
 void check_task_measure(const TaskSpec& spec, const std::string& better, const std::string& unit) {
   if (spec.measure.empty()) return;
   const std::vector<std::string> scores = {"acc", "acc_norm", "exact_match", "task_loss"};
-  if (std::find(scores.begin(), scores.end(), spec.measure) == scores.end()) {
-    throw Error({.where = spec.path,
-                 .what = fmt::format("unknown measure '{}'", spec.measure),
-                 .wanted = fmt::format("one of {}", fmt::join(scores, ", "))});
-  }
+  index_of_word(spec.measure, scores, "measure", spec.path);
   records::check_measure(measure_of(spec.measure), better, unit, spec.path);
 }
 

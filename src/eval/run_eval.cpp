@@ -98,11 +98,11 @@ int list_all(const Words& given) {
       }
       tasks.push_back(Json::object({{"name", task.name},
                                     {"title", task.title},
-                                    {"skill", records::skill_name(task.skill)},
+                                    {"skill", records::enum_name(task.skill)},
                                     {"measures", measures},
                                     {"shots", task.few_shot.shots},
                                     {"path", path}}));
-      text += fmt::format("{:<26} {:<13} {:<16} {} shots  {}\n", task.name, records::skill_name(task.skill), names,
+      text += fmt::format("{:<26} {:<13} {:<16} {} shots  {}\n", task.name, records::enum_name(task.skill), names,
                           task.few_shot.shots, task.title);
     }
   }

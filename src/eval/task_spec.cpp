@@ -37,65 +37,44 @@ class Table {
     known_.push_back(key);
     return object_.find(key);
   }
-  void read(const std::string& key, std::string& into) {
-    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_string(); });
-  }
-  void read(const std::string& key, i64& into) {
-    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_int(); });
-  }
-  void read(const std::string& key, bool& into) {
-    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_bool(); });
-  }
-  void read(const std::string& key, double& into) {
-    if (const Json* v = find(key)) into = typed(key, [&] { return v->as_double(); });
-  }
-  // A single string counts as a list of one.
-  void read(const std::string& key, std::vector<std::string>& into) {
-    const Json* v = find(key);
-    if (v == nullptr) return;
-    into.clear();
-    typed(key, [&] {
-      if (v->is_string()) {
-        into.push_back(v->as_string());
-      } else {
-        for (const Json& item : v->as_array()) into.push_back(item.as_string());
-      }
-      return 0;
-    });
-  }
-  void read_choice(const std::string& key, std::string& into, const std::vector<std::string>& allowed) {
-    read(key, into);
-    if (std::find(allowed.begin(), allowed.end(), into) == allowed.end()) {
-      throw Error({.where = where_,
-                   .what = fmt::format("unknown value of '{}'", key),
-                   .wanted = fmt::format("one of {}", fmt::join(allowed, ", ")),
-                   .got = into});
-    }
-  }
-  void finish() const {
-    for (const auto& member : object_.as_object()) {
-      if (std::find(known_.begin(), known_.end(), member.first) != known_.end()) continue;
-      const std::string near = nearest_word(member.first, known_);
-      throw Error({.where = where_,
-                   .what = fmt::format("unknown key '{}'", member.first),
-                   .fix = near.empty() ? fmt::format("the keys here are: {}", fmt::join(known_, ", "))
-                                       : fmt::format("did you mean '{}'?", near)});
-    }
-  }
-  const std::string& where() const { return where_; }
-  bool has(const std::string& key) const { return object_.contains(key); }
-
- private:
-  template <typename F>
-  auto typed(const std::string& key, F read) -> decltype(read()) {
+  template <typename T>
+  void read(const std::string& key, T& into) {
+    const Json* value = find(key);
+    if (value == nullptr) return;
     try {
-      return read();
+      get(*value, into);
     } catch (const Error& e) {
       throw Error({.where = where_,
                    .what = fmt::format("the key '{}' has the wrong type", key),
                    .wanted = e.parts().wanted,
                    .got = e.parts().got});
     }
+  }
+  void read_choice(const std::string& key, std::string& into, const std::vector<std::string>& allowed) {
+    read(key, into);
+    index_of_word(into, allowed, key, where_);
+  }
+  void finish() const {
+    for (const auto& member : object_.as_object()) {
+      if (std::find(known_.begin(), known_.end(), member.first) != known_.end()) continue;
+      throw Error(
+          {.where = where_,
+           .what = fmt::format("unknown key '{}'", member.first),
+           .fix = nearest_advice(member.first, known_, fmt::format("the keys here are: {}", fmt::join(known_, ", ")))});
+    }
+  }
+  const std::string& where() const { return where_; }
+
+ private:
+  static void get(const Json& value, std::string& into) { into = value.as_string(); }
+  static void get(const Json& value, i64& into) { into = value.as_int(); }
+  static void get(const Json& value, bool& into) { into = value.as_bool(); }
+  static void get(const Json& value, double& into) { into = value.as_double(); }
+  // A single string counts as a list of one.
+  static void get(const Json& value, std::vector<std::string>& into) {
+    into.clear();
+    if (value.is_string()) return into.push_back(value.as_string());
+    for (const Json& item : value.as_array()) into.push_back(item.as_string());
   }
   const Json& object_;
   std::string where_;
@@ -206,7 +185,7 @@ TaskSpec load_toml_task(const std::string& path) {
   task.name = name_of(path);
   table.read("name", task.name);
   table.read("title", task.title);
-  std::string skill = records::skill_name(task.skill);
+  std::string skill = records::enum_name(task.skill);
   table.read("skill", skill);
   task.skill = records::skill_parse(skill, path);
   table.read("measure", task.measure);
@@ -226,10 +205,7 @@ TaskSpec load_toml_task(const std::string& path) {
   std::vector<std::string> measures;
   table.read("measures", measures);
   for (const std::string& m : measures) {
-    if (m != "choice" && m != "generate" && m != "loss") {
-      throw Error(
-          {.where = path, .what = fmt::format("unknown word '{}' in measures", m), .wanted = "choice, generate, loss"});
-    }
+    index_of_word(m, kMeasures, "measure", path);
     task.choice |= m == "choice";
     task.generate |= m == "generate";
     task.loss |= m == "loss";
@@ -274,7 +250,7 @@ TaskSpec load_item_task(const std::string& path) {
   if (!file_exists(meta)) return task;
   task.meta = Json::parse_file(meta);
   if (!task.meta.is_object()) throw Error({.where = meta, .what = "not a JSON object"});
-  task.skill = records::skill_parse(task.meta.get_string("skill", records::skill_name(task.skill)), meta);
+  task.skill = records::skill_parse(task.meta.get_string("skill", records::enum_name(task.skill)), meta);
   task.measure = task.meta.get_string("measure", "");
   check_task_measure(task, task.meta.get_string("better", ""), task.meta.get_string("unit", ""));
   return task;
@@ -310,11 +286,10 @@ TaskSpec find_task(const std::string& word, const std::vector<std::string>& fold
       names.push_back(name_of(path));
     }
   }
-  const std::string near = nearest_word(word, names);
   throw Error({.where = "--tasks",
                .what = fmt::format("unknown task '{}'", word),
                .wanted = fmt::format("a task in {}, or a path", fmt::join(folders, ", ")),
-               .fix = near.empty() ? "moebius eval --list lists all tasks" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(word, names, "moebius eval --list lists all tasks")});
 }
 
 }  // namespace moebius::eval

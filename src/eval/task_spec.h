@@ -38,6 +38,9 @@ struct Generation {
   std::vector<std::string> stops;
 };
 
+// What can be measured: the kinds of task.h.
+inline const std::vector<std::string> kMeasures = {"choice", "generate", "loss"};
+
 struct TaskSpec {
   std::string name;
   std::string title;

@@ -204,12 +204,11 @@ const Json& field_of(const Json& row, const std::string& path, const std::string
       if (at->is_object()) {
         for (const auto& member : at->as_object()) keys.push_back(member.first);
       }
-      const std::string near = nearest_word(key, keys);
       throw Error({.where = where,
                    .what = fmt::format("there is no field '{}'", path),
-                   .fix = !at->is_object() ? fmt::format("'{}' is not an object", path.substr(0, begin - 1))
-                          : near.empty()   ? "the fields are: " + fmt::format("{}", fmt::join(keys, ", "))
-                                           : fmt::format("did you mean '{}'?", near)});
+                   .fix = at->is_object()
+                              ? nearest_advice(key, keys, fmt::format("the fields are: {}", fmt::join(keys, ", ")))
+                              : fmt::format("'{}' is not an object", path.substr(0, begin - 1))});
     }
     at = next;
     if (dot == std::string::npos) return *at;

@@ -1,5 +1,5 @@
 // Linearised errors, the decay's pull, levers on one line.
-#include "fit/alone.h"
+#include "fit/fit.h"
 
 #include <algorithm>
 #include <cmath>
@@ -36,13 +36,13 @@ struct Inverse {
 };
 
 Inverse inverse_at(const LawFit& fit, double huber_delta) {
-  const Objective objective(fit.law, fit.points, huber_delta, 0);
+  const Objective objective(fit.kind, fit.points, huber_delta, 0);
   Inverse inverse;
   inverse.size = objective.parameters();
   const i64 p = inverse.size;
   std::vector<double> matrix(static_cast<std::size_t>(p * p));
   inverse.norms.resize(static_cast<std::size_t>(p));
-  objective.gauss_newton(fit.optima.front().theta.data(), matrix.data(), inverse.norms.data());
+  objective.gauss_newton(fit.minima.front().theta.data(), matrix.data(), inverse.norms.data());
   for (const double norm : inverse.norms) {
     const double length = norm * std::sqrt(static_cast<double>(fit.points.size()));
     inverse.scale.push_back(length > 0 ? 1 / length : 0);
@@ -60,7 +60,7 @@ Inverse inverse_at(const LawFit& fit, double huber_delta) {
 
 // Standard deviation of the residuals that the objective knows, with the degrees of freedom that are left.
 double residual_deviation(const LawFit& fit, i64 freedom) {
-  const double mean = form_of(fit.law).log_residual ? fit.rmse_log : fit.rmse;
+  const double mean = form_of(fit.kind).log_residual ? fit.rmse_log : fit.rmse;
   return mean * std::sqrt(static_cast<double>(fit.points.size()) / static_cast<double>(freedom));
 }
 
@@ -103,7 +103,7 @@ void mark_terms(const Form& form, i64 column, std::vector<bool>& marked) {
 
 Alone alone_at(const LawFit& fit) {
   const i64 p = std::ssize(fit.coefficients), freedom = std::ssize(fit.points) - p;
-  const std::vector<double>& theta = fit.optima.front().theta;
+  const std::vector<double>& theta = fit.minima.front().theta;
   const Inverse plain = inverse_at(fit, std::numeric_limits<double>::infinity());
   const Inverse robust = fit.weight_decay > 0 ? inverse_at(fit, fit.huber_delta) : plain;
   const double deviation = residual_deviation(fit, freedom), t = student_t95(freedom);
@@ -129,8 +129,8 @@ Alone alone_at(const LawFit& fit) {
 }
 
 std::vector<Together> levers_together(const LawFit& fit) {
-  const Form& form = form_of(fit.law);
-  const std::vector<std::string> needs = law_needs(fit.law);
+  const Form& form = form_of(fit.kind);
+  const std::vector<std::string> needs = law_needs(fit.kind);
   std::vector<Together> pairs;
   for (std::size_t i = 0; i < needs.size(); ++i) {
     for (std::size_t j = i + 1; j < needs.size(); ++j) {

@@ -1,6 +1,6 @@
 // What the bootstrap alone would call determined and the runs do not hold: weight decay, levers on one line, runs too few,
 // runs given twice.
-#include "fit/alone.h"
+#include "fit/fit.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "base/rng.h"
-#include "fit/synthetic.h"
+#include "fit/runs.h"
 
 namespace moebius::fit {
 namespace {
@@ -23,11 +23,11 @@ Runs planted(Law law, i64 count, i64 seed) { return synthetic_runs(published_def
 // Where the runs do say it, linearised errors and the bootstrap agree.
 TEST(Alone, AgreesWithTheBootstrapOfManyRuns) {
   const LawFit fit = fit_law(planted(Law::chinchilla, 300, 2), Law::chinchilla, {.bootstrap = 150, .holdout = "none"});
-  ASSERT_TRUE(fit.determined()) << fit.verdict.text;
+  ASSERT_TRUE(fit.determined) << fit.verdict.text;
   const Alone alone = alone_at(fit);
   for (std::size_t i = 0; i < 5; ++i) {
     const Coefficient& c = fit.coefficients[i];
-    const double half = form_of(fit.law).is_log[i] ? 0.5 * std::log(c.high / c.low) : 0.5 * (c.high - c.low);
+    const double half = form_of(fit.kind).is_log[i] ? 0.5 * std::log(c.high / c.low) : 0.5 * (c.high - c.low);
     EXPECT_NEAR(alone.half[i] / half, 1, 0.4) << c.name;
     EXPECT_EQ(alone.pull[i], 0);
     EXPECT_FALSE(alone.flat[i]);
@@ -93,9 +93,9 @@ TEST(Alone, FewRunsClaimLittleAndRightly) {
 // Without a bootstrap the linearised errors are all there is.
 TEST(Alone, WithoutABootstrapTheErrorsStillJudge) {
   EXPECT_FALSE(
-      fit_law(planted(Law::chinchilla, 7, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined());
+      fit_law(planted(Law::chinchilla, 7, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined);
   EXPECT_TRUE(
-      fit_law(planted(Law::chinchilla, 300, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined());
+      fit_law(planted(Law::chinchilla, 300, 1), Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).determined);
 }
 
 TEST(Alone, RunsGivenTwiceCountOnce) {

@@ -168,16 +168,6 @@ CsvTable csv_parse(std::string_view text, const std::string& where) {
   return table;
 }
 
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos && trimmed(text) == text) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + '"';
-}
-
 double csv_number(std::string_view text, const std::string& where) {
   std::string_view digits = trimmed(text);
   if (digits.empty()) return std::numeric_limits<double>::quiet_NaN();

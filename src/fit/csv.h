@@ -21,9 +21,6 @@ struct CsvTable {
 
 CsvTable csv_parse(std::string_view text, const std::string& where);
 
-// The text as a CSV field: quoted when it must be.
-std::string csv_field(std::string_view text);
-
 // A number in plain or scientific notation, all of `text` but blanks around it. NaN for an empty field; throws Error with
 // `where` for anything else. "inf" and "nan" are read as what they are, the caller judges.
 double csv_number(std::string_view text, const std::string& where);

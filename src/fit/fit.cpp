@@ -12,8 +12,7 @@
 #include "base/parallel.h"
 #include "base/progress.h"
 #include "base/rng.h"
-#include "fit/leverage_runs.h"
-#include "fit/starts.h"
+#include "fit/runs.h"
 
 namespace moebius::fit {
 
@@ -107,7 +106,7 @@ std::vector<i64> sample_weights(i64 runs, i64 seed, i64 sample) {
 
 void bootstrap(const Objective& objective, const FitOptions& options, LawFit& fit) {
   std::vector<std::vector<double>> found(static_cast<std::size_t>(options.bootstrap));
-  Progress progress(fmt::format("bootstrap of {}", law_name(fit.law)), options.bootstrap);
+  Progress progress(fmt::format("bootstrap of {}", law_name(fit.kind)), options.bootstrap);
   const MinimizeOptions minimize_options = {.iterations_max = 100, .rounds_max = 3, .tolerance = 1e-7};
   for (i64 begin = 0; begin < options.bootstrap; begin += kSampleBatch) {
     interrupt_check(kNothingLost);
@@ -115,12 +114,12 @@ void bootstrap(const Objective& objective, const FitOptions& options, LawFit& fi
       const Objective sample = objective.resampled(sample_weights(objective.runs(), options.seed, begin + task));
       Minimum best;
       best.cost = std::numeric_limits<double>::infinity();
-      for (const Minimum& optimum : fit.optima) {
+      for (const Minimum& optimum : fit.minima) {
         Minimum minimum = minimize(sample, optimum.theta, minimize_options);
         if (minimum.cost < best.cost) best = std::move(minimum);
       }
       if (std::isfinite(best.cost))
-        found[static_cast<std::size_t>(begin + task)] = coefficients_from_theta(fit.law, best.theta);
+        found[static_cast<std::size_t>(begin + task)] = coefficients_from_theta(fit.kind, best.theta);
     });
     progress.update(std::min(begin + kSampleBatch, options.bootstrap));
   }
@@ -141,7 +140,7 @@ void residual_numbers(LawFit& fit) {
   const double n = static_cast<double>(fit.points.size());
   fit.rmse = std::sqrt(squares / n);
   fit.rmse_log = std::sqrt(squares_log / n);
-  fit.aic = aic_of(fit.rmse_log, std::ssize(fit.points), std::ssize(law_coefficients(fit.law)));
+  fit.aic = aic_of(fit.rmse_log, std::ssize(fit.points), std::ssize(law_coefficients(fit.kind)));
 }
 
 }  // namespace
@@ -159,14 +158,6 @@ void FitOptions::describe(OptionList& list) {
   list.add("huber-delta", &huber_delta, "where the Huber loss becomes linear; below 0: as published", {.min = -1});
   list.add("weight-decay", &weight_decay, "of the coefficients; below 0: as published", {.min = -1});
   list.add("seed", &seed, "of samples, folds and synthetic runs", {.min = 0});
-}
-
-double percentile(const std::vector<double>& sorted, double share) {
-  if (sorted.empty()) return kMissing;
-  const double at = share * static_cast<double>(sorted.size() - 1);
-  const std::size_t below = static_cast<std::size_t>(at), above = std::min(below + 1, sorted.size() - 1);
-  const double part = at - static_cast<double>(below);
-  return part == 0 ? sorted[below] : sorted[below] + part * (sorted[above] - sorted[below]);
 }
 
 double aic_of(double rmse_log, i64 runs, i64 coefficients) {
@@ -191,7 +182,7 @@ LawFit fit_law(const Runs& all, Law law, const FitOptions& options) {
   Runs runs = runs_usable(all, law);
   if (law == Law::leverage && !runs.measures_leverage && runs_lack(runs, law).empty()) runs = leverage_of_losses(runs);
   LawFit fit;
-  fit.law = law;
+  fit.kind = law;
   fit.notes = runs.notes;
   fit.names = runs.names;
   fit.points = runs_for_law(runs, law);
@@ -203,12 +194,12 @@ LawFit fit_law(const Runs& all, Law law, const FitOptions& options) {
     return fit;
   }
   const Objective objective(law, fit.points, fit.huber_delta, fit.weight_decay);
-  fit.optima = best_optima(objective, fit.points, options.starts, 3);
+  fit.minima = best_optima(objective, fit.points, options.starts, 3);
   if (!fit.fitted()) {
     judge_too_few(fit);
     return fit;
   }
-  const std::vector<double>& theta = fit.optima.front().theta;
+  const std::vector<double>& theta = fit.minima.front().theta;
   fit.penalty = objective.penalty(theta.data());
   fit.predicted.resize(fit.points.size());
   objective.predict(theta.data(), fit.predicted.data());
@@ -216,6 +207,7 @@ LawFit fit_law(const Runs& all, Law law, const FitOptions& options) {
   bootstrap(objective, options, fit);
   hold_out(options, fit);
   judge(objective, fit);
+  fit.determined = fit.verdict.knowledge == Knowledge::determined;
   return fit;
 }
 

@@ -1,5 +1,5 @@
 // Fits a law to runs: many starts, the three best optima, bootstrap intervals, hold-out error, a verdict in plain words.
-// In: runs and options; out: LawFit, all that fit.json says of a law. Comparison of laws: compare.h; as JSON and text: fit_json.h.
+// In: runs and options; out: LawFit, all that fit.json says of a law. Comparison of laws, curves, text: fit_output.h.
 // The same numbers for any number of threads: a start or a sample is one task.
 #pragma once
 
@@ -29,33 +29,18 @@ using records::Coefficient;
 using records::Knowledge;
 using records::Verdict;
 
-struct Holdout {
-  std::string kind;            // "largest-compute", "folds"; empty: none
-  std::vector<i64> runs;       // indices into the fit's runs
-  std::vector<double> errors;  // (predicted - measured)/measured, in the order of `runs`
-  double error = kMissing;     // mean of the absolute values
-  double error_se = kMissing;  // its standard error
-};
-
 inline constexpr double kIntervalLevel = 0.95;
 inline constexpr double kDecayMuch = 0.1;  // a weight decay that is a larger part of the objective is spoken of
 
-struct LawFit {
-  Law law = Law::chinchilla;
-  double huber_delta = 0, weight_decay = 0;
+// What fit.json says of the law (its texts, ranges, residuals and curves are filled in by fitted_law), and the fit itself.
+struct LawFit : records::FittedLaw {
+  Law kind = Law::chinchilla;
   std::vector<std::string> names;  // of the runs
   std::vector<LawPoint> points;
   std::vector<double> predicted;  // empty without a fit
-  std::vector<Minimum> optima;    // the best first; empty without a fit
-  double penalty = 0;             // the decay's part of the best objective
-  std::vector<Coefficient> coefficients;
-  std::vector<std::vector<double>> samples;  // bootstrap coefficient vectors
-  Holdout holdout;
-  double rmse = kMissing, rmse_log = kMissing, aic = kMissing;
-  Verdict verdict;
-  std::vector<std::string> notes;
-  bool determined() const { return verdict.knowledge == Knowledge::determined; }
-  bool fitted() const { return !optima.empty(); }
+  std::vector<Minimum> minima;    // the best first; empty without a fit
+  std::vector<i64> held_out;      // indices of the runs in `holdout`
+  bool fitted() const { return !minima.empty(); }
 };
 
 // Throws Error when the runs lack a column that the law needs. Too few runs, or runs without a lever, give a LawFit whose
@@ -65,8 +50,6 @@ LawFit fit_law(const Runs& all, Law law, const FitOptions& options);
 // The parts, for tests.
 std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts,
                                  i64 count);
-// Percentile of sorted values, linear between them; share in [0, 1].
-double percentile(const std::vector<double>& sorted, double share);
 // AIC of residuals in ln loss: n ln(mean square) + 2 (coefficients + 1).
 double aic_of(double rmse_log, i64 runs, i64 coefficients);
 
@@ -75,7 +58,30 @@ void judge(const Objective& objective, LawFit& fit);
 // Without a fit: too few runs.
 void judge_too_few(LawFit& fit);
 
-// Fills fit.holdout.
+// Fills fit.holdout and fit.held_out.
 void hold_out(const FitOptions& options, LawFit& fit);
+
+// Where the search for an optimum begins: vectors theta, always the same ones for the same runs.
+// Chinchilla and FLAME: the grid of Besiroglu et al. 2024 (4500 points) too. All: a grid of shares of the loss and of
+// exponents, its scales set so that the mean run is predicted; the published sets.
+std::vector<std::vector<double>> starts_of(Law law, const std::vector<LawPoint>& points);
+
+// What the runs alone say of each coefficient, beside the bootstrap: errors linearised at the optimum with the weight decay
+// taken away, and how far the decay holds a coefficient from where the runs would have it. The bootstrap misses both: its
+// samples start at the optimum, stay there when a sample has too few different runs, and all carry the same decay.
+struct Alone {
+  std::vector<double> half;   // half of the 95 % interval: Student's t with runs - coefficients degrees of freedom
+  std::vector<double> pull;   // theta without the decay, minus theta; 0 without a decay
+  std::vector<bool> flat;     // in a direction that the runs do not have at all; half and pull mean nothing there
+  std::vector<double> norms;  // root mean square of the prediction's derivative
+};
+Alone alone_at(const LawFit& fit);
+
+// Two numbers that the law asks for and that follow each other in these runs: a line in the logarithms, met within 2 %.
+struct Together {
+  std::string a, b;
+  std::vector<bool> coefficients;  // that belong to terms of either number, and so cannot be told apart
+};
+std::vector<Together> levers_together(const LawFit& fit);
 
 }  // namespace moebius::fit

@@ -1,5 +1,5 @@
 // Families of runs, groups of equal compute, curves through them.
-#include "fit/fit_curves.h"
+#include "fit/fit_output.h"
 
 #include <fmt/format.h>
 
@@ -22,6 +22,7 @@ constexpr std::size_t kFamilies = 4, kGroups = 10, kPoints = 200;
 constexpr int kCurvePoints = 49, kSearchPoints = 241;
 constexpr double kSearchBeyond = 100;    // the optimum is looked for in this factor beyond the sizes that were run
 constexpr double kOptimumRatioMax = 10;  // of the interval's ends: more is no knowledge
+constexpr i64 kSamplesForInterval = 20;  // bootstrap samples; fewer give no interval
 constexpr i64 kSizes = 3;                // different sizes (or sparsities) that make a curve worth drawing
 
 // Coefficient vectors: the best optimum, and the samples.
@@ -30,21 +31,24 @@ struct Vectors {
   const std::vector<std::vector<double>>* samples = nullptr;
 };
 
-struct Band {
-  double low = kMissing, high = kMissing;
-};
-
-Band band_of(std::vector<double> values) {
+// 95 % of the values that are finite; unknown of too few.
+Range band_of(std::vector<double> values) {
   std::erase_if(values, [](double v) { return !std::isfinite(v); });
-  if (std::ssize(values) < kSamplesForInterval) return {};
+  if (std::ssize(values) < kSamplesForInterval) return {kMissing, kMissing};
   std::sort(values.begin(), values.end());
   return {percentile(values, (1 - kIntervalLevel) / 2), percentile(values, (1 + kIntervalLevel) / 2)};
 }
 
-Band band_at(Law law, const Vectors& vectors, const LawPoint& point) {
+Range band_at(Law law, const Vectors& vectors, const LawPoint& point) {
   std::vector<double> values;
   for (const std::vector<double>& sample : *vectors.samples) values.push_back(law_value(law, sample, point));
   return band_of(std::move(values));
+}
+
+// The law at a point, with its band, as a point of a curve over x.
+CurvePoint curve_point(Law law, const Vectors& vectors, double x, const LawPoint& point) {
+  const Range band = band_at(law, vectors, point);
+  return {.x = x, .y = law_value(law, vectors.best, point), .low = band.low, .high = band.high};
 }
 
 // y over x, linear between the means at equal x, constant outside.
@@ -105,8 +109,7 @@ struct Family {
   LawPoint like;  // experts, top_k and granularity of all of them
   std::vector<std::size_t> runs;
   Interpolation ln_flops_per_size;  // ln(compute / (size tokens)) over ln size
-  double size_low = INFINITY, size_high = 0;
-  double tokens_low = INFINITY, tokens_high = 0;
+  Range sizes, tokens;
 };
 
 std::string family_name(const LawPoint& p, bool grains) {
@@ -124,17 +127,15 @@ std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
     const LawPoint& p = fit.points[i];
     const double x = point_number(p, size), compute = run_compute(p);
     if (!(x > 0) || !(p.tokens > 0) || !(compute > 0)) continue;
-    const bool grains = fit.law == Law::fine_grained && std::isfinite(p.granularity);
+    const bool grains = fit.kind == Law::fine_grained && std::isfinite(p.granularity);
     const double granularity = grains ? std::round(p.granularity * 100) : -1;
     Family& family = by_key[{known(point_number(p, "experts")), known(point_number(p, "top_k")),
                              point_number(p, "experts_shared"), granularity}];
     if (family.runs.empty()) family.like = p, family.name = family_name(p, grains);
     family.runs.push_back(i);
     family.ln_flops_per_size.add(std::log(x), std::log(compute / (x * p.tokens)));
-    family.size_low = std::fmin(family.size_low, x);
-    family.size_high = std::fmax(family.size_high, x);
-    family.tokens_low = std::fmin(family.tokens_low, p.tokens);
-    family.tokens_high = std::fmax(family.tokens_high, p.tokens);
+    family.sizes.add(x);
+    family.tokens.add(p.tokens);
   }
   std::vector<Family> families;
   for (auto& [key, family] : by_key) families.push_back(std::move(family));
@@ -154,7 +155,7 @@ LawPoint at_size(const Family& family, double size, double compute) {
 // The least loss over the size; nothing (NaN) when it lies at an end of the search.
 double best_size(Law law, const std::vector<double>& coefficients, const Family& family, double compute) {
   const std::vector<double> grid =
-      log_grid(family.size_low / kSearchBeyond, family.size_high * kSearchBeyond, kSearchPoints);
+      log_grid(family.sizes.low / kSearchBeyond, family.sizes.high * kSearchBeyond, kSearchPoints);
   std::vector<double> losses;
   for (const double size : grid) losses.push_back(law_value(law, coefficients, at_size(family, size, compute)));
   const auto least = std::min_element(losses.begin(), losses.end());
@@ -167,23 +168,23 @@ double best_size(Law law, const std::vector<double>& coefficients, const Family&
 
 // Why an optimum does not lie among the runs; empty: it does.
 std::string outside_runs(const Family& family, const LawPoint& at, double size) {
-  const auto outside = [](const char* of, double value, double least, double greatest) -> std::string {
-    if (among_runs(value, least, greatest)) return "";
+  const auto outside = [](const char* of, double value, const Range& runs) -> std::string {
+    if (among_runs(value, runs.low, runs.high)) return "";
     return fmt::format("{0} {1} are outside the range of the runs, {2} to {3}", format_count(value), of,
-                       format_count(least), format_count(greatest));
+                       format_count(runs.low), format_count(runs.high));
   };
-  const std::string sizes = outside("parameters", size, family.size_low, family.size_high);
-  return sizes.empty() ? outside("tokens", at.tokens, family.tokens_low, family.tokens_high) : sizes;
+  const std::string sizes = outside("parameters", size, family.sizes);
+  return sizes.empty() ? outside("tokens", at.tokens, family.tokens) : sizes;
 }
 
 records::Optimum optimum_of(const LawFit& fit, const Vectors& vectors, const Family& family, double compute) {
-  const double best = best_size(fit.law, vectors.best, family, compute);
+  const double best = best_size(fit.kind, vectors.best, family, compute);
   std::vector<double> sizes;
   for (const std::vector<double>& sample : *vectors.samples) {
-    sizes.push_back(best_size(fit.law, sample, family, compute));
+    sizes.push_back(best_size(fit.kind, sample, family, compute));
   }
   const i64 without = std::count_if(sizes.begin(), sizes.end(), [](double s) { return !std::isfinite(s); });
-  const Band band = band_of(sizes);
+  const Range band = band_of(sizes);
   std::string why;
   if (!fit.verdict.known()) {
     why = "the law itself is not determined by these runs";
@@ -199,9 +200,9 @@ records::Optimum optimum_of(const LawFit& fit, const Vectors& vectors, const Fam
     why = outside_runs(family, at_size(family, best, compute), best);
   }
   const bool determined = why.empty();
-  const LawPoint at = at_size(family, determined ? best : family.size_low, compute);
-  const bool leaves = !among_runs(band.low, family.size_low, family.size_high) ||
-                      !among_runs(band.high, family.size_low, family.size_high);
+  const LawPoint at = at_size(family, determined ? best : family.sizes.low, compute);
+  const bool leaves = !among_runs(band.low, family.sizes.low, family.sizes.high) ||
+                      !among_runs(band.high, family.sizes.low, family.sizes.high);
   records::Optimum optimum;
   optimum.size = {determined ? best : kMissing, band.low, band.high};
   optimum.determined = determined;
@@ -210,7 +211,7 @@ records::Optimum optimum_of(const LawFit& fit, const Vectors& vectors, const Fam
     return optimum;
   }
   optimum.tokens = at.tokens;
-  optimum.loss = law_value(fit.law, vectors.best, at);
+  optimum.loss = law_value(fit.kind, vectors.best, at);
   optimum.verdict = leaves ? "determined; its interval extends beyond the sizes that were run" : "determined";
   return optimum;
 }
@@ -224,24 +225,17 @@ records::IsoflopGroup isoflop_of(const LawFit& fit, const Vectors& vectors, cons
                               .points = {},
                               .curve = {},
                               .optimum = optimum_of(fit, vectors, family, compute)};
-  double low = runs.empty() ? family.size_low : INFINITY, high = runs.empty() ? family.size_high : 0;
-  for (const std::size_t i : runs) {
-    low = std::fmin(low, point_number(fit.points[i], column));
-    high = std::fmax(high, point_number(fit.points[i], column));
-  }
+  Range drawn = runs.empty() ? family.sizes : Range();
+  for (const std::size_t i : runs) drawn.add(point_number(fit.points[i], column));
   for (const std::size_t i : thinned(runs)) {
     const LawPoint& p = fit.points[i];
     group.points.push_back({.run = fit.names[i], .x = point_number(p, column), .y = p.loss, .tokens = p.tokens});
   }
   if (fit.verdict.known()) {
-    for (const double size : log_grid(low / 1.3, high * 1.3, kCurvePoints)) {
+    for (const double size : log_grid(drawn.low / 1.3, drawn.high * 1.3, kCurvePoints)) {
       const LawPoint p = at_size(family, size, compute);
-      const Band band = band_at(fit.law, vectors, p);
-      group.curve.push_back({.x = size,
-                             .y = law_value(fit.law, vectors.best, p),
-                             .low = band.low,
-                             .high = band.high,
-                             .tokens = p.tokens});
+      group.curve.push_back(curve_point(fit.kind, vectors, size, p));
+      group.curve.back().tokens = p.tokens;
     }
   }
   return group;
@@ -275,7 +269,7 @@ std::vector<std::pair<double, std::vector<std::size_t>>> equal_compute(const Law
 
 void isoflop_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& curves) {
   std::string& note = curves.isoflop_note;
-  const std::string column = size_column(fit.law);
+  const std::string column = size_column(fit.kind);
   if (column.empty()) {
     note = "the law has no trade-off between size and tokens";
   } else if (std::vector<Family> families = families_of(fit, column); families.empty()) {
@@ -289,14 +283,11 @@ void isoflop_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& 
       for (const auto& [compute, runs] : groups)
         curves.isoflop.push_back(isoflop_of(fit, vectors, family, column, runs, compute));
     }
-    if (shown == 0 && largest.size_high > 1.2 * largest.size_low) {
-      double low = INFINITY, high = 0;
-      for (const std::size_t i : largest.runs) {
-        low = std::fmin(low, run_compute(fit.points[i]));
-        high = std::fmax(high, run_compute(fit.points[i]));
-      }
-      std::set<double> computes = {low, std::sqrt(low * high), high};
-      if (high < 1.5 * low) computes = {high};
+    if (shown == 0 && largest.sizes.high > 1.2 * largest.sizes.low) {
+      Range ends;
+      for (const std::size_t i : largest.runs) ends.add(run_compute(fit.points[i]));
+      std::set<double> computes = {ends.low, std::sqrt(ends.low * ends.high), ends.high};
+      if (ends.high < 1.5 * ends.low) computes = {ends.high};
       for (const double compute : computes)
         curves.isoflop.push_back(isoflop_of(fit, vectors, largest, column, {}, compute));
       note = fmt::format(
@@ -333,29 +324,24 @@ std::vector<CurvePoint> sparsity_curve(const LawFit& fit, const Vectors& vectors
   std::vector<CurvePoint> curve;
   if (!fit.verdict.known()) return curve;
   Interpolation total, active, granularity;
-  double low = INFINITY, high = 0;
+  Range spreads;
   for (const std::size_t i : moe) {
     const double spread = spread_of(fit.points[i]);
     total.add(spread, fit.points[i].parameters_total);
     active.add(spread, fit.points[i].parameters_active);
     granularity.add(spread, fit.points[i].granularity);
-    low = std::fmin(low, spread);
-    high = std::fmax(high, spread);
+    spreads.add(spread);
   }
   const double shared = point_number(fit.points[moe.front()], "experts_shared");
-  for (const double spread : log_grid(low, high, kCurvePoints)) {
+  for (const double spread : log_grid(spreads.low, spreads.high, kCurvePoints)) {
     LawPoint p = fit.points[moe.front()];
     p.experts = spread * (p.top_k + shared) - shared;
     p.parameters_total = total(spread);
     p.parameters_active = active(spread);
     p.granularity = granularity(spread);
     p.tokens = tokens;
-    const Band band = band_at(fit.law, vectors, p);
-    curve.push_back({.x = 1 - 1 / spread,
-                     .y = law_value(fit.law, vectors.best, p),
-                     .low = band.low,
-                     .high = band.high,
-                     .experts = p.experts});
+    curve.push_back(curve_point(fit.kind, vectors, 1 - 1 / spread, p));
+    curve.back().experts = p.experts;
   }
   return curve;
 }
@@ -413,7 +399,7 @@ std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
 
 void sparsity_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& curves) {
   std::string& note = curves.sparsity_note;
-  if (!knows_sparsity(fit.law)) {
+  if (!knows_sparsity(fit.kind)) {
     note = "the law has no sparsity term";
   } else {
     for (const SparsityGroup& group : sparsity_groups(fit)) {
@@ -465,11 +451,11 @@ records::LawCurves fit_curves(const LawFit& fit) {
     curves.isoflop_note = curves.sparsity_note = fit.verdict.text;
     return curves;
   }
-  const Vectors vectors{coefficients_from_theta(fit.law, fit.optima.front().theta), &fit.samples};
+  const Vectors vectors{coefficients_from_theta(fit.kind, fit.minima.front().theta), &fit.samples};
   isoflop_add(fit, vectors, curves);
   sparsity_add(fit, vectors, curves);
   for (const LawPoint& point : fit.points) {
-    const Band band = band_at(fit.law, vectors, point);
+    const Range band = band_at(fit.kind, vectors, point);
     curves.predicted.push_back({band.low, band.high});
   }
   return curves;

@@ -1,12 +1,12 @@
 // Curves for drawing: optima against the closed form, groups of equal compute, and what they say when nothing is known.
-#include "fit/fit_curves.h"
+#include "fit/fit_output.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "base/rng.h"
-#include "fit/task_curves.h"
+#include "fit/task_law.h"
 
 namespace moebius::fit {
 namespace {
@@ -15,14 +15,14 @@ namespace {
 LawFit fit_of(Law law, const std::vector<double>& coefficients, const std::vector<LawPoint>& points, i64 samples,
               double spread = 0.001) {
   LawFit fit;
-  fit.law = law;
+  fit.kind = law;
   fit.points = points;
   for (std::size_t i = 0; i < points.size(); ++i) {
     fit.points[i].loss = law_value(law, coefficients, points[i]);
     fit.names.push_back("run " + std::to_string(i));
     fit.predicted.push_back(fit.points[i].loss);
   }
-  fit.optima.push_back({.cost = 0, .theta = theta_from_coefficients(law, coefficients)});
+  fit.minima.push_back({.cost = 0, .theta = theta_from_coefficients(law, coefficients)});
   for (const std::string& name : law_coefficients(law)) fit.coefficients.push_back({.name = name});
   Rng rng(1, RngStream::test);
   for (i64 i = 0; i < samples; ++i) {

@@ -1,14 +1,12 @@
-// Filling the structs of fit.json, and sentences.
-// In, out: fit_output.h.
+// Filling the structs of fit.json, sentences, and the pairwise comparison of laws (rules and their reasons: docs/fit.md).
 #include "fit/fit_output.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
-
-#include "fit/fit_curves.h"
 
 namespace moebius::fit {
 
@@ -16,22 +14,12 @@ namespace {
 
 std::vector<records::ColumnRange> ranges_of(const LawFit& fit) {
   std::vector<records::ColumnRange> ranges;
-  for (const std::string& need : law_needs(fit.law)) {
-    double least = INFINITY, largest = -INFINITY;
-    for (const LawPoint& p : fit.points) {
-      least = std::fmin(least, point_number(p, need));
-      largest = std::fmax(largest, point_number(p, need));
-    }
-    ranges.push_back({need, {least, largest}});
+  for (const std::string& need : law_needs(fit.kind)) {
+    Range range;
+    for (const LawPoint& p : fit.points) range.add(point_number(p, need));
+    ranges.push_back({need, {range.low, range.high}});
   }
   return ranges;
-}
-
-std::optional<records::Holdout> holdout_of(const LawFit& fit) {
-  if (fit.holdout.kind.empty()) return std::nullopt;
-  records::Holdout holdout{fit.holdout.kind, {}, fit.holdout.errors, fit.holdout.error, fit.holdout.error_se};
-  for (const i64 run : fit.holdout.runs) holdout.runs.push_back(fit.names[static_cast<std::size_t>(run)]);
-  return holdout;
 }
 
 std::string coefficient_line(const Coefficient& c) {
@@ -71,33 +59,71 @@ std::string residual_lines(const LawFit& fit) {
   return text + "\n";
 }
 
+using records::ComparedPair;
+
+constexpr double kAicLeast = 2;     // Burnham and Anderson's rule of thumb
+constexpr double kNoiseErrors = 2;  // standard errors
+
+void holdout_compare(const LawFit& a, const LawFit& b, ComparedPair& pair) {
+  std::map<i64, double> of_a;
+  for (std::size_t i = 0; i < a.held_out.size(); ++i) of_a[a.held_out[i]] = std::fabs(a.holdout->errors[i]);
+  std::vector<double> differences;
+  for (std::size_t i = 0; i < b.held_out.size(); ++i) {
+    const auto found = of_a.find(b.held_out[i]);
+    if (found != of_a.end()) differences.push_back(std::fabs(b.holdout->errors[i]) - found->second);
+  }
+  if (differences.size() < 2) return;
+  const double n = static_cast<double>(differences.size());
+  double mean = 0, squares = 0;
+  for (const double d : differences) mean += d / n;
+  for (const double d : differences) squares += (d - mean) * (d - mean);
+  pair.holdout_difference = mean;
+  pair.holdout_difference_se = std::sqrt(squares / (n - 1) / n);
+}
+
+void pair_judge(const LawFit& a, const LawFit& b, ComparedPair& pair) {
+  const std::string names = fmt::format("{} and {}", law_name(a.kind), law_name(b.kind));
+  const bool aic_near = pair.aic_difference < kAicLeast;
+  const bool held = std::isfinite(pair.holdout_difference);
+  const double margin = kNoiseErrors * pair.holdout_difference_se;
+  const bool noise = held && std::fabs(pair.holdout_difference) <= margin;
+  const bool against = held && !noise && pair.holdout_difference < 0;
+  pair.distinct = !aic_near && !noise && !against;
+  if (pair.distinct) {
+    pair.text =
+        fmt::format("{} is better than {}: AIC by {:.1f}{}", law_name(a.kind), law_name(b.kind), pair.aic_difference,
+                    held ? fmt::format(", held-out error by {:.2g} (standard error {:.1g})", pair.holdout_difference,
+                                       pair.holdout_difference_se)
+                         : ", no hold-out");
+    return;
+  }
+  std::vector<std::string> reasons;
+  if (aic_near) reasons.push_back(fmt::format("AIC differs by {:.3g}, less than 2", pair.aic_difference));
+  if (noise) {
+    reasons.push_back(fmt::format("the held-out errors differ by {:.2g}, within noise (standard error {:.1g})",
+                                  pair.holdout_difference, pair.holdout_difference_se));
+  }
+  if (against) {
+    reasons.push_back(fmt::format("AIC favours {}, the held-out error {}", law_name(a.kind), law_name(b.kind)));
+  }
+  pair.text = fmt::format("{} cannot be told apart: {}", names, fmt::join(reasons, "; "));
+}
+
 }  // namespace
 
 records::FittedLaw fitted_law(const LawFit& fit) {
-  records::FittedLaw record;
-  record.law = law_name(fit.law);
-  record.formula = law_formula(fit.law);
-  record.source = law_source(fit.law);
-  record.meaning = law_meaning(fit.law);
-  record.quantity = fit.law == Law::leverage ? "leverage" : "loss";
-  if (fit.fitted()) record.objective = fit.optima.front().cost;
-  record.penalty = fit.penalty;
-  record.residual = form_of(fit.law).log_residual ? "log" : "linear";
-  record.huber_delta = fit.huber_delta;  // infinite for least squares, null in the file
-  record.weight_decay = fit.weight_decay;
-  record.coefficients = fit.coefficients;
-  record.determined = fit.determined();
-  record.verdict = fit.verdict;
-  record.notes = fit.notes;
-  record.holdout = holdout_of(fit);
-  record.rmse = fit.rmse;
-  record.rmse_log = fit.rmse_log;
-  record.aic = fit.aic;
+  records::FittedLaw record = fit;
+  record.law = law_name(fit.kind);
+  record.formula = law_formula(fit.kind);
+  record.source = law_source(fit.kind);
+  record.meaning = law_meaning(fit.kind);
+  record.quantity = fit.kind == Law::leverage ? "leverage" : "loss";
+  if (fit.fitted()) record.objective = fit.minima.front().cost;
+  record.residual = form_of(fit.kind).log_residual ? "log" : "linear";
   record.runs = std::ssize(fit.points);
   record.range = ranges_of(fit);
-  for (const Minimum& m : fit.optima) record.optima.push_back({m.cost, coefficients_from_theta(fit.law, m.theta)});
+  for (const Minimum& m : fit.minima) record.optima.push_back({m.cost, coefficients_from_theta(fit.kind, m.theta)});
   record.interval_level = kIntervalLevel;
-  record.samples = fit.samples;
   for (std::size_t i = 0; i < fit.predicted.size(); ++i) {
     record.residuals.push_back({fit.names[i], fit.points[i].loss, fit.predicted[i], run_compute(fit.points[i])});
   }
@@ -116,23 +142,24 @@ records::LossLaws fitted_laws(const std::vector<LawFit>& fits, const std::vector
 }
 
 std::string fit_to_text(const LawFit& fit) {
-  std::string text = fmt::format("{}: {}\n  {}\n  {}\n", law_name(fit.law), law_formula(fit.law), law_source(fit.law),
-                                 law_meaning(fit.law));
+  std::string text = fmt::format("{}: {}\n  {}\n  {}\n", law_name(fit.kind), law_formula(fit.kind),
+                                 law_source(fit.kind), law_meaning(fit.kind));
   text += fmt::format("verdict: {}\n", fit.verdict.text);
   if (fit.fitted()) {
     for (const Coefficient& c : fit.coefficients) text += coefficient_line(c);
     const std::string delta =
         std::isfinite(fit.huber_delta) ? fmt::format("Huber delta {:g}", fit.huber_delta) : "least squares";
-    text += fmt::format("objective: {:.8g} over {} runs ({}, {} residuals{}), AIC {:.1f}\n", fit.optima.front().cost,
-                        fit.points.size(), delta, form_of(fit.law).log_residual ? "log" : "linear",
+    text += fmt::format("objective: {:.8g} over {} runs ({}, {} residuals{}), AIC {:.1f}\n", fit.minima.front().cost,
+                        fit.points.size(), delta, form_of(fit.kind).log_residual ? "log" : "linear",
                         fit.weight_decay > 0 ? fmt::format(", weight decay {:g}", fit.weight_decay) : "", fit.aic);
     text += residual_lines(fit);
   }
-  if (!fit.holdout.kind.empty()) {
-    const bool known = fit.holdout.error_se == fit.holdout.error_se;  // one run alone has no standard error
-    text += fmt::format("hold-out ({}, {} run{}): mean error {:.2f} %{}\n", fit.holdout.kind, fit.holdout.runs.size(),
-                        fit.holdout.runs.size() == 1 ? "" : "s", 100 * fit.holdout.error,
-                        known ? fmt::format(" (standard error {:.2f} %)", 100 * fit.holdout.error_se) : "");
+  if (fit.holdout) {
+    const records::Holdout& held = *fit.holdout;
+    const bool known = held.error_se == held.error_se;  // one run alone has no standard error
+    text += fmt::format("hold-out ({}, {} run{}): mean error {:.2f} %{}\n", held.kind, held.runs.size(),
+                        held.runs.size() == 1 ? "" : "s", 100 * held.error,
+                        known ? fmt::format(" (standard error {:.2f} %)", 100 * held.error_se) : "");
   }
   for (const std::string& note : fit.notes) text += fmt::format("note: {}\n", note);
   return text;
@@ -147,6 +174,38 @@ std::string comparison_to_text(const std::vector<SkippedLaw>& skipped, const Com
   for (const records::ComparedPair& pair : comparison.pairs) text += fmt::format("  {}\n", pair.text);
   for (const SkippedLaw& one : skipped) text += fmt::format("  {} was left out: {}\n", one.law, one.reason);
   return text + fmt::format("verdict: {}\n", comparison.verdict);
+}
+
+Comparison compare_laws(const std::vector<LawFit>& fits) {
+  std::vector<const LawFit*> order;
+  for (const LawFit& fit : fits) {
+    if (fit.fitted() && fit.kind != Law::leverage) order.push_back(&fit);
+  }
+  std::stable_sort(order.begin(), order.end(), [](const LawFit* a, const LawFit* b) { return a->aic < b->aic; });
+  Comparison comparison;
+  std::vector<std::string> equals;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const LawFit& a = *order[i];
+    comparison.laws.push_back({std::string(law_name(a.kind)), a.aic, a.aic - order.front()->aic, a.holdout_error()});
+    for (std::size_t j = i + 1; j < order.size(); ++j) {
+      const LawFit& b = *order[j];
+      ComparedPair pair{.a = std::string(law_name(a.kind)), .b = std::string(law_name(b.kind)), .text = {}};
+      pair.aic_difference = b.aic - a.aic;
+      holdout_compare(a, b, pair);
+      pair_judge(a, b, pair);
+      if (i == 0 && !pair.distinct) equals.push_back(pair.b);
+      comparison.pairs.push_back(std::move(pair));
+    }
+  }
+  if (order.size() < 2) {
+    comparison.verdict = "nothing to compare: fewer than two laws were fitted";
+  } else if (equals.empty()) {
+    comparison.verdict = fmt::format("{} describes the runs best", comparison.laws.front().law);
+  } else {
+    comparison.verdict =
+        fmt::format("the runs cannot tell {} from {}", comparison.laws.front().law, fmt::join(equals, ", "));
+  }
+  return comparison;
 }
 
 }  // namespace moebius::fit

@@ -11,7 +11,7 @@
 #include "base/rng.h"
 #include "fit/fit_output.h"
 #include "fit/objective.h"
-#include "fit/synthetic.h"
+#include "fit/runs.h"
 
 namespace moebius::fit {
 namespace {
@@ -34,7 +34,7 @@ TEST(Fit, ReachesThePublishedChinchillaOptimum) {
   const Runs runs = chinchilla_runs();
   ASSERT_EQ(runs.count(), 240);
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 40});
-  EXPECT_NEAR(fit.optima.front().cost, 0.00101827, 5e-9);
+  EXPECT_NEAR(fit.minima.front().cost, 0.00101827, 5e-9);
   const double goldens[] = {1.8172, 477.83, 2143.42, 0.3473, 0.3672};
   const double errors[] = {0.03, 124.6, 1293, 0.02, 0.02};
   const double printed[] = {1.8172, 482.01, 2085.43, 0.3478, 0.3658};
@@ -46,9 +46,9 @@ TEST(Fit, ReachesThePublishedChinchillaOptimum) {
     EXPECT_GT(fit.coefficients[i].high, fit.coefficients[i].value);
     EXPECT_TRUE(fit.coefficients[i].determined) << fit.coefficients[i].note;
   }
-  EXPECT_TRUE(fit.determined()) << fit.verdict.text;
-  EXPECT_LT(fit.holdout.error, 0.02);
-  EXPECT_EQ(std::ssize(fit.holdout.runs), 48);
+  EXPECT_TRUE(fit.determined) << fit.verdict.text;
+  EXPECT_LT(fit.holdout->error, 0.02);
+  EXPECT_EQ(std::ssize(fit.holdout->runs), 48);
 }
 
 // The same points' objective at the notebook's printed optimum, and at the paper's rounded digits, which lie a little higher
@@ -88,7 +88,7 @@ TEST(Verdict, FewerRunsThanCoefficients) {
   for (const i64 count : {1, 4, 5}) {
     const LawFit fit = fit_law(chinchilla_planted(count, 0.01), Law::chinchilla, {});
     EXPECT_FALSE(fit.fitted());
-    EXPECT_FALSE(fit.determined());
+    EXPECT_FALSE(fit.determined);
     EXPECT_EQ(fit.verdict.knowledge, Knowledge::none) << fit.verdict.text;
     for (const Coefficient& c : fit.coefficients) EXPECT_TRUE(std::isnan(c.value) && !c.determined);
   }
@@ -104,7 +104,7 @@ TEST(Verdict, RunsOfOneSizeDetermineNothingOfTheSize) {
     p.loss = law_value(Law::chinchilla, published_default(Law::chinchilla).values, p);
   }
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 30});
-  EXPECT_FALSE(fit.determined());
+  EXPECT_FALSE(fit.determined);
   EXPECT_EQ(fit.verdict.knowledge, Knowledge::none);
   EXPECT_NE(fit.verdict.text.find("all runs have the same parameters_total"), std::string::npos) << fit.verdict.text;
   for (const Coefficient& c : fit.coefficients) {
@@ -128,7 +128,7 @@ TEST(Verdict, LossesWithoutALawAreNotDetermined) {
   Rng rng(3, RngStream::test);
   for (LawPoint& p : runs.points) p.loss = 3 + rng.next_uniform();
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 30});
-  EXPECT_FALSE(fit.determined());
+  EXPECT_FALSE(fit.determined);
   for (const Coefficient& c : fit.coefficients) EXPECT_FALSE(c.determined) << c.name;
   EXPECT_EQ(fit.verdict.knowledge, Knowledge::none) << fit.verdict.text;
 }
@@ -144,7 +144,7 @@ TEST(Verdict, NarrowNoisyRunsLeaveWideIntervals) {
         law_value(Law::chinchilla, published_default(Law::chinchilla).values, p) * std::exp(0.01 * rng.next_normal());
   }
   const LawFit fit = fit_law(runs, Law::chinchilla, {.bootstrap = 60});
-  EXPECT_FALSE(fit.determined()) << fit.verdict.text;
+  EXPECT_FALSE(fit.determined) << fit.verdict.text;
   EXPECT_GE(std::count_if(fit.coefficients.begin(), fit.coefficients.end(),
                           [](const Coefficient& c) { return !c.determined; }),
             3);
@@ -169,7 +169,7 @@ TEST(Verdict, WildRunsEndInAVerdict) {
     }
     const LawFit fit = fit_law(runs, law, {.bootstrap = 4, .starts = 6});
     EXPECT_FALSE(fit.verdict.text.empty());
-    EXPECT_FALSE(fit.determined() && (wild > 10 || round % 4 == 0))
+    EXPECT_FALSE(fit.determined && (wild > 10 || round % 4 == 0))
         << law_name(law) << " " << count << " " << fit.verdict.text;
     const std::string json = json_of(fit).dump();
     const std::size_t nan = json.find("nan");
@@ -181,18 +181,18 @@ TEST(Verdict, WildRunsEndInAVerdict) {
 TEST(Holdout, LargestComputeIsHeldOutAndFoldsCoverAll) {
   const Runs runs = chinchilla_planted(50, 0.01);
   const LawFit largest = fit_law(runs, Law::chinchilla, {.bootstrap = 0});
-  ASSERT_EQ(std::ssize(largest.holdout.runs), 10);
+  ASSERT_EQ(std::ssize(largest.held_out), 10);
   double least_held = INFINITY;
-  std::set<i64> held(largest.holdout.runs.begin(), largest.holdout.runs.end());
+  std::set<i64> held(largest.held_out.begin(), largest.held_out.end());
   for (const i64 i : held) least_held = std::fmin(least_held, run_compute(runs.points[static_cast<std::size_t>(i)]));
   for (i64 i = 0; i < 50; ++i) {
     EXPECT_TRUE(held.contains(i) || run_compute(runs.points[static_cast<std::size_t>(i)]) <= least_held);
   }
-  EXPECT_GT(largest.holdout.error, 0.003);
-  EXPECT_LT(largest.holdout.error, 0.05);
+  EXPECT_GT(largest.holdout->error, 0.003);
+  EXPECT_LT(largest.holdout->error, 0.05);
   const LawFit folds = fit_law(runs, Law::chinchilla, {.bootstrap = 0, .holdout = "folds"});
-  EXPECT_EQ(std::set<i64>(folds.holdout.runs.begin(), folds.holdout.runs.end()).size(), 50u);
-  EXPECT_TRUE(std::isnan(fit_law(runs, Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).holdout.error));
+  EXPECT_EQ(std::set<i64>(folds.held_out.begin(), folds.held_out.end()).size(), 50u);
+  EXPECT_FALSE(fit_law(runs, Law::chinchilla, {.bootstrap = 0, .holdout = "none"}).holdout.has_value());
 }
 
 TEST(Compare, TheLawThatMadeTheRunsWins) {

@@ -14,97 +14,78 @@ namespace {
 constexpr double kSquares = std::numeric_limits<double>::infinity();
 constexpr double kLogMax = 700;  // so that a coefficient that ran away stays a number
 
-// theta = {ln E, ln A, ln B, alpha, beta}
-Form chinchilla_form(Law law) {
-  return {.law = law,
-          .columns = {"ln N", "ln D"},
-          .terms = {{{0, -1}}, {{1, -1}, {3, 0, -1}}, {{2, -1}, {4, 1, -1}}},
-          .is_log = {true, true, true, false, false},
-          .huber_delta = 1e-3,
-          .log_residual = true,
-          .weight_decay = 0};
-}
-
-// theta = {ln c, ln g, gamma, ln a, alpha, ln b, beta}
-Form fine_grained_form() {
-  return {.law = Law::fine_grained,
-          .columns = {"ln N", "ln D", "ln G"},
-          .terms = {{{0, -1}}, {{1, -1}, {2, 2, -1}, {4, 0, -1}}, {{3, -1}, {4, 0, -1}}, {{5, -1}, {6, 1, -1}}},
-          .is_log = {true, true, false, true, false, true, false},
-          .huber_delta = 0.1,
-          .log_residual = false,
-          .weight_decay = 5e-4};
-}
-
-// theta = {ln a, alpha, ln b, beta, ln c, lambda, ln d, delta, gamma, ln e}
-Form abnar_form() {
-  return {.law = Law::abnar,
-          .columns = {"ln N", "ln D", "ln (1-S)"},
-          .terms = {{{0, -1}, {1, 0, -1}},
-                    {{2, -1}, {3, 1, -1}},
-                    {{4, -1}, {5, 2, -1}},
-                    {{6, -1}, {7, 2, -1}, {8, 0, -1}},
-                    {{9, -1}}},
-          .is_log = {true, false, true, false, true, false, true, false, false, true},
-          .huber_delta = 1e-3,
-          .log_residual = true,
-          .weight_decay = 0};
-}
-
-// theta = {ln a, alpha, delta, gamma, ln b, beta, omega, zeta, ln Es, ln(Em/Es - 1), ln c}
-Form joint_form() {
-  return {.law = Law::joint,
-          .columns = {"ln N", "ln D"},
-          .terms = {{{0, -1}, {1, 0}, {2, -1, 1, true}, {3, 0, 1, true}},
-                    {{4, -1}, {5, 1}, {6, -1, 1, true}, {7, 1, 1, true}},
-                    {{10, -1}}},
-          .is_log = {true, false, false, false, true, false, false, false, true, true, true},
-          .start_at = 8,
-          .huber_delta = 0.01,
-          .log_residual = true,
-          .weight_decay = 1e-5};
-}
-
-// theta = {a, b, c, d, ln Es, ln(Em/Es - 1)}; ln L = a ln N + b ln Eh + c ln N ln Eh / ln 10 + d ln 10
-Form routed_form() {
-  return {.law = Law::routed,
-          .columns = {"ln N", "ln N / ln 10", "ln 10"},
-          .terms = {{{0, 0}, {1, -1, 1, true}, {2, 1, 1, true}, {3, 2}}},
-          .is_log = {false, false, false, false, true, true},
-          .start_at = 4,
-          .huber_delta = kSquares,
-          .log_residual = true,
-          .weight_decay = 0};
-}
-
-// theta = {a, d, gamma, beta, ln As, ln(Am/As - 1)}
-Form leverage_form() {
-  return {.law = Law::leverage,
-          .columns = {"lg C", "(lb G)^2", "lb G"},
-          .terms = {{{0, -1, 1, true}, {1, 0, 1, true}, {2, 1, 1, true}, {3, 2, 1, true}}},
-          .is_log = {false, false, false, false, true, true},
-          .start_at = 4,
-          .huber_delta = kSquares,
-          .log_residual = true,
-          .weight_decay = 0};
-}
-
 std::vector<Form> forms() {
-  return {
-      chinchilla_form(Law::chinchilla), fine_grained_form(), abnar_form(), joint_form(), routed_form(), leverage_form(),
-      chinchilla_form(Law::flame)};
+  std::vector<Form> all = {
+      // theta = {ln E, ln A, ln B, alpha, beta}
+      {.law = Law::chinchilla,
+       .columns = {"ln N", "ln D"},
+       .terms = {{{0, -1}}, {{1, -1}, {3, 0, -1}}, {{2, -1}, {4, 1, -1}}},
+       .is_log = {true, true, true, false, false},
+       .huber_delta = 1e-3,
+       .log_residual = true,
+       .weight_decay = 0},
+      // theta = {ln c, ln g, gamma, ln a, alpha, ln b, beta}
+      {.law = Law::fine_grained,
+       .columns = {"ln N", "ln D", "ln G"},
+       .terms = {{{0, -1}}, {{1, -1}, {2, 2, -1}, {4, 0, -1}}, {{3, -1}, {4, 0, -1}}, {{5, -1}, {6, 1, -1}}},
+       .is_log = {true, true, false, true, false, true, false},
+       .huber_delta = 0.1,
+       .log_residual = false,
+       .weight_decay = 5e-4},
+      // theta = {ln a, alpha, ln b, beta, ln c, lambda, ln d, delta, gamma, ln e}
+      {.law = Law::abnar,
+       .columns = {"ln N", "ln D", "ln (1-S)"},
+       .terms = {{{0, -1}, {1, 0, -1}},
+                 {{2, -1}, {3, 1, -1}},
+                 {{4, -1}, {5, 2, -1}},
+                 {{6, -1}, {7, 2, -1}, {8, 0, -1}},
+                 {{9, -1}}},
+       .is_log = {true, false, true, false, true, false, true, false, false, true},
+       .huber_delta = 1e-3,
+       .log_residual = true,
+       .weight_decay = 0},
+      // theta = {ln a, alpha, delta, gamma, ln b, beta, omega, zeta, ln Es, ln(Em/Es - 1), ln c}
+      {.law = Law::joint,
+       .columns = {"ln N", "ln D"},
+       .terms = {{{0, -1}, {1, 0}, {2, -1, 1, true}, {3, 0, 1, true}},
+                 {{4, -1}, {5, 1}, {6, -1, 1, true}, {7, 1, 1, true}},
+                 {{10, -1}}},
+       .is_log = {true, false, false, false, true, false, false, false, true, true, true},
+       .start_at = 8,
+       .huber_delta = 0.01,
+       .log_residual = true,
+       .weight_decay = 1e-5},
+      // theta = {a, b, c, d, ln Es, ln(Em/Es - 1)}; ln L = a ln N + b ln Eh + c ln N ln Eh / ln 10 + d ln 10
+      {.law = Law::routed,
+       .columns = {"ln N", "ln N / ln 10", "ln 10"},
+       .terms = {{{0, 0}, {1, -1, 1, true}, {2, 1, 1, true}, {3, 2}}},
+       .is_log = {false, false, false, false, true, true},
+       .start_at = 4,
+       .huber_delta = kSquares,
+       .log_residual = true,
+       .weight_decay = 0},
+      // theta = {a, d, gamma, beta, ln As, ln(Am/As - 1)}
+      {.law = Law::leverage,
+       .columns = {"lg C", "(lb G)^2", "lb G"},
+       .terms = {{{0, -1, 1, true}, {1, 0, 1, true}, {2, 1, 1, true}, {3, 2, 1, true}}},
+       .is_log = {false, false, false, false, true, true},
+       .start_at = 4,
+       .huber_delta = kSquares,
+       .log_residual = true,
+       .weight_decay = 0},
+  };
+  all.push_back(all.front());  // FLAME: the same over active parameters
+  all.back().law = Law::flame;
+  return all;
 }
 
 }  // namespace
 
 const Form& form_of(Law law) {
   static const std::vector<Form> all = forms();
-  const Form* chosen = &all.front();
-  for (const Form& form : all) {
-    if (form.law == law) chosen = &form;
-  }
-  CHECK(chosen->law == law, "every law has a form");
-  return *chosen;
+  const auto at = std::find_if(all.begin(), all.end(), [&](const Form& form) { return form.law == law; });
+  CHECK(at != all.end(), "every law has a form");
+  return *at;
 }
 
 std::vector<double> theta_from_coefficients(Law law, const std::vector<double>& coefficients) {

@@ -58,7 +58,7 @@ std::vector<std::vector<i64>> groups_of(const FitOptions& options, const LawFit&
   return groups;
 }
 
-void predict_without(const std::vector<i64>& held, const FitOptions& options, LawFit& fit) {
+void predict_without(const std::vector<i64>& held, const FitOptions& options, LawFit& fit, records::Holdout& holdout) {
   std::vector<bool> is_held(fit.points.size(), false);
   for (const i64 i : held) is_held[static_cast<std::size_t>(i)] = true;
   std::vector<LawPoint> kept, unseen;
@@ -66,15 +66,16 @@ void predict_without(const std::vector<i64>& held, const FitOptions& options, La
     if (!is_held[i]) kept.push_back(fit.points[i]);
   }
   for (const i64 i : held) unseen.push_back(fit.points[static_cast<std::size_t>(i)]);
-  const Objective objective(fit.law, kept, fit.huber_delta, fit.weight_decay);
+  const Objective objective(fit.kind, kept, fit.huber_delta, fit.weight_decay);
   const i64 starts = options.holdout == "folds" ? std::min(options.starts, kFoldStarts) : options.starts;
   const std::vector<Minimum> optima = best_optima(objective, kept, starts, 1);
   if (optima.empty()) return;
   std::vector<double> predicted(unseen.size());
-  Objective(fit.law, unseen, fit.huber_delta, 0).predict(optima.front().theta.data(), predicted.data());
+  Objective(fit.kind, unseen, fit.huber_delta, 0).predict(optima.front().theta.data(), predicted.data());
   for (std::size_t i = 0; i < unseen.size(); ++i) {
-    fit.holdout.runs.push_back(held[i]);
-    fit.holdout.errors.push_back(predicted[i] / unseen[i].loss - 1);
+    fit.held_out.push_back(held[i]);
+    holdout.runs.push_back(fit.names[static_cast<std::size_t>(held[i])]);
+    holdout.errors.push_back(predicted[i] / unseen[i].loss - 1);
   }
 }
 
@@ -85,7 +86,9 @@ void hold_out(const FitOptions& options, LawFit& fit) {
   std::string why_not;
   const std::vector<std::vector<i64>> groups = groups_of(options, fit, why_not);
   if (!why_not.empty()) fit.notes.push_back(why_not);
-  Progress progress(fmt::format("hold-out of {}", law_name(fit.law)), std::ssize(groups));
+  records::Holdout holdout;
+  holdout.kind = options.holdout;
+  Progress progress(fmt::format("hold-out of {}", law_name(fit.kind)), std::ssize(groups));
   i64 done = 0;
   for (const std::vector<i64>& held : groups) {
     interrupt_check("nothing was written");
@@ -95,17 +98,17 @@ void hold_out(const FitOptions& options, LawFit& fit) {
           "no hold-out: without the {} held-out runs too few runs are left for the coefficients", held.size()));
       return;
     }
-    predict_without(held, options, fit);
+    predict_without(held, options, fit, holdout);
   }
-  const std::vector<double>& errors = fit.holdout.errors;
+  const std::vector<double>& errors = holdout.errors;
   if (errors.empty()) return;
-  fit.holdout.kind = options.holdout;
   const double n = static_cast<double>(errors.size());
   double sum = 0, squares = 0;
   for (const double e : errors) sum += std::fabs(e);
   for (const double e : errors) squares += (std::fabs(e) - sum / n) * (std::fabs(e) - sum / n);
-  fit.holdout.error = sum / n;
-  if (errors.size() > 1) fit.holdout.error_se = std::sqrt(squares / (n - 1) / n);
+  holdout.error = sum / n;
+  if (errors.size() > 1) holdout.error_se = std::sqrt(squares / (n - 1) / n);
+  fit.holdout = std::move(holdout);
 }
 
 }  // namespace moebius::fit

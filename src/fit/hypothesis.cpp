@@ -39,15 +39,6 @@ const KindRule& rule_of(HypothesisKind kind) {
   return rules[static_cast<std::size_t>(kind)];
 }
 
-[[noreturn]] void wrong_word(const std::string& where, const std::string& what, const std::string& word,
-                             const std::vector<std::string>& known) {
-  const std::string near = nearest_word(word, known);
-  throw Error({.where = where,
-               .what = fmt::format("unknown {} '{}'", what, word),
-               .wanted = fmt::format("one of: {}", fmt::join(known, ", ")),
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
-}
-
 const Json* filter_value(const RunRecords& run, const std::string& key) {
   const Json* config = run.find("config");
   const Json* value = config == nullptr ? nullptr : config->find(key);
@@ -80,35 +71,26 @@ void filter_check(const StudyRuns& study, const Json& filter, const std::string&
   }
   for (const auto& [key, wanted] : filter.as_object()) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
-      const std::string near = nearest_word(key, known);
       throw Error({.where = where,
                    .what = fmt::format("no run has '{}' to filter by", key),
-                   .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+                   .fix = nearest_advice(key, known)});
     }
     if (!wanted.is_object()) continue;
     for (const auto& [bound, value] : wanted.as_object()) {
-      if (bound != "min" && bound != "max") wrong_word(where, "bound", bound, {"min", "max"});
+      index_of_word(bound, {"min", "max"}, "bound", where);
     }
   }
-}
-
-// The place of `word` in `known`.
-std::size_t place_of(const std::string& where, const std::string& what, const std::string& word,
-                     const std::vector<std::string>& known) {
-  const auto found = std::find(known.begin(), known.end(), word);
-  if (found == known.end()) wrong_word(where, what, word, known);
-  return static_cast<std::size_t>(found - known.begin());
 }
 
 Hypothesis parse_one(const StudyRuns& study, const Json& entry, const std::string& where) {
   Hypothesis hypothesis;
   const auto& names = records::kEnumNames<HypothesisKind>;
-  hypothesis.kind =
-      static_cast<HypothesisKind>(place_of(where, "kind", entry.at("kind").as_string(), {names.begin(), names.end()}));
+  hypothesis.kind = static_cast<HypothesisKind>(
+      index_of_word(entry.at("kind").as_string(), {names.begin(), names.end()}, "kind", where));
   const KindRule& rule = rule_of(hypothesis.kind);
   std::vector<std::string> keys = {"id", "text", "kind", "y"};
   keys.insert(keys.end(), rule.keys.begin(), rule.keys.end());
-  for (const auto& [key, value] : entry.as_object()) place_of(where, "key", key, keys);
+  for (const auto& [key, value] : entry.as_object()) index_of_word(key, keys, "key", where);
   hypothesis.id = entry.at("id").as_string();
   hypothesis.text = entry.at("text").as_string();
   hypothesis.y = entry.at("y").as_string();
@@ -119,7 +101,7 @@ Hypothesis parse_one(const StudyRuns& study, const Json& entry, const std::strin
     records::metric_check(hypothesis.x, where + ", x");
   }
   if (has("direction")) {
-    hypothesis.upward = place_of(where, "direction", entry.at("direction").as_string(), rule.directions) == 0;
+    hypothesis.upward = index_of_word(entry.at("direction").as_string(), rule.directions, "direction", where) == 0;
   }
   if (has("margin")) {
     hypothesis.margin = entry.at("margin").as_double();

@@ -131,11 +131,10 @@ Law law_from_name(std::string_view name) {
     if (name == text.name) return text.law;
     names.emplace_back(text.name);
   }
-  const std::string near = nearest_word(name, names);
   throw Error({.where = "law",
                .what = fmt::format("there is no law '{}'", name),
                .wanted = fmt::format("{}", fmt::join(names, ", ")),
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(name, names)});
 }
 
 double law_value(Law law, const std::vector<double>& coefficients, const LawPoint& p) {

@@ -118,11 +118,10 @@ const PublishedFit& published_fit(std::string_view name) {
     if (fit.name == name) return fit;
     names.push_back(fit.name);
   }
-  const std::string near = nearest_word(name, names);
   throw Error({.where = "published fit",
                .what = fmt::format("there is no published fit '{}'", name),
                .wanted = fmt::format("{}", fmt::join(names, ", ")),
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(name, names)});
 }
 
 }  // namespace moebius::fit

@@ -1,5 +1,5 @@
 // The dense curve: a scan over the constant, a weighted line for the rest. Then one division a run.
-#include "fit/leverage_runs.h"
+#include "fit/runs.h"
 
 #include <fmt/format.h>
 

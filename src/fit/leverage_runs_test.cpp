@@ -1,5 +1,5 @@
 // The leverage out of losses: planted dense curves and mixtures give theirs back; without a dense curve there is an error.
-#include "fit/leverage_runs.h"
+#include "fit/runs.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// Closed forms and one-variable searches for optima under a budget.
+// One-variable searches for optima under a budget, and published rules beside the laws.
 #include "fit/optimum.h"
 
 #include <algorithm>
@@ -18,37 +18,12 @@ constexpr int kGoldenSteps = 48;  // the valley shrinks by 0.618 a step: to 1e-1
 constexpr int kBisectSteps = 60;
 constexpr double kTokensLow = 1.0, kTokensHigh = 1e20;
 
+struct KimiPoint {
+  double sparsity, ratio;
+};
+constexpr std::array<KimiPoint, 4> kKimi = {{{8, 1.69}, {16, 1.39}, {32, 1.15}, {48, 1}}};
+
 }  // namespace
-
-double PowerLaw::loss(double parameters, double tokens) const {
-  return floor + a * std::pow(parameters, -alpha) + b * std::pow(tokens, -beta);
-}
-
-PowerLaw chinchilla_power_law(const std::vector<double>& c) {
-  CHECK(c.size() == 5, "E, A, B, alpha, beta");
-  return {.floor = c[0], .a = c[1], .alpha = c[3], .b = c[2], .beta = c[4]};
-}
-
-PowerLaw joint_power_law(const std::vector<double>& c, double experts) {
-  CHECK(c.size() == 11, "the joint law has eleven coefficients");
-  const double ln_experts = std::log(saturating<double>(experts - 1, c[8], c[9]));
-  return {.floor = c[10],
-          .a = c[0] * std::exp(c[2] * ln_experts),
-          .alpha = -(c[1] + c[3] * ln_experts),
-          .b = c[4] * std::exp(c[6] * ln_experts),
-          .beta = -(c[5] + c[7] * ln_experts)};
-}
-
-Split power_law_split(const PowerLaw& law, double compute, double flops_per_parameter_token) {
-  const double product = compute / flops_per_parameter_token;  // N D
-  const double sum = law.alpha + law.beta;
-  const double ratio = std::pow(law.alpha * law.a / (law.beta * law.b), 1 / sum);
-  Split split;
-  split.parameters = ratio * std::pow(product, law.beta / sum);
-  split.tokens = product / split.parameters;
-  split.loss = law.loss(split.parameters, split.tokens);
-  return split;
-}
 
 bool among_runs(double value, double least, double greatest) {
   constexpr double kSlack = 1.005;
@@ -150,10 +125,28 @@ LingAllocation ling_allocation(double compute, bool mixture_of_experts) {
   return {0.0655 * std::pow(compute, 0.5422), 15.2582 * std::pow(compute, 0.4578)};
 }
 
-double ling_best_granularity(const std::vector<double>& c) {
-  CHECK(c.size() == 6, "the leverage law has six coefficients");
-  // Ah < 1: the leverage is greatest where the power gamma x^2 + beta x is least.
-  return c[2] > 0 ? std::exp2(-c[3] / (2 * c[2])) : kMissing;
+double routed_effective_parameters(const std::vector<double>& c, double parameters, double experts) {
+  CHECK(c.size() == 6, "the routed law has six coefficients");
+  const double lg_experts = std::log10(saturating<double>(experts - 1, c[4], c[5])), lg_one = std::log10(c[4]);
+  const double numerator = (c[0] + c[2] * lg_experts) * std::log10(parameters) + c[1] * (lg_experts - lg_one);
+  return std::pow(10.0, numerator / (c[0] + c[2] * lg_one));
+}
+
+double kimi_flops_ratio(double sparsity) {
+  for (std::size_t i = 1; i < kKimi.size(); ++i) {
+    const KimiPoint &left = kKimi[i - 1], &right = kKimi[i];
+    if (!(sparsity >= left.sparsity && sparsity <= right.sparsity)) continue;
+    const double share = std::log(sparsity / left.sparsity) / std::log(right.sparsity / left.sparsity);
+    return left.ratio * std::pow(right.ratio / left.ratio, share);
+  }
+  return kMissing;
+}
+
+double zhao_best_experts_active() { return std::sqrt(7.2446 / 0.1577); }
+double zhao_best_shared_ratio() { return 3.2363 / (2 * 5.1395); }
+
+LingAllocation wan_allocation(double compute) {
+  return {.flops_per_token = 0.0437 * std::pow(compute, 0.5437), .tokens = 22.89 * std::pow(compute, 0.4563)};
 }
 
 }  // namespace moebius::fit

@@ -1,5 +1,5 @@
-// Optima of a loss law under a budget: the split of training FLOPs between size and tokens, in closed form where a law has
-// one, else by a search in one variable; the inference-adjusted optimum; Ling's allocation.
+// Optima of a loss law under a budget: the split of training FLOPs between size and tokens, by a search in one variable;
+// the inference-adjusted optimum; Ling's allocation.
 // In: a law's coefficients, or what a model of a given size costs and loses. Out: sizes and tokens. Not for shapes that
 // can be built (plan) and not for fitting (fit.h). Formulas: docs/plan.md.
 #pragma once
@@ -11,24 +11,6 @@
 #include "fit/law.h"
 
 namespace moebius::fit {
-
-// L = floor + a/N^alpha + b/D^beta: what remains of an additive law when all but size and tokens is held fixed.
-struct PowerLaw {
-  double floor = 0, a = 0, alpha = 0, b = 0, beta = 0;
-  double loss(double parameters, double tokens) const;
-};
-// Of the laws `chinchilla` and `flame`.
-PowerLaw chinchilla_power_law(const std::vector<double>& coefficients);
-// Of the joint law at this number of experts: the paper's m, mu, n, nu are a, -alpha, b, -beta (2502.05172, table of reduced
-// coefficients).
-PowerLaw joint_power_law(const std::vector<double>& coefficients, double experts);
-
-struct Split {
-  double parameters = 0, tokens = 0, loss = 0;
-};
-// The least loss with `flops_per_parameter_token` * N * D = compute (Hoffmann et al. 2022, 2203.15556, equation 4):
-// N* = G (C/6)^(beta/(alpha+beta)), G = (alpha a / (beta b))^(1/(alpha+beta)).
-Split power_law_split(const PowerLaw& law, double compute, double flops_per_parameter_token = 6);
 
 // Whether a value (> 0) lies among those of the runs, of which the least and the greatest are given. Half a per cent beyond
 // still does: neither a search nor a shape that can be built meets an end exactly. The one meaning of "among the runs",
@@ -76,7 +58,25 @@ struct LingAllocation {
   double flops_per_token = 0, tokens = 0;
 };
 LingAllocation ling_allocation(double compute, bool mixture_of_experts);
-// The granularity with the greatest leverage, 2^(-beta / (2 gamma)); NaN when the parabola opens the other way.
-double ling_best_granularity(const std::vector<double>& coefficients);
+
+// Clark et al. 2022 (2202.01169), effective parameter count: the parameters of the dense model with the loss of a base of
+// `parameters` with `experts`, lg Nbar = ((a + c lg Eh) lg N + b (lg Eh - lg Es)) / (a + c lg Es).
+// `coefficients` of the law `routed`.
+double routed_effective_parameters(const std::vector<double>& coefficients, double parameters, double experts);
+
+// Kimi team 2025 (2507.20534), sparsity law: training FLOPs for the validation loss 1.5, as a multiple of those at
+// `sparsity` 48. Sparsity is experts / experts per token, 8 of them per token and one shared. The report has no closed form:
+// its points at 8, 16, 32 and 48 are joined by lines in the two logarithms. NaN outside 8 to 48.
+double kimi_flops_ratio(double sparsity);
+
+// Zhao et al. 2025 (2509.23678): with G experts that a token uses and a share S of shared ones among them, the loss is
+// (e G + f/G + m S^2 + n S) times a term in the sizes, plus terms without G and S. So at every size the best are
+// G* = sqrt(f/e), S* = -n/(2 m); the paper's text: 7 and 0.31. From a single secondary source, not checked against the paper.
+double zhao_best_experts_active();
+double zhao_best_shared_ratio();
+
+// Wan et al. 2026 (2603.21862): FLOPs a token and tokens for C training FLOPs. From a single secondary source, which says
+// that C is in EFLOPs; only with C in FLOPs do the two come near Ling's, so that is how they are read here.
+LingAllocation wan_allocation(double compute);
 
 }  // namespace moebius::fit

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "fit/synthetic.h"
+#include "fit/runs.h"
 
 namespace moebius::fit {
 namespace {

@@ -10,9 +10,8 @@
 #include "base/stage.h"
 #include "base/units.h"
 #include "fit/hypothesis.h"
-#include "fit/run_task_laws.h"
 #include "fit/study_fit.h"
-#include "fit/synthetic.h"
+#include "fit/runs.h"
 
 namespace moebius::fit {
 

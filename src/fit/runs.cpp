@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "base/units.h"
 #include "fit/csv.h"
 
 namespace moebius::fit {
@@ -62,12 +63,11 @@ i64 column_find(const CsvTable& table, const Column& column, const ColumnMap& ma
   if (mapped != map.end()) {
     const i64 at = header_find(table, mapped->second);
     if (at >= 0) return at;
-    const std::string near = nearest_word(mapped->second, table.header);
     throw Error(
         {.where = fmt::format("{}, line 1", table.where),
          .what = fmt::format("column '{}' is missing (--column {}={})", mapped->second, column.name, mapped->second),
          .got = fmt::format("{}", fmt::join(table.header, ", ")),
-         .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+         .fix = nearest_advice(mapped->second, table.header)});
   }
   i64 at = header_find(table, column.name);
   for (const char* name : column.also) {
@@ -193,15 +193,11 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
   tokens_derive(runs, first, where);
 }
 
-void runs_add_csv(Runs& runs, const std::string& path, const ColumnMap& columns) {
-  runs_add_csv_text(runs, file_read(path), path, columns);
-}
-
 void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns) {
   if (folder_exists(path)) {
     runs_add_study(runs, path, columns);
   } else {
-    runs_add_csv(runs, path, columns);
+    runs_add_csv_text(runs, file_read(path), path, columns);
   }
   runs.sources.push_back(path);
 }

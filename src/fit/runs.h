@@ -35,8 +35,7 @@ struct Runs {
 // A CSV with the columns parameters_total, parameters_active, tokens, flops, experts, top_k, experts_shared, granularity,
 // parameters_embedding, loss (or `leverage`); any may be missing. `tokens` = flops/(6 N) when the file has flops, N and no
 // tokens (N: active parameters, or all). Throws Error with file and line.
-void runs_add_csv(Runs& runs, const std::string& path, const ColumnMap& columns);
-// The same of a text already read; `where` names it in messages.
+// `where` names the text in messages.
 void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& where, const ColumnMap& columns);
 // The finished main runs of a study's folder, or one run's folder.
 void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& columns);
@@ -47,7 +46,7 @@ void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns);
 // without dense models that have no granularity, and with N without parameters_embedding where all runs have it. Notes say so.
 Runs runs_usable(const Runs& runs, Law law);
 
-// The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss. For `leverage` the runs must measure it (leverage_runs.h).
+// The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss. For `leverage` the runs must measure it.
 std::vector<LawPoint> runs_for_law(const Runs& runs, Law law);
 // The same question of the usable runs without throwing: the first lacking column, or empty.
 std::string runs_lack(const Runs& runs, Law law);
@@ -61,5 +60,32 @@ double run_compute(const LawPoint& point);
 
 // The runs as a CSV that runs_add_csv reads back to the same numbers.
 std::string runs_to_csv(const Runs& runs);
+
+// Planted runs: a law's own published coefficients, random sizes, known noise; what a fit must give back.
+// Sizes are drawn log-uniformly: active parameters 1e7 to 1e10, 5 to 500 tokens per active parameter, 1 to 128 experts,
+// top-k 1 to 8, granularity 1 to 32 (all powers of two). For Clark's law all runs see 130B tokens, for the
+// fine-grained one experts = 64 G and top-k = G. ln loss has normal noise of standard deviation `noise`.
+// Run i is a pure function of seed and i.
+Runs synthetic_runs(const PublishedFit& planted, i64 count, double noise, i64 seed);
+
+// Ling's efficiency leverage out of losses (arXiv 2507.17702: EL = C_dense/C_moe at equal loss): a curve of the dense runs' loss
+// over compute, and for each mixture of experts the compute at which that curve has its loss, divided by its own.
+// L = E + A/C^alpha through the best dense run of each compute, least squares of ln L.
+struct DenseCurve {
+  double constant = kMissing, scale = kMissing, exponent = kMissing;
+  double rmse_log = kMissing;                                // of ln L, with the degrees of freedom that are left
+  double compute_least = kMissing, compute_most = kMissing;  // of the dense runs
+  i64 points = 0;
+  double loss(double compute) const;
+  double compute_at(double loss) const;  // infinite for a loss that the curve never reaches
+};
+
+// Throws Error with `where` when there are fewer than four dense runs of different compute, or when their loss does not fall with it.
+DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& where);
+
+// The mixtures of experts of `runs` with `loss` = leverage and notes on the curve and on what was left out: runs whose equal dense model
+// would need more than twice the largest (or less than half of the least) compute of a dense run. Throws Error when nothing is left.
+// Of studies the granularity is halved (theirs is 4 d/d_expert, Ling's 2 d/d_expert).
+Runs leverage_of_losses(const Runs& runs);
 
 }  // namespace moebius::fit

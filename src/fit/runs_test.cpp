@@ -11,7 +11,6 @@
 #include "base/rng.h"
 #include "base/test_folder.h"
 #include "fit/csv.h"
-#include "fit/synthetic.h"
 
 namespace moebius::fit {
 namespace {

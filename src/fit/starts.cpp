@@ -1,7 +1,8 @@
 // Starts of every law. A grid says which share of the mean loss a term has and how steep it is; the term's scale follows.
-#include "fit/starts.h"
+#include "fit/fit.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace moebius::fit {
@@ -28,6 +29,19 @@ Means means_of(Law law, const std::vector<LawPoint>& points) {
   return means;
 }
 
+// Calls visit(numbers) with every choice of one number out of each list; the last list changes fastest.
+template <std::size_t N, typename Visit>
+void each_choice(const std::array<std::vector<double>, N>& lists, const Visit& visit) {
+  std::size_t choices = 1;
+  for (const std::vector<double>& list : lists) choices *= list.size();
+  for (std::size_t choice = 0; choice < choices; ++choice) {
+    std::array<double, N> numbers{};
+    std::size_t rest = choice;
+    for (std::size_t i = N; i-- > 0; rest /= lists[i].size()) numbers[i] = lists[i][rest % lists[i].size()];
+    visit(numbers);
+  }
+}
+
 // What all additive laws share: the constant, and the parts of the rest that model and data have, with their exponents.
 struct Split {
   double constant, model, data, alpha, beta;
@@ -35,33 +49,20 @@ struct Split {
 
 std::vector<Split> splits(const Means& means) {
   std::vector<Split> all;
-  for (const double constant : {0.3, 0.6, 0.85}) {
-    for (const double model : {0.25, 0.5, 0.75}) {
-      for (const double alpha : {0.1, 0.3, 0.6}) {
-        for (const double beta : {0.1, 0.3, 0.6}) {
-          const double irreducible = constant * means.loss_least, rest = means.loss - irreducible;
-          all.push_back({irreducible, model * rest, (1 - model) * rest, alpha, beta});
-        }
-      }
-    }
-  }
+  const std::vector<double> exponents = {0.1, 0.3, 0.6};
+  each_choice<4>({{{0.3, 0.6, 0.85}, {0.25, 0.5, 0.75}, exponents, exponents}}, [&](const auto& n) {
+    const double irreducible = n[0] * means.loss_least, rest = means.loss - irreducible;
+    all.push_back({irreducible, n[1] * rest, (1 - n[1]) * rest, n[2], n[3]});
+  });
   return all;
 }
 
-void add_epoch_grid(Starts& starts) {
-  for (double a = 0; a <= 25; a += 5) {
-    for (double b = 0; b <= 25; b += 5) {
-      for (double e = -1; e <= 1; e += 0.5) {
-        for (double alpha = 0; alpha <= 2; alpha += 0.5) {
-          for (double beta = 0; beta <= 2; beta += 0.5) starts.push_back({e, a, b, alpha, beta});
-        }
-      }
-    }
-  }
-}
-
 void add_chinchilla(const Means& means, Starts& starts) {
-  add_epoch_grid(starts);
+  // The grid of Besiroglu et al. 2024.
+  const std::vector<double> scales = {0, 5, 10, 15, 20, 25}, exponents = {0, 0.5, 1, 1.5, 2};
+  each_choice<5>({{scales, scales, {-1, -0.5, 0, 0.5, 1}, exponents, exponents}}, [&](const auto& n) {
+    starts.push_back({n[2], n[0], n[1], n[3], n[4]});
+  });
   for (const Split& s : splits(means)) {
     starts.push_back({std::log(s.constant), std::log(s.model) + s.alpha * means.ln_parameters,
                       std::log(s.data) + s.beta * means.ln_tokens, s.alpha, s.beta});
@@ -70,78 +71,55 @@ void add_chinchilla(const Means& means, Starts& starts) {
 
 void add_fine_grained(const Means& means, Starts& starts) {
   for (const Split& s : splits(means)) {
-    for (const double granular : {0.1, 0.4}) {
-      for (const double gamma : {0.3, 0.8}) {
-        const double scale = s.alpha * means.ln_parameters;
-        starts.push_back({std::log(s.constant), std::log(granular * s.model) + scale, gamma,
-                          std::log((1 - granular) * s.model) + scale, s.alpha,
-                          std::log(s.data) + s.beta * means.ln_tokens, s.beta});
-      }
-    }
+    each_choice<2>({{{0.1, 0.4}, {0.3, 0.8}}}, [&](const auto& n) {
+      const auto [granular, gamma] = n;
+      const double scale = s.alpha * means.ln_parameters;
+      starts.push_back({std::log(s.constant), std::log(granular * s.model) + scale, gamma,
+                        std::log((1 - granular) * s.model) + scale, s.alpha,
+                        std::log(s.data) + s.beta * means.ln_tokens, s.beta});
+    });
   }
 }
 
 void add_abnar(const Means& means, Starts& starts) {
   for (const Split& s : splits(means)) {
-    for (const double sparse : {0.1, 0.3}) {   // share of c/(1-S)^lambda in the constant
-      for (const double mixed : {0.2, 0.6}) {  // share of the mixed term in the model's part
-        for (const double lambda : {-0.3, 0.1}) {
-          for (const double gamma : {0.1, 0.3}) {
-            starts.push_back({std::log((1 - mixed) * s.model) + s.alpha * means.ln_parameters, s.alpha,
-                              std::log(s.data) + s.beta * means.ln_tokens, s.beta, std::log(sparse * s.constant),
-                              lambda, std::log(mixed * s.model) + gamma * means.ln_parameters, 0.1, gamma,
-                              std::log((1 - sparse) * s.constant)});
-          }
-        }
-      }
-    }
+    each_choice<4>({{{0.1, 0.3}, {0.2, 0.6}, {-0.3, 0.1}, {0.1, 0.3}}}, [&](const auto& n) {
+      // Shares of c/(1-S)^lambda in the constant, of the mixed term in the model's part.
+      const auto [sparse, mixed, lambda, gamma] = n;
+      starts.push_back({std::log((1 - mixed) * s.model) + s.alpha * means.ln_parameters, s.alpha,
+                        std::log(s.data) + s.beta * means.ln_tokens, s.beta, std::log(sparse * s.constant), lambda,
+                        std::log(mixed * s.model) + gamma * means.ln_parameters, 0.1, gamma,
+                        std::log((1 - sparse) * s.constant)});
+    });
   }
 }
 
 void add_joint(const Means& means, Starts& starts) {
   for (const Split& s : splits(means)) {
-    for (const double omega : {0.0, 0.5}) {
-      for (const double start : {1.2, 3.0}) {
-        for (const double limit : {10.0, 200.0}) {
-          const double ln_experts = std::log(start) + 0.5;  // somewhere in the middle
-          starts.push_back({std::log(s.model) + s.alpha * means.ln_parameters + 0.2 * ln_experts, -s.alpha, -0.2, 0.0,
-                            std::log(s.data) + s.beta * means.ln_tokens - omega * ln_experts, -s.beta, omega, 0.0,
-                            std::log(start), std::log(limit), std::log(s.constant)});
-        }
-      }
-    }
+    each_choice<3>({{{0.0, 0.5}, {1.2, 3.0}, {10.0, 200.0}}}, [&](const auto& n) {
+      const auto [omega, start, limit] = n;
+      const double ln_experts = std::log(start) + 0.5;  // somewhere in the middle
+      starts.push_back({std::log(s.model) + s.alpha * means.ln_parameters + 0.2 * ln_experts, -s.alpha, -0.2, 0.0,
+                        std::log(s.data) + s.beta * means.ln_tokens - omega * ln_experts, -s.beta, omega, 0.0,
+                        std::log(start), std::log(limit), std::log(s.constant)});
+    });
   }
 }
 
 void add_routed(const Means& means, Starts& starts) {
-  for (const double a : {-0.05, -0.1, -0.2}) {
-    for (const double b : {-0.05, -0.15}) {
-      for (const double c : {0.0, 0.01}) {
-        for (const double start : {1.2, 2.0, 4.0}) {
-          for (const double limit : {10.0, 100.0, 1000.0}) {
-            const double d = std::log10(means.loss) - a * means.ln_parameters / std::log(10.0);
-            starts.push_back({a, b, c, d, std::log(start), std::log(limit)});
-          }
-        }
-      }
-    }
-  }
+  each_choice<5>({{{-0.05, -0.1, -0.2}, {-0.05, -0.15}, {0.0, 0.01}, {1.2, 2.0, 4.0}, {10.0, 100.0, 1000.0}}},
+                 [&](const auto& n) {
+                   const auto [a, b, c, start, limit] = n;
+                   const double d = std::log10(means.loss) - a * means.ln_parameters / std::log(10.0);
+                   starts.push_back({a, b, c, d, std::log(start), std::log(limit)});
+                 });
 }
 
 void add_leverage(Starts& starts) {
-  for (const double a : {0.5, -0.5, -1.0}) {
-    for (const double d : {-0.1, 0.0}) {
-      for (const double gamma : {0.0, 0.02}) {
-        for (const double beta : {-0.1, 0.0}) {
-          for (const double start : {1e-3, 1e-2, 1e-1}) {
-            for (const double limit : {10.0, 1e6}) {
-              starts.push_back({a, d, gamma, beta, std::log(start), std::log(limit)});
-            }
-          }
-        }
-      }
-    }
-  }
+  each_choice<6>({{{0.5, -0.5, -1.0}, {-0.1, 0.0}, {0.0, 0.02}, {-0.1, 0.0}, {1e-3, 1e-2, 1e-1}, {10.0, 1e6}}},
+                 [&](const auto& n) {
+                   starts.push_back({n[0], n[1], n[2], n[3], std::log(n[4]), std::log(n[5])});
+                 });
 }
 
 }  // namespace

@@ -3,10 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <map>
+
 #include "base/error.h"
-#include "fit/compare.h"
-#include "fit/leverage_runs.h"
-#include "fit/run_task_laws.h"
+#include "fit/fit_output.h"
+#include "fit/runs.h"
+#include "fit/task_law.h"
+#include "fit/turning_point.h"
 
 namespace moebius::fit {
 
@@ -21,6 +25,38 @@ std::string leverage_fault(const Runs& runs, Law law) {
     return error.parts().what;
   }
   return "";
+}
+
+std::string interval_text(const Interval& value) {
+  if (!std::isfinite(value.estimate)) return "-";
+  return fmt::format("{:+.3g} [{:+.3g}, {:+.3g}]", value.estimate, value.low, value.high);
+}
+
+std::string law_text(const TaskLaw& law) {
+  const std::string skill = law.skill.empty() ? "no skill given" : law.skill;
+  const std::string name = law.tasks > 1 ? fmt::format("{}, mean of {} tasks", skill, law.tasks) : law.task;
+  std::string text = fmt::format("{}, {} ({}): {}\n", name, law.measure, skill, law.verdict.text);
+  if (!law.fitted()) return text;
+  text += fmt::format(
+      "  {} link; {} configurations, {} runs; residual {:.3g}, seed noise {}; left-out error {:.3g}, of the mean {:.3g}\n",
+      records::enum_name(*law.link), law.configurations, law.runs, law.residual,
+      std::isfinite(law.seed_noise) ? fmt::format("{:.3g}", law.seed_noise) : "unknown", law.holdout_error,
+      law.holdout_error_constant);
+  for (const TaskTerm& term : law.terms) {
+    if (term.name == "intercept") continue;
+    text += fmt::format("  {:<12} {:<34} {}{}\n", term.name, interval_text(term.value), records::enum_name(term.sign),
+                        term.note.empty() ? "" : ": " + term.note);
+  }
+  for (const std::string& note : law.notes) text += "  " + note + "\n";
+  return text;
+}
+
+std::string turn_text(const TurningPoint& turn) {
+  const char* x = records::enum_name(turn.x);
+  std::string text = fmt::format("{}, {} in {} ({}): {}\n", turn.task, turn.measure, x, turn.family, turn.verdict);
+  if (!turn.at) return text;
+  return text + fmt::format("  at {} = {:.4g} [{:.4g}, {:.4g}]; the sides differ by {:.3g} and {:.3g}\n", x,
+                            turn.at->estimate, turn.at->low, turn.at->high, turn.rise, turn.fall);
 }
 
 }  // namespace
@@ -59,6 +95,39 @@ records::FitFile study_fit(const std::string& folder, const FitOptions& options)
   file.loss.seed = options.seed;
   file.data = {"."};  // the folder may be moved: its own name would say nothing
   return file;
+}
+
+TaskLawsResult run_task_laws(const std::vector<std::string>& folders) {
+  TaskLawsResult result;
+  records::TaskLaws& laws = result.laws;
+  laws.present = true;
+  const std::vector<TaskRun> runs = task_runs_load(folders, &laws.left_out);
+  result.text = fmt::format(
+      "task laws over {} runs: change of eta for each nat of train loss, for each e-fold of active "
+      "FLOPs and of tokens per parameter, 95 %\n\n",
+      runs.size());
+  for (const TaskLaw& law : fit_task_laws(runs)) {
+    laws.task_laws.push_back(law);
+    result.text += law_text(law);
+  }
+  if (laws.task_laws.empty()) result.text += "no run has a task score\n";
+  result.text += "\nturning points as experts are added, all else equal\n\n";
+  // What cannot be told is counted, by its reason: a study asks far more often than it gets an answer.
+  std::map<std::string, i64> open;
+  laws.turning_points = find_turning_points(runs);
+  for (const TurningPoint& turn : laws.turning_points) {
+    const bool told = turn.outcome != records::TurnOutcome::not_determined;
+    if (told) result.text += turn_text(turn);
+    if (!told) ++open[turn.verdict.substr(0, turn.verdict.find(" ("))];
+  }
+  for (const auto& [verdict, count] : open) {
+    result.text += fmt::format("{} of {}: {}\n", count, laws.turning_points.size(), verdict);
+  }
+  if (laws.turning_points.empty()) {
+    result.text += "no family of runs has four numbers of experts: nothing to test\n";
+  }
+  for (const std::string& line : laws.left_out) result.text += "left out: " + line + "\n";
+  return result;
 }
 
 }  // namespace moebius::fit

@@ -16,4 +16,13 @@ std::vector<Law> laws_possible(const Runs& runs, std::vector<SkippedLaw>& skippe
 // for any number of threads.
 records::FitFile study_fit(const std::string& folder, const FitOptions& options);
 
+// Task laws and turning points of study folders.
+struct TaskLawsResult {
+  records::TaskLaws laws;
+  std::string text;  // tables for people
+};
+
+// Throws Error when a folder is no study's or no run of it is finished.
+TaskLawsResult run_task_laws(const std::vector<std::string>& folders);
+
 }  // namespace moebius::fit

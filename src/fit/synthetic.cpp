@@ -1,5 +1,5 @@
 // Planted runs for `moebius fit --synthetic` and for tests.
-#include "fit/synthetic.h"
+#include "fit/runs.h"
 
 #include <fmt/format.h>
 

@@ -1,11 +1,10 @@
 // The delta method along a line through the middle of the runs.
-#include "fit/task_curves.h"
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
 
-#include "fit/task_least_squares.h"
+#include "fit/task_law.h"
 
 namespace moebius::fit {
 
@@ -58,11 +57,9 @@ std::vector<records::CurvePoint> curve_of(const TaskLaw& law, const std::string&
   const auto used =
       std::find_if(law.columns.begin(), law.columns.end(), [&](const TaskColumn& one) { return one.name == column; });
   if (!law.fitted() || used == law.columns.end() || law.points.empty()) return curve;
-  double low = INFINITY, high = -INFINITY;
-  for (const TaskLawPoint& point : law.points) {
-    low = std::fmin(low, get(point));
-    high = std::fmax(high, get(point));
-  }
+  Range range;
+  for (const TaskLawPoint& point : law.points) range.add(get(point));
+  const auto [low, high] = range;
   for (int i = 0; i < kTaskCurvePoints; ++i) {
     const double share = i / (kTaskCurvePoints - 1.0);
     const double x = used->logarithmic ? low * std::pow(high / low, share) : low + share * (high - low);

@@ -9,8 +9,6 @@
 #include <limits>
 
 #include "fit/rise_fall.h"
-#include "fit/task_curves.h"
-#include "fit/task_least_squares.h"
 #include "records/metric.h"
 
 namespace moebius::fit {

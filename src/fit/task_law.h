@@ -42,4 +42,23 @@ double task_law_value(const TaskLaw& law, double train_loss, double flops, doubl
 TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure);
 std::vector<TaskLaw> fit_task_laws(const std::vector<TaskRun>& runs);
 
+// Least squares through a link for a handful of coefficients (task_least_squares.cpp).
+struct LinkFit {
+  bool converged = false;
+  std::vector<double> beta;                     // of the columns; with sigmoid_ceiling the ceiling last
+  std::vector<std::vector<double>> covariance;  // times the residual variance of a row of weight 1
+  double squares = 0;                           // weighted sum of squared residuals
+};
+
+// y from eta; `ceiling` is used by the sigmoids.
+double link_value(TaskLink link, double eta, double floor, double ceiling);
+
+// rows [n][columns], y [n], weight [n]; n at least the number of coefficients. All values finite.
+LinkFit fit_link(TaskLink link, const std::vector<std::vector<double>>& rows, const std::vector<double>& y,
+                 const std::vector<double>& weight, double floor);
+
+// The law as lines with 95 % bands: score over train loss at the runs' mean FLOPs and TPP, and over FLOPs at their mean train
+// loss. A curve is empty when the law lacks its term, or without a fit. The band is that of the law's mean, not of one run.
+records::TaskCurves task_curves(const TaskLaw& law);
+
 }  // namespace moebius::fit

@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "base/rng.h"
-#include "fit/task_least_squares.h"
 
 namespace moebius::fit {
 namespace {

@@ -1,5 +1,5 @@
 // Normal equations of few unknowns, solved by Cholesky's factors.
-#include "fit/task_least_squares.h"
+#include "fit/task_law.h"
 
 #include <algorithm>
 #include <cmath>

@@ -76,7 +76,7 @@ void load_study(const std::string& folder, bool several, std::vector<TaskRun>& r
                 std::vector<std::string>& left_out) {
   const std::size_t before = runs.size();
   for (const records::RunRecords& records : records::study_read(folder).runs) {
-    std::string problem = records.status == records::RunStatus::done ? "" : records::run_status_name(records.status);
+    std::string problem = records.status == records::RunStatus::done ? "" : records::enum_name(records.status);
     if (records.status == records::RunStatus::broken)
       problem = fmt::format("{}: {}", records.problem.where, records.problem.what);
     try {

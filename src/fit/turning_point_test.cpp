@@ -10,7 +10,7 @@
 #include "records/record.h"
 #include "base/rng.h"
 #include "base/test_folder.h"
-#include "fit/run_task_laws.h"
+#include "fit/study_fit.h"
 
 namespace moebius::fit {
 namespace {

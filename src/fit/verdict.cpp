@@ -6,7 +6,6 @@
 #include <cmath>
 #include <set>
 
-#include "fit/alone.h"
 #include "fit/fit.h"
 
 namespace moebius::fit {
@@ -23,7 +22,7 @@ constexpr double kAloneWider = 2;  // the bootstrap is believed unless the runs 
 // "all runs have the same parameters_total", for every number that the law asks for.
 std::vector<std::string> levers_missing(const LawFit& fit) {
   std::vector<std::string> lines;
-  for (const std::string& need : law_needs(fit.law)) {
+  for (const std::string& need : law_needs(fit.kind)) {
     std::set<double> values;
     for (const LawPoint& p : fit.points) values.insert(point_number(p, need));
     if (values.size() == 1) lines.push_back(fmt::format("all runs have the same {} ({})", need, *values.begin()));
@@ -34,7 +33,7 @@ std::vector<std::string> levers_missing(const LawFit& fit) {
 // Where the runs differ in something that the law holds to be equal.
 std::vector<std::string> scope_left(const LawFit& fit) {
   std::vector<std::string> lines;
-  if (fit.law == Law::fine_grained) {
+  if (fit.kind == Law::fine_grained) {
     std::set<double> rates;
     for (const LawPoint& p : fit.points) {
       if (p.experts > 0 && p.granularity > 0) rates.insert(p.experts / p.granularity);
@@ -45,15 +44,13 @@ std::vector<std::string> scope_left(const LawFit& fit) {
                       *rates.begin(), *rates.rbegin()));
     }
   }
-  if (fit.law == Law::routed) {
-    double least = INFINITY, largest = 0;
-    for (const LawPoint& p : fit.points) {
-      least = std::fmin(least, p.tokens);
-      largest = std::fmax(largest, p.tokens);
-    }
-    if (largest > 1.01 * least) {
-      lines.push_back(fmt::format(
-          "this law has no token term, and the runs saw {} to {} tokens: it does not separate them", least, largest));
+  if (fit.kind == Law::routed) {
+    Range tokens;
+    for (const LawPoint& p : fit.points) tokens.add(p.tokens);
+    if (tokens.high > 1.01 * tokens.low) {
+      lines.push_back(
+          fmt::format("this law has no token term, and the runs saw {} to {} tokens: it does not separate them",
+                      tokens.low, tokens.high));
     }
   }
   return lines;
@@ -92,8 +89,8 @@ double half_width(bool is_log, const Coefficient& c) {
 // A second look at a coefficient that its bootstrap interval calls determined: what do the runs say without the weight decay,
 // linearised, with the degrees of freedom that are left?
 void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficient& c) {
-  const bool is_log = form_of(fit.law).is_log[i];
-  const double half = half_width(is_log, c), theta = fit.optima.front().theta[i], error = alone.half[i];
+  const bool is_log = form_of(fit.kind).is_log[i];
+  const double half = half_width(is_log, c), theta = fit.minima.front().theta[i], error = alone.half[i];
   const auto value = [is_log](double t) { return is_log ? std::exp(std::clamp(t, -700.0, 700.0)) : t; };
   if (std::ssize(fit.points) - std::ssize(fit.coefficients) < kFreedomLeast) {
     c.note = "one run more than coefficients is too few to judge the noise by";
@@ -118,7 +115,7 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
 void coefficients_judge(const LawFit& fit, std::vector<Coefficient>& coefficients) {
   const Alone alone = alone_at(fit);
   const std::vector<Together> pairs = levers_together(fit);
-  const std::vector<double> best = coefficients_from_theta(fit.law, fit.optima.front().theta);
+  const std::vector<double> best = coefficients_from_theta(fit.kind, fit.minima.front().theta);
   for (std::size_t i = 0; i < coefficients.size(); ++i) {
     Coefficient& coefficient = coefficients[i];
     if (alone.flat[i]) {
@@ -136,7 +133,7 @@ void coefficients_judge(const LawFit& fit, std::vector<Coefficient>& coefficient
       continue;
     }
     coefficient.determined = true;
-    if (!fit.samples.empty()) interval_judge(form_of(fit.law).is_log[i], coefficient);
+    if (!fit.samples.empty()) interval_judge(form_of(fit.kind).is_log[i], coefficient);
     if (coefficient.determined) alone_judge(fit, alone, i, coefficient);
   }
 }
@@ -159,22 +156,22 @@ bool explains_nothing(const LawFit& fit) {
 }
 
 void notes_add(const Objective& objective, LawFit& fit) {
-  if (!fit.optima.front().converged) {
+  if (!fit.minima.front().converged) {
     fit.notes.push_back("the search stopped in a flat valley: nearby coefficients fit equally well");
   }
   if (fit.samples.empty())
     fit.notes.push_back(
         "no bootstrap: intervals are missing, and the verdict rests on errors linearised at the optimum");
-  const double cost = fit.optima.front().cost;
+  const double cost = fit.minima.front().cost;
   if (objective.weight_decay() > 0 && fit.penalty > kDecayMuch * cost) {
     fit.notes.push_back(
         fmt::format("the published weight decay is {:.0f} % of the objective and pulls the coefficients towards zero; "
                     "--weight-decay 0 fits without it",
                     100 * fit.penalty / cost));
   }
-  for (std::size_t i = 1; cost > 0 && i < fit.optima.size(); ++i) {
-    if (fit.optima[i].cost > cost * (1 + 1e-3)) continue;
-    const std::vector<double> other = coefficients_from_theta(fit.law, fit.optima[i].theta);
+  for (std::size_t i = 1; cost > 0 && i < fit.minima.size(); ++i) {
+    if (fit.minima[i].cost > cost * (1 + 1e-3)) continue;
+    const std::vector<double> other = coefficients_from_theta(fit.kind, fit.minima[i].theta);
     bool apart = false;
     for (std::size_t j = 0; j < other.size(); ++j) {
       const Coefficient& c = fit.coefficients[j];
@@ -182,7 +179,7 @@ void notes_add(const Objective& objective, LawFit& fit) {
     }
     if (!apart) continue;
     fit.notes.push_back(fmt::format("another optimum with other coefficients is worse by only {:.2g} %",
-                                    100 * (fit.optima[i].cost / cost - 1)));
+                                    100 * (fit.minima[i].cost / cost - 1)));
     break;
   }
 }

@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/utf8.h"
 #include "infer/kv_cache.h"
 #include "kernels/head.h"
 
@@ -227,33 +228,19 @@ class Generation {
   std::vector<std::pair<float, i32>> scratch_;
 };
 
-// Length of the valid sequence at `text[i]`, or minus the length of the broken part.
+// Length of the valid sequence at `text[i]`, or minus the length of the broken part: the longest that more bytes could
+// complete (tails of 0x80 complete whatever can be), else one byte.
 int utf8_step(std::string_view text, std::size_t i) {
-  const auto byte = [&](std::size_t k) { return i + k < text.size() ? static_cast<u8>(text[i + k]) : 0; };
-  const u8 b0 = byte(0);
-  if (b0 < 0x80) return 1;
-  int length = 0;
-  u8 low = 0x80, high = 0xBF;
-  if (b0 >= 0xC2 && b0 <= 0xDF) {
-    length = 2;
-  } else if (b0 >= 0xE0 && b0 <= 0xEF) {
-    length = 3;
-    if (b0 == 0xE0) low = 0xA0;
-    if (b0 == 0xED) high = 0x9F;
-  } else if (b0 >= 0xF0 && b0 <= 0xF4) {
-    length = 4;
-    if (b0 == 0xF0) low = 0x90;
-    if (b0 == 0xF4) high = 0x8F;
-  } else {
-    return -1;
+  u32 code = 0;
+  const char* p = text.data() + i;
+  const int length = decode_utf8(p, text.data() + text.size(), code);
+  if (code != kInvalidCode) return length;
+  for (int part = static_cast<int>(std::min<std::size_t>(3, text.size() - i)); part > 1; --part) {
+    char whole[4] = {'\x80', '\x80', '\x80', '\x80'};
+    std::copy_n(p, part, whole);
+    if (decode_utf8(whole, whole + 4, code) > part) return -part;
   }
-  for (int k = 1; k < length; ++k) {
-    const u8 b = byte(static_cast<std::size_t>(k));
-    if (b < low || b > high) return -k;
-    low = 0x80;
-    high = 0xBF;
-  }
-  return length;
+  return -1;
 }
 
 }  // namespace

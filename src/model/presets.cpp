@@ -206,13 +206,12 @@ std::optional<ModelConfig> parse_optimal_sparsity(const std::string& name) {
 
 [[noreturn]] void unknown_preset(const std::string& name) {
   const std::vector<std::string> names = preset_names();
-  const std::string near = nearest_word(name, names);
   throw Error(
       {.where = "preset",
        .what = fmt::format("unknown preset '{}'", name),
        .wanted = fmt::format("one of: {}, or optimal-sparsity-d{{512,1024,2048}}-E{{8..256}}-k{{2..16}}",
                              fmt::join(names.begin(), names.begin() + static_cast<i64>(presets().size()), ", ")),
-       .fix = near.empty() ? "moebius plan --list prints all presets" : fmt::format("did you mean '{}'?", near)});
+       .fix = nearest_advice(name, names, "moebius plan --list prints all presets")});
 }
 
 }  // namespace

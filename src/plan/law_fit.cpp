@@ -90,7 +90,7 @@ Interval interval_95(std::vector<double> values) {
   constexpr std::size_t kLeast = 20;
   if (values.size() < kLeast) return {};
   std::sort(values.begin(), values.end());
-  return {.known = true, .low = fit::percentile(values, 0.025), .high = fit::percentile(values, 0.975)};
+  return {.known = true, .low = percentile(values, 0.025), .high = percentile(values, 0.975)};
 }
 
 LawFit published_law_fit(const fit::PublishedFit& published) {

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/units.h"
-#include "fit/side_rules.h"
+#include "fit/optimum.h"
 
 namespace moebius::plan {
 

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "fit/optimum.h"
-#include "fit/side_rules.h"
 
 namespace moebius::plan {
 

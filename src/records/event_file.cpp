@@ -146,12 +146,6 @@ std::string event_frame_session_start(i64 step, double wall_time_s) {
   return frame_of(event);
 }
 
-std::string event_frame_scalar(std::string_view tag, i64 step, float value, double wall_time_s) {
-  std::string frame;
-  put_scalar_frame(frame, tag, step, value, wall_time_s);
-  return frame;
-}
-
 EventFile::EventFile(const std::string& folder, i64 step_resumed) {
   const double now_s = wall_time_now_s();
   folder_make(folder);

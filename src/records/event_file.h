@@ -19,7 +19,6 @@ u32 crc32c(std::string_view bytes);
 std::string event_frame_version(double wall_time_s);
 // A process resumed the run at `step`: TensorBoard then drops what an earlier process wrote at this step or later.
 std::string event_frame_session_start(i64 step, double wall_time_s);
-std::string event_frame_scalar(std::string_view tag, i64 step, float value, double wall_time_s);
 
 // Appends scalars to one event file of its own. Frames are kept in memory until flush() or 64 KiB, and reach the file
 // in whole frames. Steady use allocates nothing.

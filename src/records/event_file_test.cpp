@@ -9,6 +9,14 @@
 namespace moebius::records {
 namespace {
 
+// The frame of one scalar: what a new file holds after the version.
+std::string scalar_frame(const std::string& tag, i64 step, double value, double wall_time_s) {
+  EventFile writer(test_path("one"));
+  writer.scalar(tag, step, value, wall_time_s);
+  writer.flush();
+  return file_read(writer.path()).substr(event_frame_version(0).size());
+}
+
 TEST(EventFile, CrcKnownAnswers) {
   EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
   // RFC 3720, B.4: 32 bytes of zeros, 32 bytes of ones.
@@ -21,14 +29,14 @@ TEST(EventFile, FramesEqualTensorBoards) {
   const std::string golden = file_read(MOEBIUS_SOURCE_DIR "/tests/golden/events.golden");
   std::string ours = event_frame_version(1700000000.25);
   ours += event_frame_session_start(300, 1700000000.5);
-  ours += event_frame_scalar("loss", 1, 6.9314718f, 1700000001.0);
-  ours += event_frame_scalar("router/load_max_over_mean", 300, 1.5f, 1700000002.0);
-  ours += event_frame_scalar("loss", 5000000000, -0.125f, 1700000003.0);
+  ours += scalar_frame("loss", 1, 6.9314718, 1700000001.0);
+  ours += scalar_frame("router/load_max_over_mean", 300, 1.5, 1700000002.0);
+  ours += scalar_frame("loss", 5000000000, -0.125, 1700000003.0);
   EXPECT_EQ(ours, golden);
 }
 
 TEST(EventFile, EveryWriterHasItsOwnFile) {
-  const std::string folder = test_folder();
+  const std::string folder = test_path("many");
   std::string first;
   {
     EventFile writer(folder);
@@ -36,7 +44,7 @@ TEST(EventFile, EveryWriterHasItsOwnFile) {
     writer.scalar("loss", 1, 2.5, 1700000001.0);
   }
   const std::string text = file_read(first);
-  const std::string last = event_frame_scalar("loss", 1, 2.5f, 1700000001.0);
+  const std::string last = scalar_frame("loss", 1, 2.5, 1700000001.0);
   ASSERT_GT(text.size(), last.size());
   EXPECT_EQ(text.substr(text.size() - last.size()), last);
   EXPECT_EQ(text.size(), last.size() + event_frame_version(0).size());

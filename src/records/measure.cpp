@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -13,37 +12,31 @@ namespace moebius::records {
 
 namespace {
 
-const std::vector<std::string>& unit_names() {
-  static const std::vector<std::string> names = {"share of items", "share of bits", "bits", "nats per token",
-                                                 "bits per byte"};
-  return names;
-}
-
 const char* direction_name(bool higher_is_better) { return higher_is_better ? "higher" : "lower"; }
 
-// The index of `name` in `names`.
-std::size_t index_of(const std::vector<std::string>& names, const std::string& name, const std::string& what,
-                     const std::string& where) {
-  const auto at = std::find(names.begin(), names.end(), name);
-  if (at != names.end()) return static_cast<std::size_t>(at - names.begin());
-  const std::string near = nearest_word(name, names);
-  throw Error({.where = where,
-               .what = fmt::format("unknown {} '{}'", what, name),
-               .wanted = fmt::format("one of {}", fmt::join(names, ", ")),
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+template <typename E>
+E enum_parse(const std::string& name, const std::string& what, const std::string& where) {
+  return static_cast<E>(index_of_word(name, {kEnumNames<E>.begin(), kEnumNames<E>.end()}, what, where));
 }
 
 }  // namespace
 
-const std::vector<std::string>& skill_names() {
-  static const std::vector<std::string> names = {"memorisation", "reasoning", "knowledge", "language"};
-  return names;
-}
+Skill skill_parse(const std::string& name, const std::string& where) { return enum_parse<Skill>(name, "skill", where); }
 
-const std::string& skill_name(Skill skill) { return skill_names()[static_cast<std::size_t>(skill)]; }
-
-Skill skill_parse(const std::string& name, const std::string& where) {
-  return static_cast<Skill>(index_of(skill_names(), name, "skill", where));
+const std::vector<Measure>& known_measures() {
+  static const std::vector<Measure> known = {
+      {.name = "task_loss", .higher_is_better = false, .unit = Unit::nats_per_token, .main = true},
+      {.name = "acc"},
+      {.name = "exact_match"},
+      {.name = "acc_norm"},
+      {.name = "task_bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte},
+      {.name = "knowledge_bits", .unit = Unit::bits},
+      {.name = "knowledge_share", .unit = Unit::share_of_bits, .main = true},
+      {.name = "loss", .higher_is_better = false, .unit = Unit::nats_per_token, .main = true},
+      {.name = "bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte},
+      {.name = "knowledge_share_raw", .unit = Unit::share_of_bits},
+      {.name = "answer_loss", .higher_is_better = false, .unit = Unit::nats_per_token}};
+  return known;
 }
 
 Json measures_to_json(const std::vector<Measure>& measures) {
@@ -51,7 +44,7 @@ Json measures_to_json(const std::vector<Measure>& measures) {
   for (const Measure& m : measures) {
     Json one = Json::object();
     one.set("better", direction_name(m.higher_is_better));
-    one.set("unit", unit_names()[static_cast<std::size_t>(m.unit)]);
+    one.set("unit", enum_name(m.unit));
     if (std::isfinite(m.chance)) one.set("chance", m.chance);
     if (m.main) one.set("main", true);
     all.set(m.name, std::move(one));
@@ -67,9 +60,8 @@ std::vector<Measure> measures_of(const Json& record) {
     const std::string where = fmt::format("measure '{}' of an eval record", name);
     Measure m;
     m.name = name;
-    m.higher_is_better =
-        index_of({direction_name(true), direction_name(false)}, one.at("better").as_string(), "direction", where) == 0;
-    m.unit = static_cast<Unit>(index_of(unit_names(), one.at("unit").as_string(), "unit", where));
+    m.higher_is_better = index_of_word(one.at("better").as_string(), {"higher", "lower"}, "direction", where) == 0;
+    m.unit = enum_parse<Unit>(one.at("unit").as_string(), "unit", where);
     m.chance = one.get_double("chance", kUnknown);
     m.main = one.get_bool("main", false);
     measures.push_back(std::move(m));
@@ -87,7 +79,7 @@ void check_measure(const Measure& measure, const std::string& better, const std:
                  .got = given});
   };
   check("better", better, direction_name(measure.higher_is_better));
-  check("unit", unit, unit_names()[static_cast<std::size_t>(measure.unit)]);
+  check("unit", unit, enum_name(measure.unit));
 }
 
 }  // namespace moebius::records

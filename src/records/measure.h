@@ -6,19 +6,20 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
-#include "base/statistics.h"
+#include "records/fields.h"
 
 namespace moebius::records {
 
-enum class Skill { memorisation, reasoning, knowledge, language };
-// All of them, in the order in which reports show them.
-const std::vector<std::string>& skill_names();
-const std::string& skill_name(Skill skill);
+enum class Skill { memorisation, reasoning, knowledge, language };  // in the order in which reports show them
+template <>
+inline constexpr std::array kEnumNames<Skill> = {"memorisation", "reasoning", "knowledge", "language"};
 // Throws Error that names the nearest skill.
 Skill skill_parse(const std::string& name, const std::string& where);
 
 enum class Unit { share_of_items, share_of_bits, bits, nats_per_token, bits_per_byte };
+template <>
+inline constexpr std::array kEnumNames<Unit> = {"share of items", "share of bits", "bits", "nats per token",
+                                                "bits per byte"};
 
 struct Measure {
   std::string name;  // the key of its value in the record: "acc"
@@ -27,6 +28,10 @@ struct Measure {
   double chance = kUnknown;  // what guessing reaches; NaN where guessing has no level
   bool main = false;         // the score, the loss and the knowledge share that a task is judged by
 };
+
+// The scores that have a fixed meaning, without their chance: what eval writes, and what records hold that were written
+// before they described their measures. In the order in which those are read.
+const std::vector<Measure>& known_measures();
 
 // {"acc": {"better": "higher", "unit": "share of items", "chance": 0.25, "main": true}, ...}
 Json measures_to_json(const std::vector<Measure>& measures);

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/options.h"
 #include "records/record.h"
 
 namespace moebius::records {
@@ -49,19 +50,9 @@ StepPoint step_of(const Json& record) {
 
 // Records that were written before they described their measures: those of the known names.
 std::vector<Measure> measures_by_name(const Json& record) {
-  static const std::vector<Measure> known = {
-      {.name = "task_loss", .higher_is_better = false, .unit = Unit::nats_per_token, .main = true},
-      {.name = "acc"},
-      {.name = "exact_match"},
-      {.name = "acc_norm"},
-      {.name = "task_bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte},
-      {.name = "knowledge_bits", .unit = Unit::bits},
-      {.name = "knowledge_share", .unit = Unit::share_of_bits, .main = true},
-      {.name = "loss", .higher_is_better = false, .unit = Unit::nats_per_token, .main = true},
-      {.name = "bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte}};
   std::vector<Measure> measures;
   bool has_score = false;
-  for (const Measure& one : known) {
+  for (const Measure& one : known_measures()) {
     const Json* value = record.find(one.name);
     if (value == nullptr || !value->is_number()) continue;
     measures.push_back(one);
@@ -126,13 +117,6 @@ void records_add(RunRecords& run) {
   }
 }
 
-RunRole role_of(const std::string& word) {
-  if (word == "main") return RunRole::main;
-  if (word == "sweep") return RunRole::sweep;
-  if (word == "trunk") return RunRole::trunk;
-  throw Error({.what = fmt::format("unknown role '{}'", word), .wanted = "main, sweep or trunk"});
-}
-
 RunRecords run_planned(const std::string& folder, const Json& entry, std::set<std::string>& names) {
   RunRecords run;
   run.name = entry.at("name").as_string();
@@ -143,7 +127,8 @@ RunRecords run_planned(const std::string& folder, const Json& entry, std::set<st
                  .wanted = "a folder name that is unique in the study"});
   }
   run.path = path_join(path_join(path_join(folder, "runs"), run.name), kRecordsName);
-  run.role = role_of(entry.get_string("role", "main"));
+  run.role =
+      static_cast<RunRole>(index_of_word(entry.get_string("role", "main"), {"main", "sweep", "trunk"}, "role", ""));
   run.planned = entry;
   return run;
 }
@@ -178,16 +163,6 @@ void model_set(RunRecords& run) {
 }
 
 }  // namespace
-
-const char* run_status_name(RunStatus status) {
-  switch (status) {
-    case RunStatus::missing: return "not started";
-    case RunStatus::unfinished: return "unfinished";
-    case RunStatus::done: return "done";
-    case RunStatus::broken: return "unreadable";
-  }
-  return "?";
-}
 
 const Measure* EvalRecord::measure(const std::string& name) const {
   const auto at = std::find_if(measures.begin(), measures.end(), [&](const Measure& m) { return m.name == name; });

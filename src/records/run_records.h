@@ -15,7 +15,8 @@
 namespace moebius::records {
 
 enum class RunStatus { missing, unfinished, done, broken };
-const char* run_status_name(RunStatus status);
+template <>
+inline constexpr std::array kEnumNames<RunStatus> = {"not started", "unfinished", "done", "unreadable"};
 
 // main: a run of the study proper; sweep: a trial of the learning rate; trunk: what branches share.
 enum class RunRole { main, sweep, trunk };

@@ -159,28 +159,24 @@ Figure figure_grid(const GridRecord& record, std::size_t number) {
       "Red is 0, yellow half, green the bound; above 100 the operands stayed in a cache that the bound ignores. "
       "Hover for time, FLOPs per second, time over bound.",
       record.shapes_measured, record.shapes, record.precision, record.isa, record.threads);
-  CsvTable csv(with_time_columns({"operation", "shape", "direction"}));
-  bool drawn = false;
+  figure.csv = CsvTable(with_time_columns({"operation", "shape", "direction"}));
   for (const BenchOperation& row : record.operations) {
-    csv.row(with_times({row.name, row.shape, row.direction}, row));
-    drawn = drawn || row.time_over_bound > 0;
+    figure.csv.row(with_times({row.name, row.shape, row.direction}, row));
+    if (row.time_over_bound > 0) figure.svg = record.map;
   }
-  if (drawn) figure.svg = record.map;
-  figure.csv = csv.text();
   return figure;
 }
 
 Figure figure_step(const StepRecord& record, std::size_t number) {
   Figure figure{.id = fmt::format("bench_{}", number + 1), .title = "Time of a training step by operation"};
   figure.caption = caption_of(record);
-  CsvTable csv(with_time_columns({"operation", "direction"}));
+  figure.csv = CsvTable(with_time_columns({"operation", "direction"}));
   TimeBars bars;
   for (const BenchOperation& one : record.operations) {
-    csv.row(with_times({one.name, one.direction}, one));
+    figure.csv.row(with_times({one.name, one.direction}, one));
     bars.add(one, one.name);
   }
   figure.panels.push_back(bars.panel("milliseconds of a step"));
-  figure.csv = csv.text();
   return figure;
 }
 
@@ -192,14 +188,14 @@ Figure figure_operations(const std::vector<BenchRecord>& records) {
   const std::size_t first = records.size() - std::min(records.size(), kOperationRecordsDrawn);
   const bool same = std::all_of(records.begin() + static_cast<std::ptrdiff_t>(first), records.end(),
                                 [&](const BenchRecord& one) { return setting(one) == setting(records.back()); });
-  CsvTable csv(with_time_columns({"time", "isa", "precision", "threads", "operation", "shape", "direction"}));
+  figure.csv = CsvTable(with_time_columns({"time", "isa", "precision", "threads", "operation", "shape", "direction"}));
   TimeBars bars;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const BenchRecord& record = records[i];
     for (const BenchOperation& one : record.operations) {
-      csv.row(with_times({record.time, record.isa, record.precision, std::to_string(record.threads), one.name,
-                          one.shape, one.direction},
-                         one));
+      figure.csv.row(with_times({record.time, record.isa, record.precision, std::to_string(record.threads), one.name,
+                                 one.shape, one.direction},
+                                one));
       if (i >= first) bars.add(one, same ? one.shape : fmt::format("{}, {}", one.shape, setting(record)));
     }
   }
@@ -210,7 +206,6 @@ Figure figure_operations(const std::vector<BenchRecord>& records) {
       same ? setting(records.back()) + ". " : "",
       first > 0 ? fmt::format(", the last {} of {}", kOperationRecordsDrawn, records.size()) : "");
   figure.panels.push_back(bars.panel("milliseconds of a call"));
-  figure.csv = csv.text();
   return figure;
 }
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/figures_fit.h"
+#include "report/figure_parts.h"
 
 namespace moebius::report {
 
@@ -37,13 +37,9 @@ std::vector<LossBin> bins_of(const std::vector<Configuration>& points) {
     bins.back().points.push_back(*point);
   }
   std::erase_if(bins, [](const LossBin& bin) {
-    double low = INFINITY, high = 0;
-    for (const Configuration& point : bin.points) {
-      const double flops = metric_of(point.first(), "flops_train").value;
-      low = std::fmin(low, flops);
-      high = std::fmax(high, flops);
-    }
-    return !(high > kFlopsApart * low);
+    Range flops;
+    for (const Configuration& point : bin.points) flops.add(metric_of(point.first(), "flops_train").value);
+    return !(flops.high > kFlopsApart * flops.low);
   });
   return bins;
 }
@@ -65,21 +61,21 @@ void law_add(const records::TaskLaw& law, View& view, CsvTable& csv) {
              fmt::format("eval.{}.all.{}", law.task, law.measure), csv_number(p.y), csv_number(p.low),
              csv_number(p.high), "law", ""});
   }
-  if (!line.points.empty()) view.series.push_back(std::move(line));
+  add_if_any(view, std::move(line));
 }
 
 }  // namespace
 
-Figure figure_equal_loss(const StudyRecords& study, const std::vector<Configuration>& points, const FitFile& fit) {
-  Figure figure{.id = "equal_loss", .title = "Scores at equal training loss against active FLOPs"};
+Figure figure_equal_loss(const FigureInput& in) {
+  Figure figure{
+      .id = "equal_loss", .title = "Scores at equal training loss against active FLOPs", .csv = point_table()};
   figure.caption =
       "Each line joins configurations whose training losses differ by at most a sixth of the whole range: a slope means that "
       "active FLOPs matter beyond the loss. Labels: number of experts. The thick line is the task law at the runs' mean "
       "loss and TPP (dotted: 95 %), where it is determined. Bars are 95 % intervals: over seeds where a configuration "
       "has two or more, else over test items.";
-  CsvTable csv = point_table();
-  const std::vector<LossBin> bins = bins_of(points);
-  const std::vector<TaskPart> parts = task_parts(study);
+  const std::vector<LossBin> bins = bins_of(in.configurations);
+  const std::vector<TaskPart> parts = task_parts(in.study);
   for (const std::string& skill : skills_of(parts)) {
     Panel panel{.title = skill_title(skill) + ": score",
                 .x_label = metric_label("flops_train"),
@@ -88,23 +84,22 @@ Figure figure_equal_loss(const StudyRecords& study, const std::vector<Configurat
     for (const TaskPart& part : parts) {
       if (part.skill != skill) continue;
       for (const std::string& key : part.scores()) {
-        View view{.name = part_title(part, key), .y_label = metric_label(key)};
+        View view{.y_label = metric_label(key)};
+        score_view_finish(part, key, view);
         i64 style = 0;
         for (const LossBin& bin : bins) {
           Series series = series_of(bin.points, fmt::format("loss {:.3f} to {:.3f}", bin.low, bin.high), style++,
-                                    "flops_train", part.path(key), csv);
+                                    "flops_train", part.path(key), figure.csv);
           if (series.points.size() > 1) view.series.push_back(std::move(series));
         }
         if (!view.series.empty() && part.part == "all") {
-          if (const records::TaskLaw* law = law_of(fit, part.name, key)) law_add(*law, view, csv);
+          if (const records::TaskLaw* law = law_of(in.study.fit, part.name, key)) law_add(*law, view, figure.csv);
         }
-        if (std::isfinite(part.chance)) view.rules.push_back({part.chance, fmt::format("chance {:.3g}", part.chance)});
         panel.views.push_back(std::move(view));
       }
     }
     figure.panels.push_back(std::move(panel));
   }
-  figure.csv = csv.text();
   return figure;
 }
 

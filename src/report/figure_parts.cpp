@@ -35,44 +35,64 @@ std::string point_label(const RunRecords& run) {
 
 Json point_json(const FigurePoint& point) {
   Json json = Json::object({{"x", number_or_null(rounded(point.x))}, {"y", number_or_null(rounded(point.y))}});
-  if (std::isfinite(point.low)) json.set("low", rounded(point.low));
-  if (std::isfinite(point.high)) json.set("high", rounded(point.high));
-  if (std::isfinite(point.x_low)) json.set("x_low", rounded(point.x_low));
-  if (std::isfinite(point.x_high)) json.set("x_high", rounded(point.x_high));
+  for (const auto& [key, value] : {std::pair{"low", point.low}, std::pair{"high", point.high},
+                                   std::pair{"x_low", point.x_low}, std::pair{"x_high", point.x_high}}) {
+    if (std::isfinite(value)) json.set(key, rounded(value));
+  }
   if (!point.label.empty()) json.set("label", point.label);
   return json;
 }
 
-Json view_json(const View& view) {
-  Json series = Json::array(), rules = Json::array();
-  for (const Series& one : view.series) {
-    Json points = Json::array();
-    for (const FigurePoint& point : one.points) points.push_back(point_json(point));
-    Json entry = Json::object({{"name", one.name},
-                               {"group", one.group.empty() ? one.name : one.group},
-                               {"style", one.style},
-                               {"line", one.line},
-                               {"marker", one.marker},
-                               {"points", std::move(points)}});
-    if (one.curve) entry.set("curve", true);
-    if (one.hollow) entry.set("hollow", true);
-    if (one.strong) entry.set("strong", true);
-    series.push_back(std::move(entry));
-  }
-  for (const Rule& rule : view.rules) rules.push_back(Json::object({{"y", rule.y}, {"label", rule.label}}));
-  Json json = Json::object(
-      {{"name", view.name}, {"y_label", view.y_label}, {"series", std::move(series)}, {"rules", std::move(rules)}});
-  if (!view.x_label.empty()) json.set("x_label", view.x_label);
-  if (view.marks.empty()) return json;
-  Json marks = Json::array();
-  for (const Mark& mark : view.marks) {
-    marks.push_back(Json::object({{"x", number_or_null(mark.x)},
-                                  {"low", number_or_null(mark.low)},
-                                  {"high", number_or_null(mark.high)},
-                                  {"label", mark.label}}));
-  }
-  json.set("marks", std::move(marks));
+// The elements of `all`, each by `json_of`.
+template <typename T, typename F>
+Json array_of(const std::vector<T>& all, const F& json_of) {
+  Json array = Json::array();
+  for (const T& one : all) array.push_back(json_of(one));
+  return array;
+}
+
+Json series_json(const Series& series) {
+  Json json = Json::object({{"name", series.name},
+                            {"group", series.group.empty() ? series.name : series.group},
+                            {"style", series.style},
+                            {"line", series.line},
+                            {"marker", series.marker},
+                            {"points", array_of(series.points, point_json)}});
+  if (series.curve) json.set("curve", true);
+  if (series.hollow) json.set("hollow", true);
+  if (series.strong) json.set("strong", true);
   return json;
+}
+
+Json rule_json(const Rule& rule) { return Json::object({{"y", rule.y}, {"label", rule.label}}); }
+
+// Numbers that are not finite are written as null.
+Json mark_json(const Mark& mark) {
+  return Json::object({{"x", mark.x}, {"low", mark.low}, {"high", mark.high}, {"label", mark.label}});
+}
+
+Json view_json(const View& view) {
+  Json json = Json::object({{"name", view.name},
+                            {"y_label", view.y_label},
+                            {"series", array_of(view.series, series_json)},
+                            {"rules", array_of(view.rules, rule_json)}});
+  if (!view.x_label.empty()) json.set("x_label", view.x_label);
+  if (!view.marks.empty()) json.set("marks", array_of(view.marks, mark_json));
+  return json;
+}
+
+Json panel_json(const Panel& panel) {
+  return Json::object({{"title", panel.title},
+                       {"x_label", panel.x_label},
+                       {"x_kind", panel.x_kind == XKind::tokens ? "tokens" : "number"},
+                       {"x_log", panel.x_log},
+                       {"bars", panel.bars},
+                       {"selector", panel.selector},
+                       {"views", array_of(panel.views, view_json)}});
+}
+
+Json strip_json(const HeatStrip& strip) {
+  return Json::object({{"run", strip.run}, {"layers", Json(Json::Array(strip.layers.begin(), strip.layers.end()))}});
 }
 
 }  // namespace
@@ -163,22 +183,19 @@ void sort_by_x(Series& series) {
 
 }  // namespace
 
-View view_of(const Styles& styles, const std::vector<Configuration>& points, const std::string& x, const std::string& y,
-             CsvTable& csv) {
-  View view;
-  view.y_label = metric_label(y.substr(0, 5) == "eval." ? y.substr(y.rfind('.') + 1) : y);
+View view_of(const FigureInput& in, const std::string& x, const std::string& y, CsvTable& csv) {
+  View view{.y_label = metric_label(y.starts_with("eval.") ? y.substr(y.rfind('.') + 1) : y)};
   std::map<i64, Series> by_style;
-  for (const Configuration& point : points) {
-    const i64 style = styles.of(point.first());
+  for (const Configuration& point : in.configurations) {
+    const i64 style = in.styles.of(point.first());
     Series& series = by_style[style];
-    series.name = styles.series_of(point.first());
+    series.name = in.styles.series_of(point.first());
     series.style = style;
     point_add(point, x, y, series, csv);
   }
   for (auto& [style, series] : by_style) {
-    if (series.points.empty()) continue;
     sort_by_x(series);
-    view.series.push_back(std::move(series));
+    add_if_any(view, std::move(series));
   }
   return view;
 }
@@ -191,6 +208,10 @@ Series series_of(const std::vector<Configuration>& points, const std::string& na
   return series;
 }
 
+void add_if_any(View& view, Series series) {
+  if (!series.points.empty()) view.series.push_back(std::move(series));
+}
+
 std::string skill_title(const std::string& skill) {
   if (skill.empty()) return "Other tasks";
   std::string title = skill;
@@ -200,7 +221,7 @@ std::string skill_title(const std::string& skill) {
 
 std::vector<std::string> skills_of(const std::vector<TaskPart>& parts) {
   std::vector<std::string> skills;
-  for (const std::string& skill : records::skill_names()) {
+  for (const std::string skill : records::kEnumNames<records::Skill>) {
     if (std::any_of(parts.begin(), parts.end(), [&](const TaskPart& part) { return part.skill == skill; }))
       skills.push_back(skill);
   }
@@ -212,6 +233,13 @@ std::string part_title(const TaskPart& part, const std::string& score) {
   if (part.scores().size() > 1 && !score.empty()) title += fmt::format(" ({})", metric_label(score));
   return title;
 }
+
+void score_view_finish(const TaskPart& part, const std::string& score, View& view) {
+  view.name = part_title(part, score);
+  if (std::isfinite(part.chance)) view.rules.push_back({part.chance, fmt::format("chance {:.3g}", part.chance)});
+}
+
+constexpr i64 kCurveWindows = 120;  // over the run
 
 Series curve_of(const Styles& styles, const RunRecords& run, const std::function<double(const StepPoint&)>& value) {
   Series series{.name = run.name, .group = run.model, .style = styles.of_curve(run), .line = true, .marker = false};
@@ -239,23 +267,19 @@ Series curve_of(const Styles& styles, const RunRecords& run, const std::function
   return series;
 }
 
-View score_curve_view(const Styles& styles, const std::vector<const RunRecords*>& runs, const TaskPart& part,
-                      const std::string& key, CsvTable& csv) {
-  View view;
-  view.y_label = metric_label(key);
-  for (const RunRecords* run : runs) {
+View score_curve_view(const FigureInput& in, const TaskPart& part, const std::string& key, CsvTable& csv) {
+  View view{.y_label = metric_label(key)};
+  for (const RunRecords* run : in.runs) {
     std::map<double, FigurePoint> by_tokens;
     for (const EvalRecord& eval : run->evals) {
       if (eval.name != part.name || eval.part != part.part || eval.kind != "task") continue;
       const double tokens = std::isfinite(eval.tokens) ? eval.tokens : run->number("tokens_total");
-      const Json* value = eval.fields.find(key);
-      if (value == nullptr || !value->is_number() || !std::isfinite(tokens)) continue;
-      const Json* se = eval.fields.find(key + "_se");
-      const double half = se != nullptr && se->is_number() ? 1.96 * se->as_double() : kUnknown;
-      by_tokens[tokens] = {tokens, value->as_double(), value->as_double() - half, value->as_double() + half, ""};
+      const auto [value, se] = records::measured_in(eval.fields, key);
+      if (std::isnan(value) || !std::isfinite(tokens)) continue;
+      by_tokens[tokens] = {tokens, value, value - 1.96 * se, value + 1.96 * se};
     }
     if (by_tokens.size() < 2) continue;
-    Series series{.name = run->name, .group = run->model, .style = styles.of_curve(*run)};
+    Series series{.name = run->name, .group = run->model, .style = in.styles.of_curve(*run)};
     for (const auto& [tokens, point] : by_tokens) {
       series.points.push_back(point);
       csv.row({run->name, run->model, run->text("seed"), csv_number(tokens), part.name, part.part, key,
@@ -275,12 +299,12 @@ HeatStrip strip_of(const RunRecords& run, CsvTable& csv) {
   for (const Json& layer : layers->as_array()) {
     const Json* load = layer.find("load");
     if (load == nullptr || !load->is_array() || load->count() == 0) continue;
-    std::vector<double> cells;
+    std::vector<i64> cells;
     for (const Json& share : load->as_array()) {
       const double over_mean = share.is_number() ? share.as_double() * static_cast<double>(load->count()) : 0;
       csv.row({run.name, run.model, run.text("seed"), csv_number(tokens), csv_number(static_cast<double>(number)),
                csv_number(static_cast<double>(cells.size())), "load_over_mean", csv_number(over_mean)});
-      cells.push_back(over_mean);
+      cells.push_back(std::lround(100 * over_mean));
     }
     std::sort(cells.begin(), cells.end(), std::greater<>());
     strip.layers.push_back(std::move(cells));
@@ -290,40 +314,10 @@ HeatStrip strip_of(const RunRecords& run, CsvTable& csv) {
 }
 
 Json figure_json(const Figure& figure) {
-  Json panels = Json::array(), strips = Json::array();
-  for (const Panel& panel : figure.panels) {
-    Json views = Json::array();
-    for (const View& view : panel.views) views.push_back(view_json(view));
-    panels.push_back(Json::object({{"title", panel.title},
-                                   {"x_label", panel.x_label},
-                                   {"x_kind", panel.x_kind == XKind::tokens ? "tokens" : "number"},
-                                   {"x_log", panel.x_log},
-                                   {"y_log", panel.y_log},
-                                   {"bars", panel.bars},
-                                   {"selector", panel.selector},
-                                   {"views", std::move(views)}}));
-  }
-  for (const HeatStrip& strip : figure.strips) {
-    Json layers = Json::array();
-    for (const auto& cells : strip.layers) {
-      Json row = Json::array();
-      for (const double cell : cells) row.push_back(static_cast<i64>(std::lround(100 * cell)));
-      layers.push_back(std::move(row));
-    }
-    strips.push_back(Json::object({{"run", strip.run}, {"layers", std::move(layers)}}));
-  }
-  return Json::object(
-      {{"id", figure.id}, {"title", figure.title}, {"panels", std::move(panels)}, {"strips", std::move(strips)}});
-}
-
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"') quoted += '"';
-    quoted += c;
-  }
-  return quoted + "\"";
+  return Json::object({{"id", figure.id},
+                       {"title", figure.title},
+                       {"panels", array_of(figure.panels, panel_json)},
+                       {"strips", array_of(figure.strips, strip_json)}});
 }
 
 std::string csv_number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : ""; }

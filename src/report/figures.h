@@ -7,9 +7,23 @@
 #include <vector>
 
 #include "base/statistics.h"
-#include "report/task_parts.h"
+#include "report/records_load.h"
 
 namespace moebius::report {
+
+// A CSV in the making: a header and rows of fields.
+class CsvTable {
+ public:
+  explicit CsvTable(const std::vector<std::string>& header = {}) {
+    if (!header.empty()) row(header);
+  }
+  void row(const std::vector<std::string>& fields);
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+std::string csv_number(double value);  // empty for NaN
 
 struct FigurePoint {
   double x = 0, y = 0;
@@ -59,17 +73,17 @@ struct Panel {
   std::string title = {};
   std::string x_label = {};
   XKind x_kind = XKind::number;
-  bool x_log = false, y_log = false, bars = false;
+  bool x_log = false, bars = false;
   std::string selector = {};  // panels of one figure with the same selector change their view together; empty: one view
   std::vector<View> views = {};
   std::string menu = {};  // words beside the selector; empty: "SELECTOR task and grade"
   bool tall = false;      // alone in its row, and higher than others
 };
 
-// Expert load of one run: one row a layer, one cell an expert, as multiples of the mean.
+// Expert load of one run: one row a layer, one cell an expert, in per cent of the mean.
 struct HeatStrip {
   std::string run = {};
-  std::vector<std::vector<double>> layers = {};
+  std::vector<std::vector<i64>> layers = {};
 };
 
 struct Figure {
@@ -79,16 +93,12 @@ struct Figure {
   std::vector<Panel> panels = {};
   std::vector<HeatStrip> strips = {};
   std::string svg = {};  // a ready drawing
-  std::string csv = {};
+  CsvTable csv = CsvTable();
   bool of_laws = false;  // is in the page's part on laws
 };
 
 // The figures for which there are numbers, in the order of the table in figures.cpp.
 std::vector<Figure> figures_build(const StudyRecords& study);
 Json figure_json(const Figure& figure);
-
-// One CSV field, quoted where needed.
-std::string csv_field(const std::string& text);
-std::string csv_number(double value);  // empty for NaN
 
 }  // namespace moebius::report

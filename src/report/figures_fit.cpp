@@ -1,5 +1,5 @@
 // Laws and task laws as panels.
-#include "report/figures_fit.h"
+#include "report/figure_parts.h"
 
 #include <fmt/format.h>
 
@@ -50,10 +50,6 @@ Series curve_series(const std::vector<CurvePoint>& points, const std::string& na
   return series;
 }
 
-void add_if_any(View& view, Series series) {
-  if (!series.points.empty()) view.series.push_back(std::move(series));
-}
-
 // ---- IsoFLOP
 
 void isoflop_rows(const FittedLaw& law, const records::IsoflopGroup& group, CsvTable& csv) {
@@ -88,7 +84,7 @@ View isoflop_view(const FittedLaw& law, const std::string& family, CsvTable& csv
                              .x_low = group.optimum.size.low,
                              .x_high = group.optimum.size.high});
   }
-  if (!optima.points.empty()) view.series.push_back(std::move(optima));
+  add_if_any(view, std::move(optima));
   return view;
 }
 
@@ -110,16 +106,21 @@ std::string open_text(const std::vector<std::string>& open) {
 
 }  // namespace
 
-Figure figure_isoflop(const FitFile& fit) {
-  Figure figure{.id = "law_isoflop", .title = "IsoFLOP curves"};
-  CsvTable csv({"law", "family", "compute", "what", "run", "size_name", "size", "size_low", "size_high", "tokens",
-                "loss", "loss_low", "loss_high", "verdict"});
-  Panel panel{.x_log = true, .selector = "law", .menu = "Law", .tall = true};
+Figure figure_isoflop(const FigureInput& in) {
+  Figure figure{.id = "law_isoflop",
+                .title = "IsoFLOP curves",
+                .csv = CsvTable({"law", "family", "compute", "what", "run", "size_name", "size", "size_low",
+                                 "size_high", "tokens", "loss", "loss_low", "loss_high", "verdict"})};
+  Panel panel{.title = "Loss against size at equal training compute",
+              .x_log = true,
+              .selector = "law",
+              .menu = "Law",
+              .tall = true};
   std::vector<std::string> open;
   std::string notes;
-  for (const FittedLaw& law : fit.loss.laws) {
+  for (const FittedLaw& law : in.study.fit.loss.laws) {
     for (const std::string& family : families_of(law.curves.isoflop))
-      panel.views.push_back(isoflop_view(law, family, csv));
+      panel.views.push_back(isoflop_view(law, family, figure.csv));
     for (const records::IsoflopGroup& group : law.curves.isoflop) {
       if (group.optimum.determined) continue;
       open.push_back(fmt::format("{}, {} FLOPs: {}", view_name(law, group.family), flops_text(group.compute),
@@ -128,13 +129,11 @@ Figure figure_isoflop(const FitFile& fit) {
     if (!law.curves.isoflop_note.empty() && !law.curves.isoflop.empty())
       notes += fmt::format(" {}: {}.", law.law, law.curves.isoflop_note);
   }
-  panel.title = "Loss against size at equal training compute";
   figure.caption = fmt::format(
       "Runs of equal compute (points; equal within 15 %) and the law at that compute (lines; dotted: 95 % over bootstrap "
       "samples). Diamonds: the size with the lowest loss by the law, with its 95 % interval. Size is the law's N. {}{}",
       open_text(open), notes);
   figure.panels.push_back(std::move(panel));
-  figure.csv = csv.text();
   return figure;
 }
 
@@ -163,21 +162,23 @@ std::string sparsity_name(const FittedLaw& law, const records::SparsityGroup& gr
 
 }  // namespace
 
-Figure figure_sparsity(const FitFile& fit) {
-  Figure figure{.id = "law_sparsity", .title = "Sparsity against loss at fixed compute"};
-  figure.caption =
-      "Runs with equal compute, tokens and k that differ in the number of experts; the dense run of the same compute "
-      "is at 1. Sparsity = 1 - k/E: E/k of 2, 8, 32 is a sparsity of 0.5, 0.875, 0.969. Lines: the law, dotted: 95 % "
-      "over bootstrap samples; a law that is not determined has no line.";
-  CsvTable csv({"law", "family", "compute", "tokens", "what", "run", "experts", "sparsity", "experts_per_active",
-                "loss", "loss_low", "loss_high"});
+Figure figure_sparsity(const FigureInput& in) {
+  Figure figure{
+      .id = "law_sparsity",
+      .title = "Sparsity against loss at fixed compute",
+      .caption =
+          "Runs with equal compute, tokens and k that differ in the number of experts; the dense run of the same "
+          "compute is at 1. Sparsity = 1 - k/E: E/k of 2, 8, 32 is a sparsity of 0.5, 0.875, 0.969. Lines: the law, "
+          "dotted: 95 % over bootstrap samples; a law that is not determined has no line.",
+      .csv = CsvTable({"law", "family", "compute", "tokens", "what", "run", "experts", "sparsity", "experts_per_active",
+                       "loss", "loss_low", "loss_high"})};
   Panel panel{.title = "Loss against experts per active expert",
               .x_label = "E/k = 1 / (1 - sparsity)",
               .x_log = true,
               .selector = "law",
               .menu = "Law",
               .tall = true};
-  for (const FittedLaw& law : fit.loss.laws) {
+  for (const FittedLaw& law : in.study.fit.loss.laws) {
     View view{.name = view_name(law, ""), .y_label = "loss, nats per token"};
     i64 style = 0;
     for (const records::SparsityGroup& group : law.curves.sparsity) {
@@ -194,26 +195,21 @@ Figure figure_sparsity(const FitFile& fit) {
       ++style;
       for (const auto& [what, rows] : {std::pair{"run", &points}, std::pair{"law", &curve}}) {
         for (const CurvePoint& p : *rows) {
-          csv.row({law.law, group.family, csv_number(group.compute), csv_number(group.tokens), what, p.run,
-                   csv_number(p.experts), csv_number(1 - 1 / p.x), csv_number(p.x), csv_number(p.y), csv_number(p.low),
-                   csv_number(p.high)});
+          figure.csv.row({law.law, group.family, csv_number(group.compute), csv_number(group.tokens), what, p.run,
+                          csv_number(p.experts), csv_number(1 - 1 / p.x), csv_number(p.x), csv_number(p.y),
+                          csv_number(p.low), csv_number(p.high)});
         }
       }
     }
     panel.views.push_back(std::move(view));
   }
   figure.panels.push_back(std::move(panel));
-  figure.csv = csv.text();
   return figure;
 }
 
 namespace {
 
 // ---- predicted against measured
-
-struct PredictionViews {
-  View predicted, residual;
-};
 
 // A run against the law, with what a fit predicted that had not seen it.
 struct Prediction {
@@ -236,14 +232,15 @@ std::vector<Prediction> predictions_of(const FittedLaw& law) {
   return all;
 }
 
-void predictions_add(const FittedLaw& law, PredictionViews& views, CsvTable& csv) {
+// A view of the predictions on the left, one of their errors on the right.
+void predictions_add(const FittedLaw& law, Panel& left, Panel& right, CsvTable& csv) {
   const std::string unit = law.quantity == "leverage" ? "leverage" : "loss, nats per token";
-  views.predicted = {.name = view_name(law, ""), .y_label = "predicted " + unit};
-  views.residual = {.name = view_name(law, ""), .y_label = "predicted - measured, %"};
+  View predicted{.name = view_name(law, ""), .y_label = "predicted " + unit};
+  View residual{.name = view_name(law, ""), .y_label = "predicted - measured, %"};
   Series fitted{.name = "runs, as fitted", .style = 0, .line = false},
       held{.name = "held out", .style = 2, .line = false, .hollow = true};
   Series fitted_error = fitted, held_error = held;
-  double low = INFINITY, high = -INFINITY;
+  Range range;
   const std::vector<Prediction> runs = predictions_of(law);
   const std::size_t stride = 1 + (runs.size() - 1) / kDrawn;
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -254,8 +251,8 @@ void predictions_add(const FittedLaw& law, PredictionViews& views, CsvTable& csv
     if (i % stride != 0 || !std::isfinite(r.measured) || !std::isfinite(r.predicted)) continue;
     const bool bars = runs.size() <= kIntervalsDrawn;
     const auto percent = [&](double value) { return 100 * (value / r.measured - 1); };
-    low = std::fmin(low, std::fmin(r.measured, r.predicted));
-    high = std::fmax(high, std::fmax(r.measured, r.predicted));
+    range.add(r.measured);
+    range.add(r.predicted);
     fitted.points.push_back({r.measured, r.predicted, bars ? r.low : kUnknown, bars ? r.high : kUnknown});
     if (std::isfinite(r.held_out)) held.points.push_back({r.measured, r.held_out});
     if (!(r.compute > 0) || r.measured == 0) continue;
@@ -264,39 +261,35 @@ void predictions_add(const FittedLaw& law, PredictionViews& views, CsvTable& csv
     if (std::isfinite(r.held_out)) held_error.points.push_back({r.compute, percent(r.held_out)});
   }
   if (fitted.points.empty()) return;
-  views.predicted.series.push_back({.name = "equal",
-                                    .style = 7,
-                                    .marker = false,
-                                    .points = {{low, low}, {high, high}},
-                                    .curve = true,
-                                    .strong = true});
-  add_if_any(views.predicted, std::move(fitted));
-  add_if_any(views.predicted, std::move(held));
-  add_if_any(views.residual, std::move(fitted_error));
-  add_if_any(views.residual, std::move(held_error));
-  views.residual.rules.push_back({0, ""});
+  predicted.series.push_back({.name = "equal",
+                              .style = 7,
+                              .marker = false,
+                              .points = {{range.low, range.low}, {range.high, range.high}},
+                              .curve = true,
+                              .strong = true});
+  for (Series* series : {&fitted, &held}) add_if_any(predicted, std::move(*series));
+  for (Series* series : {&fitted_error, &held_error}) add_if_any(residual, std::move(*series));
+  residual.rules.push_back({0, ""});
+  left.views.push_back(std::move(predicted));
+  right.views.push_back(std::move(residual));
 }
 
 }  // namespace
 
-Figure figure_predicted(const FitFile& fit) {
-  Figure figure{.id = "law_predicted", .title = "Predicted against measured"};
-  figure.caption =
-      "Left: every run as predicted by the law; bars are 95 % over bootstrap samples (of the law's mean, not of a single run; "
-      "left out above 300 runs). Right: the relative errors against training compute; a slope or a bend means that the form "
-      "is wrong. Held out (hollow): predicted by a fit without the run.";
-  CsvTable csv({"law", "run", "compute", "measured", "predicted", "predicted_low", "predicted_high", "error_percent",
-                "held_out_predicted", "held_out_error_percent"});
+Figure figure_predicted(const FigureInput& in) {
+  Figure figure{
+      .id = "law_predicted",
+      .title = "Predicted against measured",
+      .caption =
+          "Left: every run as predicted by the law; bars are 95 % over bootstrap samples (of the law's mean, not of a single "
+          "run; left out above 300 runs). Right: the relative errors against training compute; a slope or a bend means that "
+          "the form is wrong. Held out (hollow): predicted by a fit without the run.",
+      .csv = CsvTable({"law", "run", "compute", "measured", "predicted", "predicted_low", "predicted_high",
+                       "error_percent", "held_out_predicted", "held_out_error_percent"})};
   Panel left{.title = "Predicted against measured", .x_label = "measured", .selector = "law", .menu = "Law"};
   Panel right{.title = "Residuals", .x_label = "training FLOPs", .x_log = true, .selector = "law"};
-  for (const FittedLaw& law : fit.loss.laws) {
-    PredictionViews views;
-    predictions_add(law, views, csv);
-    left.views.push_back(std::move(views.predicted));
-    right.views.push_back(std::move(views.residual));
-  }
+  for (const FittedLaw& law : in.study.fit.loss.laws) predictions_add(law, left, right, figure.csv);
   figure.panels = {std::move(left), std::move(right)};
-  figure.csv = csv.text();
   return figure;
 }
 
@@ -332,16 +325,19 @@ View task_law_view(const TaskLaw& law, CsvTable& csv) {
 
 }  // namespace
 
-Figure figure_task_laws(const FitFile& fit) {
-  Figure figure{.id = "task_laws", .title = "Task laws: training loss to scores"};
-  figure.caption =
-      "Points: means over the seeds of a configuration. Line: the law at the runs' mean FLOPs and TPP; dotted: its 95 % band "
-      "(the law's mean, not a new run). Crosses: the law at each configuration's own FLOPs and TPP. A law that is not "
-      "determined has points only; the table says why.";
-  CsvTable csv({"task", "skill", "measure", "what", "model", "train_loss", "flops", "tpp", "measured", "predicted",
-                "low", "high"});
+Figure figure_task_laws(const FigureInput& in) {
+  Figure figure{
+      .id = "task_laws",
+      .title = "Task laws: training loss to scores",
+      .caption =
+          "Points: means over the seeds of a configuration. Line: the law at the runs' mean FLOPs and TPP; dotted: its 95 % "
+          "band (the law's mean, not a new run). Crosses: the law at each configuration's own FLOPs and TPP. A law that is "
+          "not determined has points only; the table says why.",
+      .csv = CsvTable({"task", "skill", "measure", "what", "model", "train_loss", "flops", "tpp", "measured",
+                       "predicted", "low", "high"})};
+  const std::vector<TaskLaw>& laws = in.study.fit.tasks.task_laws;
   std::vector<std::string> skills;
-  for (const TaskLaw& law : fit.tasks.task_laws) {
+  for (const TaskLaw& law : laws) {
     if (std::find(skills.begin(), skills.end(), law.skill) == skills.end()) skills.push_back(law.skill);
   }
   for (const std::string& skill : skills) {
@@ -350,8 +346,9 @@ Figure figure_task_laws(const FitFile& fit) {
     if (skill.empty()) panel.selector = "other";
     // Scores before losses, which have no floor; but first those with a law.
     for (const bool score : {true, false}) {
-      for (const TaskLaw& law : fit.tasks.task_laws) {
-        if (law.skill == skill && std::isfinite(law.floor) == score) panel.views.push_back(task_law_view(law, csv));
+      for (const TaskLaw& law : laws) {
+        if (law.skill == skill && std::isfinite(law.floor) == score)
+          panel.views.push_back(task_law_view(law, figure.csv));
       }
     }
     std::stable_partition(panel.views.begin(), panel.views.end(),
@@ -359,21 +356,24 @@ Figure figure_task_laws(const FitFile& fit) {
     if (panel.views.size() == 1) panel.title += ": " + panel.views.front().name;
     figure.panels.push_back(std::move(panel));
   }
-  figure.csv = csv.text();
   return figure;
 }
 
 // ---- turning points
 
-Figure figure_turning(const FitFile& fit) {
-  Figure figure{.id = "turning_points", .title = "Turning points"};
-  figure.caption =
-      "Means of configurations that differ in the number of experts alone. A turning point is drawn (vertical line, dotted: "
-      "95 %) only where the test finds one after correction for the number of tests; the table gives every verdict.";
-  CsvTable csv(
-      {"task", "skill", "measure", "x_name", "family", "x", "y", "verdict", "p_adjusted", "at", "at_low", "at_high"});
-  Panel panel{.x_log = true, .selector = "turning", .menu = "Test"};
-  for (const TurningPoint& turn : fit.tasks.turning_points) {
+Figure figure_turning(const FigureInput& in) {
+  Figure figure{
+      .id = "turning_points",
+      .title = "Turning points",
+      .caption =
+          "Means of configurations that differ in the number of experts alone. A turning point is drawn (vertical line, "
+          "dotted: 95 %) only where the test finds one after correction for the number of tests; the table gives every "
+          "verdict.",
+      .csv = CsvTable({"task", "skill", "measure", "x_name", "family", "x", "y", "verdict", "p_adjusted", "at",
+                       "at_low", "at_high"})};
+  Panel panel{
+      .title = "Score against what changes as experts are added", .x_log = true, .selector = "turning", .menu = "Test"};
+  for (const TurningPoint& turn : in.study.fit.tasks.turning_points) {
     const std::string verdict = records::enum_name(turn.outcome), x = records::enum_name(turn.x);
     const std::string x_label = metric_label(turn.x == records::TurnAxis::train_loss ? "train.loss_final" : x);
     const Interval at = turn.at.value_or(Interval{});
@@ -383,8 +383,8 @@ Figure figure_turning(const FitFile& fit) {
               .x_label = x_label};
     Series series{.name = turn.family, .style = 0};
     for (const TurningPoint::Point& p : turn.points) {
-      csv.row({turn.task, turn.skill, turn.measure, x, turn.family, csv_number(p.x), csv_number(p.y), verdict,
-               csv_number(turn.p_adjusted), csv_number(at.estimate), csv_number(at.low), csv_number(at.high)});
+      figure.csv.row({turn.task, turn.skill, turn.measure, x, turn.family, csv_number(p.x), csv_number(p.y), verdict,
+                      csv_number(turn.p_adjusted), csv_number(at.estimate), csv_number(at.low), csv_number(at.high)});
       if (std::isfinite(p.x) && std::isfinite(p.y)) series.points.push_back({p.x, p.y});
     }
     add_if_any(view, std::move(series));
@@ -394,9 +394,7 @@ Figure figure_turning(const FitFile& fit) {
   }
   // What was found comes first.
   std::stable_partition(panel.views.begin(), panel.views.end(), [](const View& view) { return !view.marks.empty(); });
-  panel.title = "Score against what changes as experts are added";
   figure.panels.push_back(std::move(panel));
-  figure.csv = csv.text();
   return figure;
 }
 

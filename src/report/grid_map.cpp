@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "report/html_text.h"
+#include "report/html.h"
 #include "base/statistics.h"
 
 namespace moebius::report {

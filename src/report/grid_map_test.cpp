@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "report/html_text.h"
+#include "report/html.h"
 
 namespace moebius::report {
 namespace {

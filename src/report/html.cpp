@@ -5,9 +5,8 @@
 
 #include <cmath>
 
-#include "report/html_text.h"
 #include "report/assets.h"
-#include "report/tables_fit.h"
+#include "report/tables.h"
 
 namespace moebius::report {
 
@@ -50,8 +49,7 @@ std::string verdict_badge(records::Outcome outcome) {
 std::string hypotheses_body(const records::Verdicts& verdicts) {
   std::string out =
       "<div class=\"scroll\"><table class=\"hypotheses\"><thead><tr><th>hypothesis</th><th>verdict</th><th>effect and "
-      "its "
-      "95 % interval</th><th>why</th></tr></thead><tbody>\n";
+      "its 95 % interval</th><th>why</th></tr></thead><tbody>\n";
   for (const records::HypothesisVerdict& result : verdicts.hypotheses) {
     out += fmt::format("<tr><td class=\"wrap\">{}<div class=\"small\">{}</div></td><td>{}</td>",
                        html_escape(result.text), html_escape(result.id), verdict_badge(result.outcome));
@@ -71,8 +69,7 @@ std::string strips_html(const Figure& figure) {
     const HeatStrip& strip = figure.strips[i];
     out += fmt::format(
         "<div class=\"strip\"><div class=\"strip-name\">{}</div><canvas data-strip=\"{}\" role=\"img\" "
-        "aria-label=\"expert "
-        "load of {}\"></canvas></div>\n",
+        "aria-label=\"expert load of {}\"></canvas></div>\n",
         html_escape(strip.run), i, html_escape(strip.run));
   }
   return out +
@@ -119,7 +116,7 @@ std::string figure_html(const Figure& figure, i64 number) {
   if (!figure.svg.empty()) out += "<div class=\"scroll\">\n" + figure.svg + "</div>\n";
   out += fmt::format(
       "<figcaption>{} <a class=\"download\" download=\"{}.csv\" href=\"{}\">data as CSV</a></figcaption>\n</figure>\n",
-      html_escape(figure.caption), id, data_uri_csv(figure.csv));
+      html_escape(figure.caption), id, data_uri_csv(figure.csv.text()));
   return out;
 }
 
@@ -230,16 +227,12 @@ std::string laws_body(const FitFile& fit, const std::string& figures) {
 
 constexpr const char* kMethod =
     "<p>A configuration is a model with all of its seeds. Intervals in figures are 95 %: Student's t over seeds where "
-    "there are "
-    "two or more, else 1.96 standard errors over test items, which says nothing about other seeds. Hypotheses are "
-    "tested by a "
-    "bootstrap that resamples the seeds of every configuration and adds the items' standard errors; the interval is "
-    "widened for few "
-    "seeds. A verdict other than unresolved needs three seeds at every configuration, all runs finished, and an "
-    "interval outside "
-    "noise. Items are the same for all models, so that item errors partly cancel in differences: the intervals err on "
-    "the wide side. "
-    "Verdicts hold for the configurations that were tested, not beyond them.</p>\n";
+    "there are two or more, else 1.96 standard errors over test items, which says nothing about other seeds. "
+    "Hypotheses are tested by a bootstrap that resamples the seeds of every configuration and adds the items' standard "
+    "errors; the interval is widened for few seeds. A verdict other than unresolved needs three seeds at every "
+    "configuration, all runs finished, and an interval outside noise. Items are the same for all models, so that item "
+    "errors partly cancel in differences: the intervals err on the wide side. Verdicts hold for the configurations "
+    "that were tested, not beyond them.</p>\n";
 
 std::string figures_script(const std::vector<Figure>& figures) {
   Json all = Json::array();
@@ -253,6 +246,22 @@ std::string figures_script(const std::vector<Figure>& figures) {
 }
 
 }  // namespace
+
+std::string html_escape(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
 
 std::string json_for_script(const Json& value) {
   std::string out;

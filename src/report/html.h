@@ -12,6 +12,8 @@
 
 namespace moebius::report {
 
+// & < > " and ' as entities: safe between tags and in a quoted attribute.
+std::string html_escape(std::string_view text);
 // JSON that may be inside <script>: no '<', '>' or '&', so no "</script>" and no "<!--".
 std::string json_for_script(const Json& value);
 // A CSV as a link's target.

@@ -76,6 +76,21 @@ struct StudyRecords : records::StudyRuns {
 // says. A run whose records are unreadable is marked broken; the others are kept.
 StudyRecords study_load(const std::string& folder);
 
+// The evaluations of a study that have records: in the order of study.json, then of appearance.
+struct TaskPart {
+  std::string name, part, skill;
+  std::vector<records::Measure> measures;  // all that were measured
+  double chance = kUnknown;                // of its scores
+  i64 items = 0;
+  std::vector<std::string> scores() const;          // shares of items
+  std::string loss() const;                         // the loss that the task is judged by; empty: none
+  std::string with_unit(records::Unit unit) const;  // the first measure in this unit; empty: none
+  std::string path(const std::string& key) const { return "eval." + name + "." + part + "." + key; }
+};
+std::vector<TaskPart> task_parts(const StudyRecords& study);
+// Names and sources of held-out losses.
+std::vector<TaskPart> loss_parts(const StudyRecords& study);
+
 // The parts of an Error in one line, for a page.
 std::string error_line(const std::exception& e);
 

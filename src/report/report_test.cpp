@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/test_folder.h"
+#include "base/units.h"
 #include "report/html.h"
 #include "report/run_report.h"
 #include "records/study_fake.h"

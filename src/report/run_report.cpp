@@ -119,7 +119,7 @@ Json report_write(const std::string& folder, const ReportOptions& options) {
   const Paths paths = paths_of(folder, options);
   folder_make(paths.figures);
   for (const Figure& figure : figures) {
-    file_write_atomic(path_join(paths.figures, figure.id + ".csv"), figure.csv);
+    file_write_atomic(path_join(paths.figures, figure.id + ".csv"), figure.csv.text());
     if (!figure.svg.empty()) file_write_atomic(path_join(paths.figures, figure.id + ".svg"), figure.svg);
   }
   if (!study.runs.empty()) {

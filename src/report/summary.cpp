@@ -8,24 +8,22 @@
 
 #include "base/units.h"
 #include "report/figure_bench.h"
-#include "report/tables_fit.h"
+#include "report/tables.h"
 
 namespace moebius::report {
 
 namespace {
 
-struct Range {
-  double low = 1e300, high = -1e300;
-  void add(double value) {
-    if (!std::isfinite(value)) return;
-    low = std::min(low, value);
-    high = std::max(high, value);
-  }
-  bool known() const { return low <= high; }
-  std::string text(std::string (*format)(double)) const {
-    return low == high ? format(low) : format(low) + " to " + format(high);
-  }
-};
+constexpr double kClearlyOffChance = 5;  // standard errors above chance for "clearly"
+
+std::string range_text(const Range& range, std::string (*format)(double)) {
+  return range.low == range.high ? format(range.low) : format(range.low) + " to " + format(range.high);
+}
+
+// Adds the sentence with the names in the place of its {}; nothing when there are none.
+void say_names(std::vector<std::string>& out, const char* sentence, const std::vector<std::string>& names) {
+  if (!names.empty()) out.push_back(fmt::format(fmt::runtime(sentence), joined(names)));
+}
 
 std::string three_digits(double value) { return fmt::format("{:.3g}", value); }
 
@@ -62,11 +60,9 @@ void say_runs(const StudyRecords& study, Summary& out) {
   if (all == 1) {
     out.done.back() = done == 1 ? "The run is done." : "The run is not finished: this report is preliminary.";
   }
-  for (const RunStatus status : {RunStatus::unfinished, RunStatus::missing}) {
-    const auto names = names_with(study, status);
-    if (!names.empty() && all > 1)
-      out.done.push_back(
-          fmt::format("{}: {}.", status == RunStatus::missing ? "Not started" : "Unfinished", joined(names)));
+  if (all > 1) {
+    say_names(out.done, "Unfinished: {}.", names_with(study, RunStatus::unfinished));
+    say_names(out.done, "Not started: {}.", names_with(study, RunStatus::missing));
   }
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
@@ -82,18 +78,18 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   const Range tokens = range_of(runs, "tokens_total"), tpp = range_of(runs, "tpp");
   if (study.is_study && points.size() > 1) {
     std::string text = fmt::format("{}", plural(static_cast<i64>(points.size()), "configuration"));
-    if (total.known()) text += fmt::format(" of {} parameters", total.text(format_count));
-    if (active.known()) text += fmt::format(", {} of them active", active.text(format_count));
+    if (total.known()) text += fmt::format(" of {} parameters", range_text(total, format_count));
+    if (active.known()) text += fmt::format(", {} of them active", range_text(active, format_count));
     out.done.push_back(text + ".");
   } else if (total.known()) {
     out.done.push_back(
-        fmt::format("{} parameters{}.", total.text(format_count),
-                    active.known() ? fmt::format(", {} of them active", active.text(format_count)) : ""));
+        fmt::format("{} parameters{}.", range_text(total, format_count),
+                    active.known() ? fmt::format(", {} of them active", range_text(active, format_count)) : ""));
   }
   if (tokens.known()) {
     out.done.push_back(
-        fmt::format("{} training tokens per model{}.", tokens.text(format_count),
-                    tpp.known() ? fmt::format(", {} per total parameter (TPP)", tpp.text(three_digits)) : ""));
+        fmt::format("{} training tokens per model{}.", range_text(tokens, format_count),
+                    tpp.known() ? fmt::format(", {} per total parameter (TPP)", range_text(tpp, three_digits)) : ""));
   }
   double seconds = 0;
   for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
@@ -224,10 +220,8 @@ void say_spreads(const StudyRecords& study, const std::vector<Configuration>& po
         pairs, noise, seeds_min(points) == 1 ? "; it covers the choice of items only, not the seed" : "",
         static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
   }
-  if (!extremes.empty()) {
-    out.shows_not.push_back(fmt::format(
-        "Any ranking by {}: even the best and the worst configuration differ by less than noise.", joined(extremes)));
-  }
+  say_names(out.shows_not, "Any ranking by {}: even the best and the worst configuration differ by less than noise.",
+            extremes);
 }
 
 // The best configuration at a part, by its distance from chance.
@@ -278,13 +272,10 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
       }
     }
   }
-  if (!flat.empty()) {
-    out.shows_not.push_back(
-        fmt::format("Anything about {}: no run is {:g} standard errors above chance, so these scores cannot tell "
-                    "models apart (the task "
-                    "loss beside them still may).",
-                    joined(flat), records::kChanceErrors));
-  }
+  say_names(out.shows_not,
+            "Anything about {}: no run is three standard errors above chance, so these scores cannot tell models apart "
+            "(the task loss beside them still may).",
+            flat);
 }
 
 void say_loads(const std::vector<const RunRecords*>& runs, Summary& out) {
@@ -294,15 +285,10 @@ void say_loads(const std::vector<const RunRecords*>& runs, Summary& out) {
     if (count > 0) dead.push_back(fmt::format("{} ({:g})", run->name, count));
     if (load >= 4) uneven.push_back(fmt::format("{} ({:.1f})", run->name, load));
   }
-  if (!dead.empty())
-    out.shows_not.push_back(
-        fmt::format("How these models would do without dead experts (their number, "
-                    "summed over layers): {}.",
-                    joined(dead)));
-  if (!uneven.empty())
-    out.shows_not.push_back(
-        fmt::format("What balanced routing would do: the busiest expert has four times the mean load or more in {}.",
-                    joined(uneven)));
+  say_names(out.shows_not, "How these models would do without dead experts (their number, summed over layers): {}.",
+            dead);
+  say_names(out.shows_not,
+            "What balanced routing would do: the busiest expert has four times the mean load or more in {}.", uneven);
 }
 
 void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>& runs, Summary& out) {
@@ -310,9 +296,7 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
   for (const RunRecords* run : runs) {
     if (run->status == RunStatus::done && !metric_of(*run, "train.loss_final").known()) infinite.push_back(run->name);
   }
-  if (!infinite.empty())
-    out.shows_not.push_back(
-        fmt::format("Anything about {}: training did not end with a finite loss.", joined(infinite)));
+  say_names(out.shows_not, "Anything about {}: training did not end with a finite loss.", infinite);
   const Range total = range_of(runs, "parameters_total"), tokens = range_of(runs, "tokens_total"),
               tpp = range_of(runs, "tpp");
   if (total.known() && tokens.known()) {
@@ -327,7 +311,7 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
   if (study.is_study && tpp.known() && configurations_of(runs).size() > 1 && (tpp.low > 10 || tpp.high < 40)) {
     out.shows_not.push_back(fmt::format(
         "Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.",
-        tpp.text(three_digits)));
+        range_text(tpp, three_digits)));
   }
   const Range rates = range_of(runs, "learning_rate"), widths = range_of(runs, "config.d_model");
   if (study.sweep_runs().empty() && study.study.get_string("learning_rate_rule", "").empty() &&
@@ -348,10 +332,7 @@ void say_data(const StudyRecords& study, Summary& out) {
     const double passes = source.get_double("tokens_seen", 0) / source.get_double("tokens_unique", kUnknown);
     if (passes > 1.5) repeated.push_back(fmt::format("{} ({:.1f} times)", source.get_string("source", "?"), passes));
   }
-  if (!repeated.empty()) {
-    out.shows_not.push_back(
-        fmt::format("The effect of repeated data: these sources were seen more than once: {}.", joined(repeated)));
-  }
+  say_names(out.shows_not, "The effect of repeated data: these sources were seen more than once: {}.", repeated);
   if (study.runs_left_out > 0) {
     out.shows_not.push_back(fmt::format("What the {} runs that were left out to stay within the time limit would add.",
                                         study.runs_left_out));

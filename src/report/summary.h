@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "report/task_parts.h"
+#include "report/records_load.h"
 
 namespace moebius::report {
 
@@ -28,8 +28,6 @@ struct Summary {
   std::vector<Spread> spreads;
   std::vector<OffChance> off_chance;  // one for each task and score, at its whole
 };
-
-constexpr double kClearlyOffChance = 5;  // standard errors above chance for "clearly"
 
 Summary summary_build(const StudyRecords& study);
 

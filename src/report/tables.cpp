@@ -29,6 +29,11 @@ Cell score_cell(const RunRecords& run, const TaskPart& part, const std::string& 
   return near_chance ? Cell(measure_text(value) + " \u00b0", "muted") : Cell(measure_text(value));
 }
 
+double seed_of(const RunRecords& run) {
+  const double seed = run.number("seed");
+  return std::isfinite(seed) ? seed : run.number("seed_init");
+}
+
 std::vector<const RunRecords*> runs_in_table(const StudyRecords& study) {
   std::vector<const RunRecords*> runs;
   for (const RunRecords& run : study.runs) {
@@ -40,55 +45,54 @@ std::vector<const RunRecords*> runs_in_table(const StudyRecords& study) {
 }  // namespace
 
 Table table_models(const StudyRecords& study) {
-  Table table{.title = "Models", .note = "", .columns = {}, .rows = {}};
-  table.columns = {{"run", false, ""},
-                   {"d", true, "model width"},
-                   {"layers", true, ""},
-                   {"E", true, "experts in a layer"},
-                   {"k", true, "active experts"},
-                   {"F", true, "width of an expert"},
-                   {"parameters", true, "all, embeddings included"},
-                   {"active", true, "parameters used for one token"},
-                   {"sparsity", true, "1 - k/E"},
-                   {"FLOPs/token", true, "forward and backward, Megatron's formula"},
-                   {"6N", true, "6 x active parameters"},
-                   {"tokens", true, ""},
-                   {"TPP", true, "tokens per total parameter"},
-                   {"learning rate", true, "peak"},
-                   {"balance", false, "coefficient of the load-balance loss and its scope"},
-                   {"seed", true, ""}};
-  for (const RunRecords* run : runs_in_table(study)) {
-    const std::string coefficient = plain_text(run->number("balance_coefficient")), scope = run->text("balance_scope");
-    const double seed = run->number("seed");
-    table.rows.push_back(
-        {run->name, plain_text(run->config_number("d_model")), plain_text(run->config_number("layers")),
-         run->dense() ? "dense" : plain_text(run->config_number("experts")),
-         run->dense() ? "-" : plain_text(run->config_number("top_k")), plain_text(run->config_number("expert_width")),
-         count_text(run->number("parameters_total")), count_text(run->number("parameters_active")),
-         number_text(run->number("sparsity")), short_text(run->number("flops_per_token_megatron")),
-         short_text(run->number("flops_per_token_6n")), short_text(run->number("tokens_total")),
-         number_text(run->number("tpp")), plain_text(run->number("learning_rate")),
-         run->dense() ? "-" : coefficient + (scope.empty() ? "" : ", " + scope),
-         plain_text(std::isfinite(seed) ? seed : run->number("seed_init"))});
-  }
+  using Run = const RunRecords*;
+  using Text = std::string (*)(double);
+  const auto config = [](const char* key, bool of_experts = false) {
+    return
+        [key, of_experts](Run run) { return of_experts && run->dense() ? "-" : plain_text(run->config_number(key)); };
+  };
+  const auto number = [](Text text, const char* key) {
+    return [text, key](Run run) { return text(run->number(key)); };
+  };
+  const auto balance = [](Run run) {
+    const std::string scope = run->text("balance_scope");
+    return run->dense() ? "-" : plain_text(run->number("balance_coefficient")) + (scope.empty() ? "" : ", " + scope);
+  };
+  Table table{.title = "Models"};
+  table.fill<Run>(runs_in_table(study),
+                  {{{"run", false}, [](Run run) { return run->name; }},
+                   {{"d", true, "model width"}, config("d_model")},
+                   {{"layers"}, config("layers")},
+                   {{"E", true, "experts in a layer"},
+                    [](Run run) { return run->dense() ? "dense" : plain_text(run->config_number("experts")); }},
+                   {{"k", true, "active experts"}, config("top_k", true)},
+                   {{"F", true, "width of an expert"}, config("expert_width")},
+                   {{"parameters", true, "all, embeddings included"}, number(count_text, "parameters_total")},
+                   {{"active", true, "parameters used for one token"}, number(count_text, "parameters_active")},
+                   {{"sparsity", true, "1 - k/E"}, number(number_text, "sparsity")},
+                   {{"FLOPs/token", true, "forward and backward, Megatron's formula"},
+                    number(short_text, "flops_per_token_megatron")},
+                   {{"6N", true, "6 x active parameters"}, number(short_text, "flops_per_token_6n")},
+                   {{"tokens"}, number(short_text, "tokens_total")},
+                   {{"TPP", true, "tokens per total parameter"}, number(number_text, "tpp")},
+                   {{"learning rate", true, "peak"}, number(plain_text, "learning_rate")},
+                   {{"balance", false, "coefficient of the load-balance loss and its scope"}, balance},
+                   {{"seed"}, [](Run run) { return plain_text(seed_of(*run)); }}});
   return table;
 }
 
 Table table_training(const StudyRecords& study) {
   Table table{.title = "Training",
-              .note = "Held-out losses in bits per byte, \u00b1 one standard error over documents.",
-              .columns = {},
-              .rows = {}};
+              .note = "Held-out losses in bits per byte, \u00b1 one standard error over documents."};
   const std::vector<TaskPart> parts = loss_parts(study);
-  table.columns = {{"run", false, ""},
-                   {"state", false, ""},
-                   {"final loss", true, "nats per token, mean over the last 5 % of the tokens"}};
+  table.columns = {
+      {"run", false}, {"state", false}, {"final loss", true, "nats per token, mean over the last 5 % of the tokens"}};
   for (const TaskPart& part : parts)
     table.columns.push_back({part.part, true, "held-out " + part.part + ", bits per byte"});
   for (const Column& column :
        std::vector<Column>{{"load max/mean", true, "busiest expert over the mean, worst layer, last step"},
                            {"dead", true, "unused experts, summed over layers"},
-                           {"tokens/s", true, ""},
+                           {"tokens/s"},
                            {"roofline", true, "share of the steps' roofline that training reached"},
                            {"MFU", true, "share of the machine's roof"},
                            {"time", true, "wall time of the training"},
@@ -97,7 +101,7 @@ Table table_training(const StudyRecords& study) {
   }
   for (const RunRecords* run : runs_in_table(study)) {
     const bool done = run->status == RunStatus::done;
-    std::vector<Cell> row = {run->name, Cell(records::run_status_name(run->status), done ? "" : "warn"),
+    std::vector<Cell> row = {run->name, Cell(records::enum_name(run->status), done ? "" : "warn"),
                              number_text(metric_of(*run, "train.loss_final").value)};
     for (const TaskPart& part : parts) {
       row.emplace_back(measure_text(metric_of(*run, part.path(part.with_unit(records::Unit::bits_per_byte)))));
@@ -121,8 +125,7 @@ Table table_scores(const StudyRecords& study) {
               .note =
                   "\u00b1 one standard error over items. Task loss in nats per answer token. \u00b0 less than three "
                   "standard errors above chance.",
-              .columns = {{"run", false, ""}},
-              .rows = {}};
+              .columns = {{"run", false}}};
   std::vector<std::pair<TaskPart, std::string>> columns;
   for (const TaskPart& part : task_parts(study)) {
     if (part.part != "all") continue;
@@ -154,8 +157,7 @@ Table table_grades(const StudyRecords& study) {
   Table table{
       .title = "Scores by grade",
       .note = "Mean over seeds; \u00b1 one standard error, over seeds where there are several, else over items.",
-      .columns = {{"task", false, ""}, {"grade", false, ""}, {"measure", false, ""}, {"chance", true, ""}},
-      .rows = {}};
+      .columns = {{"task", false}, {"grade", false}, {"measure", false}, {"chance"}}};
   const std::vector<Configuration> points = configurations_of(study.main_runs());
   for (const Configuration& point : points) table.columns.push_back({point.model, true, ""});
   for (const TaskPart& part : task_parts(study)) {
@@ -183,31 +185,27 @@ Table table_grades(const StudyRecords& study) {
 }
 
 Table table_sweep(const StudyRecords& study) {
-  Table table{.title = "Learning-rate sweep", .note = "", .columns = {}, .rows = {}};
-  table.columns = {{"model", false, ""},
-                   {"learning rate", true, ""},
-                   {"final loss", true, ""},
-                   {"tokens", true, ""},
-                   {"state", false, ""}};
-  std::map<std::string, double> best;
-  for (const RunRecords* run : study.sweep_runs()) {
-    const double loss = metric_of(*run, "train.loss_final").value;
-    if (std::isfinite(loss) && (!best.contains(run->model) || loss < best[run->model])) best[run->model] = loss;
-  }
-  for (const RunRecords* run : study.sweep_runs()) {
-    const double loss = metric_of(*run, "train.loss_final").value;
-    const bool chosen = std::isfinite(loss) && loss == best[run->model];
-    table.rows.push_back({run->model, plain_text(run->number("learning_rate")),
-                          Cell(number_text(loss) + (chosen ? " (lowest)" : ""), chosen ? "good" : ""),
-                          short_text(run->number("tokens_total")), records::run_status_name(run->status)});
-  }
+  using Run = const RunRecords*;
+  const auto loss_of = [](Run run) { return metric_of(*run, "train.loss_final").value; };
+  std::map<std::string, Range> losses;
+  for (Run run : study.sweep_runs()) losses[run->model].add(loss_of(run));
+  Table table{.title = "Learning-rate sweep"};
+  table.fill<Run>(study.sweep_runs(),
+                  {{{"model", false}, [](Run run) { return run->model; }},
+                   {{"learning rate"}, [](Run run) { return plain_text(run->number("learning_rate")); }},
+                   {{"final loss"},
+                    [&](Run run) {
+                      const bool chosen = loss_of(run) == losses[run->model].low;
+                      return Cell(number_text(loss_of(run)) + (chosen ? " (lowest)" : ""), chosen ? "good" : "");
+                    }},
+                   {{"tokens"}, [](Run run) { return short_text(run->number("tokens_total")); }},
+                   {{"state", false}, [](Run run) { return records::enum_name(run->status); }}});
   return table;
 }
 
 Table table_data(const StudyRecords& study) {
-  Table table{.title = "Data mixture", .note = "", .columns = {}, .rows = {}};
-  table.columns = {{"source", false, ""},     {"weight", true, ""}, {"unique tokens", true, ""},
-                   {"tokens seen", true, ""}, {"passes", true, ""}, {"note", false, ""}};
+  Table table{.title = "Data mixture"};
+  table.columns = {{"source", false}, {"weight"}, {"unique tokens"}, {"tokens seen"}, {"passes"}, {"note", false}};
   const Json* data = study.study.find("data");
   for (i64 i = 0; data != nullptr && i < data->count(); ++i) {
     const Json& source = (*data)[i];
@@ -222,9 +220,8 @@ Table table_data(const StudyRecords& study) {
 }
 
 Table table_evaluations(const StudyRecords& study) {
-  Table table{.title = "Evaluations", .note = "", .columns = {}, .rows = {}};
-  table.columns = {{"task", false, ""},  {"skill", false, ""},  {"items", true, ""},
-                   {"chance", true, ""}, {"grades", false, ""}, {"note", false, ""}};
+  Table table{.title = "Evaluations"};
+  table.columns = {{"task", false}, {"skill", false}, {"items"}, {"chance"}, {"grades", false}, {"note", false}};
   std::map<std::string, std::string> notes;
   const Json* evaluations = study.study.find("evaluations");
   for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {
@@ -255,12 +252,7 @@ Table table_spreads(const Summary& summary) {
           "Difference from the worst to the best configuration with its 95 % interval; best and worst were picked "
           "after the fact, so this "
           "flatters the difference. Pairs: of all pairs of configurations, those whose difference is within noise.",
-      .columns = {{"measure", false, ""},
-                  {"best", false, ""},
-                  {"worst", false, ""},
-                  {"difference", true, ""},
-                  {"pairs within noise", true, ""}},
-      .rows = {}};
+      .columns = {{"measure", false}, {"best", false}, {"worst", false}, {"difference"}, {"pairs within noise"}}};
   for (const Spread& spread : summary.spreads) {
     const bool noise = spread.difference.known() && spread.difference.low <= 0 && spread.difference.high >= 0;
     const bool unknown = spread.pairs_unknown == spread.pairs;
@@ -319,10 +311,8 @@ std::string runs_csv(const StudyRecords& study) {
   for (const char* last : {"seconds", "load_max_over_mean", "dead_experts"}) header.emplace_back(last);
   CsvTable csv(header);
   for (const RunRecords& run : study.runs) {
-    const double seed = run.number("seed");
     std::vector<std::string> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main",
-                                    records::run_status_name(run.status),
-                                    csv_number(std::isfinite(seed) ? seed : run.number("seed_init"))};
+                                    records::enum_name(run.status), csv_number(seed_of(run))};
     for (const std::string& key : config) row.push_back(csv_number(run.config_number(key)));
     for (const std::string& key : numbers) row.push_back(csv_number(run.number(key)));
     row.push_back(run.text("balance_scope"));

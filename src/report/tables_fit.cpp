@@ -1,5 +1,5 @@
 // Rows and sentences about laws.
-#include "report/tables_fit.h"
+#include "report/tables.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/units.h"
-#include "report/figures_fit.h"
+#include "report/figure_parts.h"
 
 namespace moebius::report {
 
@@ -59,22 +59,19 @@ std::string model_text(const records::RecommendedShape& m) {
 
 Table table_laws(const FitFile& fit) {
   Table table{.title = "Loss laws"};
-  table.columns = {{"law", false, ""},
-                   {"form", false, ""},
-                   {"verdict", false, "whether the runs determine the law's coefficients"},
-                   {"runs", true, ""},
-                   {"objective", true, "what the fit minimised, at its optimum"},
-                   {"held-out error", true, "mean of abs(predicted - measured) / measured over held-out runs"},
-                   {"AIC", true, "lower is better; comparable on equal data only"}};
-  for (const FittedLaw& law : fit.loss.laws) {
-    table.rows.push_back({law.law,
-                          {law.formula, "wrap"},
-                          verdict_cell(law.verdict),
-                          format_count(static_cast<double>(law.runs)),
-                          number_text(law.objective),
-                          percent_or(law.holdout_error()),
-                          std::isfinite(law.aic) ? fmt::format("{:.1f}", law.aic) : "-"});
-  }
+  table.fill<FittedLaw>(fit.loss.laws,
+                        {{{"law", false}, [](const FittedLaw& law) { return law.law; }},
+                         {{"form", false}, [](const FittedLaw& law) { return Cell(law.formula, "wrap"); }},
+                         {{"verdict", false, "whether the runs determine the law's coefficients"},
+                          [](const FittedLaw& law) { return verdict_cell(law.verdict); }},
+                         {{"runs"}, [](const FittedLaw& law) { return format_count(static_cast<double>(law.runs)); }},
+                         {{"objective", true, "what the fit minimised, at its optimum"},
+                          [](const FittedLaw& law) { return number_text(law.objective); }},
+                         {{"held-out error", true, "mean of abs(predicted - measured) / measured over held-out runs"},
+                          [](const FittedLaw& law) { return percent_or(law.holdout_error()); }},
+                         {{"AIC", true, "lower is better; comparable on equal data only"}, [](const FittedLaw& law) {
+                            return std::isfinite(law.aic) ? fmt::format("{:.1f}", law.aic) : "-";
+                          }}});
   for (const auto& [law, reason] : fit.loss.skipped) {
     table.rows.push_back({law, {"", "muted"}, {"not fitted: " + reason, "muted wrap"}, "-", "-", "-", "-"});
   }
@@ -95,10 +92,10 @@ std::vector<std::string> law_notes(const FitFile& fit) {
 
 Table table_coefficients(const FitFile& fit) {
   Table table{.title = "Coefficients"};
-  table.columns = {{"law", false, ""},
-                   {"coefficient", false, ""},
+  table.columns = {{"law", false},
+                   {"coefficient", false},
                    {"value and 95 % interval", false, "percentiles of the bootstrap"},
-                   {"why not", false, ""}};
+                   {"why not", false}};
   for (const FittedLaw& law : fit.loss.laws) {
     for (const Coefficient& c : law.coefficients) {
       table.rows.push_back(
@@ -110,50 +107,47 @@ Table table_coefficients(const FitFile& fit) {
 
 Table table_task_laws(const FitFile& fit) {
   Table table{.title = "Task laws"};
-  table.columns = {{"task", false, ""},
-                   {"measure", false, ""},
-                   {"verdict", false, ""},
-                   {"link", false, ""},
-                   {"for each nat of training loss", false, "change of eta, inside the link"},
-                   {"for each e-fold of FLOPs", false, "change of eta at equal loss and TPP"},
-                   {"for each e-fold of TPP", false, "change of eta at equal loss and FLOPs"},
-                   {"error left out", true, "root mean square over configurations left out one at a time"},
-                   {"of the mean", true, "the same error when the mean of the others predicts: a law must be better"}};
-  for (const TaskLaw& law : fit.tasks.task_laws) {
-    table.rows.push_back({law.task, metric_label(law.measure), verdict_cell(law.verdict),
-                          law.link ? records::enum_name(*law.link) : "-", term_cell(law, "train_loss"),
-                          term_cell(law, "flops"), term_cell(law, "tpp"), number_text(law.holdout_error),
-                          number_text(law.holdout_error_constant)});
-  }
+  table.fill<TaskLaw>(
+      fit.tasks.task_laws,
+      {{{"task", false}, [](const TaskLaw& law) { return law.task; }},
+       {{"measure", false}, [](const TaskLaw& law) { return metric_label(law.measure); }},
+       {{"verdict", false}, [](const TaskLaw& law) { return verdict_cell(law.verdict); }},
+       {{"link", false}, [](const TaskLaw& law) { return law.link ? records::enum_name(*law.link) : "-"; }},
+       {{"for each nat of training loss", false, "change of eta, inside the link"},
+        [](const TaskLaw& law) { return term_cell(law, "train_loss"); }},
+       {{"for each e-fold of FLOPs", false, "change of eta at equal loss and TPP"},
+        [](const TaskLaw& law) { return term_cell(law, "flops"); }},
+       {{"for each e-fold of TPP", false, "change of eta at equal loss and FLOPs"},
+        [](const TaskLaw& law) { return term_cell(law, "tpp"); }},
+       {{"error left out", true, "root mean square over configurations left out one at a time"},
+        [](const TaskLaw& law) { return number_text(law.holdout_error); }},
+       {{"of the mean", true, "the same error when the mean of the others predicts: a law must be better"},
+        [](const TaskLaw& law) { return number_text(law.holdout_error_constant); }}});
   return table;
 }
 
 Table table_turning_points(const FitFile& fit) {
   Table table{.title = "Tests for a turning point as experts are added"};
-  table.columns = {{"task", false, ""},
-                   {"measure", false, ""},
-                   {"over", false, ""},
-                   {"runs", false, "all else equal"},
-                   {"verdict", false, ""},
-                   {"shape", false, ""},
-                   {"p, adjusted", true, "after Holm's correction"},
-                   {"at", false, "with its 95 % interval"}};
   std::vector<TurningPoint> turns = fit.tasks.turning_points;
   std::stable_partition(turns.begin(), turns.end(), [](const TurningPoint& turn) { return turn.found(); });
-  for (const TurningPoint& turn : turns) {
+  const auto x_label = [](const TurningPoint& turn) {
+    return metric_label(turn.x == records::TurnAxis::train_loss ? "train.loss_final" : records::enum_name(turn.x));
+  };
+  const auto verdict = [](const TurningPoint& turn) {
     const bool open = turn.outcome == records::TurnOutcome::not_determined;
-    const std::string x = turn.x == records::TurnAxis::train_loss ? "train.loss_final" : records::enum_name(turn.x);
-    table.rows.push_back({turn.task,
-                          metric_label(turn.measure),
-                          metric_label(x),
-                          {turn.family, "wrap"},
-                          {turn.verdict, turn.found() ? "good wrap"
-                                         : open       ? "warn wrap"
-                                                      : "wrap"},
-                          records::enum_name(turn.shape),
-                          number_text(turn.p_adjusted),
-                          turn.at ? interval_text(*turn.at) : "-"});
-  }
+    return Cell(turn.verdict, turn.found() ? "good wrap" : open ? "warn wrap" : "wrap");
+  };
+  table.fill<TurningPoint>(
+      turns, {{{"task", false}, [](const TurningPoint& turn) { return turn.task; }},
+              {{"measure", false}, [](const TurningPoint& turn) { return metric_label(turn.measure); }},
+              {{"over", false}, x_label},
+              {{"runs", false, "all else equal"}, [](const TurningPoint& turn) { return Cell(turn.family, "wrap"); }},
+              {{"verdict", false}, verdict},
+              {{"shape", false}, [](const TurningPoint& turn) { return records::enum_name(turn.shape); }},
+              {{"p, adjusted", true, "after Holm's correction"},
+               [](const TurningPoint& turn) { return number_text(turn.p_adjusted); }},
+              {{"at", false, "with its 95 % interval"},
+               [](const TurningPoint& turn) { return turn.at ? interval_text(*turn.at) : "-"; }}});
   return table;
 }
 
@@ -161,34 +155,34 @@ Table table_choices(const FitFile& fit) {
   Table table{.title = fmt::format(
                   "The optimum of each law for {} training FLOPs, before rounding to a shape that can be built",
                   flops_text(fit.recommended->compute))};
-  table.columns = {{"law", false, ""},
-                   {"width", true, ""},
-                   {"layers", true, ""},
-                   {"experts", true, ""},
-                   {"k", true, ""},
-                   {"total", true, "parameters"},
-                   {"active", true, "parameters"},
-                   {"active, 95 %", false, "over bootstrap samples"},
-                   {"tokens", true, ""},
-                   {"loss", true, "by the law"},
-                   {"why not", false, ""}};
-  for (const records::LawChoice& choice : fit.recommended->choices) {
-    const records::RecommendedShape& c = choice.optimum;
-    const auto whole = [](double v) { return std::isfinite(v) ? fmt::format("{:g}", std::round(v)) : "-"; };
+  using Choice = records::LawChoice;
+  using Shape = records::RecommendedShape;
+  const auto whole = [](double Shape::*number) {
+    return [number](const Choice& choice) {
+      const double v = choice.optimum.*number;
+      return std::isfinite(v) ? fmt::format("{:g}", std::round(v)) : "-";
+    };
+  };
+  const auto count = [](double Shape::*number) {
+    return [number](const Choice& choice) { return count_or(choice.optimum.*number); };
+  };
+  const auto interval = [](const Choice& choice) {
     const auto [low, high] = choice.parameters_active_95;
-    table.rows.push_back(
-        {choice.law,
-         whole(c.d_model),
-         whole(c.layers),
-         whole(c.experts),
-         whole(c.top_k),
-         count_or(c.parameters_total),
-         count_or(c.parameters_active),
-         std::isfinite(low) && std::isfinite(high) ? format_count(low) + " to " + format_count(high) : "not known",
-         count_or(c.tokens),
-         number_text(c.loss),
-         {choice.reason, "muted wrap"}});
-  }
+    return std::isfinite(low) && std::isfinite(high) ? format_count(low) + " to " + format_count(high) : "not known";
+  };
+  table.fill<Choice>(
+      fit.recommended->choices,
+      {{{"law", false}, [](const Choice& choice) { return choice.law; }},
+       {{"width"}, whole(&Shape::d_model)},
+       {{"layers"}, whole(&Shape::layers)},
+       {{"experts"}, whole(&Shape::experts)},
+       {{"k"}, whole(&Shape::top_k)},
+       {{"total", true, "parameters"}, count(&Shape::parameters_total)},
+       {{"active", true, "parameters"}, count(&Shape::parameters_active)},
+       {{"active, 95 %", false, "over bootstrap samples"}, interval},
+       {{"tokens"}, count(&Shape::tokens)},
+       {{"loss", true, "by the law"}, [](const Choice& choice) { return number_text(choice.optimum.loss); }},
+       {{"why not", false}, [](const Choice& choice) { return Cell(choice.reason, "muted wrap"); }}});
   return table;
 }
 

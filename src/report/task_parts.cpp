@@ -1,6 +1,5 @@
 // Collecting the parts in the order of study.json.
-// In, out: task_parts.h.
-#include "report/task_parts.h"
+#include "report/records_load.h"
 
 #include <algorithm>
 #include <map>

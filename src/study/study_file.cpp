@@ -211,11 +211,10 @@ std::string find_file(const std::string& name_or_path) {
   const std::string shipped = path_join(study_source_folder(), "studies/" + name_or_path + ".toml");
   if (file_exists(shipped)) return shipped;
   const auto names = study_names();
-  const std::string near = nearest_word(name_or_path, names);
   throw Error({.where = "moebius study",
                .what = fmt::format("unknown study '{}'", name_or_path),
                .wanted = fmt::format("a TOML file, or one of: {}", fmt::join(names, ", ")),
-               .fix = near.empty() ? "" : fmt::format("did you mean '{}'?", near)});
+               .fix = nearest_advice(name_or_path, names)});
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "fit/fit_output.h"
-#include "fit/synthetic.h"
+#include "fit/runs.h"
 
 namespace moebius::study {
 namespace {

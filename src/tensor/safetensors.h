@@ -70,7 +70,6 @@ class SafetensorsWriter {
   // Writes values, rounded to dtype (F32 or BF16).
   void write_f32_as(const float* values, i64 count, DType dtype);
   void commit();
-  i64 bytes_declared() const { return offset_; }
 
  private:
   void write_header();

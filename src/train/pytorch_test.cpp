@@ -2,6 +2,7 @@
 // Numbers: tests/golden/pytorch_adamw, made by tests/peers/pytorch_adamw.py.
 #include <gtest/gtest.h>
 
+#include "data/test_batch.h"
 #include "train/test_support.h"
 
 namespace moebius::train {

@@ -42,201 +42,157 @@
     return trimmed(value.toPrecision(4));
   }
 
+  // A plugin that draws with small words at `moment`, and leaves the drawing state as it was.
+  const plugin = (id, moment, draw) => ({
+    id,
+    [moment](chart) {
+      chart.ctx.save();
+      chart.ctx.font = "11px " + Chart.defaults.font.family;
+      draw(chart, chart.ctx, chart.chartArea);
+      chart.ctx.restore();
+    },
+  });
+
+  // The visible datasets, each with the elements that are drawn for it.
+  const visible = (chart) => chart.data.datasets.map((dataset, index) => [dataset, chart.getDatasetMeta(index).data])
+    .filter((_, index) => chart.isDatasetVisible(index));
+
+  const across = (chart, value) => chart.scales.x.getPixelForValue(value);
+  const up = (chart, value) => chart.scales.y.getPixelForValue(value);
+
+  function line(ctx, points, dash = []) {
+    ctx.setLineDash(dash);
+    ctx.beginPath();
+    points.forEach((p) => ctx.lineTo(...p));
+    ctx.stroke();
+  }
+
+  // A 95 % interval with caps at `at` of the other axis.
+  function whisker(ctx, low, high, at, horizontal) {
+    const to = (value, shift) => (horizontal ? [value, at + shift] : [at + shift, value]);
+    ctx.beginPath();
+    for (const [from, end] of [[to(low, 0), to(high, 0)], [to(low, -3.5), to(low, 3.5)], [to(high, -3.5), to(high, 3.5)]]) {
+      ctx.moveTo(...from);
+      ctx.lineTo(...end);
+    }
+    ctx.stroke();
+  }
+
   // The band of a law's line: a faint fill between two dotted edges, so that it is seen without colour too.
   function drawBand(chart, dataset) {
     const { ctx } = chart;
     const points = dataset.data.filter((p) => p.low !== undefined && p.high !== undefined);
     if (points.length < 2) return;
-    const at = (p, value) => [chart.scales.x.getPixelForValue(p.x), chart.scales.y.getPixelForValue(value)];
+    const edge = (key) => points.map((p) => [across(chart, p.x), up(chart, p[key])]);
     ctx.beginPath();
-    points.forEach((p) => ctx.lineTo(...at(p, p.high)));
-    points.slice().reverse().forEach((p) => ctx.lineTo(...at(p, p.low)));
+    edge("high").concat(edge("low").reverse()).forEach((p) => ctx.lineTo(...p));
     ctx.closePath();
     ctx.globalAlpha = 0.1;
     ctx.fillStyle = dataset.borderColor;
     ctx.fill();
     ctx.globalAlpha = 0.75;
     ctx.lineWidth = 0.8;
-    ctx.setLineDash([1.5, 2.5]);
-    for (const key of ["low", "high"]) {
-      ctx.beginPath();
-      points.forEach((p) => ctx.lineTo(...at(p, p[key])));
-      ctx.stroke();
-    }
+    for (const key of ["low", "high"]) line(ctx, edge(key), [1.5, 2.5]);
     ctx.setLineDash([]);
     ctx.globalAlpha = 1;
   }
 
-  // Horizontal 95 % intervals with caps.
-  function drawAcross(chart, point) {
-    if (point.x_low === undefined || point.x_high === undefined) return;
-    const { ctx } = chart;
-    const y = chart.scales.y.getPixelForValue(point.y);
-    const low = chart.scales.x.getPixelForValue(point.x_low), high = chart.scales.x.getPixelForValue(point.x_high);
+  // 95 % intervals with caps, and the bands of laws.
+  const errorBars = plugin("errorBars", "beforeDatasetsDraw", (chart, ctx, area) => {
     ctx.beginPath();
-    ctx.moveTo(low, y);
-    ctx.lineTo(high, y);
-    for (const x of [low, high]) {
-      ctx.moveTo(x, y - 3.5);
-      ctx.lineTo(x, y + 3.5);
+    ctx.rect(area.left - 4, area.top - 4, area.width + 8, area.height + 8);
+    ctx.clip();
+    for (const [dataset] of visible(chart)) {
+      ctx.strokeStyle = dataset.borderColor;
+      ctx.lineWidth = 1.2;
+      if (dataset.curve) {
+        drawBand(chart, dataset);
+        continue;
+      }
+      for (const p of dataset.data) {
+        if (p.x_low !== undefined && p.x_high !== undefined) whisker(ctx, across(chart, p.x_low), across(chart, p.x_high), up(chart, p.y), true);
+        if (p.low !== undefined && p.high !== undefined) whisker(ctx, up(chart, p.low), up(chart, p.high), across(chart, p.x), false);
+      }
     }
-    ctx.stroke();
-  }
-
-  // Vertical 95 % intervals with caps.
-  const errorBars = {
-    id: "errorBars",
-    beforeDatasetsDraw(chart) {
-      const { ctx, chartArea } = chart;
-      ctx.save();
-      ctx.beginPath();
-      ctx.rect(chartArea.left - 4, chartArea.top - 4, chartArea.width + 8, chartArea.height + 8);
-      ctx.clip();
-      chart.data.datasets.forEach((dataset, index) => {
-        if (!chart.isDatasetVisible(index)) return;
-        ctx.strokeStyle = dataset.borderColor;
-        ctx.lineWidth = 1.2;
-        if (dataset.curve) {
-          drawBand(chart, dataset);
-          return;
-        }
-        for (const point of dataset.data) {
-          drawAcross(chart, point);
-          if (point.low === undefined || point.high === undefined) continue;
-          const x = chart.scales.x.getPixelForValue(point.x);
-          const low = chart.scales.y.getPixelForValue(point.low), high = chart.scales.y.getPixelForValue(point.high);
-          ctx.beginPath();
-          ctx.moveTo(x, low);
-          ctx.lineTo(x, high);
-          for (const y of [low, high]) {
-            ctx.moveTo(x - 3.5, y);
-            ctx.lineTo(x + 3.5, y);
-          }
-          ctx.stroke();
-        }
-      });
-      ctx.restore();
-    },
-  };
+  });
 
   // Dashed horizontal lines with their words, such as chance.
-  const rules = {
-    id: "rules",
-    beforeDatasetsDraw(chart) {
-      const { ctx, chartArea } = chart;
-      for (const rule of chart.options.plugins.rules.list || []) {
-        const y = chart.scales.y.getPixelForValue(rule.y);
-        if (y < chartArea.top - 1 || y > chartArea.bottom + 1) continue;
-        ctx.save();
-        ctx.strokeStyle = theme.soft;
-        ctx.setLineDash([4, 4]);
-        ctx.beginPath();
-        ctx.moveTo(chartArea.left, y);
-        ctx.lineTo(chartArea.right, y);
-        ctx.stroke();
-        ctx.fillStyle = theme.soft;
-        ctx.font = "11px " + Chart.defaults.font.family;
-        ctx.textAlign = "right";
-        ctx.textBaseline = "bottom";
-        ctx.fillText(rule.label, chartArea.right - 2, y - 2);
-        ctx.restore();
-      }
-    },
-  };
+  const rules = plugin("rules", "beforeDatasetsDraw", (chart, ctx, area) => {
+    ctx.strokeStyle = ctx.fillStyle = theme.soft;
+    ctx.textAlign = "right";
+    ctx.textBaseline = "bottom";
+    for (const rule of chart.options.plugins.rules.list || []) {
+      const y = up(chart, rule.y);
+      if (y < area.top - 1 || y > area.bottom + 1) continue;
+      line(ctx, [[area.left, y], [area.right, y]], [4, 4]);
+      ctx.fillText(rule.label, area.right - 2, y - 2);
+    }
+  });
 
   // Vertical lines with their words and dotted 95 % ends, such as turning points.
-  const verticals = {
-    id: "verticals",
-    beforeDatasetsDraw(chart) {
-      const { ctx, chartArea } = chart;
-      for (const mark of chart.options.plugins.verticals.list || []) {
-        ctx.save();
-        ctx.strokeStyle = theme.ink;
-        for (const [value, dash] of [[mark.x, []], [mark.low, [1.5, 2.5]], [mark.high, [1.5, 2.5]]]) {
-          if (value === null) continue;
-          const x = Math.min(chartArea.right, Math.max(chartArea.left, chart.scales.x.getPixelForValue(value)));
-          ctx.setLineDash(dash);
-          ctx.beginPath();
-          ctx.moveTo(x, chartArea.top);
-          ctx.lineTo(x, chartArea.bottom);
-          ctx.stroke();
-        }
-        ctx.fillStyle = theme.ink;
-        ctx.font = "11px " + Chart.defaults.font.family;
-        ctx.textBaseline = "top";
-        ctx.fillText(mark.label, chart.scales.x.getPixelForValue(mark.x) + 4, chartArea.top + 2);
-        ctx.restore();
+  const verticals = plugin("verticals", "beforeDatasetsDraw", (chart, ctx, area) => {
+    ctx.strokeStyle = ctx.fillStyle = theme.ink;
+    ctx.textBaseline = "top";
+    for (const mark of chart.options.plugins.verticals.list || []) {
+      for (const [value, dash] of [[mark.x, []], [mark.low, [1.5, 2.5]], [mark.high, [1.5, 2.5]]]) {
+        if (value === null) continue;
+        const x = Math.min(area.right, Math.max(area.left, across(chart, value)));
+        line(ctx, [[x, area.top], [x, area.bottom]], dash);
       }
-    },
-  };
+      ctx.fillText(mark.label, across(chart, mark.x) + 4, area.top + 2);
+    }
+  });
 
   // Words beside points, where they do not run into each other; curves carry their name at their end.
-  const pointLabels = {
-    id: "pointLabels",
-    afterDatasetsDraw(chart) {
-      const wanted = [];
-      chart.data.datasets.forEach((dataset, index) => {
-        if (!chart.isDatasetVisible(index)) return;
-        chart.getDatasetMeta(index).data.forEach((element, i) => {
-          const text = dataset.data[i].label;
-          if (text) wanted.push({ text, x: element.x, y: element.y, colour: dataset.borderColor });
-        });
-      });
-      if (wanted.length > 40) return;
-      const { ctx, chartArea } = chart;
-      ctx.save();
-      ctx.font = "11px " + Chart.defaults.font.family;
-      ctx.textBaseline = "middle";
-      const taken = wanted.map((w) => [w.x - 5, w.y - 5, w.x + 5, w.y + 5]);
-      const free = (box) => box[0] >= chartArea.left - 2 && box[2] <= chart.width && box[1] >= chartArea.top - 12 && box[3] <= chartArea.bottom + 8 &&
-        taken.every((t) => box[2] < t[0] || box[0] > t[2] || box[3] < t[1] || box[1] > t[3]);
-      for (const { text, x, y, colour } of wanted) {
-        const width = ctx.measureText(text).width;
-        for (const [dx, dy] of [[7, -8], [7, 9], [-7 - width, -8], [-7 - width, 9], [-width / 2, -14], [-width / 2, 15], [9, 0]]) {
-          const box = [x + dx, y + dy - 6, x + dx + width, y + dy + 6];
-          if (!free(box)) continue;
-          taken.push(box);
-          ctx.fillStyle = colour;
-          ctx.fillText(text, box[0], y + dy);
-          break;
-        }
-      }
-      ctx.restore();
-    },
-  };
+  const pointLabels = plugin("pointLabels", "afterDatasetsDraw", (chart, ctx, area) => {
+    const wanted = visible(chart).flatMap(([dataset, elements]) => elements.map(({ x, y }, i) => (
+      { text: dataset.data[i].label, x, y, colour: dataset.borderColor }))).filter((w) => w.text);
+    if (wanted.length > 40) return;
+    ctx.textBaseline = "middle";
+    const taken = wanted.map((w) => [w.x - 5, w.y - 5, w.x + 5, w.y + 5]);
+    const free = (box) => box[0] >= area.left - 2 && box[2] <= chart.width && box[1] >= area.top - 12 && box[3] <= area.bottom + 8 &&
+      taken.every((t) => box[2] < t[0] || box[0] > t[2] || box[3] < t[1] || box[1] > t[3]);
+    for (const { text, x, y, colour } of wanted) {
+      const width = ctx.measureText(text).width;
+      const places = [[7, -8], [7, 9], [-7 - width, -8], [-7 - width, 9], [-width / 2, -14], [-width / 2, 15], [9, 0]];
+      const box = places.map(([dx, dy]) => [x + dx, y + dy - 6, x + dx + width, y + dy + 6]).find(free);
+      if (!box) continue;
+      taken.push(box);
+      ctx.fillStyle = colour;
+      ctx.fillText(text, box[0], box[1] + 6);
+    }
+  });
 
-  const curveNames = {
-    id: "curveNames",
-    afterDatasetsDraw(chart) {
-      if (!chart.options.plugins.curveNames.on) return;
-      const names = [];
-      chart.data.datasets.forEach((dataset, index) => {
-        const points = chart.getDatasetMeta(index).data;
-        if (!chart.isDatasetVisible(index) || points.length === 0) return;
-        const last = points[points.length - 1];
-        const same = names.find((name) => name.text === dataset.group);
-        if (same) Object.assign(same, { y: same.y + last.y, count: same.count + 1 });
-        else names.push({ text: dataset.group, x: last.x, y: last.y, count: 1, colour: dataset.borderColor });
-      });
-      for (const name of names) name.y /= name.count;
-      names.sort((a, b) => a.y - b.y);
-      for (let i = 1; i < names.length; ++i) names[i].y = Math.max(names[i].y, names[i - 1].y + 12);
-      const over = names.length ? names[names.length - 1].y - chart.chartArea.bottom : 0;
-      if (over > 0) {
-        names[names.length - 1].y -= over;
-        for (let i = names.length - 2; i >= 0; --i) names[i].y = Math.min(names[i].y, names[i + 1].y - 12);
-      }
-      const { ctx } = chart;
-      ctx.save();
-      ctx.font = "11px " + Chart.defaults.font.family;
-      ctx.textBaseline = "middle";
-      for (const name of names) {
-        ctx.fillStyle = name.colour;
-        ctx.fillText(name.text, name.x + 6, name.y);
-      }
-      ctx.restore();
-    },
-  };
+  const curveNames = plugin("curveNames", "afterDatasetsDraw", (chart, ctx, area) => {
+    if (!chart.options.plugins.curveNames.on) return;
+    const names = [];
+    for (const [dataset, points] of visible(chart)) {
+      if (points.length === 0) continue;
+      const last = points[points.length - 1];
+      const same = names.find((name) => name.text === dataset.group);
+      if (same) Object.assign(same, { y: same.y + last.y, count: same.count + 1 });
+      else names.push({ text: dataset.group, x: last.x, y: last.y, count: 1, colour: dataset.borderColor });
+    }
+    for (const name of names) name.y /= name.count;
+    names.sort((a, b) => a.y - b.y);
+    for (let i = 1; i < names.length; ++i) names[i].y = Math.max(names[i].y, names[i - 1].y + 12);
+    const over = names.length ? names[names.length - 1].y - area.bottom : 0;
+    if (over > 0) {
+      names[names.length - 1].y -= over;
+      for (let i = names.length - 2; i >= 0; --i) names[i].y = Math.min(names[i].y, names[i + 1].y - 12);
+    }
+    ctx.textBaseline = "middle";
+    for (const name of names) {
+      ctx.fillStyle = name.colour;
+      ctx.fillText(name.text, name.x + 6, name.y);
+    }
+  });
+
+  const barValues = plugin("barValues", "afterDatasetsDraw", (chart, ctx) => {
+    ctx.fillStyle = theme.ink;
+    ctx.textBaseline = "middle";
+    chart.getDatasetMeta(0).data.forEach((bar, i) => ctx.fillText(short(chart.data.datasets[0].data[i]), bar.x + 5, bar.y));
+  });
 
   // Hatched, so that two sorts of bars differ without colour.
   function hatching(colour) {
@@ -253,20 +209,6 @@
     context.stroke();
     return context.createPattern(tile, "repeat");
   }
-
-  const barValues = {
-    id: "barValues",
-    afterDatasetsDraw(chart) {
-      if (!chart.options.plugins.barValues.on) return;
-      const { ctx } = chart;
-      ctx.save();
-      ctx.font = "11px " + Chart.defaults.font.family;
-      ctx.fillStyle = theme.ink;
-      ctx.textBaseline = "middle";
-      chart.getDatasetMeta(0).data.forEach((bar, i) => ctx.fillText(short(chart.data.datasets[0].data[i]), bar.x + 5, bar.y));
-      ctx.restore();
-    },
-  };
 
   const xValues = (view) => view.series.flatMap((s) => s.points.map((p) => p.x));
 
@@ -350,7 +292,7 @@
       const last = Math.max(...xs);
       Object.assign(x, Math.min(...xs) > 0.45 * last ? { max: last } : { min: 0, max: last });
     }
-    const y = axis(view.y_label, panel.y_log);
+    const y = axis(view.y_label, false);
     y.grace = "6%";
     const marks = view.rules.map((r) => r.y).concat(view.series.flatMap((s) => s.points.flatMap((p) => [p.low, p.high])))
       .filter((v) => v !== undefined && v !== null);
@@ -389,7 +331,7 @@
       options: {
         indexAxis: "y", responsive: true, maintainAspectRatio: false, animation: false,
         scales: { x, y: { ticks: { color: theme.ink, autoSkip: false }, grid: { display: false } } },
-        plugins: { legend: { display: view.series.length > 1, labels: { color: theme.ink } }, barValues: { on: true } },
+        plugins: { legend: { display: view.series.length > 1, labels: { color: theme.ink } } },
       },
     });
   }
