@@ -163,8 +163,8 @@ i64 peak_bytes(const Measured& measured) {
   return peak;
 }
 
-double part_seconds(const Measured& measured, const Repeat& repeat, Part part, i64 way) {
-  return static_cast<double>(repeat.profile.ns[static_cast<i64>(part)][way]) * 1e-9 /
+double part_seconds(const Measured& measured, const Repeat& repeat, Part part, i64 direction) {
+  return static_cast<double>(repeat.profile.ns[static_cast<i64>(part)][direction]) * 1e-9 /
          static_cast<double>(measured.steps);
 }
 
@@ -212,8 +212,8 @@ Json operation_rows(const Measured& measured, DType compute, const std::vector<O
       });
       const bool present = operation != operations.end();
       i64 calls = 0;
-      for (i64 way = backward ? 1 : 0; way < (backward ? kernels::kWays : 1); ++way) {
-        calls += measured.repeats.front().profile.calls[static_cast<i64>(part)][way];
+      for (i64 direction = backward ? 1 : 0; direction < (backward ? kernels::kDirections : 1); ++direction) {
+        calls += measured.repeats.front().profile.calls[static_cast<i64>(part)][direction];
       }
       if (part == Part::head && backward) continue;
       if (present || calls > 0 || (part == Part::other && !backward)) {

@@ -367,8 +367,6 @@ void BpeTrainer::add(const std::vector<std::string_view>& texts) {
   });
 }
 
-i64 BpeTrainer::words_distinct() const { return impl_->joined().count(); }
-
 Tokenizer BpeTrainer::finish() {
   CHECK(!impl_->finished, "a trainer is used once");
   impl_->finished = true;

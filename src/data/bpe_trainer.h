@@ -27,7 +27,6 @@ class BpeTrainer {
 
   // Counts the words of these documents, in parallel. Call as often as wanted; the order of documents does not matter.
   void add(const std::vector<std::string_view>& texts);
-  i64 words_distinct() const;
   // Learns the merges. Throws Error when no text was added. Call once.
   Tokenizer finish();
 

@@ -140,14 +140,6 @@ Split split_parse(const std::string& text) {
   throw Error({.where = "split", .what = "unknown split", .wanted = "train, held-out or all", .got = text});
 }
 
-const char* split_name(Split split) {
-  switch (split) {
-    case Split::train: return "train";
-    case Split::held_out: return "held-out";
-    default: return "all";
-  }
-}
-
 bool held_out(std::string_view text, i64 one_in) {
   if (one_in <= 0) return false;
   u64 hash = hash_text(text);

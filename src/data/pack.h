@@ -17,7 +17,6 @@ namespace moebius::data {
 // Which documents of a corpus to take.
 enum class Split { train, held_out, all };
 Split split_parse(const std::string& text);  // "train", "held-out", "all"
-const char* split_name(Split split);
 
 // Whether a document is kept from training: a hash of its text, so that equal texts fall on the same side and neither
 // order nor file names matter. One document in `one_in`; 0: none. Every consumer of a corpus asks this function.

@@ -16,13 +16,13 @@ constexpr i64 kRopeRows = 64;
 // What a call gives to its tasks.
 struct HeadCall {
   const AttentionShape& shape;
-  ConstMatrix q_TH, out_TH, dout_TH;
+  ConstMatrix q_TA, out_TA, dout_TA;
   const float* lse_TH;
-  ConstMatrix dq_TH, dk_TG, dv_TG;
+  ConstMatrix dq_TA, dk_TG, dv_TG;
 
   // Key/value heads [kv_head, kv_end).
   HeadAttention task(const AttentionSegment& segment, i64 kv_head, i64 kv_end, void* scratch) const {
-    const DType dtype = q_TH.dtype;
+    const DType dtype = q_TA.dtype;
     const i64 group = shape.heads / shape.kv_heads, head = kv_head * group, kv_col = kv_head * shape.head_dim;
     // The set knows which of these it writes.
     const auto at = [&](const ConstMatrix& m, i64 col) {
@@ -36,19 +36,19 @@ struct HeadCall {
     a.group = group;
     a.scale = shape.scale;
     a.window = shape.window;
-    a.q = at(q_TH, head * a.dim);
-    a.q_stride = q_TH.stride;
+    a.q = at(q_TA, head * a.dim);
+    a.q_stride = q_TA.stride;
     a.k = advance(segment.k, kv_col, dtype);
     a.v = advance(segment.v, kv_col, dtype);
     a.kv_stride = segment.kv_stride;
-    a.out = at(out_TH, head * a.dim);
-    a.out_stride = out_TH.stride;
+    a.out = at(out_TA, head * a.dim);
+    a.out_stride = out_TA.stride;
     a.lse = const_cast<float*>(lse_TH) + segment.row * shape.heads + head;
     a.lse_stride = shape.heads;
-    a.dout = at(dout_TH, head * a.dim);
-    a.dout_stride = dout_TH.stride;
-    a.dq = at(dq_TH, head * a.dim);
-    a.dq_stride = dq_TH.stride;
+    a.dout = at(dout_TA, head * a.dim);
+    a.dout_stride = dout_TA.stride;
+    a.dq = at(dq_TA, head * a.dim);
+    a.dq_stride = dq_TA.stride;
     a.dk = at(dk_TG, kv_col);
     a.dv = at(dv_TG, kv_col);
     a.dkv_stride = dk_TG.stride;
@@ -69,15 +69,15 @@ i64 head_bytes(Head head, const AttentionShape& shape, i64 keys) {
 template <class Head>
 void run_heads(Head head, const HeadCall& call, std::span<const AttentionSegment> segments) {
   const AttentionShape& shape = call.shape;
-  check_operand(call.q_TH.dtype);
+  check_operand(call.q_TA.dtype);
   CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "kv_heads must divide heads");
   CHECK(shape.head_dim > 0 && shape.head_dim <= 256 && shape.head_dim % 2 == 0, "head_dim is even and at most 256");
-  CHECK(call.q_TH.cols >= shape.heads * shape.head_dim && call.out_TH.rows == call.q_TH.rows &&
-            call.out_TH.cols >= shape.heads * shape.head_dim && call.out_TH.dtype == call.q_TH.dtype,
+  CHECK(call.q_TA.cols >= shape.heads * shape.head_dim && call.out_TA.rows == call.q_TA.rows &&
+            call.out_TA.cols >= shape.heads * shape.head_dim && call.out_TA.dtype == call.q_TA.dtype,
         "shapes of attention do not fit");
   i64 keys = 0;
   for (const AttentionSegment& segment : segments) {
-    CHECK(segment.row >= 0 && segment.row + segment.rows <= call.q_TH.rows && segment.kv_rows >= segment.rows,
+    CHECK(segment.row >= 0 && segment.row + segment.rows <= call.q_TA.rows && segment.kv_rows >= segment.rows,
           "a segment reaches beyond its batch");
     keys = std::max(keys, segment.kv_rows);
   }
@@ -94,21 +94,21 @@ void run_heads(Head head, const HeadCall& call, std::span<const AttentionSegment
 
 }  // namespace
 
-void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                       Matrix out_TH, float* lse_TH) {
-  run_heads(ops_of(current_table(), q_TH.dtype).head_forward, {shape, q_TH, out_TH, {}, lse_TH, {}, {}, {}}, segments);
+void attention_forward(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                       Matrix out_TA, float* lse_TH) {
+  run_heads(ops_of(current_table(), q_TA.dtype).head_forward, {shape, q_TA, out_TA, {}, lse_TH, {}, {}, {}}, segments);
 }
 
-void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                        ConstMatrix out_TH, ConstMatrix dout_TH, const float* lse_TH, Matrix dq_TH, Matrix dk_TG,
+void attention_backward(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                        ConstMatrix out_TA, ConstMatrix dout_TA, const float* lse_TH, Matrix dq_TA, Matrix dk_TG,
                         Matrix dv_TG) {
   for (const AttentionSegment& segment : segments)
     CHECK(segment.kv_rows == segment.rows, "backward needs the keys of the batch itself");
-  const DType dtype = q_TH.dtype;
-  CHECK(dout_TH.dtype == dtype && dq_TH.dtype == dtype && dk_TG.dtype == dtype && dv_TG.dtype == dtype,
+  const DType dtype = q_TA.dtype;
+  CHECK(dout_TA.dtype == dtype && dq_TA.dtype == dtype && dk_TG.dtype == dtype && dv_TG.dtype == dtype,
         "attention's operands must be of one type");
   CHECK(dk_TG.stride == dv_TG.stride, "gradients of keys and values lie in one matrix");
-  run_heads(ops_of(current_table(), dtype).head_backward, {shape, q_TH, out_TH, dout_TH, lse_TH, dq_TH, dk_TG, dv_TG},
+  run_heads(ops_of(current_table(), dtype).head_backward, {shape, q_TA, out_TA, dout_TA, lse_TH, dq_TA, dk_TG, dv_TG},
             segments);
 }
 
@@ -146,21 +146,21 @@ RopeTable make_rope_table(const OpTable& table, i64 rows, i64 half, const i32* p
 
 }  // namespace
 
-void rope_apply(Matrix x_TH, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse) {
-  check_operand(x_TH.dtype);
+void rope_apply(Matrix x_TA, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse) {
+  check_operand(x_TA.dtype);
   CHECK(head_dim > 0 && head_dim <= 256 && head_dim % 2 == 0, "head_dim is even and at most 256");
-  CHECK(x_TH.cols >= heads * head_dim, "shapes of rotary positions do not fit");
+  CHECK(x_TA.cols >= heads * head_dim, "shapes of rotary positions do not fit");
   const OpTable& table = vector_table();
-  const TypedOps& ops = ops_of(table, x_TH.dtype);
+  const TypedOps& ops = ops_of(table, x_TA.dtype);
   const i64 half = head_dim / 2;
-  const RopeTable known = make_rope_table(table, x_TH.rows, half, position_T, frequency_h, inverse);
-  parallel_for(parallel_chunks(x_TH.rows, kRopeRows), [&](i64 task, int) {
+  const RopeTable known = make_rope_table(table, x_TA.rows, half, position_T, frequency_h, inverse);
+  parallel_for(parallel_chunks(x_TA.rows, kRopeRows), [&](i64 task, int) {
     float angles[256];
-    const i64 end = std::min(x_TH.rows, (task + 1) * kRopeRows);
+    const i64 end = std::min(x_TA.rows, (task + 1) * kRopeRows);
     for (i64 t = task * kRopeRows; t < end; ++t) {
       float* cosine = known.count > 0 ? known.cosine(position_T[t]) : angles;
       if (known.count == 0) table.rope_angles(position_T[t], frequency_h, half, inverse, cosine, cosine + half);
-      ops.rope(advance(x_TH.data, t * x_TH.stride, x_TH.dtype), heads, head_dim, cosine, cosine + half);
+      ops.rope(advance(x_TA.data, t * x_TA.stride, x_TA.dtype), heads, head_dim, cosine, cosine + half);
     }
   });
 }

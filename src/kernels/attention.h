@@ -25,15 +25,15 @@ struct AttentionSegment {
   i64 kv_rows = 0;  // keys in all; query i of the segment is at position kv_rows - rows + i
 };
 
-// q_TH: [T, heads * head_dim], out_TH the same, all of one type (bf16 or f32); lse_TH [T, heads] keeps the log-sum-exp
+// q_TA: [T, heads * head_dim], out_TA the same, all of one type (bf16 or f32); lse_TH [T, heads] keeps the log-sum-exp
 // of the scaled scores for backward.
-void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                       Matrix out_TH, float* lse_TH);
+void attention_forward(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                       Matrix out_TA, float* lse_TH);
 
 // Every segment has kv_rows == rows and its keys are the batch rows [row, row + rows) of dk_TG, dv_TG
-// ([T, kv_heads * head_dim]). Writes (does not add) dq_TH, dk_TG, dv_TG in q's dtype.
-void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                        ConstMatrix out_TH, ConstMatrix dout_TH, const float* lse_TH, Matrix dq_TH, Matrix dk_TG,
+// ([T, kv_heads * head_dim]). Writes (does not add) dq_TA, dk_TG, dv_TG in q's dtype.
+void attention_backward(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                        ConstMatrix out_TA, ConstMatrix dout_TA, const float* lse_TH, Matrix dq_TA, Matrix dk_TG,
                         Matrix dv_TG);
 
 // Forward and backward over segments of at most `keys` keys.
@@ -41,6 +41,6 @@ WorkspaceBytes attention_workspace(const AttentionShape& shape, i64 keys, DType 
 
 // Rotary positions (Su et al. 2021), half-split layout as Hugging Face's Llama and Mixtral, in place on `heads` heads
 // of head_dim columns. frequency_h[i] = base^(-2i/head_dim), head_dim/2 of them. inverse rotates back (for gradients).
-void rope_apply(Matrix x_TH, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse);
+void rope_apply(Matrix x_TA, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse);
 
 }  // namespace moebius::kernels

@@ -19,7 +19,7 @@ struct Call {
   const AttentionShape& shape;
   const TypedOps& ops;
   ConstMatrix qkv_TC;  // queries first
-  Matrix out_TH;
+  Matrix out_TA;
   i64 keys_padded;  // row length of strips
 
   DType dtype() const { return qkv_TC.dtype; }
@@ -108,7 +108,7 @@ class HeadQueries {
 
   void weigh(i64 row, i64 count, bool one, i64 g, i64 begin, i64 keys) {
     for (i64 i = 0; i < count; ++i) rows_[i] = advance(prob_, (g * count + i) * call_.keys_padded, call_.dtype());
-    const Matrix& out = call_.out_TH;
+    const Matrix& out = call_.out_TA;
     RowsProduct p;
     p.rows = rows_;
     p.num_rows = count;
@@ -132,15 +132,15 @@ class HeadQueries {
 };
 
 // columns: of qkv_TC, in heads.
-Call make_call(const AttentionShape& shape, const ConstMatrix& qkv_TC, i64 columns, const Matrix& out_TH, i64 keys) {
+Call make_call(const AttentionShape& shape, const ConstMatrix& qkv_TC, i64 columns, const Matrix& out_TA, i64 keys) {
   check_operand(qkv_TC.dtype);
-  check_operand(out_TH.dtype);
+  check_operand(out_TA.dtype);
   CHECK(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0, "kv_heads must divide heads");
   CHECK(shape.head_dim > 0 && shape.head_dim <= 256 && shape.head_dim % 2 == 0, "head_dim is even and at most 256");
-  CHECK(qkv_TC.cols >= columns * shape.head_dim && out_TH.rows == qkv_TC.rows &&
-            out_TH.cols >= shape.heads * shape.head_dim,
+  CHECK(qkv_TC.cols >= columns * shape.head_dim && out_TA.rows == qkv_TC.rows &&
+            out_TA.cols >= shape.heads * shape.head_dim,
         "shapes of attention do not fit");
-  return {shape, ops_of(vector_table(), qkv_TC.dtype), qkv_TC, out_TH, round_to_block(keys)};
+  return {shape, ops_of(vector_table(), qkv_TC.dtype), qkv_TC, out_TA, round_to_block(keys)};
 }
 
 // Adds one position to the panels of a head. The place of the next position becomes zero: an odd last one is
@@ -190,14 +190,14 @@ void for_units(i64 units, i64 scratch_bytes, const F& body) {
 }  // namespace
 
 void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const CachedSegment> segments,
-                      Matrix out_TH) {
+                      Matrix out_TA) {
   i64 keys = 0;
   for (const CachedSegment& s : segments) {
     CHECK(s.row >= 0 && s.row + s.rows <= qkv_TC.rows && s.position + s.rows <= s.positions_max,
           "a segment overflows its cache");
     keys = std::max(keys, s.position + s.rows);
   }
-  const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TH, keys);
+  const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TA, keys);
   // Heads of one value panel belong to one task.
   const i64 together = CacheLayout{shape.kv_heads, shape.head_dim, 1}.heads_together();
   const i64 parts = parallel_chunks(shape.kv_heads, together);
@@ -261,14 +261,14 @@ struct PackingHead {
 
 }  // namespace
 
-void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                        Matrix out_TH) {
+void attention_uncached(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                        Matrix out_TA) {
   i64 keys = 0;
   for (const AttentionSegment& s : segments) {
-    CHECK(s.row >= 0 && s.row + s.rows <= q_TH.rows && s.kv_rows >= s.rows, "a segment reaches beyond its batch");
+    CHECK(s.row >= 0 && s.row + s.rows <= q_TA.rows && s.kv_rows >= s.rows, "a segment reaches beyond its batch");
     keys = std::max(keys, s.kv_rows);
   }
-  const Call call = make_call(shape, q_TH, shape.heads, out_TH, keys);
+  const Call call = make_call(shape, q_TA, shape.heads, out_TA, keys);
   const i64 bytes = call.scratch_bytes() + PackingHead::bytes(call);
   for_units(static_cast<i64>(segments.size()) * shape.kv_heads, bytes, [&](i64 unit, Scratch scratch) {
     const AttentionSegment& segment = segments[static_cast<size_t>(unit / shape.kv_heads)];
@@ -285,7 +285,7 @@ void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span
 }
 
 void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const SharedPrefix> prefixes,
-                      std::span<const SharingSegment> segments, Matrix out_TH) {
+                      std::span<const SharingSegment> segments, Matrix out_TA) {
   i64 keys = 0;
   for (const SharedPrefix& b : prefixes) {
     CHECK(b.row >= 0 && b.rows > 0 && b.row + b.rows <= qkv_TC.rows &&
@@ -296,7 +296,7 @@ void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span
       keys = std::max(keys, b.rows + s.rows);
     }
   }
-  const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TH, keys);
+  const Call call = make_call(shape, qkv_TC, shape.heads + 2 * shape.kv_heads, out_TA, keys);
   const i64 bytes = call.scratch_bytes() + PackingHead::bytes(call);
   for_units(static_cast<i64>(prefixes.size()) * shape.kv_heads, bytes, [&](i64 unit, Scratch scratch) {
     const SharedPrefix& prefix = prefixes[static_cast<size_t>(unit / shape.kv_heads)];

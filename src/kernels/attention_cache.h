@@ -54,17 +54,17 @@ struct SharingSegment {
   i64 row = 0, rows = 0;
 };
 
-// q_TH, out_TH: [T, heads * head_dim]. The segments' keys are packed for this call alone.
-void attention_uncached(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                        Matrix out_TH);
+// q_TA, out_TA: [T, heads * head_dim]. The segments' keys are packed for this call alone.
+void attention_uncached(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                        Matrix out_TA);
 
 // qkv_TC: [T, (heads + 2 kv_heads) * head_dim], queries, keys, values with rotary positions. Appends the segments' keys
-// and values to their caches, then writes their rows of out_TH [T, heads * head_dim].
+// and values to their caches, then writes their rows of out_TA [T, heads * head_dim].
 void attention_cached(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const CachedSegment> segments,
-                      Matrix out_TH);
+                      Matrix out_TA);
 
-// A segment's rows see the prefix's rows and their own up to themselves. Writes the segments' rows of out_TH only.
+// A segment's rows see the prefix's rows and their own up to themselves. Writes the segments' rows of out_TA only.
 void attention_shared(const AttentionShape& shape, ConstMatrix qkv_TC, std::span<const SharedPrefix> prefixes,
-                      std::span<const SharingSegment> segments, Matrix out_TH);
+                      std::span<const SharingSegment> segments, Matrix out_TA);
 
 }  // namespace moebius::kernels

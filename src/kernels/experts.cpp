@@ -267,7 +267,7 @@ struct BackwardCall {
   const Routing& routing;
   const ExpertBank& bank;
   const ExpertSaved& saved;
-  const ExpertBackwardScratch& scratch_RX;
+  const ExpertBackwardScratch& buffers;
   float* dgate_TK;
   GradientOut dup, ddown;
   bool far = bank_far(bank);
@@ -319,7 +319,7 @@ struct BackwardCall {
       a.cols = units;
       a.gate = gate;
       a.pre = advance(static_cast<const void*>(saved.pre_RU.data), at, bank.dtype);
-      a.dpre = advance(scratch_RX.dpre_RU.data, at, bank.dtype);
+      a.dpre = advance(buffers.dpre_RU.data, at, bank.dtype);
       a.pre_stride = saved.pre_RU.stride;
       a.dgate_sum = dgate_sum;
       bank.activation == Activation::swiglu ? ops.swiglu_backward(a) : ops.gelu_backward(a);
@@ -332,7 +332,7 @@ struct BackwardCall {
     const PackedShape shape = bank.up_shape();
     const i64 panel = reinterleaved_elements(shape);
     void* transposed = scratch.take_bytes(panel * dtype_bytes(bank.dtype));
-    const ConstMatrix dpre_RU = scratch_RX.dpre_RU;
+    const ConstMatrix dpre_RU = buffers.dpre_RU;
     const RowsOperand dpre(ops, scratch, task.end - task.begin, shape.n,
                            [&](i64 i) { return dpre_RU.row(task.begin + i); });
     const void* up = advance(bank.up, task.expert * shape.elements(), bank.dtype);
@@ -368,7 +368,7 @@ struct BackwardCall {
   void run_gradient(const ExpertTask& task, Scratch scratch) const {
     const i64 rows = task.end - task.begin;
     const i32* token = routing.token_R + task.begin;
-    const ConstMatrix dpre_RU = scratch_RX.dpre_RU, hidden_RF = saved.hidden_RF;
+    const ConstMatrix dpre_RU = buffers.dpre_RU, hidden_RF = saved.hidden_RF;
     const PackedShape shape = task.down ? bank.down_shape() : bank.up_shape();
     const bool far = operands_far(routing.rows(), shape, bank.dtype);
     if (task.down) {
@@ -436,7 +436,7 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
       {table, routing, tasks, chunks, bytes, bank.d_model, bank.up_shape().n, scratch.dx_RD, dx_TD},
       [&](const ExpertTask& task, Scratch memory) { call.run_activation(task, memory); },
       [&](auto&&... part) { call.run_input(part...); });
-  const ProfileScope scope(Way::weight_gradient);
+  const ProfileScope scope(Direction::weight_gradient);
   const i64 gradients = call.list_gradients(tasks);
   parallel_for(gradients, [&](i64 task, int thread) {
     call.run_gradient(tasks[task], Scratch(workspace_of_thread(thread, gradient_scratch_bytes(bank.dtype))));

@@ -222,7 +222,7 @@ void head_loss(ConstMatrix x_TD, const PackedWeight& w_VD, const i32* target_T, 
       const i64 at = task * chunk;
       call.run(begin + at, at, std::min(chunk, rows - at), Scratch(workspace_of_thread(thread, bytes)));
     });
-    const ProfileScope scope(Way::weight_gradient);
+    const ProfileScope scope(Direction::weight_gradient);
     const GradientCut cut = cut_gradient(rows, w_VD.shape, 1);
     const bool far = operands_far(rows, w_VD.shape, w_VD.dtype);
     parallel_for(cut.tasks, [&](i64 task, int thread) {

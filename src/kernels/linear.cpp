@@ -37,11 +37,11 @@ i64 backward_bytes(const TypedOps& ops, const ProductCut& cut, i64 rows, PackedS
 
 }  // namespace
 
-void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool accumulate) {
-  check_product(x_TK, w.shape.k, w, y_TN, w.shape.n, accumulate);
+void linear_forward(ConstMatrix x_TI, const PackedWeight& w, Matrix y_TN, bool accumulate) {
+  check_product(x_TI, w.shape.k, w, y_TN, w.shape.n, accumulate);
   const OpTable& table = current_table();
   const TypedOps& ops = ops_of(table, w.dtype);
-  const i64 rows = x_TK.rows, blocks = w.shape.n_blocks(), panel = w.shape.k_blocks() * kBlockElements;
+  const i64 rows = x_TI.rows, blocks = w.shape.n_blocks(), panel = w.shape.k_blocks() * kBlockElements;
   if (rows == 0) return;
   const LinearCut cut(table, rows, blocks, w.shape, kForwardRows);
   const i64 bytes = forward_bytes(ops, cut, rows, w.shape);
@@ -51,7 +51,7 @@ void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool a
     const i64 block = part_begin(blocks, cut.col_parts, task % cut.col_parts);
     const i64 block_end = part_begin(blocks, cut.col_parts, task % cut.col_parts + 1);
     Scratch scratch(workspace_of_thread(thread, bytes));
-    const RowsOperand x(ops, scratch, row_end - row, w.shape.k, [&](i64 i) { return x_TK.row(row + i); });
+    const RowsOperand x(ops, scratch, row_end - row, w.shape.k, [&](i64 i) { return x_TI.row(row + i); });
     RowsProduct product = x.product(advance(w.data, block * panel, w.dtype), panel,
                                     std::min(block_end * kBlock, w.shape.n) - block * kBlock);
     product.out = advance(y_TN.row(row), block * kBlock, y_TN.dtype);
@@ -61,8 +61,8 @@ void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool a
   });
 }
 
-void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TK, bool accumulate) {
-  check_product(dy_TN, w.shape.n, w, dx_TK, w.shape.k, accumulate);
+void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TI, bool accumulate) {
+  check_product(dy_TN, w.shape.n, w, dx_TI, w.shape.k, accumulate);
   const OpTable& table = current_table();
   const TypedOps& ops = ops_of(table, w.dtype);
   const i64 rows = dy_TN.rows, blocks = w.shape.k_blocks();
@@ -79,26 +79,26 @@ void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_T
     for (i64 block = part_begin(blocks, cut.col_parts, task % cut.col_parts); block < block_end; ++block) {
       reinterleave_panel(ops, w.data, w.dtype, w.shape, block, transposed);
       RowsProduct product = dy.product(transposed, panel, std::min(kBlock, w.shape.k - block * kBlock));
-      product.out = advance(dx_TK.row(row), block * kBlock, dx_TK.dtype);
-      product.out_stride = dx_TK.stride;
-      product.store = store_of(dx_TK.dtype, accumulate);
+      product.out = advance(dx_TI.row(row), block * kBlock, dx_TI.dtype);
+      product.out_stride = dx_TI.stride;
+      product.store = store_of(dx_TI.dtype, accumulate);
       ops.rows(product);
     }
   });
 }
 
-void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw, GradientSum sum) {
-  check_operand(x_TK.dtype);
-  CHECK(dy_TN.dtype == x_TK.dtype, "operands of a weight gradient must be of one type");
-  CHECK(dy_TN.rows == x_TK.rows && dy_TN.cols >= shape.n && x_TK.cols >= shape.k, "shapes do not fit");
-  const TypedOps& ops = ops_of(current_table(), x_TK.dtype);
-  const GradientCut cut = cut_gradient(x_TK.rows, shape, 1);
+void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TI, PackedShape shape, float* dw, GradientSum sum) {
+  check_operand(x_TI.dtype);
+  CHECK(dy_TN.dtype == x_TI.dtype, "operands of a weight gradient must be of one type");
+  CHECK(dy_TN.rows == x_TI.rows && dy_TN.cols >= shape.n && x_TI.cols >= shape.k, "shapes do not fit");
+  const TypedOps& ops = ops_of(current_table(), x_TI.dtype);
+  const GradientCut cut = cut_gradient(x_TI.rows, shape, 1);
   const GradientOut out = gradient_out(dw, sum, shape, 1);
-  const bool far = operands_far(x_TK.rows, shape, x_TK.dtype);
+  const bool far = operands_far(x_TI.rows, shape, x_TI.dtype);
   parallel_for(cut.tasks, [&](i64 task, int thread) {
-    const Scratch scratch(workspace_of_thread(thread, gradient_scratch_bytes(x_TK.dtype)));
+    const Scratch scratch(workspace_of_thread(thread, gradient_scratch_bytes(x_TI.dtype)));
     add_weight_gradient(
-        ops, x_TK.dtype, scratch, x_TK.rows, [&](i64 t) { return dy_TN.row(t); }, [&](i64 t) { return x_TK.row(t); },
+        ops, x_TI.dtype, scratch, x_TI.rows, [&](i64 t) { return dy_TN.row(t); }, [&](i64 t) { return x_TI.row(t); },
         shape, cut.part(shape, task), out, far);
   });
 }

@@ -3,7 +3,7 @@
 // and, split into even and odd halves, f32 FMA. Master weights, gradients, moments and the compute copy all lie in this
 // order, so the optimiser is one pass over flat arrays. Backward re-interleaves a block when it needs it.
 //
-// w_NK (N outputs, K inputs; y = x w^T) is padded with zeros to multiples of 32. Element (n, k) lies at
+// w_NI (N outputs, I inputs; y = x w^T) is padded with zeros to multiples of 32. Element (n, k) lies at
 //   ((n/32) * k_blocks + k/32) * 1024 + ((k%32)/2) * 64 + (n%32) * 2 + k%2.
 #pragma once
 

@@ -21,28 +21,23 @@ const char* part_name(Part part) {
   return names[static_cast<i64>(part)];
 }
 
-const char* way_name(Way way) {
-  static const char* const names[] = {"forward", "backward", "weight gradient"};
-  return names[static_cast<i64>(way)];
-}
-
 i64 Profile::total_ns() const {
   i64 sum = 0;
   for (const auto& part_ns : ns)
-    for (const i64 way_ns : part_ns) sum += way_ns;
+    for (const i64 direction_ns : part_ns) sum += direction_ns;
   return sum;
 }
 
 void Profile::charge() {
   const i64 now = clock_ns();
-  ns[static_cast<i64>(part)][static_cast<i64>(way)] += now - since_ns;
+  ns[static_cast<i64>(part)][static_cast<i64>(direction)] += now - since_ns;
   since_ns = now;
 }
 
 void Profile::start() {
   CHECK(current == nullptr, "one profile at a time");
   part = Part::other;
-  way = Way::forward;
+  direction = Direction::forward;
   since_ns = clock_ns();
   current = this;
 }
@@ -53,26 +48,26 @@ void Profile::stop() {
   current = nullptr;
 }
 
-ProfileScope::ProfileScope(Way way) {
-  if (current != nullptr) enter(current->part, way, true);
+ProfileScope::ProfileScope(Direction direction) {
+  if (current != nullptr) enter(current->part, direction, true);
 }
 
-void ProfileScope::enter(Part part, Way way, bool way_given) {
+void ProfileScope::enter(Part part, Direction direction, bool direction_given) {
   profile_ = current;
   if (profile_ == nullptr) return;
   profile_->charge();
   part_ = profile_->part;
-  way_ = profile_->way;
+  direction_ = profile_->direction;
   profile_->part = part;
-  if (way_given) profile_->way = way;
-  ++profile_->calls[static_cast<i64>(part)][static_cast<i64>(profile_->way)];
+  if (direction_given) profile_->direction = direction;
+  ++profile_->calls[static_cast<i64>(part)][static_cast<i64>(profile_->direction)];
 }
 
 ProfileScope::~ProfileScope() {
   if (profile_ == nullptr || profile_ != current) return;
   profile_->charge();
   profile_->part = part_;
-  profile_->way = way_;
+  profile_->direction = direction_;
 }
 
 }  // namespace moebius::kernels

@@ -32,15 +32,14 @@ enum class Part {
 inline constexpr i64 kParts = static_cast<i64>(Part::optimizer) + 1;
 
 // forward; backward towards the input; the gradient of the weights.
-enum class Way { forward, backward, weight_gradient };
-inline constexpr i64 kWays = 3;
+enum class Direction { forward, backward, weight_gradient };
+inline constexpr i64 kDirections = 3;
 
 const char* part_name(Part part);
-const char* way_name(Way way);
 
 struct Profile {
-  i64 ns[kParts][kWays] = {};
-  i64 calls[kParts][kWays] = {};
+  i64 ns[kParts][kDirections] = {};
+  i64 calls[kParts][kDirections] = {};
   i64 total_ns() const;
 
   // Time runs from start to stop, which may be called repeatedly; between them the scopes of this process write here.
@@ -48,27 +47,27 @@ struct Profile {
   void stop();
 
   Part part = Part::other;
-  Way way = Way::forward;
+  Direction direction = Direction::forward;
   i64 since_ns = 0;
   void charge();  // charges the time since the last change to the current part
 };
 
 class ProfileScope {
  public:
-  ProfileScope(Part part, Way way) { enter(part, way, true); }
+  ProfileScope(Part part, Direction direction) { enter(part, direction, true); }
   // The direction of the scope around it.
-  explicit ProfileScope(Part part) { enter(part, Way::forward, false); }
+  explicit ProfileScope(Part part) { enter(part, Direction::forward, false); }
   // The part of the scope around it.
-  explicit ProfileScope(Way way);
+  explicit ProfileScope(Direction direction);
   ~ProfileScope();
   ProfileScope(const ProfileScope&) = delete;
   ProfileScope& operator=(const ProfileScope&) = delete;
 
  private:
-  void enter(Part part, Way way, bool way_given);
+  void enter(Part part, Direction direction, bool direction_given);
   Profile* profile_ = nullptr;
   Part part_ = Part::other;  // of the scope around
-  Way way_ = Way::forward;
+  Direction direction_ = Direction::forward;
 };
 
 }  // namespace moebius::kernels

@@ -136,7 +136,7 @@ struct TypedOps {
   void (*pairs)(const PairsProduct& product);
   // Rows (<= 32) of k elements as the columns of a panel: ceil(k/32) blocks.
   void (*pack_outputs)(const void* const* rows, i64 num_rows, i64 k, void* panel);
-  // One block of w_NK to the block of w_KN.
+  // One block of w_NI to the block of w_IN.
   void (*reinterleave)(const void* src, void* dst);
 
   void (*norm_forward)(const float* x, const float* gain, i64 cols, float eps, void* y, float* inv_rms);

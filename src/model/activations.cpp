@@ -66,7 +66,7 @@ struct Planner {
       layer.inv_rms_qk = arena.f32(T * (heads + config.attention.kv_heads));
     }
     layer.qkv_TC = compute(T * columns);
-    layer.mixed_TH = compute(T * heads * config.attention.head_dim);
+    layer.mixed_TA = compute(T * heads * config.attention.head_dim);
     layer.lse_TH = arena.f32(T * heads);
     layer.inv_rms_ffn_T = arena.f32(T);
     layer.h_ffn_TD = compute(T * d);
@@ -163,7 +163,7 @@ struct Planner {
 
   void attention_scratch(Activations& plan) {
     if (!kind.training) return;
-    plan.dmixed_TH = compute(T * config.attention.heads * config.attention.head_dim);
+    plan.dmixed_TA = compute(T * config.attention.heads * config.attention.head_dim);
     plan.dqkv_TC = compute(T * qkv_width(config));
     if (has_raw_qkv(config)) plan.draw_TC = arena.f32(T * qkv_width(config));
     if (element_bytes == 2) plan.dx_compute_TD = compute(T * config.d_model);

@@ -26,7 +26,7 @@ struct LayerBuffers {
   float* raw_TC = nullptr;      // queries, keys, values before bias and QK-norm, f32; only with these
   float* inv_rms_qk = nullptr;  // of QK-norm, one row of T for each normalised group
   void* qkv_TC = nullptr;
-  void* mixed_TH = nullptr;  // attention's output
+  void* mixed_TA = nullptr;  // attention's output
   float* lse_TH = nullptr;
   float* x_mid_TD = nullptr;  // residual stream between attention and FFN
   float* inv_rms_ffn_T = nullptr;
@@ -61,7 +61,7 @@ struct Activations {
   void* dpre_RU = nullptr;
   float* dgate_TK = nullptr;
   float* dlogits_TE = nullptr;
-  void* dmixed_TH = nullptr;
+  void* dmixed_TA = nullptr;
   void* dqkv_TC = nullptr;
   float* draw_TC = nullptr;
 };

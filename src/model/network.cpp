@@ -201,8 +201,8 @@ void Network::Impl::attention_block(i64 l) {
   const AttentionConfig& a = config.attention;
   const i64 d = config.d_model, columns = qkv_width(config), width = a.heads * a.head_dim;
   const Matrix x = f32(b.x_TD, d), x_mid = f32(b.x_mid_TD, d), h = mixed(b.h_TD, d), qkv = mixed(b.qkv_TC, columns);
-  const Matrix out = mixed(b.mixed_TH, width), dx = f32(plan.dx_TD, d), dh = f32(plan.dh_TD, d);
-  const Matrix dqkv = mixed(plan.dqkv_TC, columns), dout = mixed(plan.dmixed_TH, width);
+  const Matrix out = mixed(b.mixed_TA, width), dx = f32(plan.dx_TD, d), dh = f32(plan.dh_TD, d);
+  const Matrix dqkv = mixed(plan.dqkv_TC, columns), dout = mixed(plan.dmixed_TA, width);
 
   tape.run(NormOp{.x_TD = x,
                   .gain_D = vector(p.norm),
@@ -239,17 +239,17 @@ void Network::Impl::attention_block(i64 l) {
                        .qkv_TC = qkv,
                        .segments = input->segments,
                        .scratch = &attention_segments,
-                       .out_TH = out,
+                       .out_TA = out,
                        .lse_TH = recording ? b.lse_TH : nullptr,
-                       .dout_TH = dout,
+                       .dout_TA = dout,
                        .dqkv_TC = dqkv});
-  tape.run(OutputOp{.mixed_TH = out,
+  tape.run(OutputOp{.mixed_TA = out,
                     .w = packed(*p.output),
                     .x_TD = x,
                     .y_TD = x_mid,
                     .dx_TD = dx,
                     .dx_compute_TD = mixed(plan.dx_compute_TD, d),
-                    .dmixed_TH = dout,
+                    .dmixed_TA = dout,
                     .dw = gradient(p.output),
                     .sum = sum});
 }
@@ -356,7 +356,7 @@ void Network::Impl::final_norm() {
 
 // Clears the gradients that operations only add to: those of the embedding, vectors and routers, which come first.
 void Network::Impl::clear_vectors() const {
-  const kernels::ProfileScope scope(kernels::Part::embedding, kernels::Way::backward);
+  const kernels::ProfileScope scope(kernels::Part::embedding, kernels::Direction::backward);
   constexpr i64 kChunk = 1 << 18;
   parallel_for(parallel_chunks(weights.f32_elements, kChunk), [&](i64 chunk, int) {
     const i64 begin = chunk * kChunk;

@@ -157,7 +157,7 @@ void QueryKeyValueOp::backward() const {
     convert_rows(draw_TC, dqkv_TC);
   }
   {
-    const kernels::ProfileScope scope(kernels::Way::weight_gradient);
+    const kernels::ProfileScope scope(kernels::Direction::weight_gradient);
     kernels::linear_backward_weight(dqkv_TC, x_TD, w.shape, dw, sum);
   }
   kernels::linear_backward_input(dqkv_TC, w, dx_TD, true);
@@ -199,26 +199,26 @@ void AttentionOp::fill_segments() const {
 
 void AttentionOp::forward() const {
   fill_segments();
-  const Matrix q_TH = qkv_TC.part(0, qkv_TC.rows, 0, shape.heads * shape.head_dim);
+  const Matrix q_TA = qkv_TC.part(0, qkv_TC.rows, 0, shape.heads * shape.head_dim);
   if (!scratch->alone.empty()) {
-    lse_TH != nullptr ? kernels::attention_forward(shape, q_TH, scratch->alone, out_TH, lse_TH)
-                      : kernels::attention_uncached(shape, q_TH, scratch->alone, out_TH);
+    lse_TH != nullptr ? kernels::attention_forward(shape, q_TA, scratch->alone, out_TA, lse_TH)
+                      : kernels::attention_uncached(shape, q_TA, scratch->alone, out_TA);
   }
-  if (!scratch->cached.empty()) kernels::attention_cached(shape, qkv_TC, scratch->cached, out_TH);
-  if (!scratch->prefixes.empty()) kernels::attention_shared(shape, qkv_TC, scratch->prefixes, scratch->sharing, out_TH);
+  if (!scratch->cached.empty()) kernels::attention_cached(shape, qkv_TC, scratch->cached, out_TA);
+  if (!scratch->prefixes.empty()) kernels::attention_shared(shape, qkv_TC, scratch->prefixes, scratch->sharing, out_TA);
 }
 
 void AttentionOp::backward() const {
   fill_segments();
   const i64 rows = qkv_TC.rows, q_width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
-  kernels::attention_backward(shape, qkv_TC.part(0, rows, 0, q_width), scratch->alone, out_TH, dout_TH, lse_TH,
+  kernels::attention_backward(shape, qkv_TC.part(0, rows, 0, q_width), scratch->alone, out_TA, dout_TA, lse_TH,
                               dqkv_TC.part(0, rows, 0, q_width), dqkv_TC.part(0, rows, q_width, kv_width),
                               dqkv_TC.part(0, rows, q_width + kv_width, kv_width));
 }
 
 void OutputOp::forward() const {
   copy_rows(x_TD, y_TD);
-  kernels::linear_forward(mixed_TH, w, y_TD, true);
+  kernels::linear_forward(mixed_TA, w, y_TD, true);
 }
 
 void OutputOp::backward() const {
@@ -228,10 +228,10 @@ void OutputOp::backward() const {
     dy = dx_compute_TD;
   }
   {
-    const kernels::ProfileScope scope(kernels::Way::weight_gradient);
-    kernels::linear_backward_weight(dy, mixed_TH, w.shape, dw, sum);
+    const kernels::ProfileScope scope(kernels::Direction::weight_gradient);
+    kernels::linear_backward_weight(dy, mixed_TA, w.shape, dw, sum);
   }
-  kernels::linear_backward_input(dy, w, dmixed_TH, false);
+  kernels::linear_backward_input(dy, w, dmixed_TA, false);
 }
 
 }  // namespace moebius::model

@@ -92,14 +92,14 @@ struct AttentionOp {
   Matrix qkv_TC;
   std::span<const Segment> segments;
   AttentionSegments* scratch;
-  Matrix out_TH;
+  Matrix out_TA;
   float* lse_TH;
-  Matrix dout_TH, dqkv_TC;
+  Matrix dout_TA, dqkv_TC;
 
   kernels::Part part() const { return kernels::Part::attention; }
   template <typename Write>
   void outputs(Write write) const {
-    write({{"out_TH", out_TH}});
+    write({{"out_TA", out_TA}});
   }
   template <typename Write>
   void gradients(Write write) const {
@@ -114,12 +114,12 @@ struct AttentionOp {
 
 // y = x + mixed w^T
 struct OutputOp {
-  Matrix mixed_TH;
+  Matrix mixed_TA;
   kernels::PackedWeight w;
   Matrix x_TD, y_TD;  // may be the same
   Matrix dx_TD;       // gradient of y and of x: the residual stream's
   Matrix dx_compute_TD;
-  Matrix dmixed_TH;
+  Matrix dmixed_TA;
   float* dw;
   kernels::GradientSum sum;
 
@@ -130,7 +130,7 @@ struct OutputOp {
   }
   template <typename Write>
   void gradients(Write write) const {
-    write({{"dmixed_TH", dmixed_TH}, {"dw", matrix_of(static_cast<const float*>(dw), 1, w.shape.elements())}});
+    write({{"dmixed_TA", dmixed_TA}, {"dw", matrix_of(static_cast<const float*>(dw), 1, w.shape.elements())}});
   }
   void forward() const;
   void backward() const;

@@ -38,7 +38,7 @@ class Tape {
   }
   template <typename T>
   void run(T op) {
-    const kernels::ProfileScope scope(op.part(), kernels::Way::forward);
+    const kernels::ProfileScope scope(op.part(), kernels::Direction::forward);
     traced(
         op, "forward", part_ - 1, [&op] { op.forward(); }, [&op](auto write) { op.outputs(write); });
     if (recording_) ops_.emplace_back(op);
@@ -74,7 +74,7 @@ class Tape {
   // forward_again() recomputes the values of operations whose forward() has further effects.
   template <typename T>
   static void recompute(const T& one, i64 layer) {
-    const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
+    const kernels::ProfileScope scope(one.part(), kernels::Direction::backward);
     const auto run = [&one] {
       if constexpr (requires { one.forward_again(); }) {
         one.forward_again();
@@ -87,7 +87,7 @@ class Tape {
 
   template <typename T>
   static void run_backward(const T& one, i64 layer) {
-    const kernels::ProfileScope scope(one.part(), kernels::Way::backward);
+    const kernels::ProfileScope scope(one.part(), kernels::Direction::backward);
     traced(
         one, "backward", layer, [&one] { one.backward(); }, [&one](auto write) { one.gradients(write); });
   }

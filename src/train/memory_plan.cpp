@@ -41,11 +41,11 @@ bool choose_micro_batch(const model::ModelConfig& config, const TrainOptions& op
 MemoryPlan plan_memory(const model::ModelConfig& config, const TrainOptions& options, i64 data_bytes) {
   MemoryPlan plan;
   plan.limit_bytes = options.memory_max.empty() ? memory_available() / 10 * 7 : *parse_bytes(options.memory_max);
-  std::vector<model::Recompute> ways;
-  if (options.recompute != "layer") ways.push_back(model::Recompute::none);
-  if (options.recompute != "none") ways.push_back(model::Recompute::layer);
+  std::vector<model::Recompute> modes;
+  if (options.recompute != "layer") modes.push_back(model::Recompute::none);
+  if (options.recompute != "none") modes.push_back(model::Recompute::layer);
   bool fits = false;
-  for (std::size_t i = 0; i < ways.size() && !fits; ++i) fits = choose_micro_batch(config, options, ways[i], plan);
+  for (std::size_t i = 0; i < modes.size() && !fits; ++i) fits = choose_micro_batch(config, options, modes[i], plan);
   plan.checkpoint_bytes = plan.memory.elements * (dtype_bytes(options.compute()) + 12) + (i64{1} << 20);
   if (fits) {
     if (data_bytes > 0)

@@ -118,7 +118,7 @@ void Trainer::move_selection_bias() {
 const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   const i64 start_ns = clock_ns();
   {
-    const kernels::ProfileScope scope(kernels::Part::data, kernels::Way::forward);
+    const kernels::ProfileScope scope(kernels::Part::data, kernels::Direction::forward);
     source.next(batch_);
     check_batch();
   }
@@ -144,7 +144,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
   sum_loads();
   const i64 optimizer_ns = clock_ns();
   {
-    const kernels::ProfileScope scope(kernels::Part::gradient_norm, kernels::Way::forward);
+    const kernels::ProfileScope scope(kernels::Part::gradient_norm, kernels::Direction::forward);
     report_.grad_norm = gradient_norm(network_.weights());
   }
   if (!std::isfinite(report_.loss) || !std::isfinite(report_.grad_norm)) {
@@ -155,7 +155,7 @@ const StepReport& Trainer::step(data::BatchSource& source, i64 number) {
              fmt::format("training diverged: loss {}, gradient norm {}", text(report_.loss), text(report_.grad_norm)),
          .fix = "use a smaller --learning-rate, a longer warm-up or a smaller --clip; the last checkpoint is intact"});
   }
-  const kernels::ProfileScope scope(kernels::Part::optimizer, kernels::Way::forward);
+  const kernels::ProfileScope scope(kernels::Part::optimizer, kernels::Direction::forward);
   adamw_step(network_.weights(), adamw_, options_, report_.learning_rate, number, report_.grad_norm);
   move_selection_bias();
   if (model::Trace* trace = model::Trace::current()) trace->write_weights(network_.weights());

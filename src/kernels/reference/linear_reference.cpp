@@ -46,32 +46,32 @@ void put_or_add(const Matrix& m, i64 r, i64 c, double v, bool accumulate) {
 
 }  // namespace
 
-void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool accumulate) {
-  const std::vector<double> w_NK = unpacked(w.data, w.dtype, w.shape);
-  for (i64 t = 0; t < x_TK.rows; ++t) {
-    const std::vector<double> x = row_of(x_TK, t, w.shape.k);
+void linear_forward(ConstMatrix x_TI, const PackedWeight& w, Matrix y_TN, bool accumulate) {
+  const std::vector<double> w_NI = unpacked(w.data, w.dtype, w.shape);
+  for (i64 t = 0; t < x_TI.rows; ++t) {
+    const std::vector<double> x = row_of(x_TI, t, w.shape.k);
     for (i64 n = 0; n < w.shape.n; ++n)
-      put_or_add(y_TN, t, n, dot(x.data(), &w_NK[n * w.shape.k], w.shape.k), accumulate);
+      put_or_add(y_TN, t, n, dot(x.data(), &w_NI[n * w.shape.k], w.shape.k), accumulate);
   }
 }
 
-void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TK, bool accumulate) {
-  const std::vector<double> w_NK = unpacked(w.data, w.dtype, w.shape);
+void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TI, bool accumulate) {
+  const std::vector<double> w_NI = unpacked(w.data, w.dtype, w.shape);
   std::vector<double> sum(static_cast<size_t>(w.shape.k));
   for (i64 t = 0; t < dy_TN.rows; ++t) {
     std::fill(sum.begin(), sum.end(), 0.0);
     for (i64 n = 0; n < w.shape.n; ++n) {
       const double dy = at(dy_TN, t, n);
-      for (i64 k = 0; k < w.shape.k; ++k) sum[k] += dy * w_NK[n * w.shape.k + k];
+      for (i64 k = 0; k < w.shape.k; ++k) sum[k] += dy * w_NI[n * w.shape.k + k];
     }
-    for (i64 k = 0; k < w.shape.k; ++k) put_or_add(dx_TK, t, k, sum[k], accumulate);
+    for (i64 k = 0; k < w.shape.k; ++k) put_or_add(dx_TI, t, k, sum[k], accumulate);
   }
 }
 
-void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw) {
+void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TI, PackedShape shape, float* dw) {
   std::vector<double> sum(static_cast<size_t>(shape.n * shape.k));
   for (i64 t = 0; t < dy_TN.rows; ++t) {
-    const std::vector<double> x = row_of(x_TK, t, shape.k);
+    const std::vector<double> x = row_of(x_TI, t, shape.k);
     for (i64 n = 0; n < shape.n; ++n) {
       const double dy = at(dy_TN, t, n);
       for (i64 k = 0; k < shape.k; ++k) sum[n * shape.k + k] += dy * x[k];

@@ -23,9 +23,9 @@ inline void put(const Matrix& m, i64 r, i64 c, double v) { set_element(m.data, m
 // Packed weight as [n][k] doubles.
 std::vector<double> unpacked(const void* data, DType dtype, PackedShape shape);
 
-void linear_forward(ConstMatrix x_TK, const PackedWeight& w, Matrix y_TN, bool accumulate);
-void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TK, bool accumulate);
-void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TK, PackedShape shape, float* dw);
+void linear_forward(ConstMatrix x_TI, const PackedWeight& w, Matrix y_TN, bool accumulate);
+void linear_backward_input(ConstMatrix dy_TN, const PackedWeight& w, Matrix dx_TI, bool accumulate);
+void linear_backward_weight(ConstMatrix dy_TN, ConstMatrix x_TI, PackedShape shape, float* dw);
 
 void experts_forward(ConstMatrix x_TD, const Routing& routing, const ExpertBank& bank, const ExpertSaved& saved,
                      Matrix out_RD, Matrix y_TD);
@@ -33,12 +33,12 @@ void experts_backward(ConstMatrix dy_TD, ConstMatrix x_TD, const Routing& routin
                       const ExpertSaved& saved, const ExpertBackwardScratch& scratch, Matrix dx_TD, float* dgate_TK,
                       float* dup, float* ddown);
 
-void attention_forward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                       Matrix out_TH, float* lse_TH);
-void attention_backward(const AttentionShape& shape, ConstMatrix q_TH, std::span<const AttentionSegment> segments,
-                        ConstMatrix out_TH, ConstMatrix dout_TH, const float* lse_TH, Matrix dq_TH, Matrix dk_TG,
+void attention_forward(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                       Matrix out_TA, float* lse_TH);
+void attention_backward(const AttentionShape& shape, ConstMatrix q_TA, std::span<const AttentionSegment> segments,
+                        ConstMatrix out_TA, ConstMatrix dout_TA, const float* lse_TH, Matrix dq_TA, Matrix dk_TG,
                         Matrix dv_TG);
-void rope_apply(Matrix x_TH, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse);
+void rope_apply(Matrix x_TA, i64 heads, i64 head_dim, const i32* position_T, const float* frequency_h, bool inverse);
 
 void embedding_forward(const float* table_VD, const i32* token_T, Matrix x_TD);
 void embedding_backward(const i32* token_T, ConstMatrix dx_TD, float* dtable_VD);
