@@ -237,6 +237,13 @@ TEST(TestFolder, IsGoneAfterIt) {
   EXPECT_FALSE(folder_exists(test_folder_before));
 }
 
+TEST(File, OutputsMakeTheirFolder) {
+  file_write_atomic(test_path("new/inner/a"), "1");
+  EXPECT_EQ(file_read(test_path("new/inner/a")), "1");
+  AppendFile(test_path("log/b")).append("2");
+  EXPECT_EQ(file_read(test_path("log/b")), "2");
+}
+
 TEST(File, NameOfAPath) {
   for (const char* path : {"a/b/c", "a/b/c/", "c", "/c", "a/b/d/../../b/c"}) EXPECT_EQ(path_name(path), "c") << path;
   folder_make(test_path("c/d"));

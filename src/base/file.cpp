@@ -46,6 +46,14 @@ void sync_folder(const std::string& folder) {
   ::close(fd);
 }
 
+// Makes the file's folder when it is missing, so that no output needs a mkdir first.
+int open_output(const std::string& path, int flags) {
+  const int fd = ::open(path.c_str(), flags | O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (fd >= 0 || errno != ENOENT) return fd;
+  folder_make(folder_of(path));
+  return ::open(path.c_str(), flags | O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+}
+
 }  // namespace
 
 bool file_exists(const std::string& path) {
@@ -174,7 +182,7 @@ void file_write_atomic(const std::string& path, std::string_view content) {
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   temporary_ = path_ + "." + std::to_string(::getpid()) + ".tmp";
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  fd_ = open_output(temporary_, O_TRUNC);
   if (fd_ < 0) throw_system_error(path_, "creating", errno);
 }
 
@@ -205,7 +213,7 @@ void AtomicFile::commit() {
 }
 
 AppendFile::AppendFile(const std::string& path) : path_(path) {
-  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  fd_ = open_output(path, O_APPEND);
   if (fd_ < 0) throw_system_error(path, "opening for append", errno);
 }
 

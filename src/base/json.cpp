@@ -163,8 +163,8 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     if (rest.find_first_not_of(" \t\r\n") == std::string_view::npos && !complete_) {
       return {.what = "not valid JSON: the text ends before the value is complete",
               .fix =
-                  "the file is cut off, or one value covers several lines where one a line is wanted "
-                  "(jq -c . FILE writes one a line)"};
+                  "the file is cut off, or a value extends over several lines where one value per line is required "
+                  "(jq -c . FILE writes that form)"};
     }
     const std::string_view word = word_at(at);
     for (const std::string_view name : {"NaN", "Infinity", "-Infinity", "nan", "inf", "-inf", "+Infinity"}) {

@@ -30,7 +30,7 @@ void check_range(const Option& option, double value, const std::string& where) {
                                                        : fmt::format("{} to {}", min, max);
   throw Error({.where = where,
                .what = fmt::format("'{}' is out of range", option.key),
-               .wanted = option.notes.unit.empty() ? range : range + " " + option.notes.unit,
+               .wanted = range,
                .got = fmt::format("{}", value)});
 }
 

@@ -1,7 +1,7 @@
 // The pool: workers spin for a short while (a training step has thousands of small regions), then sleep.
-// Each thread begins with its own contiguous share of a region's tasks and then takes from the ends of the others'. The rows that
-// it wrote in one region are so, mostly, the rows that it reads in the next, out of its own caches: cores that share no cache pay
-// for every line that changes hands.
+// Each thread begins with its own contiguous share of a region's tasks and then takes from the ends of the others'. So
+// a thread mostly reads the rows that it wrote in the previous region, from its own caches; otherwise, cache lines
+// would move between cores.
 #include "base/parallel.h"
 
 #include <sched.h>
@@ -34,7 +34,8 @@ inline void cpu_relax() {
 #endif
 }
 
-// The tasks [begin, end) that are left of a thread's share. Both ends in one word: the owner takes at the begin, others at the end.
+// The tasks [begin, end) that are left of a thread's share. Both ends in one word: the owner takes from the front,
+// others from the back.
 class alignas(128) Share {
  public:
   void set(i64 begin, i64 end) { word_.store(pack(begin, end), std::memory_order_relaxed); }
@@ -118,8 +119,8 @@ class Pool {
     inside_task = outer;
   }
 
-  // Waits for the workers that entered this region, not for those that the system kept from it: on a shared machine a
-  // worker may be off its core for milliseconds while the tasks are long done.
+  // Waits only for the workers that entered this region: on a shared machine, a worker may be descheduled for
+  // milliseconds while all tasks are done.
   void wait_for_entered() {
     for (int spin = 0; entered_.load() != 0; ++spin) {
       cpu_relax();

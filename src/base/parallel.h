@@ -1,6 +1,6 @@
-// The only place that knows threads: one small pool for the process.
-// Work is cut by shape, never by the number of threads, and one task writes an output: so results do not depend on the
-// number of threads. Calls from inside a task run in place. Not for blocking I/O.
+// The only place that creates threads: one small pool for the process. Work is divided by shape, never by the number of
+// threads, and each output is written by one task, so results do not depend on the number of threads. Calls from inside
+// a task run in place. Not for blocking I/O.
 #pragma once
 
 #include <functional>

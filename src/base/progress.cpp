@@ -47,7 +47,8 @@ void Progress::update(i64 done, const std::string& detail) {
   if (total_ > 0) {
     const double share = static_cast<double>(done) / static_cast<double>(total_);
     line += fmt::format(" {:5.1f} %", 100 * share);
-    // The first steps carry what came before them (an evaluation, a first touch of memory): no estimate from those.
+    // The first steps include the cost of what came before them (an evaluation, the first touch of memory): no estimate
+    // from those.
     if (share >= 0.02) line += fmt::format("  {} left", format_seconds(elapsed / share - elapsed));
   } else {
     line += fmt::format(" {}", format_count(static_cast<double>(done)));

@@ -35,8 +35,8 @@ struct StageExit {
   int code;
 };
 
-// Reads `words` (all after the stage's name): sets `options` and the common ones, returns the latter; what is no option
-// goes to `positional`, at most `positional_max` words. Applies --threads and --log.
+// Reads `words` (all after the stage's name): sets `options` and the common ones, returns the latter; words that are
+// not options go to `positional`, at most `positional_max` words. Applies --threads and --log.
 StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::vector<std::string>& words,
                         std::vector<std::string>* positional, i64 positional_max);
 
@@ -55,7 +55,7 @@ struct Stage {
   int (*run)(const std::vector<std::string>& words);
 };
 
-// main's body: picks the stage, catches Error, prints help. Returns the exit code: 0, 1 (error), 2 (wrong words),
+// main's body: picks the stage, catches Error, prints help. Returns the exit code: 0, 1 (error), 2 (invalid arguments),
 // 130 (interrupted).
 int stage_main(const std::vector<Stage>& stages, int argc, char** argv);
 

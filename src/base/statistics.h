@@ -44,7 +44,7 @@ double mean_of(const std::vector<double>& values);
 double percentile(const std::vector<double>& sorted, double share);
 // Sample standard deviation (n - 1); NaN for fewer than two.
 double deviation_of(const std::vector<double>& values);
-// Two-sided 95 % point of Student's t; 1.96 for df <= 0 (no degrees of freedom: the normal law of the items).
+// Two-sided 95 % point of Student's t; 1.96 for df <= 0 (no degrees of freedom: the normal distribution of the items).
 double student_t95(i64 df);
 
 // A mean over seeds with its 95 % interval: Student's t over the seeds when there are two or more, else 1.96 standard
@@ -76,12 +76,12 @@ double spearman_of(const std::vector<double>& x, const std::vector<double>& y);
 // A statistic of the configurations' means.
 using Statistic = std::function<double(const std::vector<double>& x, const std::vector<double>& y)>;
 
-// Bootstrap interval of `statistic` over the configurations' means. Each of `replicates` replicates draws the seeds
-// of each configuration again, with deviations from the mean stretched by sqrt(n/(n-1)), and adds normal noise of the
-// item-level standard errors; percentiles are then widened by t(df)/1.96 with df = number of runs - number of
-// configurations, since few seeds make bootstrap intervals too narrow. With single seeds only the item noise is left,
-// and with no standard errors either the interval is unknown. `coverage` is 0.95 unless several are tested at once.
-// `test` numbers the test within a study: equal inputs give equal intervals.
+// Bootstrap interval of `statistic` over the configurations' means. Each of `replicates` replicates resamples the seeds
+// of each configuration, with deviations from the mean scaled by sqrt(n/(n-1)), and adds normal noise of the item-level
+// standard errors; percentiles are then widened by t(df)/1.96 with df = number of runs - number of configurations,
+// since few seeds make bootstrap intervals too narrow. With single seeds only the item noise is left, and with no
+// standard errors either the interval is unknown. `coverage` is 0.95 unless several are tested at once. `test` numbers
+// the test within a study: equal inputs give equal intervals.
 constexpr i64 kReplicates = 2000;
 Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage = 0.95,
                    i64 replicates = kReplicates);

@@ -63,6 +63,7 @@ void check(const BenchTrainOptions& options) {
   throw Error(
       {.where = "bench train",
        .what = "a step is not a multiple of the micro-batch, or the micro-batch not of the sequence",
+       .wanted = fmt::format("--tokens-per-step and --micro-batch-tokens as multiples of {}", options.sequence),
        .got = fmt::format("sequence {}, micro-batch {}, step {}", options.sequence, micro, options.tokens_per_step)});
 }
 

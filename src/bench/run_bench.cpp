@@ -82,7 +82,7 @@ Words read_words(const std::vector<std::string>& words) {
     now.config.describe(list);
     list.add(
         "compare", &now.compare,
-        "roof, train, operation, grid: list what got over 10 % slower than in this saved --json; exit code 1 if anything did",
+        "roof, train, operation, grid: list what is over 10 % slower than in this saved --json; exit code 1 if anything is",
         {.unit = "FILE"});
     list.add("tolerance", &now.tolerance,
              "trace-diff: largest difference of mean and rms, as a share of rms; 0: equal checksums",

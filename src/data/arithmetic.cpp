@@ -234,7 +234,7 @@ std::vector<GradeStatistics> make_training(const Generator& generator, Generated
       own.structures.insert(accepted[i].structure);
     }
   }
-  // Grades that training does not hold are guessed by what it holds.
+  // Grades that are not in the training text are guessed from those that are.
   for (GradeStatistics& s : statistics) {
     if (s.structures.empty()) s.answers = all.answers;
   }
@@ -251,12 +251,14 @@ void describe(ArithmeticOptions& options, OptionList& list) {
   list.add("grades-test", &options.grades_test, "operations of test problems");
   list.add("problems", &options.problems, "training problems", {.min = 1});
   list.add("arithmetic-items", &options.items, "test problems of each grade", {.min = 1});
-  list.add("distractors", &options.distractors, "statements that are not needed (look-ups have at least 2)",
+  list.add("distractors", &options.distractors, "statements that the question does not need (look-ups have at least 2)",
            {.min = 0, .max = 16});
-  list.add("direct-share", &options.direct_share, "share of training problems answered at once", {.min = 0, .max = 1});
-  list.add("test-share", &options.test_share, "share of keys kept for the test", {.min = 0, .max = 1});
+  list.add("direct-share", &options.direct_share, "share of training problems answered without steps",
+           {.min = 0, .max = 1});
+  list.add("test-share", &options.test_share, "share of structures or problems reserved for the test",
+           {.min = 0, .max = 1});
   list.add("structure-grade-min", &options.structure_grade_min,
-           "from this grade test structures are new; below, names and numbers are", {.min = 0});
+           "from this grade on, test problems have new structures; below, only new names and numbers", {.min = 0});
   list.add("operators", &options.operators, "operations: more, fewer, times, sum");
   list.add("wording", &options.wording, "length of the sentences", {.choices = {"compact", "full"}});
 }

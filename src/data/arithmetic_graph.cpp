@@ -30,8 +30,8 @@ const char* name_of(const Quantity& quantity) { return kNames[static_cast<std::s
 
 const Quantity& at(const Problem& problem, i64 i) { return problem.quantities[static_cast<std::size_t>(i)]; }
 
-// Picks an operand of `user`: a new quantity, or now and then one that waits to be defined. Only such are taken, so no
-// circle can arise: a quantity is defined after all that use it.
+// Picks an operand of `user`: a new quantity, or sometimes one that is not defined yet. Only undefined quantities are
+// picked, so there are no cycles: a quantity is defined after all that use it.
 i64 pick_operand(Rng& rng, Problem& problem, std::vector<i64>& open, i64 not_this) {
   if (!open.empty() && rng.next_uniform() < kShareOperand) {
     const i64 shared = open[rng.next_below(open.size())];
@@ -95,7 +95,7 @@ void add_distractors(Rng& rng, const ProblemRules& rules, Problem& problem) {
   const i64 count = problem.operations == 0 ? std::max<i64>(2, rules.distractors) : rules.distractors;
   for (i64 d = 0; d < count; ++d) {
     Quantity quantity;
-    // Look-ups keep to stated quantities, so that they stay short.
+    // Look-ups use stated quantities only, so that they stay short.
     if (problem.operations > 0 && rng.next_below(2) == 0) {
       quantity.op = rng.next_below(2) == 0 ? Operator::more : Operator::fewer;
       quantity.a = static_cast<i64>(rng.next_below(problem.quantities.size()));
@@ -164,7 +164,7 @@ Problem problem_draw(Rng& rng, const ProblemRules& rules, i64 operations) {
     const auto pick = static_cast<std::size_t>(rng.next_below(open.size()));
     const i64 index = open[pick];
     open.erase(open.begin() + static_cast<std::ptrdiff_t>(pick));
-    // The last open quantity must be derived while operations are left, or they would find no place.
+    // The last open quantity must be derived while operations are left; otherwise there would be no place for them.
     const bool derive = left > 0 && (open.empty() || rng.next_uniform() < kDerive);
     if (derive) {
       define_operation(rng, rules, problem, open, index);

@@ -1,6 +1,6 @@
-// One word problem of the arithmetic task as a graph of quantities: how it is drawn, said, solved and named by keys.
-// Statements are said in random order; a distractor is a quantity that the question does not need.
-// Not for the choice of problems or the split: arithmetic.cpp.
+// One word problem of the arithmetic task as a graph of quantities: how it is drawn, worded, solved and identified by
+// keys. Statements are in random order; a distractor is a quantity that the question does not need. Not for the choice
+// of problems or the split: arithmetic.cpp.
 #pragma once
 
 #include <string>
@@ -47,7 +47,7 @@ Problem problem_draw(Rng& rng, const ProblemRules& rules, i64 operations);
 std::string problem_question(const Problem& problem, const ProblemRules& rules);
 // " Bob = Ann + 3 = 4 + 3 = 7." step by step in topological order, each with a leading space.
 std::string problem_steps(const Problem& problem, const ProblemRules& rules);
-// Numbers of the statements in the order in which they are said.
+// Numbers of the statements in the order in which they appear in the text.
 std::vector<i64> problem_numbers(const Problem& problem);
 
 // What the solution computes, without names and numbers: "s(L,m(L))". Sums are sorted and shared quantities unfolded,

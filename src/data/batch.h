@@ -1,6 +1,6 @@
-// Batch: what one step trains on, as flat rows, and BatchSource, the seam that makes batches.
-// in: token shards (data/mixture.h) or token lists in memory (tests) -> out: tokens, targets, spans of documents.
-// Not for evaluation items: those are texts (docs/formats.md, "Evaluation items").
+// Batch: what one step trains on, as flat rows, and BatchSource, the interface of what makes batches. in: token shards
+// (data/mixture.h) or token lists in memory (tests) -> out: tokens, targets, spans of documents. Not for evaluation
+// items: those are texts (docs/formats.md, "Evaluation items").
 #pragma once
 
 #include <string>
@@ -56,7 +56,7 @@ class BatchSource {
   virtual ~BatchSource() = default;
   // Fills the next batch. The same buffers are reused: no allocation in steady state.
   virtual void next(Batch& batch) = 0;
-  // The position as saved in a checkpoint: after restore() the following batches are the very same.
+  // The position as saved in a checkpoint: after restore() the following batches are identical.
   virtual Json state() const = 0;
   // Throws Error when the state was made with another mixture, seed or sequence length.
   virtual void restore(const Json& state) = 0;
@@ -68,8 +68,8 @@ class BatchSource {
   virtual i64 mapped_bytes() const { return 0; }  // of files that it reads through the memory map
 };
 
-// Token lists in memory, one document each, packed one after the other and cut at sequence borders; goes round and
-// round. For tests and small experiments.
+// Token lists in memory, one document each, packed one after the other and cut at sequence borders; starts again after
+// the last one. For tests and small experiments.
 class MemorySource : public BatchSource {
  public:
   MemorySource(std::vector<std::vector<i32>> documents, i64 sequences, i64 length);

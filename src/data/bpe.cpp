@@ -166,7 +166,7 @@ void BpeModel::merge_long(BpeScratch& s) const {
   auto& heap = s.heap;
   heap.clear();
   const auto later = std::greater<std::pair<u64, i32>>();
-  // Keys sort by rank, then place; the product tells whether an entry is still true.
+  // Keys sort by rank, then place; the product shows whether an entry is still valid.
   const auto push = [&](i32 left) {
     if (left < 0) return;
     const i32 right = s.next[static_cast<std::size_t>(left)];

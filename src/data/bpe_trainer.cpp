@@ -1,7 +1,7 @@
-// Two steps: counting distinct words (parallel: each thread has a table, the sums do not depend on who counted what),
-// then merging with pair counts kept up to date, and a heap whose entries carry the words they may change.
-// The book-keeping follows `tokenizers` in its corner cases too (two ways to make the same token), so that the merges
-// are equal.
+// Two steps: counting distinct words (parallel: each thread has a table, the sums do not depend on which thread counted
+// what), then merging with pair counts kept up to date, and a heap whose entries carry the words they may change. The
+// book-keeping follows `tokenizers` in its corner cases too (two ways to make the same token), so that the merges are
+// equal.
 #include "data/bpe_trainer.h"
 
 #include <fmt/format.h>
@@ -221,7 +221,7 @@ class Merger {
   void merge(const Candidate& top, i32 product) {
     before_.resize(tokens_.size());
     after_.resize(tokens_.size());
-    // The list leaves places_ for the time: gain() may make places_ grow.
+    // Moved out of places_ meanwhile, because gain() may reallocate places_.
     std::vector<u32> words = std::move(places_[static_cast<std::size_t>(top.words)]);
     for (const u32 word : words) merge_word(word, top.pair, product);
     words.clear();

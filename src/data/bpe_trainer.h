@@ -14,7 +14,7 @@
 namespace moebius::data {
 
 struct BpeTrainerOptions {
-  i64 vocab_size = 8192;  // with special tokens and the 256 bytes; fewer come out when the text has no more pairs
+  i64 vocab_size = 8192;  // with special tokens and the 256 bytes; fewer if the text has no more pairs
   i64 min_frequency = 2;  // pairs rarer than this are not merged
   std::vector<std::string> special_tokens = {"<|endoftext|>"};  // get the first ids
 };

@@ -23,7 +23,7 @@ namespace {
 constexpr i64 kPackedBytes = i64{256} << 10;
 constexpr const char* kTruncated = "the file ends in the middle of the archive (truncated)";
 
-// The packed file with a buffer in which the next bytes can be looked at.
+// The compressed file, with a buffer for looking at the next bytes.
 class Packed {
  public:
   explicit Packed(const std::string& path) : file_(path), buffer_(kPackedBytes) {}

@@ -322,12 +322,13 @@ void describe(FactsOptions& options, OptionList& list) {
   list.add("people", &options.people, "invented people", {.min = 2, .max = 524288});
   list.add("attributes", &options.attributes, "attributes of a person: major, city, employer, university, year",
            {.min = 1, .max = 5});
-  list.add("exposures", &options.exposures, "tiers: records of a person in training");
-  list.add("zipf", &options.zipf, "above 0: exposures fall with the person's rank to this power", {.min = 0, .max = 4});
-  list.add("form", &options.form, "records or sentences", {.choices = {"compact", "biography", "both"}});
-  list.add("question-every", &options.question_every, "training half: one question of each attribute per N records",
-           {.min = 1});
-  list.add("facts-items-max", &options.items_max, "items of each grade; 0: all", {.min = 0});
+  list.add("exposures", &options.exposures, "numbers of records per person in the training text, one per tier");
+  list.add("zipf", &options.zipf, "above 0: exposures follow a Zipf law with this exponent", {.min = 0, .max = 4});
+  list.add("form", &options.form, "form of the facts: records, sentences or both",
+           {.choices = {"compact", "biography", "both"}});
+  list.add("question-every", &options.question_every,
+           "people with questions in training: one question per attribute and N records", {.min = 1});
+  list.add("facts-items-max", &options.items_max, "items per grade; 0: all", {.min = 0});
   list.add("values-max", &options.values_max, "cap on the values of an attribute; 0: none", {.min = 0, .max = 100});
 }
 

@@ -18,7 +18,7 @@ const std::vector<std::string>& facts_first_names() {
   return names;
 }
 
-// Words that nobody is called by in the middle, so that no real person's full name can come out.
+// Words that are not used as middle names, so that no full name is that of a real person.
 const std::vector<std::string>& facts_middle_names() {
   static const std::vector<std::string> names = {
       "Acorn",   "Amber",   "Anvil",  "Apple",  "Arrow",  "Badge",   "Barley", "Basil",  "Birch",  "Bramble", "Brick",

@@ -21,7 +21,7 @@ struct FactsAttribute {
 
 const std::vector<FactsAttribute>& facts_attributes();  // major, city, employer, university, year
 
-// The work city follows from the employer: said in biographies, never asked, never counted.
+// The work city follows from the employer: mentioned in biographies, but neither tested nor counted.
 const std::vector<std::string>& facts_work_sentences();  // # is the subject, @ the city
 // City number of an employer.
 i64 facts_work_city(i64 employer, i64 cities);

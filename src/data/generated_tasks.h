@@ -51,12 +51,12 @@ struct FactsOptions {
   i64 seed = 1;
   i64 people = 1330;
   i64 attributes = 5;                         // of major, city, employer, university, year, in this order
-  std::vector<i64> exposures = {8, 32, 128};  // tiers: how many records of a person training holds
+  std::vector<i64> exposures = {8, 32, 128};  // tiers: number of records per person in the training text
   double zipf = 0;                            // > 0: exposures of the r-th person = max(exposures) / r^zipf, >= 1
   std::string form = "compact";               // compact (records), biography (sentences), both (half of each)
-  i64 question_every = 4;                     // training half: one question of each attribute per N exposures
-  i64 items_max = 600;                        // items of each grade; 0: all
-  i64 values_max = 0;                         // cap on the values of an attribute; 0: whole list
+  i64 question_every = 4;  // half of the people with questions in training: one question per attribute and N exposures
+  i64 items_max = 600;     // items of each grade; 0: all
+  i64 values_max = 0;      // cap on the values of an attribute; 0: whole list
 };
 
 struct ArithmeticOptions {
@@ -66,11 +66,12 @@ struct ArithmeticOptions {
   std::vector<double> weights = {4, 4, 2, 1, 1};      // share of problems of each grade
   std::vector<i64> grades_test = {0, 1, 2, 3, 4, 6};  // may go beyond the training grades
   i64 problems = 50000;
-  i64 items = 500;              // of each grade
-  i64 distractors = 1;          // statements that the solution does not need; grade 0 has at least two
-  double direct_share = 0.2;    // share of problems answered at once, without steps
-  double test_share = 0.2;      // share of keys kept for the test
-  i64 structure_grade_min = 3;  // from here the key is the structure alone; below it holds names and numbers too
+  i64 items = 500;            // of each grade
+  i64 distractors = 1;        // statements that the solution does not need; grade 0 has at least two
+  double direct_share = 0.2;  // share of problems answered without steps
+  double test_share = 0.2;    // share of keys kept for the test
+  i64 structure_grade_min =
+      3;  // from this grade on, the key is the structure alone; below, it includes names and numbers
   std::vector<std::string> operators = {"more", "fewer", "sum"};  // also: times
   std::string wording = "compact";                                // compact, full
 };

@@ -221,8 +221,8 @@ bool Mixture::Impl::cuttable(const Pending& pending) const {
   return source.shard.document_tokens(pending.piece.document) > options.length;
 }
 
-// Which pending piece goes into `room` rows; -1: none. A sequence begins with the oldest, so that none waits for ever;
-// then comes the largest that fits; then the oldest that may be cut.
+// Which pending piece goes into `room` rows; -1: none. A sequence begins with the oldest, so that no piece waits
+// forever; then comes the largest that fits; then the oldest that may be cut.
 i64 Mixture::Impl::choose(i64 room, bool first) const {
   if (first || !options.whole_documents) return 0;
   i64 best = -1;
@@ -288,7 +288,7 @@ void Mixture::Impl::place(Batch& batch, i64 row, i64 count, const Pending& pendi
   source.counters.tokens_seen += count;
   ++source.counters.documents_seen;
   (pending.epoch == 0 ? source.counters.tokens_unique : source.counters.tokens_repeated) += count;
-  // The margin is for pieces that came earlier than their share would say.
+  // The margin is for pieces that come earlier than their share implies.
   const double seen = static_cast<double>(source.counters.tokens_seen);
   const double total = static_cast<double>(source.counters.tokens_total);
   const double margin = static_cast<double>(options.lookahead * options.length) + 0.02 * seen;
@@ -318,7 +318,7 @@ void Mixture::Impl::too_small(const Source& source, double epochs) const {
                                      format_exact(source.counters.tokens_total)),
                .got = fmt::format("{:.2f} passes at a share of {:.1f} % of the mixture", epochs, 100 * source.share),
                .fix = "train on fewer tokens, lower the source's weight, pack more text, or raise its limit of passes "
-                      "(epochs_max; 0 is no limit)"});
+                      "(name=path:weight:EPOCHS, or epochs_max; 0 is no limit)"});
 }
 
 std::vector<double> Mixture::Impl::epochs_needed(i64 tokens) const {
@@ -353,7 +353,7 @@ Json Mixture::Impl::identity() const {
   return list;
 }
 
-// All that decides the stream, the batch size left out.
+// Everything that determines the stream; the batch size does not.
 u64 Mixture::Impl::digest() const {
   std::string text =
       fmt::format("{} {} {} {} {} {} {}", options.length, options.seed_data, options.attend_across_documents,
@@ -393,7 +393,7 @@ void Mixture::Impl::restore_source(Source& source, const Json& json) {
   if (json.at("name").as_string() != source.name || epoch < 0 || cursor < 0 ||
       cursor > static_cast<i64>(source.order.size())) {
     throw Error({.where = "saved data position",
-                 .what = "source " + source.name + " has an impossible place",
+                 .what = "source " + source.name + " has an invalid position",
                  .fix = "resume from another checkpoint"});
   }
   source.epoch = epoch;
@@ -432,7 +432,7 @@ void Mixture::Impl::restore(const Json& state) {
     }
     if (!valid) {
       throw Error({.where = "saved data position",
-                   .what = fmt::format("pending piece {} is impossible", i),
+                   .what = fmt::format("pending piece {} is invalid", i),
                    .fix = "resume from another checkpoint"});
     }
   }

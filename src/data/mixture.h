@@ -1,7 +1,7 @@
 // Mixture: the stream of batches from several token shards by weight. A pure function of (sources, seed, position):
 // every model of a study sees the same rows in the same order, whatever the batch size or number of threads.
 // How: each source's documents are cut into pieces of at most `length` tokens and shuffled again for each pass; the next
-// piece comes from the source with the largest token deficit; pieces are packed into sequences. docs/data.md has it all.
+// piece comes from the source with the largest token deficit; pieces are packed into sequences. Details: docs/data.md.
 // Not for reading text or for tokenization.
 #pragma once
 
@@ -59,12 +59,12 @@ class Mixture : public BatchSource {
   i64 vocab() const;  // 0 when no shard says
   i64 end_of_text() const;
   std::string tokenizer() const;  // digest of the one that made the shards; empty when none says
-  // [{"name", "weight", "digest"}], the digest of each shard's files: what two runs on the same data have in common.
+  // [{"name", "weight", "digest"}], the digest of each shard's files: equal for two runs on the same data.
   Json identity() const;
   // Passes over each source that `tokens` tokens of training need (padding left out).
   std::vector<double> epochs_needed(i64 tokens) const;
-  // Throws Error "corpus too small for the token count", with numbers and advice, when a source would be passed over
-  // more often than its epochs_max. Call before a run starts; next() throws the same when it comes to it.
+  // Throws Error "corpus too small for the token count", with numbers and advice, when a source would be used more
+  // often than its epochs_max. Call before a run starts; otherwise next() throws the same error later.
   void check_tokens(i64 tokens) const;
 
  private:

@@ -14,7 +14,7 @@ namespace moebius::data {
 
 namespace {
 
-// Text that is tokenized in one parallel pass: enough for all threads, small beside the rest of memory.
+// Text that is tokenized in one parallel pass: enough for all threads, small compared with the memory.
 constexpr i64 kChunkBytes = i64{8} << 20;
 
 ReaderOptions reader_options(const PackOptions& options) {
@@ -109,7 +109,7 @@ struct LeftOut {
 template <typename Use>
 LeftOut for_each_document(const PackOptions& options, const Use& use) {
   if (options.input.empty()) {
-    throw Error({.where = "moebius data", .what = "no input files", .fix = "name them: --input FILE,FILE"});
+    throw Error({.where = "moebius data", .what = "no input files", .fix = "add --input FILE,FILE"});
   }
   refuse_repeated_pipes(options.input);
   const Split split = split_parse(options.split);

@@ -19,7 +19,7 @@ enum class Split { train, held_out, all };
 Split split_parse(const std::string& text);  // "train", "held-out", "all"
 
 // Whether a document is kept from training: a hash of its text, so that equal texts fall on the same side and neither
-// order nor file names matter. One document in `one_in`; 0: none. Every consumer of a corpus asks this function.
+// order nor file names matter. One document in `one_in`; 0: none. Every consumer of a corpus uses this function.
 inline constexpr i64 kHeldOutOneIn = 50;
 bool held_out(std::string_view text, i64 one_in = kHeldOutOneIn);
 
@@ -49,7 +49,7 @@ struct PackResult {
 };
 
 // Tokenizes in parallel, ends every document with the tokenizer's end-of-text token, writes the shard. The text of a
-// document never makes a special token. Throws Error when the tokenizer has no end-of-text token or nothing is left.
+// document never becomes a special token. Throws Error when the tokenizer has no end-of-text token or nothing is left.
 PackResult pack_corpus(const PackOptions& options, const Tokenizer& tokenizer);
 // The same for documents in memory (generated tasks): all of them, in order.
 PackResult pack_documents(const std::vector<std::string>& documents, const Tokenizer& tokenizer,

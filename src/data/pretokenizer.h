@@ -31,7 +31,7 @@ class RegexSplitter {
   RegexSplitter& operator=(RegexSplitter&&) noexcept;
 
   // Appends the places of all matches, in order, as (begin, end); empty matches too, where the library counts them. No
-  // match crosses an invalid byte. Throws Error when the engine gives up.
+  // match crosses an invalid byte. Throws Error when the engine exceeds its limits.
   void find(std::string_view text, std::vector<std::pair<i64, i64>>& matches) const;
 
  private:

@@ -1,5 +1,5 @@
-// Patterns in Oniguruma's dialect (the `tokenizers` library's), parsed into a form without characters.
-// A pattern in; sets of code points and text with references to them out, which pretokenizer_regex.cpp writes as a PCRE2
+// Patterns in Oniguruma's dialect (the `tokenizers` library's), parsed into a form that refers to sets of characters. A
+// pattern in; sets of code points and text with references to them out, which pretokenizer_regex.cpp writes as a PCRE2
 // pattern over small numbers. What cannot be translated exactly is refused by name. Not a matcher.
 #pragma once
 

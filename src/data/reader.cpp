@@ -90,7 +90,7 @@ std::vector<std::string> split_fields(const std::string& fields) {
     names.push_back(fields.substr(at, stop - at));
     if (names.back().empty()) {
       throw Error(
-          {.where = "fields", .what = "a field name is empty", .wanted = "names with commas between", .got = fields});
+          {.where = "fields", .what = "a field name is empty", .wanted = "names separated by commas", .got = fields});
     }
     at = stop + 1;
   }
@@ -134,7 +134,7 @@ void join_fields(const Json& object, const std::vector<std::string>& names, cons
       throw Error({.where = where,
                    .what = fmt::format("field '{}' is missing", names[i]),
                    .got = object.count() == 0 ? "no fields" : fmt::format("the fields {}", field_names(object)),
-                   .fix = fmt::format("name the field that holds the text: {}", options.field_option)});
+                   .fix = fmt::format("give the field that contains the text: {}", options.field_option)});
     }
     if (!value->is_string()) {
       throw Error({.where = where,
@@ -245,7 +245,7 @@ class DocumentReader::Source {
     document.index = index_;
     if (!read(document)) {
       if (index_ == 0) {
-        throw Error({.where = path_, .what = "the file holds no documents", .fix = "give a file with text"});
+        throw Error({.where = path_, .what = "the file contains no documents", .fix = "give a file with text"});
       }
       return false;
     }
@@ -463,7 +463,8 @@ std::vector<Json> read_rows(const std::string& path) {
   Rows rows(std::move(stream), array ? DocumentFormat::json : DocumentFormat::jsonl);
   std::vector<Json> all;
   while (const Json* row = rows.next()) all.push_back(*row);
-  if (all.empty()) throw Error({.where = path, .what = "the file holds no rows", .wanted = "one JSON object per line"});
+  if (all.empty())
+    throw Error({.where = path, .what = "the file contains no rows", .wanted = "one JSON object per line"});
   return all;
 }
 

@@ -44,7 +44,7 @@ struct Document {
 
 class DocumentReader {
  public:
-  // Opens the file. Throws Error when it cannot be read or holds no bytes.
+  // Opens the file. Throws Error when it cannot be read or is empty.
   explicit DocumentReader(const std::string& path, ReaderOptions options = {});
   ~DocumentReader();
   DocumentReader(DocumentReader&&) noexcept;

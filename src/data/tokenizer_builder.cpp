@@ -13,7 +13,8 @@ namespace moebius::data {
 namespace {
 
 constexpr i64 kIdsMax = i64{1} << 24;
-// Ids may leave holes, but a small file must not make a large table: this many ids beyond four times the number of tokens.
+// Ids may have gaps, but a small file must not create a large table: this many ids beyond four times the number of
+// tokens.
 constexpr i64 kHolesFree = i64{64} << 10;
 
 struct ByteCodes {
@@ -256,7 +257,7 @@ Tokenizer Tokenizer::from_parts(std::vector<std::string> tokens, std::vector<std
   for (std::size_t i = 0; i < tokens.size(); ++i) builder.add_token(bytes_to_text(tokens[i]), static_cast<i64>(i));
   const auto text_of = [&](i32 id) {
     if (id < 0 || static_cast<std::size_t>(id) >= tokens.size()) {
-      throw Error({.where = "tokenizer", .what = "a merge names a token id that does not exist"});
+      throw Error({.where = "tokenizer", .what = "a merge refers to a token id that does not exist"});
     }
     return bytes_to_text(tokens[static_cast<std::size_t>(id)]);
   };

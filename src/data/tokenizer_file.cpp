@@ -13,7 +13,7 @@ namespace {
 
 constexpr i64 kFileBytesMax = i64{256} << 20;
 
-// Runs `read` on a part of the file; its errors, which know no place, get the part's.
+// Runs `read` on a part of the file; adds the part's place to its errors, which have none.
 template <typename F>
 auto within(const std::string& where, F read) {
   try {

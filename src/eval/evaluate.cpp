@@ -31,7 +31,8 @@ void describe(EvalOptions& options, OptionList& list) {
   list.add("measures", &options.measures, "limit each task to these measures: choice, generate, loss; empty: all");
   list.add("positions-max", &options.positions_max, "longest input; 0: the model's", {.unit = "tokens", .min = 0});
   list.add("rows-max", &options.rows_max, "tokens of one pass through the network", {.unit = "tokens", .min = 16});
-  list.add("sequences-max", &options.sequences_max, "prompts that are generated at a time", {.min = 1, .max = 4096});
+  list.add("sequences-max", &options.sequences_max, "number of prompts for which text is generated at a time",
+           {.min = 1, .max = 4096});
 }
 
 Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)

@@ -45,9 +45,9 @@ StageHelp help() {
       "title, skill, measures, shots, path)";
   h.examples =
       "  moebius eval --list\n"
-      "  moebius eval run/checkpoint --tasks basic-arithmetic,arc-easy --limit 500 --out run\n"
-      "  moebius eval run/checkpoint --loss-sources wikitext2=corpora/wikitext2_valid.txt.gz\n"
-      "  moebius eval run/checkpoint --tasks gsm8k --shots 4 --loss-form as-published --measures loss";
+      "  moebius eval runs/first/checkpoint --tasks basic-arithmetic,arc-easy --limit 500 --out runs/first\n"
+      "  moebius eval runs/first/checkpoint --loss-sources wikitext2=corpora/wikitext2_valid.txt.gz\n"
+      "  moebius eval runs/first/checkpoint --tasks gsm8k --shots 4 --loss-form as-published --measures loss";
   return h;
 }
 
@@ -59,7 +59,7 @@ Words read_words(const std::vector<std::string>& words) {
            {.unit = "PATH"});
   list.add("out", &given.out, "folder for records and items; empty: scores are only printed", {.unit = "FOLDER"});
   list.add("precision", &given.precision, "of weights and products", {.choices = {"bf16", "f32"}});
-  list.add("trace", &given.trace, "write shape, checksum and time of every operation, a JSON line each (slow)",
+  list.add("trace", &given.trace, "write shape, checksum and time of every operation, one JSON object per line (slow)",
            {.unit = "FILE"});
   list.add("list", &given.list, "list all tasks");
   std::vector<std::string> positional;
@@ -150,7 +150,7 @@ std::string tokenizer_path(const Words& given) {
   throw Error({.where = given.checkpoint,
                .what = "the folder contains no tokenizer.json",
                .got = other ? "tokenizer.model, a SentencePiece model, which is not read" : "",
-               .fix = "name the tokenizer.json that the model was trained with: --tokenizer PATH"});
+               .fix = "give the tokenizer.json that the model was trained with: --tokenizer PATH"});
 }
 
 }  // namespace

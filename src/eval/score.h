@@ -48,8 +48,8 @@ struct ScoreLimits {
 std::vector<Loglik> score_requests(const infer::Engine& engine, const std::vector<LoglikRequest>& requests,
                                    const ScoreLimits& limits, const std::function<void(i64)>& on_done = {});
 
-// Throws Error that names `where` (an item or a document) when a sum of log-probabilities is NaN or infinite: such a score
-// must not become a choice or a mean.
+// Throws Error that names `where` (an item or a document) when a sum of log-probabilities is NaN or infinite: such a
+// score must not decide a choice or enter a mean.
 void check_finite(double logprob_sum, const std::string& where);
 
 }  // namespace moebius::eval

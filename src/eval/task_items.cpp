@@ -52,7 +52,7 @@ i64 index_of_text(const Json& label, const std::vector<std::string>& choices, co
   return by_text >= 0 ? by_text : by_sign;
 }
 
-// The choice that says true (or false); without one, false is the first of two choices and true the second.
+// The choice that means true (or false); without one, false is the first of two choices and true the second.
 i64 index_of_bool(bool label, const std::vector<std::string>& choices) {
   for (std::size_t c = 0; c < choices.size(); ++c) {
     const std::string text = lower_case(stripped(choices[c]));
@@ -387,14 +387,16 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
       if (task.loss && item.target.empty()) {
         throw Error({.where = where,
                      .what = "the answer is empty, so it has no loss",
-                     .fix = "require = [\"FIELD\"] in the task passes over such rows"});
+                     .fix = "require = [\"FIELD\"] in the task skips such rows"});
       }
       item.prompt = task.description + examples.text_for(item, row) + item.prompt;
       all.push_back(std::move(item));
     }
   }
   if (all.empty()) {
-    throw Error({.where = task.path, .what = "every row lacks a field that the task requires", .fix = "see 'require'"});
+    throw Error({.where = task.path,
+                 .what = "every row lacks a field that the task requires",
+                 .fix = "correct the field names in 'require', or add the fields to the rows"});
   }
   return all;
 }

@@ -78,7 +78,7 @@ Pattern::Pattern(const std::string& regex, const std::string& where) : impl_(std
   char message[200] = {};
   pcre2_get_error_message(error, reinterpret_cast<PCRE2_UCHAR*>(message), sizeof message);
   throw Error({.where = where,
-               .what = fmt::format("the regular expression is broken at character {}: {}", offset, message),
+               .what = fmt::format("the regular expression is invalid at character {}: {}", offset, message),
                .got = regex});
 }
 
@@ -125,7 +125,7 @@ std::vector<std::vector<std::string>> Pattern::find_all(const std::string& text)
         pcre2_match(impl_->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, options, match, nullptr);
     if (groups < 0) {
       if (options == 0 || at >= text.size()) break;
-      // No match that is not empty here: one character on.
+      // Only an empty match here: continue one character later.
       options = 0;
       ++at;
       while (at < text.size() && (static_cast<u8>(text[at]) & 0xC0) == 0x80) ++at;
@@ -216,17 +216,16 @@ const Json& field_of(const Json& row, const std::string& path, const std::string
   }
 }
 
-// The text of a field in a template. Null would read as nothing, and a list or object as JSON.
+// The text of a field in a template. Null would become an empty text, and a list or object JSON.
 std::string field_text(const Json& value, const std::string& field, const std::string& where) {
   if (!value.is_null() && !value.is_array() && !value.is_object()) return value_text(value);
-  throw Error(
-      {.where = where,
-       .what = fmt::format("the field '{}' is {}, not a text", field,
-                           value.is_null()    ? "null"
-                           : value.is_array() ? "a list"
-                                              : "an object"),
-       .got = value.dump().substr(0, 100),
-       .fix = value.is_null() ? fmt::format("require = [\"{}\"] in the task passes over such rows", field) : ""});
+  throw Error({.where = where,
+               .what = fmt::format("the field '{}' is {}, not a text", field,
+                                   value.is_null()    ? "null"
+                                   : value.is_array() ? "a list"
+                                                      : "an object"),
+               .got = value.dump().substr(0, 100),
+               .fix = value.is_null() ? fmt::format("require = [\"{}\"] in the task skips such rows", field) : ""});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Linearised errors, the decay's pull, levers on one line.
+// Linearised errors, the shift caused by the weight decay, inputs that vary only together.
 #include "fit/fit.h"
 
 #include <algorithm>

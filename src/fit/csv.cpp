@@ -15,7 +15,7 @@ namespace moebius::fit {
 
 namespace {
 
-// The separator that the first line has most of outside of quotes; a comma where it has none.
+// The most frequent separator of the first line, outside of quotes; a comma if it has none.
 char separator_of(std::string_view text) {
   constexpr std::string_view kSeparators = ",;\t";
   std::array<i64, 3> counts = {0, 0, 0};

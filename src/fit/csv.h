@@ -1,7 +1,7 @@
-// A strict reader of CSV tables (RFC 4180): one header line, fields perhaps in double quotes, LF or CRLF. The separator is
-// the one that the header has most of: comma, semicolon or tab.
-// In: text; out: header and rows of texts with their line numbers. Every fault is an Error with file and line: a field too
-// many or few, a duplicate name, a quote left open, a NUL byte. Meaning of columns: runs.h.
+// A strict reader of CSV tables (RFC 4180): one header line, fields perhaps in double quotes, LF or CRLF. The separator
+// is a comma, semicolon or tab, whichever is most frequent in the header. In: text; out: header and rows of texts with
+// their line numbers. Every fault is an Error with file and line: a field too many or few, a duplicate name, a quote
+// left open, a NUL byte. Meaning of columns: runs.h.
 #pragma once
 
 #include <string>
@@ -22,7 +22,7 @@ struct CsvTable {
 CsvTable csv_parse(std::string_view text, const std::string& where);
 
 // A number in plain or scientific notation, all of `text` but blanks around it. NaN for an empty field; throws Error with
-// `where` for anything else. "inf" and "nan" are read as what they are, the caller judges.
+// `where` for anything else. "inf" and "nan" are accepted here; the caller decides about them.
 double csv_number(std::string_view text, const std::string& where);
 
 }  // namespace moebius::fit

@@ -30,7 +30,7 @@ using records::Knowledge;
 using records::Verdict;
 
 inline constexpr double kIntervalLevel = 0.95;
-inline constexpr double kDecayMuch = 0.1;  // a weight decay that is a larger part of the objective is spoken of
+inline constexpr double kDecayMuch = 0.1;  // a weight decay beyond this share of the objective gets a note
 
 // What fit.json says of the law (its texts, ranges, residuals and curves are filled in by fitted_law), and the fit itself.
 struct LawFit : records::FittedLaw {
@@ -43,8 +43,8 @@ struct LawFit : records::FittedLaw {
   bool fitted() const { return !minima.empty(); }
 };
 
-// Throws Error when the runs lack a column that the law needs. Too few runs, or runs without a lever, give a LawFit whose
-// verdict says so. Looks for Ctrl-C.
+// Throws Error when the runs lack a column that the law needs. Too few runs, or inputs that do not vary, give a LawFit
+// whose verdict says so. Checks for Ctrl-C.
 LawFit fit_law(const Runs& all, Law law, const FitOptions& options);
 
 // The parts, for tests.
@@ -72,12 +72,12 @@ std::vector<std::vector<double>> starts_of(Law law, const std::vector<LawPoint>&
 struct Alone {
   std::vector<double> half;   // half of the 95 % interval: Student's t with runs - coefficients degrees of freedom
   std::vector<double> pull;   // theta without the decay, minus theta; 0 without a decay
-  std::vector<bool> flat;     // in a direction that the runs do not have at all; half and pull mean nothing there
+  std::vector<bool> flat;     // in a direction in which the runs do not vary; half and pull are meaningless then
   std::vector<double> norms;  // root mean square of the prediction's derivative
 };
 Alone alone_at(const LawFit& fit);
 
-// Two numbers that the law asks for and that follow each other in these runs: a line in the logarithms, met within 2 %.
+// Two inputs of the law that vary only together in these runs: on a line in the logarithms, within 2 %.
 struct Together {
   std::string a, b;
   std::vector<bool> coefficients;  // that belong to terms of either number, and so cannot be told apart

@@ -437,7 +437,7 @@ std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& v
     const auto last = first + static_cast<std::ptrdiff_t>(best_count);
     windows.emplace_back(first, last);
     order.erase(first, last);
-    // Alone, nothing groups any more: the rest is one by one, and 10,000 of them should not cost 10,000 scans.
+    // Once the largest window has one value, all others do, too: 10,000 values must not take 10,000 scans.
     if (best_count > 1) continue;
     for (const std::size_t i : order) windows.push_back({i});
     break;

@@ -30,7 +30,7 @@ std::string coefficient_line(const Coefficient& c) {
   return fmt::format("  {:<6} not determined: {}{}\n", c.name, c.note, more);
 }
 
-// Where the law is furthest off, and whether its errors lean with the compute.
+// The largest residuals of the law, and whether its errors have a trend over compute.
 std::string residual_lines(const LawFit& fit) {
   std::vector<std::size_t> order(fit.predicted.size());
   std::iota(order.begin(), order.end(), 0);

@@ -29,10 +29,10 @@ std::string comparison_to_text(const std::vector<SkippedLaw>& skipped, const Com
 // Runs whose computes lie within this share of each other's middle count as equal.
 inline constexpr double kEqualCompute = 0.15;
 
-// What a fit looks like when drawn: IsoFLOP curves with their optimum, sparsity against loss at fixed compute, intervals of
-// the predictions. `report` draws them as they are, since it computes no laws.
-// An optimum is determined when the law is (at least partly), its interval spans less than a factor of 10 and it lies
-// among the runs (its size and its tokens, optimum.h); else its value is null and its verdict says why.
+// The curves of a fit: IsoFLOP curves with their optimum, sparsity against loss at fixed compute, intervals of the
+// predictions. `report` draws them as they are, since it computes no laws. An optimum is determined when the law is (at
+// least partly), its interval spans less than a factor of 10 and it lies among the runs (its size and its tokens,
+// optimum.h); else its value is null and its verdict says why.
 records::LawCurves fit_curves(const LawFit& fit);
 
 // Groups of indices whose `values` (positive) lie within a factor `ratio` of each other: the window that holds most

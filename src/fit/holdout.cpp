@@ -1,5 +1,6 @@
 // Hold-out error: the law is fitted again without some runs and predicts them.
-// Largest compute asks for extrapolation, random folds for interpolation. In: a fitted law; out: its Holdout.
+// Holding out the largest compute tests extrapolation, random folds test interpolation. In: a fitted law; out: its
+// Holdout.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The loss laws of the field, each in its own published form: names, coefficients, what a law asks of a run, its value.
-// In: a point (parameters, tokens, experts, ...) and coefficients. Out: a loss, or Ling's efficiency leverage.
+// The loss laws of the field, each in its own published form: names, coefficients, the inputs that a law needs, its
+// value. In: a point (parameters, tokens, experts, ...) and coefficients. Out: a loss, or Ling's efficiency leverage.
 // Not for fitting (fit.h) and not for optima under a budget (optimum.h). Forms and sources: docs/fit.md.
 #pragma once
 
@@ -17,7 +17,7 @@ constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
 enum class Law { chinchilla, fine_grained, abnar, joint, routed, leverage, flame };
 constexpr i64 kLaws = 7;
 
-// One run, or the point at which a law is asked. NaN: not known. Each law says in law_needs() which it uses.
+// One run, or the point at which a law is evaluated. NaN: unknown. Each law says in law_needs() which it uses.
 struct LawPoint {
   double parameters_total = kMissing;
   double parameters_active = kMissing;
@@ -28,7 +28,8 @@ struct LawPoint {
   double granularity = kMissing;  // d_ff / d_expert (2402.07871); Ling's own definition is 2 d / d_expert (2507.17702)
   double loss = kMissing;         // nats a token; for `leverage`: C_dense / C_moe at equal loss
   double parameters_embedding = kMissing;  // of embedding and head together; a part of the other two counts
-  double experts_shared = kMissing;        // s: that every token uses; in neither experts nor top_k; not known: none
+  double experts_shared =
+      kMissing;  // shared experts, s, which every token uses; not part of experts and top_k; unknown: none
 };
 
 // "chinchilla", "fine-grained", "abnar", "joint", "routed", "leverage", "flame": the words of --law.

@@ -8,7 +8,7 @@
 namespace moebius::fit {
 
 // Clark et al. 2022 (2202.01169), the saturating number of experts: 1/Eh = 1/(E - 1 + 1/(1/Es - 1/Em)) + 1/Em.
-// Es at one expert, Em for ever more of them. The joint law takes it over, Ling applies it to the activation ratio.
+// Es at one expert, Em as E grows without bound. The joint law adopts it, Ling applies it to the activation ratio.
 template <typename T>
 T saturating(const T& shifted, const T& start, const T& limit) {
   const T one(1.0);

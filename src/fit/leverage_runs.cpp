@@ -1,4 +1,4 @@
-// The dense curve: a scan over the constant, a weighted line for the rest. Then one division a run.
+// The dense curve: a scan over the constant, a weighted line for the rest. Then one division per run.
 #include "fit/runs.h"
 
 #include <fmt/format.h>
@@ -14,8 +14,8 @@ namespace moebius::fit {
 namespace {
 
 constexpr i64 kDenseLeast = 4;         // three coefficients, and one run to see an error by
-constexpr double kEqualCompute = 1.1;  // dense runs within this ratio compete, and the best one stands for them
-constexpr double kBeyond = 2;          // how far the curve is believed outside the dense runs
+constexpr double kEqualCompute = 1.1;  // of dense runs within this ratio of each other, only the best one counts
+constexpr double kBeyond = 2;          // how far beyond the dense runs the curve is used
 
 bool is_dense_point(const LawPoint& p) { return p.experts <= 1; }
 
@@ -23,7 +23,8 @@ struct LeverageSample {
   double ln_compute, loss;
 };
 
-// "Equal loss" is asked of a dense model trained as well as its compute allows, so the best of each compute counts.
+// "Equal loss" means that of a dense model trained as well as its compute allows, so the best run of each compute
+// counts.
 std::vector<LeverageSample> best_of_each_compute(const std::vector<LawPoint>& points) {
   std::vector<LeverageSample> all, best;
   for (const LawPoint& p : points) all.push_back({std::log(p.flops), p.loss});
@@ -143,7 +144,8 @@ Runs leverage_of_losses(const Runs& runs) {
         {.where = where,
          .what =
              "the law 'leverage' cannot take studies and CSV files together: their granularities have two definitions",
-         .fix = "write the studies' runs with --write-runs and give the granularity as 2 d_model/d_expert everywhere"});
+         .fix =
+             "write the studies' runs with --write-runs and give the granularity as 2 d_model/d_expert in all files"});
   }
   const DenseCurve curve = dense_curve(runs.points, where);
   std::vector<i64> kept;

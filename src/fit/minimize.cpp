@@ -19,8 +19,8 @@ using Vector = Eigen::VectorXd;
 // Eigenvalues under this share of the largest are raised to it: a flat valley must not make giant steps.
 constexpr double kEigenFloor = 1e-9;
 
-// theta = origin + scale * phi, so that the Gauss-Newton matrix in phi is near to the unit matrix: the coefficients of a
-// law are correlated to 0.9999, on which plain L-BFGS crawls.
+// theta = origin + scale * phi, so that the Gauss-Newton matrix in phi is close to the identity: the coefficients of a
+// law have correlations up to 0.9999, with which plain L-BFGS is very slow.
 Matrix scaling_at(const Objective& objective, const Vector& theta) {
   const i64 p = objective.parameters();
   Matrix hessian(p, p);
@@ -83,7 +83,7 @@ double round_of(const Objective& objective, const MinimizeOptions& options, Vect
 }  // namespace
 
 Minimum minimize(const Objective& objective, const std::vector<double>& start, const MinimizeOptions& options) {
-  // Ceres says to glog what a line search met; a search that gets nowhere is no news here.
+  // Ceres logs failed line searches to glog; they are expected here.
   [[maybe_unused]] static const int quiet = FLAGS_minloglevel = google::GLOG_FATAL;
   Minimum result;
   result.theta = start;

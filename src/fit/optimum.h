@@ -12,9 +12,9 @@
 
 namespace moebius::fit {
 
-// Whether a value (> 0) lies among those of the runs, of which the least and the greatest are given. Half a per cent beyond
-// still does: neither a search nor a shape that can be built meets an end exactly. The one meaning of "among the runs",
-// for the optima of curves as for those of a budget.
+// Whether a value (> 0) lies among those of the runs, of which the least and the greatest are given. Values up to 0.5 %
+// beyond count, too: neither a search nor a shape that can be built meets an end exactly. The one meaning of "among the
+// runs", for the optima of curves as for those of a budget.
 bool among_runs(double value, double least, double greatest);
 
 // The least value of `f` on [low, high] (both > 0), searched on a logarithmic axis: a scan finds the valley, golden

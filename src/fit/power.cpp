@@ -146,7 +146,7 @@ i64 seeds_needed(const PowerDesign& design, const PowerNoise& noise, double effe
     more.seeds = seeds;
     return smallest_effect(more, noise) <= effect;
   };
-  // A simulated effect shrinks as the root of the seeds once there are some: one simulation, then the root's law.
+  // With several seeds, a simulated effect shrinks as the square root of their number: simulate once, then extrapolate.
   if (design.kind == HypothesisKind::peak || design.kind == HypothesisKind::correlation) {
     const double ratio = smallest_effect(design, noise) / effect;
     if (!(ratio > 0)) return 0;

@@ -33,10 +33,10 @@ struct PowerNoise {
 const char* power_problem(const PowerDesign& design);
 
 // monotone: slope of y for each unit of x; difference: of the groups' means; equal: the margin that can be shown when
-// there is no difference: all by the law of t, (t(0.975, df) + t(0.8, df)) times the standard error.
-// peak: the height of a parabola's top in the middle of x over both ends; correlation: the whole change of y over
-// evenly spaced configurations in a line: both by simulation of the test (the same numbers on every call).
-// NaN when the design cannot be tested or nothing is large enough. Noise above 0, seeds at least 2.
+// there is no difference: all by Student's t, (t(0.975, df) + t(0.8, df)) times the standard error. peak: the height of
+// a parabola's top in the middle of x over both ends; correlation: the whole change of y over evenly spaced
+// configurations in a line: both by simulation of the test (the same numbers on every call). NaN when the design cannot
+// be tested or nothing is large enough. Noise above 0, seeds at least 2.
 double smallest_effect(const PowerDesign& design, const PowerNoise& noise);
 
 // The fewest seeds a configuration with which `effect` is found, at least `design.seeds`; 0: more than kSeedsMax.

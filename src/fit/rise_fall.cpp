@@ -1,4 +1,4 @@
-// The statistic over ordered blocks, its law under noise, and the set of possible peaks.
+// The statistic over ordered blocks, its distribution under noise, and the set of possible peaks.
 #include "fit/rise_fall.h"
 
 #include <algorithm>

@@ -34,18 +34,19 @@ struct RiseFall {
 
 // Blocks are runs of 1, 2, 4, ... neighbouring points; t(A, B) is the difference of two blocks' means in its standard
 // errors. Statistic: max over blocks A before B before C of min(t(A, B), t(C, B)). If y is quasi-convex in x (monotone
-// or U-shaped), then for every triple A or C is at least as high as B in truth, so the statistic is not larger than a
-// maximum of differences that are noise alone, and its law is known: the largest difference of two ordered blocks of a
-// flat curve. p is that law's tail, by `kNullDraws` draws of normal noise; it holds for equal seed noise at all points.
-// The set of possible peaks holds every point b for which neither a fall before b nor a rise after it is beyond the
-// same law's 95 % point (test inversion); the interval ends at the neighbours of the set, because a continuous
-// curve's peak lies within one step of its best point. Kin: two lines (Simonsohn 2018, doi 10.1177/2515245918805755),
-// slopes at both ends (Lind and Mehlum 2010), order-restricted inference (Robertson, Wright and Dykstra 1988).
+// or U-shaped), then for every triple A or C is at least as high as B in truth, so the statistic is at most a maximum
+// of differences caused by noise alone, whose distribution is known: that of the largest difference of two ordered
+// blocks of a flat curve. p is the tail of this distribution, from `kNullDraws` draws of normal noise; it holds for
+// equal seed noise at all points. The set of possible peaks holds every point b for which neither a fall before b nor a
+// rise after it is beyond the 95 % point of the same distribution (test inversion); the interval ends at the neighbours
+// of the set, because a continuous curve's peak lies within one step of its best point. Related: two lines (Simonsohn
+// 2018, doi 10.1177/2515245918805755), slopes at both ends (Lind and Mehlum 2010), order-restricted inference
+// (Robertson, Wright and Dykstra 1988).
 constexpr i64 kNullDraws = 4000;
 class RiseFallTest {
  public:
-  // For designs with these counts and degrees of freedom; the law is drawn once. Streams: RngStream::bootstrap, step
-  // `number`.
+  // For designs with these counts and degrees of freedom; the distribution is simulated once. Streams:
+  // RngStream::bootstrap, step `number`.
   RiseFallTest(std::vector<double> count, i64 df, u64 number);
   // sign 1: a maximum is looked for; -1: a minimum. `means` must have the design's counts and a known noise.
   RiseFall test(const SeedMeans& means, double sign) const;
@@ -74,7 +75,7 @@ class RiseFallTest {
 // (of a pilot) replaces the pooled one when there are no seeds.
 RiseFall rise_fall(const std::vector<Group>& groups, double sign, u64 number, double deviation_given = kUnknown);
 
-// The same for many sets of data: the law of each design is drawn once.
+// The same for many sets of data: the distribution of each design is simulated once.
 class RiseFallTests {
  public:
   explicit RiseFallTests(u64 number) : number_(number) {}

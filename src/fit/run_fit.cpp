@@ -56,19 +56,19 @@ struct StageOptions {
     laws.emplace_back("all");
     list.add("law", &law, "the law to fit; all: every law whose columns the data have, and their comparison",
              {.choices = laws});
-    list.add("task-laws", &task_laws, "task laws and turning points of study folders; alone or beside --law");
+    list.add("task-laws", &task_laws, "task laws and turning points of study folders; with or without --law");
     list.add(
         "hypotheses", &hypotheses,
-        "test the hypotheses of study folders and write the verdicts to FOLDER/verdicts.json; alone or beside --law");
-    list.add("column", &columns,
-             "OURS=THEIRS: the data's name for one of our columns; in study folders loss=NAME.SOURCE of an evaluation",
-             {.unit = "OURS=THEIRS"});
+        "test the hypotheses of study folders and write the verdicts to FOLDER/verdicts.json; with or without --law");
+    list.add(
+        "column", &columns,
+        "OURS=THEIRS: column THEIRS of the file is used as OURS; for study folders, loss=NAME.SOURCE selects an evaluation",
+        {.unit = "OURS=THEIRS"});
     list.add("drop-highest-loss", &drop_highest_loss, "leave out the runs with the highest loss",
              {.unit = "N", .min = 0});
-    list.add(
-        "synthetic", &synthetic,
-        "instead of data: synthetic runs made with the coefficients of this published fit, or of this law's first one",
-        {.unit = "NAME"});
+    list.add("synthetic", &synthetic,
+             "instead of data: generate runs from the coefficients of this published fit, or of this law's first one",
+             {.unit = "NAME"});
     list.add("runs", &runs, "number of synthetic runs", {.unit = "N", .min = 1, .max = 10000000});
     list.add("noise", &noise, "standard deviation of the synthetic runs' ln loss", {.min = 0, .max = 1});
     list.add("out", &out, "write the result here as JSON", {.unit = "FILE"});
@@ -143,8 +143,8 @@ int fit_without_laws(const StageCommon& common, const StageOptions& stage, const
     throw Error({.where = "moebius fit",
                  .what = "no study is given",
                  .wanted = "the folders of studies",
-                 .fix = stage.task_laws ? "like: moebius fit runs/quick --task-laws"
-                                        : "like: moebius fit runs/quick --hypotheses"});
+                 .fix = stage.task_laws ? "for example: moebius fit runs/quick --task-laws"
+                                        : "for example: moebius fit runs/quick --hypotheses"});
   }
   records::FitFile file;
   file.data = folders;
@@ -176,7 +176,7 @@ int run_fit(const std::vector<std::string>& words) {
     throw Error({.where = "--law",
                  .what = "no law is given",
                  .wanted = "one of the laws of moebius fit --help, or all; or --task-laws, --hypotheses",
-                 .fix = "like: moebius fit runs/quick --law all"});
+                 .fix = "for example: moebius fit runs/quick --law all"});
   }
   Runs runs = runs_read(data, stage, options.seed);
   const i64 before = runs.count();

@@ -112,7 +112,7 @@ TaskLawsResult run_task_laws(const std::vector<std::string>& folders) {
   }
   if (laws.task_laws.empty()) result.text += "no run has a task score\n";
   result.text += "\nturning points as experts are added, all else equal\n\n";
-  // What cannot be told is counted, by its reason: a study asks far more often than it gets an answer.
+  // Undetermined results are only counted, by reason: they are most of the results of a study.
   std::map<std::string, i64> open;
   laws.turning_points = find_turning_points(runs);
   for (const TurningPoint& turn : laws.turning_points) {

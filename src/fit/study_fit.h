@@ -1,5 +1,5 @@
-// Everything that a finished study's runs can tell, as a study writes it into fit.json: every loss law that the runs can
-// be asked for, their comparison, task laws and turning points. In: the study's folder. Out: FitFile.
+// The content of a finished study's fit.json: every loss law for which the runs have the inputs, their comparison, task
+// laws and turning points. In: the study's folder. Out: FitFile.
 #pragma once
 
 #include <string>

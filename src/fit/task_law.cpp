@@ -1,4 +1,4 @@
-// Which terms the runs can carry, the fit over configurations, its error on those left out, and the verdict.
+// Which terms the runs can determine, the fit over configurations, its error on those left out, and the verdict.
 #include "fit/task_law.h"
 
 #include <fmt/format.h>
@@ -246,7 +246,7 @@ void set_noise(TaskLaw& law, const TaskScore& measure, const std::vector<TaskPoi
   law.misfit = ratio > f_point95(static_cast<double>(law.df), static_cast<double>(means.df));
 }
 
-// A score that no configuration lifts clear of guessing says nothing about models.
+// A score that is not clearly above guessing for any configuration says nothing about models.
 bool at_chance(const std::vector<TaskPoint>& points, const TaskScore& measure) {
   if (measure.is_loss) return false;
   for (const TaskPoint& point : points) {

@@ -37,8 +37,8 @@ struct TaskLaw : records::TaskLaw {
 double task_law_value(const TaskLaw& law, double train_loss, double flops, double tpp);
 
 // Links tried: linear and exponential for a loss, the two sigmoids for a score; the one that misses left-out
-// configurations least is used (a fitted ceiling must earn a tenth). Always returns a law, perhaps an unfitted one with
-// its verdict.
+// configurations least is used (a fitted ceiling must reduce the error by a tenth). Always returns a law, perhaps an
+// unfitted one with its verdict.
 TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure);
 std::vector<TaskLaw> fit_task_laws(const std::vector<TaskRun>& runs);
 

@@ -1,6 +1,6 @@
-// Runs with their task scores, as the task laws and the turning points want them. In: study folders (study.json and the
+// Runs with their task scores, as the task laws and the turning points need them. In: study folders (study.json and the
 // runs' records, docs/formats.md). Out: one TaskRun for each run that was trained to the end. Trials of the learning
-// rate and trunks are left out. Not for the loss laws, which want no scores.
+// rate and trunks are left out. Not for the loss laws, which need no scores.
 #pragma once
 
 #include <string>

@@ -66,7 +66,7 @@ void adjust(std::vector<TurningPoint>& turns) {
     const std::string key = order_key(turns[i]);
     auto at = std::find_if(tests.begin(), tests.end(), [&](const Test& test) { return test.key == key; });
     if (at == tests.end()) at = tests.insert(tests.end(), Test{turns[i].p, {}, key});
-    // Draws of the law differ by the order read: the larger p stands for both.
+    // The simulated distribution depends on the order of reading: the larger p is used for both.
     at->p = std::max(at->p, turns[i].p);
     at->members.push_back(i);
   }

@@ -14,7 +14,7 @@ namespace moebius::fit {
 using records::TurningPoint;
 
 // Families of at least four configurations; others give no entry. Two x that put the configurations in the same order
-// (or the reverse) are one test: it looks at the order alone.
+// (or the reverse) are one test: it depends on the order only.
 std::vector<TurningPoint> find_turning_points(const std::vector<TaskRun>& runs);
 
 }  // namespace moebius::fit

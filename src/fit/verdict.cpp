@@ -12,14 +12,14 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr double kVanished = 1e-7;        // a coefficient that moves the prediction by less than this share has no say
+constexpr double kVanished = 1e-7;  // a coefficient that moves the prediction by less than this share does not matter
 constexpr double kScaleRatioMax = 100;    // high/low of scales: two orders of magnitude
 constexpr double kExponentRatioMax = 10;  // high/low of exponents
 constexpr i64 kFreedomLeast =
     2;  // runs - coefficients; with one, three in five of the verdicts were wrong in a simulation
-constexpr double kAloneWider = 2;  // the bootstrap is believed unless the runs alone leave this many times more open
+constexpr double kAloneWider = 2;  // the bootstrap interval is used unless the linearised one is this many times wider
 
-// "all runs have the same parameters_total", for every number that the law asks for.
+// "all runs have the same parameters_total", for every input of the law.
 std::vector<std::string> levers_missing(const LawFit& fit) {
   std::vector<std::string> lines;
   for (const std::string& need : law_needs(fit.kind)) {
@@ -30,7 +30,7 @@ std::vector<std::string> levers_missing(const LawFit& fit) {
   return lines;
 }
 
-// Where the runs differ in something that the law holds to be equal.
+// Differences between the runs in something that the law assumes to be equal.
 std::vector<std::string> scope_left(const LawFit& fit) {
   std::vector<std::string> lines;
   if (fit.kind == Law::fine_grained) {
@@ -104,9 +104,9 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
       c.high = std::fmax(c.high, wide.high);
     }
     if (wide.determined) return;
-    const char* why = half == 0              ? "linearised"
-                      : fit.weight_decay > 0 ? "linearised, without the weight decay"
-                                             : "linearised, which is wider than the bootstrap";
+    const char* why = half == 0              ? "with errors linearised at the optimum"
+                      : fit.weight_decay > 0 ? "with errors linearised at the optimum, without the weight decay"
+                                             : "with errors linearised at the optimum, wider than the bootstrap's";
     c.note = fmt::format("{}, {}", why, wide.note);
   }
   c.determined = c.note.empty();

@@ -165,7 +165,7 @@ struct ForwardCall {
 };
 
 // Arguments of run_and_combine: step(task, scratch, out) makes a task's rows, which are then summed into out_TD;
-// before(task, scratch) comes once. Scratch is what these need in bytes.
+// before(task, scratch) is called once, first. Scratch is what these need in bytes.
 struct CombineCall {
   const OpTable& table;
   const Routing& routing;

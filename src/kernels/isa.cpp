@@ -30,7 +30,8 @@ unsigned long long enabled_states() {
   return static_cast<unsigned long long>(high) << 32 | low;
 }
 
-// Tiles are switched on per process: ARCH_REQ_XCOMP_PERM (0x1023) for XTILEDATA (18). A refusal means no AMX.
+// Tiles are switched on per process: ARCH_REQ_XCOMP_PERM (0x1023) for XTILEDATA (18). If the kernel refuses, there is
+// no AMX.
 bool tiles_permitted() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
 Features detect() {

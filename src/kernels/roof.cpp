@@ -35,7 +35,8 @@ const OpTable& table_of(Isa isa) {
 }
 
 // Work per second of `round` (which returns the work of one call): every thread repeats it for about `milliseconds` on
-// its own, all at the same time, and the mean counts, since what runs beside it gets the same machine.
+// its own, all at the same time, and the mean counts, because the program also shares the machine with whatever else
+// runs.
 template <class Round>
 double measure(int milliseconds, Round round) {
   const int threads = parallel_threads();
@@ -56,8 +57,7 @@ double measure(int milliseconds, Round round) {
   return std::accumulate(rate.begin(), rate.end(), 0.0);
 }
 
-// Memory for each thread that is read from DRAM: together four times the last cache, as far as the machine names its
-// size.
+// Memory for each thread that is read from DRAM: together four times the last cache, if the machine reports its size.
 i64 dram_bytes_per_thread() {
   constexpr i64 kLeast = 64 << 20, kMost = 512 << 20;
   std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index3/size");

@@ -1,6 +1,6 @@
-// The seam between the drivers (op .cpp files: shapes, cutting, scratch) and the instruction sets (one table each).
-// Plain structs and function pointers only: files compiled for a set must not share inline functions with the others.
-// A panel is 32 columns wide: [pair][32][2] elements, like a column of packed blocks (packed.h).
+// The interface between the drivers (op .cpp files: shapes, cutting, scratch) and the instruction sets (one table
+// each). Plain structs and function pointers only: files compiled for a set must not share inline functions with the
+// others. A panel is 32 columns wide: [pair][32][2] elements, like a column of packed blocks (packed.h).
 #pragma once
 
 #include "base/types.h"

@@ -23,7 +23,7 @@ std::array<Buffer, kThreadsMax>& thread_buffers() {
 
 std::atomic<i64> largest{0};  // request of any thread
 
-// A little more than requested, so that slightly larger shapes do not grow it again.
+// A little more than requested, so that slightly larger shapes need no reallocation.
 i64 grown_bytes(i64 bytes) { return bytes <= 0 ? 0 : std::max<i64>(bytes + bytes / 4, 1 << 16); }
 
 void* grown(Buffer& buffer, const char* label, i64 bytes) {

@@ -50,7 +50,7 @@ Found find_place(const SafetensorsReader& reader, const StoredPlace& place, bool
   return {&reader.find(place.name, place.shape), 0, place.name};
 }
 
-// Reads elements from `begin` on; NaN and infinity are errors, for every later result would be meaningless.
+// Reads elements from `begin` on; NaN and infinity are errors because every later result would be meaningless.
 void read_finite(const Found& found, i64 begin, std::span<float> values) {
   stored_to_f32(*found.tensor, found.begin + begin, static_cast<i64>(values.size()), values.data());
   if (all_finite(values)) return;

@@ -157,7 +157,7 @@ void Network::Impl::check_input(const NetworkInput& in) const {
                  .what = "a token id is outside the vocabulary",
                  .wanted = fmt::format("0 to {}", config.vocab - 1),
                  .got = std::to_string(token),
-                 .fix = "use the tokenizer that belongs to this model"});
+                 .fix = "use the tokenizer of this model"});
   }
 }
 

@@ -59,7 +59,7 @@ std::optional<double> width_limit(const Form& form, const Budget& budget) {
   return fit::solve_rising_log(bytes, budget.memory, kWidthLow, kWidthHigh);
 }
 
-// The best width of one form, continuous; nothing when the form cannot meet the task.
+// The best width of one form, continuous; nothing when the form cannot satisfy the constraints.
 std::optional<Choice> solve_form(const Form& form, const LawFit& fit, const std::vector<double>& coefficients,
                                  const Task& task, const Budget& budget) {
   const std::optional<double> limit = width_limit(form, budget);
@@ -84,12 +84,12 @@ std::optional<Choice> solve_form(const Form& form, const LawFit& fit, const std:
     const double wanted = task.mode == Task::Mode::split ? task.compute / task.tokens : task.flops_per_token;
     if (frontier.flops_per_token(kWidthLow) > wanted) return std::nullopt;
     const auto solved = fit::solve_rising_log(frontier.flops_per_token, wanted, kWidthLow, *limit);
-    // The leverage is no loss: it does not say what a model too small for its compute loses.
+    // The leverage is not a loss: it does not say how much a model that is too small for its compute loses.
     if (!solved && task.mode == Task::Mode::per_token) return std::nullopt;
     width = solved.value_or(*limit);
     if (task.mode == Task::Mode::per_token) tokens = task.compute / frontier.flops_per_token(width);
   }
-  if (width < kWidthLow * 1.01) return std::nullopt;  // the law would have it smaller than anything that can be built
+  if (width < kWidthLow * 1.01) return std::nullopt;  // the law's optimum is smaller than anything that can be built
   Choice choice;
   choice.form = form;
   choice.numbers = numbers(width);
@@ -171,7 +171,7 @@ Task task_of(const Budget& budget, const LawFit& fit, const std::vector<double>&
           .reason = ""};
 }
 
-// A built shape that meets the task as nearly as its size allows; nothing when it does not.
+// A built shape that satisfies the constraints as closely as its size allows; nothing when there is none.
 std::optional<Choice> built_choice(const Form& form, const LawFit& fit, const Task& task, const Budget& budget,
                                    i64 width) {
   Choice choice;

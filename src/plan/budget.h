@@ -1,7 +1,7 @@
 // From a budget to models: under each law the optimal width, depth, experts, top-k, granularity and tokens, first at a
 // continuous width, then as shapes that can be built, ranked by the law.
-// In: training FLOPs, tokens, memory, tokens of inference; fits of laws. Out: one LawPlan a law. Not for learning rates and
-// rules of thumb (rules.h), nor for files (launch.h). What is minimised in each mode: docs/plan.md.
+// In: training FLOPs, tokens, memory, tokens of inference; fits of laws. Out: one LawPlan per law. Not for learning
+// rates and rules of thumb (rules.h), nor for files (launch.h). What is minimised in each mode: docs/plan.md.
 #pragma once
 
 #include <optional>
@@ -22,7 +22,7 @@ struct Budget {
   double inference_tokens = 0;  // tokens that the model will process after training
   Geometry geometry;
 };
-// Throws Error when the parts contradict one another or leave the question open.
+// Throws Error when the parts contradict each other or do not determine a plan.
 void check_budget(const Budget& budget);
 
 // One model under one law: at a continuous width, or built.
@@ -43,11 +43,11 @@ struct LawPlan {
   std::optional<Choice> compute_optimal;  // with inference tokens: what training alone would choose, at the same loss
   std::vector<Choice> shapes;             // that can be built, one a form, the best first
   Interval parameters_active, parameters_total, tokens, value, experts;
-  bool sparsest = false;  // the optimum has the greatest share of idle experts of all forms: the law sets no end to it
+  bool sparsest = false;              // the optimum is the sparsest of all forms: the law sets no limit to sparsity
   std::vector<std::string> warnings;  // extrapolation, and what the fit says of itself
 };
 
-// One plan a fit, in their order. Throws Error when no law gives a plan.
+// One plan per fit, in their order. Throws Error when no law gives a plan.
 std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>& fits);
 
 // Over the laws that give a plan: the least and the greatest, and their ratio.

@@ -64,7 +64,7 @@ std::vector<LawFit> fits_of(const BudgetOptions& options) {
   return fits;
 }
 
-// The law that decides what the skill's rule leaves open, with the user's fit of it if there is one.
+// The law that decides between the shapes that the skill's rule allows, with the user's fit of it if there is one.
 LawFit skill_law(BudgetOptions options) {
   options.laws = fit::law_name(fit::Law::abnar);
   return fits_of(options).front();

@@ -55,7 +55,7 @@ std::string toml_models(const Form& form) {
   return text + fmt::format("[[models]]\nname = \"twice\"\nexperts = {}\ntop-k = {}\n", form.experts * 2, form.top_k);
 }
 
-// A rule outside its range is where a sweep begins, and no rate to train by.
+// Outside its range, a rule gives the center of a sweep, not a rate to train with.
 std::string toml_rate(const Rate& rate) {
   constexpr double kRateMost = 0.02;
   const double peak = std::min(rate.learning_rate, kRateMost);
@@ -186,7 +186,7 @@ Launch make_launch(const Choice& choice, const Rate& rate, i64 sequence, const s
   launch.rate = rate;
   launch.sequence = sequence;
   launch.why = why;
-  // A batch leaves at least a hundred steps, however the rule extrapolates.
+  // The batch is small enough for at least a hundred steps, however the rule extrapolates.
   const double sequences = std::min(rate.batch_tokens, choice.tokens / 100) / static_cast<double>(sequence);
   launch.batch_sequences = std::max<i64>(1, std::llround(sequences / kBatchMultiple)) * kBatchMultiple;
   const double batch = static_cast<double>(launch.batch_sequences * sequence);

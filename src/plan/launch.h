@@ -30,7 +30,8 @@ Launch make_launch(const Choice& choice, const Rate& rate, i64 sequence, const s
 // A study of the shape and of its neighbours in sparsity (half and twice the experts) at equal tokens.
 std::string study_file(const Launch& launch);
 std::string megatron_script(const Launch& launch);
-// Empty when torchtitan's blocks cannot say the shape (GELU experts, several layers sharing a bank, a sigmoid bias).
+// Empty when torchtitan's blocks cannot express the shape (GELU experts, several layers sharing a bank, a sigmoid
+// bias).
 std::string torchtitan_module(const Launch& launch);
 
 // Writes study.toml, megatron.sh, torchtitan_plan.py and plan.json into the folder; the names of the files written.

@@ -18,7 +18,7 @@ namespace {
 
 using fit::Law;
 
-// What the authors' runs spanned. Sources: the papers' texts (docs/plan.md says which numbers are read off where).
+// The ranges of the authors' runs. Sources: the papers' texts (docs/plan.md says where each number is from).
 std::map<std::string, std::pair<double, double>> published_ranges(const fit::PublishedFit& fit) {
   switch (fit.law) {
     case Law::chinchilla: return {{"parameters_total", {44e6, 16e9}}, {"tokens", {2e8, 5e11}}};
@@ -58,9 +58,9 @@ std::vector<std::vector<double>> draw_samples(const std::vector<double>& values,
       {.where = path, .what = what, .wanted = "a fit.json as `moebius fit DATA --law ... --out fit.json` writes it"});
 }
 
-// Each sample was fitted as the coefficients were, weight decay included: the law's estimator, whose spread an interval is to
-// show. Without the decay the samples would lie about another optimum than the one planned by. What the decay pulls all of
-// them by they cannot show, so that is said where it matters.
+// Each sample was fitted like the coefficients, with the weight decay: an interval shows the spread of this estimator.
+// Without the decay, the samples would scatter around another optimum than the planned one. They do not show the bias
+// that the decay gives all of them, so a warning mentions it if it is large.
 void decay_note(const records::FittedLaw& law, LawFit& fit) {
   if (!(law.weight_decay > 0)) return;
   if (!fit.interval_source.empty())

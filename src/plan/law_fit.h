@@ -1,6 +1,6 @@
-// A law as a plan uses it: coefficients with where they are from, the spread of what follows from them, and the ranges in
-// which they were fitted.
-// In: the published fits, or a fit.json made by `moebius fit --out` (docs/formats.md). Out: LawFit. Not for fitting.
+// A law as a plan uses it: coefficients with their source, the spread of what follows from them, and the ranges in
+// which they were fitted. In: the published fits, or a fit.json made by `moebius fit --out` (docs/formats.md). Out:
+// LawFit. Not for fitting.
 #pragma once
 
 #include <map>
@@ -36,12 +36,12 @@ struct LawFit {
 // The default published fit of every law, or those named.
 std::vector<LawFit> published_law_fits();
 LawFit published_law_fit(const fit::PublishedFit& fit);
-// A law of a fit.json under the `name` of its file; nothing when the runs do not hold one of its coefficients. Throws Error
-// for an unknown law, a missing coefficient, or samples of another length.
+// A law of a fit.json under the `name` of its file; nothing when the runs do not determine one of its coefficients.
+// Throws Error for an unknown law, a missing coefficient, or samples of another length.
 std::optional<LawFit> law_fit_of(const records::FittedLaw& law, const std::string& name);
-// Each law of the file takes the place of the published one, which stays where the file's data do not hold a coefficient;
-// that, and coefficients that are not determined, become warnings. Throws Error when the file is no fit.json, when a coefficient
-// is missing, or when no law of it has one.
+// Each law of the file takes the place of the published one, which stays if the file's data do not determine a
+// coefficient; that, and coefficients that are not determined, become warnings. Throws Error when the file is no
+// fit.json, when a coefficient is missing, or when no law of it has one.
 void replace_from_file(std::vector<LawFit>& fits, const std::string& path);
 
 // "tokens 5.9e+11 are outside 1.6e+10 to 1.3e+11, ..." for every column of the point outside the fit's ranges.

@@ -62,7 +62,7 @@ RateRule ling_rule(const RateInput& in) {
   return rule;
 }
 
-// The grid of the paper, by falling density: of each k / E the largest k.
+// The grid of the paper, by decreasing density: the largest k of each k / E.
 std::vector<Form> reasoning_forms() {
   std::vector<Form> forms;
   for (const auto& [experts, top_k] :

@@ -1,6 +1,6 @@
 // Rules that are no loss laws: learning rate and batch by published formulas, and the tokens-per-parameter rule of the
-// Optimal Sparsity paper for skills. Each with its source, its range and what it does not know.
-// In: a shape and its tokens; a budget and a skill. Out: numbers and warnings. Not for laws (budget.h).
+// Optimal Sparsity paper for skills. Each with its source, its range and its caveats. In: a shape and its tokens; a
+// budget and a skill. Out: numbers and warnings. Not for laws (budget.h).
 #pragma once
 
 #include <string>
@@ -38,16 +38,16 @@ Rate choose_rate(const std::vector<RateRule>& rules);
 // Bergsma et al. 2025: the weight decay with which AdamW's timescale tau = B / (rate decay D) is 1.084 TPP^-0.527.
 double timescale_weight_decay(const Rate& rate, double tokens, double tpp);
 
-// What rules that decide nothing here say of a mixture of experts: Kimi's sparsity law (for 8 to 48 experts for each that a
-// token uses), Zhao's best number of active and share of shared experts, Wan's tokens; the last two known from a single
-// secondary source each ("second-hand"). Nothing of a dense model.
+// Rules for mixtures of experts that do not influence the plan: Kimi's sparsity law (for 8 to 48 experts for each that
+// a token uses), Zhao's best number of active and share of shared experts, Wan's tokens; the last two known from a
+// single secondary source each ("second-hand"). Nothing of a dense model.
 struct SideNote {
   std::string source, text;
 };
 std::vector<SideNote> side_notes(const Choice& choice);
 
 // Nakamura et al. 2025 (2508.18672) as a rule. `reasoning`: about 20 training tokens a total parameter, and at equal TPP as
-// large a top-k as possible. `memorisation`: as sparse as possible. Among the shapes that the rule leaves open, the loss of
+// large a top-k as possible. `memorisation`: as sparse as possible. Among the shapes that the rule allows, the loss of
 // `law` (Abnar's, which sees sparsity, size and tokens) decides.
 constexpr double kReasoningTpp = 20;
 struct SkillPlan {

@@ -172,7 +172,7 @@ void EventFile::flush_quietly() noexcept {
   try {
     flush();
   } catch (const Error&) {
-    // A destructor has no one to tell; records.jsonl holds the same scalars.
+    // A destructor cannot report errors; records.jsonl has the same scalars.
   }
 }
 

@@ -11,7 +11,7 @@
 
 namespace moebius::records {
 
-// What the runs say about a law: all of its coefficients, some of them, or none.
+// What the runs determine about a law: all of its coefficients, some of them, or none.
 enum class Knowledge { determined, partly, none };
 template <>
 inline constexpr std::array kEnumNames<Knowledge> = {"determined", "partly determined", "not determined"};
@@ -23,7 +23,7 @@ struct Verdict {
   explicit Verdict(Knowledge knowledge, const std::string& why = "")
       : knowledge(knowledge), text(enum_name(knowledge) + (why.empty() ? "" : ": " + why)) {}
   bool known() const { return knowledge != Knowledge::none; }
-  // The text after "not determined: ", for sentences that say already that nothing is known.
+  // The text after "not determined: ", for sentences that already say that nothing is known.
   std::string reason() const {
     const std::string prefix = std::string(enum_name(knowledge)) + ": ";
     return text.starts_with(prefix) ? text.substr(prefix.size()) : text;

@@ -95,7 +95,7 @@ void metric_check(const std::string& path, const std::string& where) {
   if (!path.empty() && (!is_eval || eval_path_split(path, pieces))) return;
   throw Error({.where = where,
                .what = fmt::format("'{}' is not a metric path", path),
-               .wanted = "like eval.facts.all.acc, train.loss_final, config.experts or parameters_total",
+               .wanted = "for example eval.facts.all.acc, train.loss_final, config.experts or parameters_total",
                .fix = "docs/report.md lists the metric paths"});
 }
 

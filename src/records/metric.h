@@ -23,11 +23,11 @@ struct Measured {
 
 // `key` of an eval record's fields, or of another record.
 Measured measured_in(const Json& fields, const std::string& key);
-// Throws Error when `path` cannot name a metric; `where` says who asked.
+// Throws Error when `path` cannot name a metric; `where` is the place of the path, for the error.
 void metric_check(const std::string& path, const std::string& where);
 Measured metric_of(const RunRecords& run, const std::string& path);
 
-// What guessing reaches: the best guesser's score (`chance_best`) where the task knows one, else one in the number of
+// The score of guessing: that of the best way to guess (`chance_best`) if the task defines it, else 1 / number of
 // choices. `part_path` is "eval.NAME.PART.".
 Measured chance_in(const Json& fields);
 Measured chance_of(const RunRecords& run, const std::string& part_path);

@@ -1,5 +1,5 @@
-// Records: one JSON object a line, the only way in which a stage tells what it measured. Every record carries "type"
-// and "time" (UTC). Reports are made from records alone. Not for messages to people (base/log.h).
+// Records: one JSON object per line; stages report their measurements only as records. Every record carries "type" and
+// "time" (UTC). Reports are made from records alone. Not for messages to people (base/log.h).
 #pragma once
 
 #include <string>

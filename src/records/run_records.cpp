@@ -1,4 +1,4 @@
-// Reading the records of runs; one broken run does not take the others along.
+// Reading the records of runs; one broken run does not affect the others.
 #include "records/run_records.h"
 
 #include <fmt/format.h>
@@ -221,7 +221,7 @@ StudyRuns study_read(const std::string& folder, const std::vector<RunRole>& want
   const std::string path = path_join(folder, kStudyName);
   if (!file_exists(path)) {
     throw Error({.where = folder,
-                 .what = "the folder has no study.json",
+                 .what = folder_exists(folder) ? "the folder has no study.json" : "there is no such folder",
                  .wanted = "the folder of a study",
                  .fix = "give the folder that 'moebius study' wrote"});
   }

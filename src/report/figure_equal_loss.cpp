@@ -11,7 +11,7 @@ namespace moebius::report {
 namespace {
 
 constexpr double kBinShare = 1.0 / 6;  // of the range of losses
-constexpr double kFlopsApart = 1.02;   // FLOPs that differ by less say nothing about FLOPs
+constexpr double kFlopsApart = 1.02;   // smaller differences of FLOPs say nothing about their effect
 
 struct LossBin {
   double low = 0, high = 0;
@@ -72,8 +72,8 @@ Figure figure_equal_loss(const FigureInput& in) {
   figure.caption =
       "Each line joins configurations whose training losses differ by at most a sixth of the whole range: a slope means that "
       "active FLOPs matter beyond the loss. Labels: number of experts. The thick line is the task law at the runs' mean "
-      "loss and TPP (dotted: 95 %), where it is determined. Bars are 95 % intervals: over seeds where a configuration "
-      "has two or more, else over test items.";
+      "loss and TPP (dotted: 95 %), if it is determined. Bars are 95 % intervals: over seeds if a configuration "
+      "has at least two, otherwise over test items.";
   const std::vector<LossBin> bins = bins_of(in.configurations);
   const std::vector<TaskPart> parts = task_parts(in.study);
   for (const std::string& skill : skills_of(parts)) {

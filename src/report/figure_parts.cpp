@@ -119,7 +119,7 @@ Styles::Styles(const std::vector<const RunRecords*>& runs) {
   }
   several_widths = widths.size() > 1;
   several_tokens = tokens.size() > 1 && *tokens.rbegin() > 1.02 * *tokens.begin();
-  // Sorted by (dense first, width, k, tokens), so that the looks do not depend on the order of the runs.
+  // Sorted by (dense first, width, k, tokens), so that styles do not depend on the order of the runs.
   std::map<std::tuple<bool, double, double, double>, std::string> order;
   for (const RunRecords* run : runs) {
     const double width = several_widths ? run->config_number("d_model") : 0;

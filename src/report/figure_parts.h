@@ -1,6 +1,6 @@
-// Pieces that figures are made of (what builders take, which look a run has, points with intervals, smoothed curves), and the
-// builders that have files of their own. Only for the files that make figures.
-// Figures of laws show no number and no line for what a verdict calls "not determined", only the runs' own points.
+// Pieces that figures are made of (what builders take, which style a run has, points with intervals, smoothed curves),
+// and the builders that have files of their own. Only for the files that make figures. Figures of laws show no number
+// and no line for what a verdict calls "not determined", only the runs' own points.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,8 @@
 
 namespace moebius::report {
 
-// Gives every (width, top-k, tokens) its look, the same in all figures; dense models have their own; curves have one each run.
+// Gives every (width, top-k, tokens) a style that is the same in all figures; dense models have their own; curves have
+// one per run.
 struct Styles {
   explicit Styles(const std::vector<const RunRecords*>& runs);
   std::string series_of(const RunRecords& run) const;  // "k = 2", "dense", "d = 64, k = 2"
@@ -40,7 +41,7 @@ struct FigureInput {
 // The table of figures whose points are configurations.
 CsvTable point_table();
 
-// Means over seeds of y against x, a series for each look; adds a row for each point to `csv`.
+// Means over seeds of y against x, one series per style; adds a row for each point to `csv`.
 View view_of(const FigureInput& in, const std::string& x, const std::string& y, CsvTable& csv);
 
 // The same as one series: the means of `points`, joined in the order of x.

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kBenchDrawn = 4;  // the latest records
 
 constexpr const char* kBarsNote =
-    "Bars are 95 % intervals: over seeds where a configuration has two or more, else over test items.";
+    "Bars are 95 % intervals: over seeds if a configuration has at least two, otherwise over test items.";
 
 // One panel with a single view of metric y against metric x.
 void panel_add(const FigureInput& in, const std::string& title, const std::string& x, const std::string& y,
@@ -39,8 +39,8 @@ void keep(std::vector<Figure>& figures, Figure figure) {
 Figure figure_loss_parameters(const FigureInput& in) {
   Figure figure{.id = "loss_parameters", .title = "Loss against total parameters", .csv = point_table()};
   figure.caption = fmt::format(
-      "Loss at the end of the training against all parameters, embeddings included; one line for each number of active "
-      "experts k{}. {} Training loss is the mean over the last 5 % of the tokens; held-out losses are over the same text for all. {}",
+      "Loss at the end of training against all parameters, embeddings included; one line for each number of active "
+      "experts k{}. {} Training loss is the mean over the last 5 % of the tokens; held-out losses are over the same text for all models. {}",
       in.styles.several_widths ? " and width d" : "",
       in.styles.several_tokens ? "Each line joins models trained on the same number of tokens."
                                : "All models saw the same tokens in the same order.",
@@ -62,9 +62,9 @@ constexpr TaskAxis kTaskAxes[] = {
      "Where points of all sparsities fall on one curve, the training loss alone predicts the task; where they separate, "
      "sparsity itself matters."},
     {"task_tpp", "tpp", "Tasks against tokens per parameter",
-     "TPP counts total parameters: at equal tokens it falls as experts are added."},
+     "TPP counts total parameters, so at equal tokens it falls as experts are added."},
     {"task_flops", "flops_train", "Tasks against active FLOPs",
-     "FLOPs are those of the whole training by Megatron's formula; models of one k and width that differ only in E have "
+     "FLOPs of the whole training run by Megatron's formula; models of one k and width that differ only in E have "
      "nearly the same FLOPs."}};
 
 // Task loss on the left, score on the right; both change with the selector of the skill.

@@ -302,7 +302,7 @@ View task_law_view(const TaskLaw& law, CsvTable& csv) {
   View view{.name = fmt::format("{}: {} ({})", law.task, metric_label(law.measure), known),
             .y_label = metric_label(law.measure)};
   Series measured{.name = "configurations, measured", .style = 0, .line = false};
-  Series predicted{.name = "the law at each one's own FLOPs and TPP", .style = 4, .line = false};
+  Series predicted{.name = "the law at their own FLOPs and TPP", .style = 4, .line = false};
   const bool shown = law.verdict.known();
   for (const records::TaskLawPoint& p : law.points) {
     csv.row({law.task, law.skill, law.measure, "configuration", p.model, csv_number(p.train_loss), csv_number(p.flops),
@@ -366,7 +366,7 @@ Figure figure_turning(const FigureInput& in) {
       .id = "turning_points",
       .title = "Turning points",
       .caption =
-          "Means of configurations that differ in the number of experts alone. A turning point is drawn (vertical line, "
+          "Means of configurations that differ only in the number of experts. A turning point is drawn (vertical line, "
           "dotted: 95 %) only where the test finds one after correction for the number of tests; the table gives every "
           "verdict.",
       .csv = CsvTable({"task", "skill", "measure", "x_name", "family", "x", "y", "verdict", "p_adjusted", "at",

@@ -355,7 +355,7 @@ TEST(FitReport, NotDeterminedIsNeverANumber) {
   open.set("recommended", recommended);  // a model beside such a verdict must not be shown
   EXPECT_EQ(recommended_sentences(records::fit_parse(open, "fake"))[0],
             "No model is recommended: these runs determine no law.");
-  EXPECT_EQ(fit_summary(fit), "Of the loss laws whose columns these runs have, joint is partly determined.");
+  EXPECT_EQ(fit_summary(fit), "Of the loss laws fitted to these runs, joint is partly determined.");
 }
 
 TEST(FitReport, FolderWithFitAlone) {

@@ -174,7 +174,7 @@ std::string learning_rate_body(const StudyRecords& study) {
   if (!rule.empty()) out += "<p>" + html_escape(rule) + "</p>\n";
   const Table sweep = table_sweep(study);
   if (!sweep.rows.empty()) out += html_table(sweep);
-  return out.empty() ? "<p>No rule is given and nothing was swept: the rates are those in the table of models.</p>\n"
+  return out.empty() ? "<p>The study has no learning rate rule and no sweep; the table of models has the rates.</p>\n"
                      : out;
 }
 
@@ -226,13 +226,13 @@ std::string laws_body(const FitFile& fit, const std::string& figures) {
 }
 
 constexpr const char* kMethod =
-    "<p>A configuration is a model with all of its seeds. Intervals in figures are 95 %: Student's t over seeds where "
-    "there are two or more, else 1.96 standard errors over test items, which says nothing about other seeds. "
-    "Hypotheses are tested by a bootstrap that resamples the seeds of every configuration and adds the items' standard "
-    "errors; the interval is widened for few seeds. A verdict other than unresolved needs three seeds at every "
-    "configuration, all runs finished, and an interval outside noise. Items are the same for all models, so that item "
-    "errors partly cancel in differences: the intervals err on the wide side. Verdicts hold for the configurations "
-    "that were tested, not beyond them.</p>\n";
+    "<p>A configuration is a model with all of its seeds. Intervals in figures are 95 %: Student's t over seeds if there "
+    "are at least two, otherwise 1.96 standard errors over test items, which says nothing about other seeds. Hypotheses "
+    "are tested by a bootstrap that resamples the seeds of every configuration and adds the items' standard errors; with "
+    "few seeds, the interval is widened. A verdict other than unresolved requires three seeds of every configuration, "
+    "all runs finished, and an effect outside noise. All models answer the same items, so item errors partly cancel in "
+    "differences; the intervals are therefore conservative. Verdicts hold for the configurations that were tested, not "
+    "beyond them.</p>\n";
 
 std::string figures_script(const std::vector<Figure>& figures) {
   Json all = Json::array();
@@ -340,8 +340,7 @@ std::string html_page(const StudyRecords& study, const Summary& summary, const s
   }
   out += "</nav>\n<main>\n";
   if (!figures.empty()) {
-    out +=
-        "<noscript><p>The figures need JavaScript; without it their data is still available as CSV.</p></noscript>\n";
+    out += "<noscript><p>The figures require JavaScript. Without it, their data is available as CSV.</p></noscript>\n";
   }
   for (const Part& part : parts) out += section(part.id, part.title, part.body);
   return out + "</main>\n" + figures_script(figures) + "</body>\n</html>\n";

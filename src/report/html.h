@@ -1,5 +1,5 @@
 // The page: one HTML file that opens without a network, with the figures' data, the scripts and the styles inside.
-// In: everything that the other files of this folder worked out; out: text. Decides about looks, not about content.
+// In: the results of the other files of this folder; out: text. Decides about appearance, not about content.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// A study's folder as the report wants it: the runs, the measurements beside them, the laws.
+// A study's folder as the report needs it: the runs, the measurements beside them, the laws.
 #include "report/records_load.h"
 
 #include <fmt/format.h>
@@ -122,7 +122,8 @@ StudyRecords study_load(const std::string& folder) {
     name_set(study, "Laws of " + path_name(study.folder));
   } else {
     throw Error({.where = folder,
-                 .what = "the folder has neither study.json nor records.jsonl nor fit.json",
+                 .what = folder_exists(folder) ? "the folder has neither study.json nor records.jsonl nor fit.json"
+                                               : "there is no such folder",
                  .wanted = "the folder of a study or of one run, or one with the fit.json of moebius fit",
                  .fix = "give the folder that 'moebius study' or 'moebius train --out' wrote"});
   }

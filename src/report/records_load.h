@@ -1,6 +1,6 @@
-// A folder as the report wants it: the runs (records/run_records.h reads them), the measurements of `bench`, the laws.
-// In: the files of docs/formats.md, nothing else; out: one StudyRecords, also for a single run's folder.
-// No statistics here (base/statistics.h).
+// A folder as the report needs it: the runs (records/run_records.h reads them), the measurements of `bench`, the laws.
+// In: the files of docs/formats.md, nothing else; out: one StudyRecords, also for a single run's folder. No statistics
+// here (base/statistics.h).
 #pragma once
 
 #include <string>

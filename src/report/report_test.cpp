@@ -81,7 +81,7 @@ TEST(Report, WholeStudy) {
   EXPECT_EQ(result.at("hypotheses")[0].at("low").as_double(), 0.05);
   EXPECT_NE(page.find("Recall rises with experts &lt;i&gt;"), std::string::npos);
   EXPECT_NE(page.find("0.06000 [0.05000, 0.07000]"), std::string::npos);
-  EXPECT_FALSE(says(result.at("summary").at("shows_not"), "verdicts rest on"));
+  EXPECT_FALSE(says(result.at("summary").at("shows_not"), "are based on"));
   EXPECT_EQ(result.at("runs_missing").count(), 0);
   EXPECT_TRUE(says(result.at("summary").at("shows"), "facts: accuracy: the best run"));
   EXPECT_TRUE(
@@ -159,7 +159,7 @@ TEST(Report, VerdictsThatAreMissingOrOld) {
   result = report_write(fake.folder, {});
   EXPECT_EQ(result.at("hypotheses")[0].at("verdict").as_string(), "unresolved");
   EXPECT_TRUE(says(result.at("summary").at("shows"), "0 supported, 0 refuted, 1 unresolved"));
-  EXPECT_TRUE(says(result.at("summary").at("shows_not"), "rest on 5 finished runs; 7 are finished now"));
+  EXPECT_TRUE(says(result.at("summary").at("shows_not"), "are based on 5 finished runs, but 7 are finished now"));
   file_write_atomic(path_join(fake.folder, "verdicts.json"), R"({"hypotheses":[{"verdict":"maybe"}]})");
   try {
     study_load(fake.folder);

@@ -140,7 +140,7 @@ int run_report(const std::vector<std::string>& words) {
     throw Error({.where = "moebius report",
                  .what = "no folder is given",
                  .wanted = "the folder of a study or of one run",
-                 .fix = "like: moebius report runs/quick"});
+                 .fix = "for example: moebius report runs/quick"});
   }
   if (common.dry_run) {
     const StudyRecords study = study_load(positional[0]);

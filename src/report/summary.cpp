@@ -49,8 +49,8 @@ void say_runs(const StudyRecords& study, Summary& out) {
   const i64 all = static_cast<i64>(study.runs.size());
   const i64 done = static_cast<i64>(names_with(study, RunStatus::done).size());
   if (all == 0 && !study.is_study) {
-    out.done.emplace_back(study.has_fit ? "Laws were fitted to runs that are not in this folder."
-                                        : "Speed was measured; there are no runs here.");
+    out.done.emplace_back(study.has_fit ? "Laws were fitted to runs outside this folder."
+                                        : "The folder has measurements of speed, but no training runs.");
     if (!study.fit.data.empty()) out.done.push_back("The data: " + joined(study.fit.data) + ".");
     return;
   }
@@ -66,8 +66,8 @@ void say_runs(const StudyRecords& study, Summary& out) {
   }
   for (const RunRecords& run : study.runs) {
     if (run.status == RunStatus::broken) {
-      out.done.push_back(fmt::format("The records of {} cannot be read, so it is left out everywhere: {}", run.name,
-                                     error_line(Error(run.problem))));
+      out.done.push_back(fmt::format("The records of {} cannot be read; the run is left out of everything: {}",
+                                     run.name, error_line(Error(run.problem))));
     }
   }
 }
@@ -95,8 +95,8 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   for (const RunRecords& run : study.runs) seconds += std::isfinite(run.seconds) ? run.seconds : 0;
   const std::string cpu = study.machine.get_string("cpu", "");
   if (seconds > 0) {
-    out.done.push_back(fmt::format("{} of training, summed over its runs{}.", format_seconds(seconds),
-                                   cpu.empty() ? "" : " on " + cpu));
+    out.done.push_back(
+        fmt::format("{} of training in total{}.", format_seconds(seconds), cpu.empty() ? "" : " on " + cpu));
   }
   if (study.wall_seconds > 0) {
     out.done.push_back(
@@ -138,8 +138,9 @@ void say_verdicts(const StudyRecords& study, Summary& out) {
   out.shows.push_back(
       fmt::format("Hypotheses: {} supported, {} refuted, {} unresolved.", counts[0], counts[1], counts[2]));
   if (study.verdicts->runs_done != std::ssize(study.done_runs())) {
-    out.shows_not.push_back(fmt::format("The hypotheses' verdicts rest on {} finished runs; {} are finished now ({}).",
-                                        study.verdicts->runs_done, study.done_runs().size(), command));
+    out.shows_not.push_back(
+        fmt::format("The verdicts on the hypotheses are based on {} finished runs, but {} are finished now ({}).",
+                    study.verdicts->runs_done, study.done_runs().size(), command));
   }
 }
 
@@ -214,10 +215,10 @@ void say_spreads(const StudyRecords& study, const std::vector<Configuration>& po
   }
   if (pairs > 0) {
     out.shows.push_back(fmt::format(
-        "Of {} comparisons of two configurations in one measure, {} are within noise (the 95 % interval of the "
-        "difference includes zero{}). They are not corrected for their number: about {} would be outside noise even if all were "
-        "equal.",
-        pairs, noise, seeds_min(points) == 1 ? "; it covers the choice of items only, not the seed" : "",
+        "In {} of {} comparisons of two configurations in one measure, the difference is within noise (its 95 % interval "
+        "includes zero{}). This is not corrected for multiple testing: about {} differences would be outside noise even "
+        "if all configurations were equal.",
+        noise, pairs, seeds_min(points) == 1 ? " and covers the choice of items only, not the seed" : "",
         static_cast<i64>(std::lround(0.05 * static_cast<double>(pairs)))));
   }
   say_names(out.shows_not, "Any ranking by {}: even the best and the worst configuration differ by less than noise.",
@@ -267,14 +268,14 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
         flat.push_back(what);
       } else {
         out.shows.push_back(
-            fmt::format("{}: as a whole within {:g} standard errors of chance, but clearly above it at {}.", what,
+            fmt::format("{}: overall within {:g} standard errors of chance, but clearly above it at grade {}.", what,
                         records::kChanceErrors, joined(grades)));
       }
     }
   }
   say_names(out.shows_not,
             "Anything about {}: no run is three standard errors above chance, so these scores cannot tell models apart "
-            "(the task loss beside them still may).",
+            "(their task losses still may).",
             flat);
 }
 
@@ -285,10 +286,13 @@ void say_loads(const std::vector<const RunRecords*>& runs, Summary& out) {
     if (count > 0) dead.push_back(fmt::format("{} ({:g})", run->name, count));
     if (load >= 4) uneven.push_back(fmt::format("{} ({:.1f})", run->name, load));
   }
-  say_names(out.shows_not, "How these models would do without dead experts (their number, summed over layers): {}.",
+  say_names(out.shows_not,
+            "How these models would perform without dead experts. Models with dead experts, and their number over all "
+            "layers: {}.",
             dead);
   say_names(out.shows_not,
-            "What balanced routing would do: the busiest expert has four times the mean load or more in {}.", uneven);
+            "How balanced routing would perform: the busiest expert has at least four times the mean load in {}.",
+            uneven);
 }
 
 void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>& runs, Summary& out) {
@@ -301,26 +305,26 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
               tpp = range_of(runs, "tpp");
   if (total.known() && tokens.known()) {
     out.shows_not.push_back(
-        fmt::format("What larger models or longer training would do: the largest model here has {} parameters, the "
-                    "longest training {} tokens.",
+        fmt::format("How larger models or longer training would perform: the largest model here has {} parameters, the "
+                    "longest training run {} tokens.",
                     format_count(total.high), format_count(tokens.high)));
   }
   if (tokens.known() && tokens.low < 0.99 * tokens.high) {
-    out.shows_not.emplace_back("A comparison at equal tokens: the runs saw different numbers of them.");
+    out.shows_not.emplace_back("A comparison at equal tokens: the runs were trained on different numbers of tokens.");
   }
   if (study.is_study && tpp.known() && configurations_of(runs).size() > 1 && (tpp.low > 10 || tpp.high < 40)) {
     out.shows_not.push_back(fmt::format(
-        "Anything about a turning point near 20 tokens per parameter: TPP spans {} here, too little on one side of it.",
+        "Anything about a turning point near 20 tokens per parameter: TPP is {} here, too narrow a range around 20.",
         range_text(tpp, three_digits)));
   }
   const Range rates = range_of(runs, "learning_rate"), widths = range_of(runs, "config.d_model");
   if (study.sweep_runs().empty() && study.study.get_string("learning_rate_rule", "").empty() &&
       configurations_of(runs).size() > 1) {
-    out.shows_not.push_back(
-        fmt::format("How each model does at its own best learning rate: there was no sweep, and no rule is given{}.",
-                    rates.known() && rates.low == rates.high && widths.low != widths.high
-                        ? "; all widths use one rate, which favours some of them"
-                        : ""));
+    out.shows_not.push_back(fmt::format(
+        "How each model would perform at its own best learning rate: there was no sweep, and no rule is given{}.",
+        rates.known() && rates.low == rates.high && widths.low != widths.high
+            ? "; all widths use one rate, which favours some of them"
+            : ""));
   }
 }
 
@@ -332,9 +336,9 @@ void say_data(const StudyRecords& study, Summary& out) {
     const double passes = source.get_double("tokens_seen", 0) / source.get_double("tokens_unique", kUnknown);
     if (passes > 1.5) repeated.push_back(fmt::format("{} ({:.1f} times)", source.get_string("source", "?"), passes));
   }
-  say_names(out.shows_not, "The effect of repeated data: these sources were seen more than once: {}.", repeated);
+  say_names(out.shows_not, "The effect of repeated data: some sources were seen more than 1.5 times: {}.", repeated);
   if (study.runs_left_out > 0) {
-    out.shows_not.push_back(fmt::format("What the {} runs that were left out to stay within the time limit would add.",
+    out.shows_not.push_back(fmt::format("The results of the {} runs that were left out to stay within the time limit.",
                                         study.runs_left_out));
   }
   const Json* evaluations = study.study.find("evaluations");

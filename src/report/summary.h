@@ -1,4 +1,4 @@
-// The plain words of a report, made from the numbers by rules (docs/report.md): what was done, what the numbers show,
+// The sentences of a report, made from the numbers by rules (docs/report.md): what was done, what the numbers show,
 // what they do not show. In: StudyRecords; out: sentences and the table of spreads. Plain text, no HTML.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace moebius::report {
 
-// How far the configurations lie apart in one measure.
+// How far the configurations differ in one measure.
 struct Spread {
   std::string measure, best, worst;  // best and worst configuration with their values
   Interval difference;               // worst to best

@@ -247,7 +247,7 @@ Table table_evaluations(const StudyRecords& study) {
 
 Table table_spreads(const Summary& summary) {
   Table table{
-      .title = "How far the configurations lie apart",
+      .title = "How far the configurations differ",
       .note =
           "Difference from the worst to the best configuration with its 95 % interval; best and worst were picked "
           "after the fact, so this "

@@ -95,7 +95,7 @@ Table table_coefficients(const FitFile& fit) {
   table.columns = {{"law", false},
                    {"coefficient", false},
                    {"value and 95 % interval", false, "percentiles of the bootstrap"},
-                   {"why not", false}};
+                   {"why it is not determined", false}};
   for (const FittedLaw& law : fit.loss.laws) {
     for (const Coefficient& c : law.coefficients) {
       table.rows.push_back(
@@ -119,9 +119,10 @@ Table table_task_laws(const FitFile& fit) {
         [](const TaskLaw& law) { return term_cell(law, "flops"); }},
        {{"for each e-fold of TPP", false, "change of eta at equal loss and FLOPs"},
         [](const TaskLaw& law) { return term_cell(law, "tpp"); }},
-       {{"error left out", true, "root mean square over configurations left out one at a time"},
+       {{"leave-one-out error", true, "root mean square over configurations, each predicted by a fit without it"},
         [](const TaskLaw& law) { return number_text(law.holdout_error); }},
-       {{"of the mean", true, "the same error when the mean of the others predicts: a law must be better"},
+       {{"leave-one-out error of the mean", true,
+         "the same if the mean of the others is the prediction: a law must be better"},
         [](const TaskLaw& law) { return number_text(law.holdout_error_constant); }}});
   return table;
 }
@@ -182,15 +183,15 @@ Table table_choices(const FitFile& fit) {
        {{"active, 95 %", false, "over bootstrap samples"}, interval},
        {{"tokens"}, count(&Shape::tokens)},
        {{"loss", true, "by the law"}, [](const Choice& choice) { return number_text(choice.optimum.loss); }},
-       {{"why not", false}, [](const Choice& choice) { return Cell(choice.reason, "muted wrap"); }}});
+       {{"why it is not recommended", false}, [](const Choice& choice) { return Cell(choice.reason, "muted wrap"); }}});
   return table;
 }
 
 std::vector<std::string> recommended_sentences(const FitFile& fit) {
   if (!fit.recommended) {
     return {
-        "No model is recommended: fit.json holds no recommendation. 'moebius study' writes one when its runs are done; 'moebius "
-        "plan --compute FLOPS --fit fit.json' plans with these laws."};
+        "No model is recommended: fit.json contains no recommendation. 'moebius study' writes one when its runs are done; "
+        "'moebius plan --compute FLOPS --fit fit.json' plans with these laws."};
   }
   const records::Recommendation& r = *fit.recommended;
   std::vector<std::string> sentences;
@@ -208,7 +209,7 @@ std::string fit_summary(const FitFile& fit) {
   if (fit.loss.laws.empty()) return "";
   std::vector<std::string> by[3];
   for (const FittedLaw& law : fit.loss.laws) by[static_cast<int>(law.verdict.knowledge)].push_back(law.law);
-  std::string text = "Of the loss laws whose columns these runs have,";
+  std::string text = "Of the loss laws fitted to these runs,";
   for (const Knowledge k : {Knowledge::determined, Knowledge::partly, Knowledge::none}) {
     const auto& names = by[static_cast<int>(k)];
     if (!names.empty())

@@ -28,7 +28,7 @@ struct StudyFiles {
   i64 vocab = 0;                   // tokens the tokenizer has
 
   std::vector<data::MixtureSource> mixture() const;
-  // The rows of study.json's "data": weights, sizes, passes that `tokens` need.
+  // The rows of study.json's "data": weights, sizes, number of passes for `tokens`.
   Json to_json(i64 tokens) const;
 };
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/options.h"
 #include "base/units.h"
+#include "eval/task_spec.h"
 
 namespace moebius::study {
 
@@ -100,6 +101,16 @@ StudyEvaluate read_evaluate(const Json& table, const std::string& where) {
   list.add("at", &evaluate.at, "fractions of the budget", {.min = 0, .max = 1});
   list.add("batch-tokens", &evaluate.batch_tokens, "tokens scored at once", {.min = 64});
   read_table(table, list, {}, where);
+  // Now, because otherwise an unknown task would end the study at its first evaluation.
+  for (const std::string& task : evaluate.tasks) {
+    try {
+      eval::find_task(task, {study_task_folder()});
+    } catch (const Error& e) {
+      ErrorParts parts = e.parts();
+      if (parts.where == "--tasks") parts.where = where;
+      throw Error(std::move(parts));
+    }
+  }
   return evaluate;
 }
 
@@ -136,7 +147,7 @@ std::string grid_name(const Json& point) {
   return name;
 }
 
-// The cross product of the lists; dense points differ by no top-k, and k never exceeds E. With k = 1 a renormalised gate
+// The cross product of the lists; dense points do not vary top-k, and k never exceeds E. With k = 1 a renormalised gate
 // would be the constant 1 and leave the router without a gradient from the task: such points keep the probability.
 std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) {
   std::vector<Json> points = {Json::object()};
@@ -248,6 +259,8 @@ Json StudyData::to_json() const {
 }
 
 std::string study_source_folder() { return MOEBIUS_SOURCE_DIR; }
+
+std::string study_task_folder() { return path_join(study_source_folder(), "corpora/eval"); }
 
 std::vector<std::string> study_names() {
   std::vector<std::string> names;

@@ -1,5 +1,5 @@
-// A study as its TOML file says it: models, data, budget, seeds, learning rates, evaluations, hypotheses.
-// In: studies/NAME.toml or a path. Out: StudySpec, every key checked. Not for derived numbers: study_plan.h.
+// A study as its TOML file describes it: models, data, budget, seeds, learning rates, evaluations, hypotheses. In:
+// studies/NAME.toml or a path. Out: StudySpec, every key checked. Not for derived numbers: study_plan.h.
 #pragma once
 
 #include <string>
@@ -80,10 +80,11 @@ struct StudySpec {
 };
 
 // `name_or_path`: "quick" finds studies/quick.toml in the source tree. Throws Error for unknown keys (with the nearest),
-// missing tables, shares that are not positive, a grid without models.
+// missing tables, shares that are not positive, a grid without models, unknown evaluation tasks.
 StudySpec study_load(const std::string& name_or_path);
 std::vector<std::string> study_names();
-// The source tree that the program was built from: corpora/ and studies/ lie there.
+// The source tree that the program was built from, which contains corpora/ and studies/.
 std::string study_source_folder();
+std::string study_task_folder();  // of the shipped evaluation tasks
 
 }  // namespace moebius::study

@@ -1,5 +1,5 @@
-// What of a study fits its minutes: all of it, fewer seeds, fewer tokens, fewer models, in this order, but at least three
-// seeds of the essential models. In: the study, the time of each shape; out: a decision, which study.json
+// Which part of a study fits its time limit: all of it, fewer seeds, fewer tokens, fewer models, in this order, but at
+// least three seeds of the essential models. In: the study, the time of each shape; out: a decision, which study.json
 // keeps, so that a resumed study trains the same runs. Measures nothing: study_time.h.
 #pragma once
 
@@ -33,8 +33,9 @@ struct StudyFit {
 // Everything, without a limit.
 StudyFit fit_all(const StudySpec& spec);
 
-// `seconds_of` gives the expected seconds of a plan's runs that are not left out. `tokens_kept`: those of a study that has
-// begun, which change no more. The study file's `essential` models and their first three seeds are never left out.
+// `seconds_of` gives the expected seconds of a plan's runs that are not left out. `tokens_kept`: those of a study that
+// has begun, which no longer change. The study file's `essential` models and their first three seeds are never left
+// out.
 StudyFit fit_to_minutes(const StudySpec& spec, const std::function<double(const StudyPlan&)>& seconds_of,
                         std::optional<i64> tokens_kept);
 

@@ -1,5 +1,5 @@
-// study.json: what a study's folder says of itself, for the report, for fitting and for the study itself when it is run
-// again. In: the plan, the shared data; out: the file of docs/formats.md, compared with the one that is there.
+// study.json: the description of a study in its folder, for the report, for fitting and for the study itself when it is
+// run again. In: the plan, the shared data; out: the file of docs/formats.md, compared with the one that is there.
 #pragma once
 
 #include <optional>
@@ -21,7 +21,8 @@ void check_same_study(const StudyPlan& plan, const std::string& folder);
 void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std::string& rule,
                       const std::string& folder);
 
-// What was decided when the study began, without a limit everything; nothing when it has not begun or was changed.
+// The decision made when the study began (without a time limit: everything runs); nothing when it has not begun or was
+// changed.
 std::optional<StudyFit> read_fit(const StudySpec& spec, const std::string& folder);
 
 // Takes over the times that were estimated when the study began. False: there are none.

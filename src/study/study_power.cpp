@@ -36,7 +36,7 @@ struct Noise {
   double item_squares = 0;  // sum of squared standard errors over runs
 };
 
-// Adds what the seeds of one finished study show of a metric.
+// Adds the noise between the seeds of one finished study in a metric.
 void add_noise(const records::StudyRuns& study, const std::string& metric, Noise& noise) {
   for (const records::Configuration& point : records::configurations_of(study.done_runs())) {
     std::vector<double> values;

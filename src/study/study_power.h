@@ -25,7 +25,7 @@ struct PowerRow {
   double seconds_half = 0;
 };
 
-// `folders`: studies whose finished runs show the noise; those that cannot be read are Errors. `noise_assumed` serves
+// `folders`: studies whose finished runs show the noise; those that cannot be read are Errors. `noise_assumed` is used
 // where they show none (NaN: nothing is assumed). Throws Error for a faulty hypothesis.
 std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders, double noise_assumed);
 

@@ -29,7 +29,7 @@ eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, c
   eval::EvalOptions options;
   options.tasks = files.items;
   for (const std::string& task : spec.evaluate.tasks) options.tasks.push_back(task);
-  options.task_folders = {path_join(study_source_folder(), "corpora/eval")};
+  options.task_folders = {study_task_folder()};
   for (const StudyShard& shard : files.shards) {
     if (shard.held_out.empty()) continue;
     eval::LossSource source;

@@ -1,5 +1,5 @@
 // Input and results of the processes of a study. In: the plan, the shared data; out: run files, one for each process, and the times
-// that processes measure before the first run. How a run file is carried out: run_file.h.
+// that processes measure before the first run. How a run file is executed: run_file.h.
 #pragma once
 
 #include <string>

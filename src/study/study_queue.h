@@ -13,8 +13,8 @@
 namespace moebius::study {
 
 // Runs side by side, each with threads / jobs threads. `wanted` 0: one a thread where no step of the study has more than
-// 2e10 FLOPs (threads that share so little work lose more by handing it to each other), else one; never more than
-// there are runs, or than fit 70 % of the memory that is available. Throws Error when `wanted` do not fit.
+// 2e10 FLOPs (sharing so little work between threads costs more than it gains), else one; never more than there are
+// runs, or than fit 70 % of the memory that is available. Throws Error when `wanted` do not fit.
 i64 choose_jobs(const StudyPlan& plan, i64 wanted, i64 threads);
 
 class RunQueue {

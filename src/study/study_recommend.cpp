@@ -24,8 +24,9 @@ using records::Knowledge;
 using records::Recommendation;
 using records::Verdict;
 
-constexpr double kSizeRatioMax = 10;  // of the interval's ends: more is no knowledge (as for IsoFLOP optima)
-constexpr double kLawsApart = 2;      // laws that differ by more in active parameters disagree
+constexpr double kSizeRatioMax =
+    10;  // ratio of the interval's ends above which the optimum is not determined (as for IsoFLOP optima)
+constexpr double kLawsApart = 2;  // laws that differ by more in active parameters disagree
 
 plan::Budget budget_of(const StudyPlan& study) {
   plan::Budget budget;
@@ -46,7 +47,7 @@ plan::Budget budget_of(const StudyPlan& study) {
   return budget;
 }
 
-// Fits of laws that these runs determine at least partly. The folder may be moved: its path would say nothing.
+// Fits of laws that these runs determine at least partly. The folder may be moved, so its path is left out.
 std::vector<plan::LawFit> fits_of(const FitFile& file, std::vector<std::string>& reasons) {
   std::vector<plan::LawFit> usable;
   for (const FittedLaw& law : file.loss.laws) {
@@ -138,7 +139,7 @@ void describe_choice(const FitFile& file, const std::vector<Candidate>& candidat
   for (const std::string& warning : best.warnings) reasons.push_back("take care: " + warning);
 }
 
-// As the plan prints them; of a law that recommends nothing the numbers go too.
+// As the plan prints them; a law that recommends nothing has no numbers.
 Json laws_shown(Json laws, const FitFile& file, const std::vector<plan::LawPlan>& plans) {
   for (std::size_t i = 0; i < plans.size(); ++i) {
     Json& law = laws.as_array()[i];
@@ -178,7 +179,7 @@ Recommendation study_recommend(const StudyPlan& study, const FitFile& file) {
     result.law = fit::law_name(best.fit.law);
     result.model = plan::choice_json(budget, best.shapes.front());
   } catch (const Error& e) {
-    // A budget below the smallest shape: an answer, no fault of the study.
+    // A budget below the smallest shape is a result, not an error of the study.
     result.verdict = Verdict(Knowledge::none, e.parts().what);
     if (!e.parts().got.empty()) result.reasons.push_back(e.parts().got);
   }

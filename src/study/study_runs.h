@@ -19,8 +19,9 @@ struct StudyResult {
   i64 runs_done = 0, runs_skipped = 0;
   double seconds = 0;        // of this process
   double train_seconds = 0;  // of all runs, over all processes
-  double wall_seconds = 0;  // the same with all that training does between its first and last step, but for evaluations
-  double idle_seconds = 0;  // of jobs that waited for the last of the others, in this process
+  double wall_seconds =
+      0;  // the same with everything that training does between its first and last step, without evaluations
+  double idle_seconds = 0;      // of jobs that waited for the last of the others, in this process
   double roofline_seconds = 0;  // of the steps of all runs
   double roof_seconds = 0;      // model FLOPs of all runs / roof
   std::string fit;              // path of fit.json

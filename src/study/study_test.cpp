@@ -71,6 +71,9 @@ TEST(StudyFile, UnknownKeysNameTheNearest) {
   model.replace(model.find("d-model"), 7, "d-modle");
   EXPECT_NE(error_of(write_study("bad3", model)).find("'d-model'"), std::string::npos);
   EXPECT_NE(error_of("quik").find("'quick'"), std::string::npos);
+  const std::string task = error_of(write_study("bad6", text + "[evaluate]\ntasks = [\"basic-arithmetik\"]\n"));
+  EXPECT_NE(task.find("[evaluate]"), std::string::npos) << task;
+  EXPECT_NE(task.find("'basic-arithmetic'"), std::string::npos) << task;
   std::string name = text, type = text;
   name.replace(name.find("name = \""), 8, "name = \"../");
   EXPECT_NE(error_of(write_study("bad4", name)).find("name of its folder"), std::string::npos);

@@ -13,8 +13,8 @@ namespace moebius::study {
 
 using ShapeTimes = std::map<std::string, ShapeTime>;  // by the model's name
 
-// The models whose shapes are worth timing: all of them if that takes a moment; else some from the cheapest to the most expensive,
-// between which the others are interpolated.
+// The models whose shapes are worth timing: all of them if that is quick; else some from the cheapest to the most
+// expensive, between which the others are interpolated.
 std::vector<std::string> shapes_to_time(const StudyPlan& plan);
 
 // Fills seconds_estimated of every run. A shape that was not timed takes its roofline's time (model/roofline.h) times the

@@ -20,7 +20,8 @@ void OptimizerOptions::describe(OptionList& list) {
   list.add("warmup-fraction", &warmup_fraction, "warm-up as a share of all steps", {.unit = "X", .min = 0, .max = 1});
   list.add("final-fraction", &final_fraction, "last learning rate as a share of the peak",
            {.unit = "X", .min = 0, .max = 1});
-  list.add("decay-fraction", &decay_fraction, "wsd: share of all steps that decays", {.unit = "X", .min = 0, .max = 1});
+  list.add("decay-fraction", &decay_fraction, "wsd: share of all steps that the decay takes",
+           {.unit = "X", .min = 0, .max = 1});
   list.add("decay-shape", &decay_shape, "wsd: shape of the decay", {.choices = {"linear", "1-sqrt"}});
   list.add("weight-decay", &weight_decay, "decoupled weight decay, not applied to vectors",
            {.unit = "X", .min = 0, .max = 10});

@@ -1,5 +1,4 @@
-// Compares what was saved with the options, the model and the data of now.
-// In, out: resume.h.
+// Compares what was saved with the current options, model and data. In, out: resume.h.
 #include "train/resume.h"
 
 #include <fmt/format.h>
@@ -50,7 +49,7 @@ Json read_branch(const std::string& branch_from, const RunIdentity& identity, co
   std::optional<Json> state = folder_exists(branch_from) ? read_state(branch_from) : std::nullopt;
   if (!state) {
     throw Error({.where = branch_from,
-                 .what = "the trunk's state for this branch is missing",
+                 .what = "the state of the trunk from which this branch starts is missing",
                  .fix = fmt::format("remove {} and train the trunk again",
                                     std::filesystem::path(branch_from).parent_path().string())});
   }

@@ -9,7 +9,7 @@
 
 namespace moebius::train {
 
-// What steps had to do, as far as their roofline needs it.
+// The work of steps, as needed for their roofline.
 struct StepsWork {
   i64 steps = 0;
   double tokens = 0, squares = 0;  // StepReport's, summed

@@ -1,5 +1,5 @@
 // What the steps of a run took and did, summed over all of its processes. One list of fields serves the checkpoint's
-// state, the result of a run, its record and the study's account. In: steps; out: JSON under the fields' names.
+// state, the result of a run, its record and the totals of a study. In: steps; out: JSON under the fields' names.
 #pragma once
 
 #include <string>

@@ -39,7 +39,7 @@ const StageHelp kHelp = {
         "--dry-run: train, model, steps_total, parameters_total, parameters_active, flops_per_token_megatron, "
         "flops_per_token_6n, flops_per_token_mfu, memory, roof_flops_per_s, dram_bytes_per_s, seconds_estimated",
     .examples =
-        "  moebius train --data wiki=shards/wiki:0.7,math=shards/math:0.3 --tokenizer tok/tokenizer.json \\\n"
+        "  moebius train --data wiki=data/wiki:0.7,gsm8k=data/gsm8k:0.3 --tokenizer tokenizer.json \\\n"
         "      --d-model 128 --layers 4 --experts 16 --top-k 2 --tokens 10M --out runs/first\n"
         "  run the same command again to resume an interrupted run; it does nothing if the run is finished",
 };

@@ -27,7 +27,7 @@ struct TrainHooks {
   std::vector<i64> branch_steps;
   // A branch: TRUNK/branch-STEP, from which it starts while it has no checkpoint of its own. The trunk's steps and records
   // up to there become its own. The trunk has the schedule `constant`, both have the same warmup-steps, and the branch's
-  // decay does not begin before STEP: then it equals, bit for bit, the run that trains all of its steps alone.
+  // decay does not begin before STEP: then it equals, bit for bit, the run that trains all of its steps by itself.
   std::string branch_from;
 };
 

@@ -94,7 +94,7 @@ struct TileWay {
     multiply_square<true>(tiles, {rows + d * kSquare, kSquare, kSquare * D}, {weight, 2 * kQueries, kSquare * kQueries},
                           count / kSquare, sum + d * kQueries, kQueries);
   }
-  // What came before the block: only if a score rose far above the top, which is rare behind the first keys.
+  // Rescales what came before the block: only if a score rose far above the top, which is rare after the first keys.
   template <int D>
   static void rescale(const HeadSums<kQueries>& sums, float* mixed) {
     V least = S::set1(1.0f);

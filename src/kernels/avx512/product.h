@@ -68,7 +68,8 @@ inline void tile_dot(const RowsProduct& p, i64 m0, const bf16* panel, i64 col, P
   if (p.k % 2 != 0) {
     const __m512bh b0 = load_pairs(panel + pairs * 64), b1 = load_pairs(panel + pairs * 64 + 32);
 #pragma GCC unroll 16
-    for (int m = 0; m < M; ++m) {  // unrolled as all of these loops: sums with a running index would lie in memory
+    for (int m = 0; m < M;
+         ++m) {  // unrolled like all of these loops: sums with a variable index would be kept in memory
       const __m512bh a = (__m512bh)_mm512_set1_epi32(row[m][2 * pairs].bits);
       acc[m][0] = _mm512_dpbf16_ps(acc[m][0], a, b0);
       acc[m][1] = _mm512_dpbf16_ps(acc[m][1], a, b1);

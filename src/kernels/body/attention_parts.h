@@ -112,7 +112,7 @@ inline void head_weights(const float* score, const HeadSeen<A::kQueries>& seen, 
   }
 }
 
-// A block of keys and a batch of blocks of queries in backward. What names no other order lies by [key][query].
+// A block of keys and a batch of blocks of queries in backward. Arrays are [key][query] unless they say otherwise.
 template <class Element>
 struct HeadBatch {
   const Element *key_rows, *value_rows, *key_steps;
@@ -136,7 +136,7 @@ inline void head_gradient(const HeadBatch<typename A::Element>& b, const HeadSee
   const V by = S::set1(b.scale * 1.44269504f), factor = S::set1(b.scale);
   for (i64 lane = 0; lane < A::kQueries; lane += S::kLanes) {
     const V shift = S::zero() - S::load(b.lse + lane), middle = S::load(b.delta + lane);
-    // Copies: what is stored could else be one of the pointers, for all that the compiler knows.
+    // Copies, because the compiler must otherwise assume that a store changes one of the pointers.
     const float *score = b.score + lane, *dprob = b.dprob + lane;
     typename A::Element *probs = b.prob + lane, *dscores = b.dscore + lane, *steps = b.dscore_steps + lane * A::kStep;
     seen.template walk<A::kStep>(count, [=](i64 key, bool all) {
