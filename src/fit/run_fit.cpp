@@ -110,7 +110,7 @@ Runs runs_read(const std::vector<std::string>& data, const StageOptions& options
 std::string add_planted(records::FitFile& file, const StageOptions& options) {
   if (options.synthetic.empty()) return "";
   const PublishedFit& planted = planted_of(options.synthetic);
-  std::string text = fmt::format("planted: {}:", planted.name);
+  std::string text = fmt::format("generated from {}:", planted.name);
   records::Planted& record = file.planted.emplace();
   record.name = planted.name;
   record.law = law_name(planted.law);

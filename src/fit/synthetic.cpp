@@ -44,7 +44,7 @@ Runs synthetic_runs(const PublishedFit& planted, i64 count, double noise, i64 se
     p.flops = 6 * p.parameters_active * p.tokens;
     p.loss = law_value(planted.law, planted.values, p) * std::exp(noise * rng.next_normal());
     runs.points.push_back(p);
-    runs.names.push_back(fmt::format("planted {}", i));
+    runs.names.push_back(fmt::format("run {}", i));
   }
   return runs;
 }

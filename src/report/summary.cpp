@@ -369,7 +369,12 @@ Summary summary_build(const StudyRecords& study) {
   say_loads(runs, out);
   say_limits(study, runs, out);
   say_data(study, out);
-  if (out.shows.empty()) out.shows.emplace_back("Nothing yet: no evaluation has been recorded.");
+  if (out.shows.empty()) {
+    const bool evaluated =
+        std::any_of(runs.begin(), runs.end(), [](const RunRecords* run) { return !run->evals.empty(); });
+    out.shows.emplace_back(evaluated ? "Nothing beyond the numbers in the tables."
+                                     : "Nothing yet: no evaluation has been recorded.");
+  }
   return out;
 }
 
