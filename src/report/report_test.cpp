@@ -298,6 +298,7 @@ TEST(Summary, Numbers) {
   EXPECT_EQ(number_text(0.61234), "0.6123");
   EXPECT_EQ(number_text(12.345), "12.35");
   EXPECT_EQ(number_text(0.000412), "4.12e-04");
+  EXPECT_EQ(number_text(2.719e29), "2.72e+29");
   EXPECT_EQ(number_text(kUnknown), "-");
   EXPECT_EQ(joined({"a", "b", "c"}), "a, b and c");
 }

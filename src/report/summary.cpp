@@ -382,8 +382,8 @@ std::string number_text(double value) {
   if (!std::isfinite(value)) return "-";
   if (value == 0) return "0";
   const double magnitude = std::fabs(value);
+  if (magnitude >= 1e15 || magnitude < 1e-3) return fmt::format("{:.2e}", value);
   if (magnitude >= 1e5) return format_count(value);
-  if (magnitude < 1e-3) return fmt::format("{:.2e}", value);
   const int digits = std::clamp(3 - static_cast<int>(std::floor(std::log10(magnitude))), 0, 5);
   return fmt::format("{:.{}f}", value, digits);
 }

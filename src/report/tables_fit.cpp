@@ -109,7 +109,9 @@ Table table_task_laws(const FitFile& fit) {
   Table table{.title = "Task laws"};
   table.fill<TaskLaw>(
       fit.tasks.task_laws,
-      {{{"task", false}, [](const TaskLaw& law) { return law.task; }},
+      {{{"task", false},
+        // "all" is the mean over the tasks of a skill.
+        [](const TaskLaw& law) { return law.task == "all" ? "mean of " + law.skill : law.task; }},
        {{"measure", false}, [](const TaskLaw& law) { return metric_label(law.measure); }},
        {{"verdict", false}, [](const TaskLaw& law) { return verdict_cell(law.verdict); }},
        {{"link", false}, [](const TaskLaw& law) { return law.link ? records::enum_name(*law.link) : "-"; }},
