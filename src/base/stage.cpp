@@ -232,11 +232,11 @@ namespace {
 void print_stages(const std::vector<Stage>& stages) {
   fmt::print(
       "moebius: plan, train, evaluate and compare Mixture-of-Experts language models on CPUs\n\n"
-      "usage: moebius STAGE [words] [--options]\n\nstages, in the order in which data flows:\n");
+      "usage: moebius STAGE [arguments] [--options]\n\nstages, in the order in which data flows:\n");
   for (const Stage& stage : stages) fmt::print("  {:<8} {}\n", stage.name, stage.summary);
   fmt::print(
       "\nget started:       moebius study quick\n"
-      "one stage's help:  moebius STAGE --help\n"
+      "help of a stage:   moebius STAGE --help\n"
       "for scripts:       every stage takes --json; results go to standard output, everything else to standard error\n");
 }
 

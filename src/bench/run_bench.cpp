@@ -21,14 +21,14 @@ namespace {
 
 const StageHelp kHelp = {
     .name = "bench",
-    .summary = "the machine's roof and how much of it the program reaches",
+    .summary = "the peak performance of the machine, and how much of it the program reaches",
     .usage =
         "moebius bench roof | moebius bench train [--preset NAME] [--d-model N --layers N --experts N --top-k N ...]\n"
         "       moebius bench operation NAME [--tokens-per-step N --d-model N ...] | moebius bench grid [--records FILE]\n"
         "       moebius bench tokenizer --input FILES | moebius bench trace-diff FILE FILE [--tolerance X]\n"
         "       moebius bench roof|train|operation|grid [options] --compare FILE",
     .reads =
-        "train: the shipped text or --corpus, --routing; tokenizer: text files; --compare: what the same command printed with --json",
+        "train: the shipped text or --corpus, --routing; tokenizer: text files; --compare: the output of the same command with --json",
     .writes = "standard output; --records, --record-routing",
     .json_keys =
         "roof, train, operation, grid: what, machine (cpu, cores); with --compare also compare (compared, not_compared, "

@@ -23,7 +23,7 @@ namespace {
 
 const StageHelp kHelp = {
     .name = "study",
-    .summary = "a whole experiment from one TOML file: plan, data, train, evaluate, fit, report",
+    .summary = "a complete experiment from one TOML file: plan, data, train, evaluate, fit, report",
     .usage = "moebius study NAME|FILE.toml [--out FOLDER] [--dry-run [--pilot FOLDER] [--noise X]]",
     .reads = "studies/NAME.toml or FILE.toml, and the corpora it names",
     .writes = "FOLDER (runs/NAME): study.json, data/, runs/RUN/, records.jsonl, fit.json, report.html, figures/",
