@@ -28,9 +28,10 @@ void check_range(const Option& option, double value, const std::string& where) {
   const std::string range = max >= OptionNotes{}.max   ? fmt::format("{} or more", min)
                             : min <= OptionNotes{}.min ? fmt::format("at most {}", max)
                                                        : fmt::format("{} to {}", min, max);
+  const bool is_unit = !option.notes.unit.empty() && option.notes.unit[0] >= 'a';  // "tokens"; not "N"
   throw Error({.where = where,
                .what = fmt::format("'{}' is out of range", option.key),
-               .wanted = range,
+               .wanted = is_unit ? range + " " + option.notes.unit : range,
                .got = fmt::format("{}", value)});
 }
 
