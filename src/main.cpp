@@ -18,10 +18,12 @@ int main(int argc, char** argv) {
       {"plan", "what a model costs, and which model a budget buys", moebius::plan::run_plan},
       {"train", "tokens to a checkpoint", moebius::train::run_train},
       {"eval", "scores of a checkpoint on held-out text and tasks", moebius::eval::run_eval},
-      {"study", "a complete experiment from one TOML file: plan, train, evaluate, fit, report", moebius::study::run_study},
+      {"study", "a complete experiment from one TOML file: plan, train, evaluate, fit, report",
+       moebius::study::run_study},
       {"fit", "coefficients of loss laws from runs, with intervals and verdicts", moebius::fit::run_fit},
       {"report", "one HTML page from a study's records", moebius::report::run_report},
-      {"bench", "the peak performance of the machine, and how much of it the program reaches", moebius::bench::run_bench},
+      {"bench", "the peak performance of the machine, and how much of it the program reaches",
+       moebius::bench::run_bench},
   };
   return moebius::stage_main(stages, argc, argv);
 }
