@@ -50,35 +50,38 @@ Mean ratio_of(const std::vector<double>& numerators, const std::vector<double>& 
 
 namespace {
 
-// The entry of a grade in the meta file of generated items; null when it has none.
-const Json* meta_of_grade(const Json& meta, const std::string& grade) {
+// The entry of a grade in the meta file of generated items; empty when it has none.
+const Json& meta_of_grade(const Json& meta, const std::string& grade) {
+  static const Json none = Json::object();
   const Json* grades = meta.find("grades");
-  if (grades == nullptr) return nullptr;
-  if (grades->is_object()) return grades->find(grade);
-  if (!grades->is_array()) return nullptr;
+  if (grades == nullptr) return none;
+  if (const Json* entry = grades->find(grade)) return entry->is_object() ? *entry : none;
+  if (!grades->is_array()) return none;
   for (const Json& entry : grades->as_array()) {
-    const Json* name = entry.is_object() ? entry.find("grade") : nullptr;
-    if (name != nullptr && value_text(*name) == grade) return &entry;
+    const Json* name = entry.find("grade");
+    if (name != nullptr && value_text(*name) == grade) return entry;
   }
-  return nullptr;
+  return none;
 }
 
 // Chance of an item: the grade's or the file's in the meta file, else the task file's, else 1 / choices.
 double item_chance(const TaskSpec& spec, const EvalItem& item, const ItemScores& scores) {
-  const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
-  if (meta != nullptr && meta->is_object() && meta->contains("chance"))
-    return meta->get_double("chance", scores.chance);
-  if (spec.meta.is_object() && spec.meta.contains("chance") && spec.meta.at("chance").is_number()) {
-    return spec.meta.at("chance").as_double();
-  }
+  const Json& meta = meta_of_grade(spec.meta, item.grade);
+  if (meta.contains("chance")) return meta.get_double("chance", scores.chance);
+  const Json* whole = spec.meta.find("chance");
+  if (whole != nullptr && whole->is_number()) return whole->as_double();
   return std::isfinite(spec.chance) ? spec.chance : scores.chance;
 }
 
-// What the best way of guessing reaches (the most frequent value, a copied number): the grade's in the meta file; NaN when
-// it has none.
-double item_chance_best(const TaskSpec& spec, const EvalItem& item) {
-  const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, item.grade) : nullptr;
-  return meta != nullptr && meta->is_object() ? meta->get_double("chance_best", kUnknown) : kUnknown;
+// Values by a name, in the order in which the names appear.
+template <typename T>
+using InOrder = std::vector<std::pair<std::string, std::vector<T>>>;
+
+template <typename T>
+void add_in_order(InOrder<T>& all, const std::string& name, const T& value) {
+  auto at = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.first == name; });
+  if (at == all.end()) at = all.insert(at, {name, {}});
+  at->second.push_back(value);
 }
 
 void set_mean(Json& out, const std::string& name, const Mean& m) {
@@ -116,14 +119,15 @@ std::vector<records::Measure> measures_for(const TaskSpec& spec, const std::vect
 Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vector<EvalItem>& items,
                 const std::vector<ItemScores>& scores, const std::vector<i64>& members) {
   Json out = Json::object({{"grade", grade}, {"items", static_cast<i64>(members.size())}});
-  std::vector<std::string> names;
-  std::vector<std::vector<double>> values;
+  InOrder<double> values;
   std::vector<double> chance, chance_best, known, total, raw;
   i64 truncated = 0, alone = 0, skipped = 0;
   for (const i64 i : members) {
     const ItemScores& s = scores[static_cast<std::size_t>(i)];
     chance.push_back(item_chance(spec, items[static_cast<std::size_t>(i)], s));
-    chance_best.push_back(item_chance_best(spec, items[static_cast<std::size_t>(i)]));
+    // What the best way of guessing reaches: the most frequent value, a copied number.
+    chance_best.push_back(
+        meta_of_grade(spec.meta, items[static_cast<std::size_t>(i)].grade).get_double("chance_best", kUnknown));
     truncated += s.record.get_bool("truncated", false);
     alone += s.record.get_bool("encoded_alone", false);
     skipped += s.record.contains("skipped");
@@ -132,19 +136,16 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
       total.push_back(s.bits_total);
       raw.push_back(s.record.get_double("knowledge_bits_raw", 0));
     }
-    for (const auto& [name, value] : s.scores) {
-      const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
-      if (at == names.size()) {
-        names.push_back(name);
-        values.emplace_back();
-      }
-      values[at].push_back(value);
-    }
+    for (const auto& [name, value] : s.scores) add_in_order(values, name, value);
   }
   const double chance_mean = mean_of(chance).mean;
   out.set("chance", chance_mean);
   if (const double best = mean_of(chance_best).mean; std::isfinite(best)) out.set("chance_best", best);
-  for (std::size_t k = 0; k < names.size(); ++k) set_mean(out, names[k], mean_of(values[k]));
+  std::vector<std::string> names;
+  for (const auto& [name, some] : values) {
+    names.push_back(name);
+    set_mean(out, name, mean_of(some));
+  }
   if (!known.empty()) {
     const Mean m = mean_of(known);
     const auto n = static_cast<double>(known.size());
@@ -157,9 +158,9 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
   if (truncated > 0) out.set("items_truncated", truncated);
   if (alone > 0) out.set("items_encoded_alone", alone);
   if (skipped > 0) out.set("items_skipped", skipped);
-  const Json* meta = spec.meta.is_object() ? meta_of_grade(spec.meta, grade) : nullptr;
+  const Json& meta = meta_of_grade(spec.meta, grade);
   for (const char* key : {"baselines", "bits_all_facts"}) {
-    if (meta != nullptr && meta->is_object() && meta->contains(key)) out.set(key, meta->at(key));
+    if (meta.contains(key)) out.set(key, meta.at(key));
   }
   return out;
 }
@@ -175,21 +176,15 @@ void check_task_measure(const TaskSpec& spec, const std::string& better, const s
 
 std::vector<Json> summarise(const TaskSpec& spec, const std::vector<EvalItem>& items,
                             const std::vector<ItemScores>& scores) {
-  std::vector<std::string> grades;
-  std::vector<std::vector<i64>> members;
+  InOrder<i64> grades;
   std::vector<i64> all;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    all.push_back(static_cast<i64>(i));
-    const auto at = static_cast<std::size_t>(std::find(grades.begin(), grades.end(), items[i].grade) - grades.begin());
-    if (at == grades.size()) {
-      grades.push_back(items[i].grade);
-      members.emplace_back();
-    }
-    members[at].push_back(static_cast<i64>(i));
+  for (const EvalItem& item : items) {
+    all.push_back(std::ssize(all));
+    add_in_order(grades, item.grade, all.back());
   }
   std::vector<Json> out;
-  for (std::size_t g = 0; g < grades.size() && grades.size() > 1; ++g) {
-    out.push_back(summary_of(spec, grades[g], items, scores, members[g]));
+  if (grades.size() > 1) {
+    for (const auto& [grade, members] : grades) out.push_back(summary_of(spec, grade, items, scores, members));
   }
   out.push_back(summary_of(spec, "all", items, scores, all));
   return out;

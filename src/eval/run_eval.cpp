@@ -30,26 +30,23 @@ struct Words {
   Json options;
 };
 
-StageHelp help() {
-  StageHelp h;
-  h.name = "eval";
-  h.summary = "score a checkpoint on held-out text and tasks";
-  h.usage =
-      "moebius eval CHECKPOINT --tasks NAME,... [--shots N] [--limit N] [--loss-sources NAME=PATH,...] [--out FOLDER]";
-  h.reads =
-      "CHECKPOINT/ (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
-      "token shards or text files of --loss-sources";
-  h.writes = "OUT/records.jsonl (records of type eval, appended), OUT/items/TASK.jsonl (one line per item)";
-  h.json_keys =
-      "checkpoint, step, tokens, records (array of eval records, docs/formats.md); with --list: tasks (array of name, "
-      "title, skill, measures, shots, path)";
-  h.examples =
-      "  moebius eval --list\n"
-      "  moebius eval runs/first/checkpoint --tasks basic-arithmetic,arc-easy --limit 500 --out runs/first\n"
-      "  moebius eval runs/first/checkpoint --loss-sources wikitext2=corpora/wikitext2_valid.txt.gz\n"
-      "  moebius eval runs/first/checkpoint --tasks gsm8k --shots 4 --loss-form as-published --measures loss";
-  return h;
-}
+const StageHelp kHelp = {
+    .name = "eval",
+    .summary = "score a checkpoint on held-out text and tasks",
+    .usage =
+        "moebius eval CHECKPOINT --tasks NAME,... [--shots N] [--limit N] [--loss-sources NAME=PATH,...] [--out FOLDER]",
+    .reads =
+        "CHECKPOINT/ (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
+        "token shards or text files of --loss-sources",
+    .writes = "OUT/records.jsonl (records of type eval, appended), OUT/items/TASK.jsonl (one line per item)",
+    .json_keys =
+        "checkpoint, step, tokens, records (array of eval records, docs/formats.md); with --list: tasks (array of name, "
+        "title, skill, measures, shots, path)",
+    .examples =
+        "  moebius eval --list\n"
+        "  moebius eval runs/first/checkpoint --tasks basic-arithmetic,arc-easy --limit 500 --out runs/first\n"
+        "  moebius eval runs/first/checkpoint --loss-sources wikitext2=corpora/wikitext2_valid.txt.gz\n"
+        "  moebius eval runs/first/checkpoint --tasks gsm8k --shots 4 --loss-form as-published --measures loss"};
 
 Words read_words(const std::vector<std::string>& words) {
   Words given;
@@ -63,7 +60,7 @@ Words read_words(const std::vector<std::string>& words) {
            {.unit = "FILE"});
   list.add("list", &given.list, "list all tasks");
   std::vector<std::string> positional;
-  given.common = stage_parse(help(), list, words, &positional, 1);
+  given.common = stage_parse(kHelp, list, words, &positional, 1);
   if (!positional.empty()) given.checkpoint = positional[0];
   // When the program runs in another folder, the shipped tasks are in the source tree.
   if (given.eval.task_folders == EvalOptions{}.task_folders && !folder_exists(given.eval.task_folders[0])) {

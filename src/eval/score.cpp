@@ -78,12 +78,12 @@ struct Input {
   i64 scored = 0;  // targets: the last `scored` rows
   std::vector<i32> targets;
   bool truncated = false;
-  i64 branch = 0;
+  std::size_t branch = 0;
 };
 
 // A distinct input, shared by the requests whose inputs are prefixes of it.
 struct Branch {
-  i64 longest = 0;                               // request with the whole input
+  std::size_t longest = 0;                       // request with the whole input
   std::vector<std::pair<i64, i32>> row_targets;  // (row, target), sorted, unique
   std::vector<float> logprob;                    // for row_targets
   std::vector<u8> greedy;
@@ -91,7 +91,7 @@ struct Branch {
 
 // The branches of one group, and the number of rows that all of them share; 0 when there is only one branch.
 struct Tree {
-  i64 first = 0, count = 0;  // branches
+  std::size_t first = 0, end = 0;  // branches
   i64 shared = 0;
 };
 
@@ -116,31 +116,24 @@ bool is_prefix(const std::vector<i32>& head, const std::vector<i32>& whole) {
 }
 
 std::vector<Branch> make_branches(const std::vector<LoglikRequest>& requests, std::vector<Input>& inputs) {
-  std::vector<i64> order;
+  std::vector<std::size_t> order;
   for (std::size_t r = 0; r < requests.size(); ++r) {
-    if (inputs[r].scored > 0) order.push_back(static_cast<i64>(r));
+    if (inputs[r].scored > 0) order.push_back(r);
   }
-  auto input = [&](i64 i) -> Input& { return inputs[static_cast<std::size_t>(i)]; };
-  auto group = [&](i64 i) { return requests[static_cast<std::size_t>(i)].group; };
   // Descending, so that an input follows those that it is a prefix of.
-  std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
-    if (group(a) != group(b)) return group(a) < group(b);
-    return input(b).tokens < input(a).tokens;
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    if (requests[a].group != requests[b].group) return requests[a].group < requests[b].group;
+    return inputs[b].tokens < inputs[a].tokens;
   });
   std::vector<Branch> branches;
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const i64 r = order[i];
-    const bool joins =
-        i > 0 && group(r) == group(order[i - 1]) && is_prefix(input(r).tokens, input(order[i - 1]).tokens);
-    if (!joins) {
-      branches.emplace_back();
-      branches.back().longest = r;
-    }
-    input(r).branch = static_cast<i64>(branches.size()) - 1;
-    const i64 first = static_cast<i64>(input(r).tokens.size()) - input(r).scored;
-    for (i64 t = 0; t < input(r).scored; ++t) {
-      branches.back().row_targets.emplace_back(first + t, input(r).targets[static_cast<std::size_t>(t)]);
-    }
+    const std::size_t r = order[i];
+    const bool joins = i > 0 && requests[r].group == requests[order[i - 1]].group &&
+                       is_prefix(inputs[r].tokens, inputs[order[i - 1]].tokens);
+    if (!joins) branches.push_back({.longest = r, .row_targets = {}, .logprob = {}, .greedy = {}});
+    inputs[r].branch = branches.size() - 1;
+    i64 row = std::ssize(inputs[r].tokens) - inputs[r].scored;
+    for (const i32 target : inputs[r].targets) branches.back().row_targets.emplace_back(row++, target);
   }
   for (Branch& b : branches) {
     std::sort(b.row_targets.begin(), b.row_targets.end());
@@ -157,17 +150,14 @@ std::vector<Tree> make_trees(const std::vector<LoglikRequest>& requests, const s
   std::vector<Tree> trees;
   i64 group = 0;
   for (std::size_t b = 0; b < branches.size(); ++b) {
-    const i64 its_group = requests[static_cast<std::size_t>(branches[b].longest)].group;
-    if (b == 0 || its_group != group) trees.push_back({static_cast<i64>(b), 0, 0});
+    const i64 its_group = requests[branches[b].longest].group;
+    if (b == 0 || its_group != group) trees.push_back({.first = b});
     group = its_group;
-    ++trees.back().count;
+    trees.back().end = b + 1;
   }
   for (Tree& tree : trees) {
-    if (tree.count < 2) continue;
-    auto tokens = [&](i64 b) -> const std::vector<i32>& {
-      return inputs[static_cast<std::size_t>(branches[static_cast<std::size_t>(b)].longest)].tokens;
-    };
-    const auto &a = tokens(tree.first), &z = tokens(tree.first + tree.count - 1);
+    if (tree.end - tree.first < 2) continue;
+    const auto &a = inputs[branches[tree.first].longest].tokens, &z = inputs[branches[tree.end - 1].longest].tokens;
     tree.shared = std::mismatch(a.begin(), a.end(), z.begin(), z.end()).first - a.begin();
   }
   return trees;
@@ -181,12 +171,11 @@ class Passes {
 
   void add(const Tree& tree, std::vector<Branch>& branches) {
     i64 rows = tree.shared;
-    for (i64 b = tree.first; b < tree.first + tree.count; ++b)
-      rows += rows_of(branches[static_cast<std::size_t>(b)]) - tree.shared;
+    for (std::size_t b = tree.first; b < tree.end; ++b) rows += rows_of(branches[b]) - tree.shared;
     if (!fits(rows)) flush();
     i64 prefix = -1;
-    for (i64 b = tree.first; b < tree.first + tree.count; ++b) {
-      Branch& branch = branches[static_cast<std::size_t>(b)];
+    for (std::size_t b = tree.first; b < tree.end; ++b) {
+      Branch& branch = branches[b];
       if (!fits(rows_of(branch) - tree.shared)) flush();
       if (tokens_.empty()) prefix = -1;
       if (prefix < 0 && tree.shared > 0) prefix = add_segment(branch, 0, tree.shared, 0);
@@ -237,9 +226,7 @@ class Passes {
     std::size_t index = 0;
   };
 
-  const std::vector<i32>& tokens_of(const Branch& b) const {
-    return inputs_[static_cast<std::size_t>(b.longest)].tokens;
-  }
+  const std::vector<i32>& tokens_of(const Branch& b) const { return inputs_[b.longest].tokens; }
   i64 rows_of(const Branch& b) const { return static_cast<i64>(tokens_of(b).size()); }
   bool fits(i64 rows) const { return tokens_.empty() || static_cast<i64>(tokens_.size()) + rows <= rows_max_; }
 
@@ -296,18 +283,17 @@ std::vector<Loglik> score_requests(const infer::Engine& engine, const std::vecto
   for (std::size_t r = 0; r < requests.size(); ++r) {
     const Input& input = inputs[r];
     if (input.scored == 0) continue;
-    const Branch& branch = branches[static_cast<std::size_t>(input.branch)];
+    const Branch& branch = branches[input.branch];
     Loglik& result = results[r];
     result.truncated = input.truncated;
-    const i64 first = static_cast<i64>(input.tokens.size()) - input.scored;
-    for (i64 t = 0; t < input.scored; ++t) {
-      const std::pair<i64, i32> key(first + t, input.targets[static_cast<std::size_t>(t)]);
-      const auto at =
-          std::lower_bound(branch.row_targets.begin(), branch.row_targets.end(), key) - branch.row_targets.begin();
-      const float logprob = branch.logprob[static_cast<std::size_t>(at)];
-      result.logprob_tokens.push_back(logprob);
-      result.sum += logprob;
-      result.greedy &= branch.greedy[static_cast<std::size_t>(at)] != 0;
+    i64 row = std::ssize(input.tokens) - input.scored;
+    for (const i32 target : input.targets) {
+      const auto found =
+          std::lower_bound(branch.row_targets.begin(), branch.row_targets.end(), std::pair(row++, target));
+      const auto at = static_cast<std::size_t>(found - branch.row_targets.begin());
+      result.logprob_tokens.push_back(branch.logprob[at]);
+      result.sum += branch.logprob[at];
+      result.greedy &= branch.greedy[at] != 0;
     }
   }
   return results;

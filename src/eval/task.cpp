@@ -87,21 +87,17 @@ class ChoiceTask final : public Task {
 
   std::vector<LoglikRequest> requests(const TaskContext& context, const std::vector<EvalItem>& items) const override {
     const std::vector<i64> wanted = wanted_items(*this, items);
-    std::vector<i64> first;
-    i64 count = 0;
-    for (const i64 i : wanted) {
-      first.push_back(count);
-      count += static_cast<i64>(items[static_cast<std::size_t>(i)].choices.size());
-    }
-    std::vector<LoglikRequest> requests(static_cast<std::size_t>(count));
+    std::vector<std::vector<LoglikRequest>> of_item(wanted.size());
     for_items(items, wanted, [&](i64 n, i64 i) {
       const EvalItem& item = items[static_cast<std::size_t>(i)];
-      for (std::size_t c = 0; c < item.choices.size(); ++c) {
-        LoglikRequest& request = requests[static_cast<std::size_t>(first[static_cast<std::size_t>(n)]) + c];
-        encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + item.choices[c], request);
+      for (const std::string& choice : item.choices) {
+        LoglikRequest& request = of_item[static_cast<std::size_t>(n)].emplace_back();
+        encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + choice, request);
         request.group = i;
       }
     });
+    std::vector<LoglikRequest> requests;
+    for (auto& some : of_item) std::move(some.begin(), some.end(), std::back_inserter(requests));
     return requests;
   }
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/options.h"
+#include "base/utf8.h"
 
 namespace moebius::eval {
 
@@ -30,13 +31,9 @@ u32 code_point_before(std::string_view text, std::size_t end, std::size_t* bytes
   std::size_t begin = end - 1;
   while (begin > 0 && end - begin < 4 && (static_cast<u8>(text[begin]) & 0xC0) == 0x80) --begin;
   *bytes = end - begin;
-  const u8 first = static_cast<u8>(text[begin]);
-  u32 c = first;
-  if (*bytes == 2) c = first & 0x1F;
-  if (*bytes == 3) c = first & 0x0F;
-  if (*bytes == 4) c = first & 0x07;
-  for (std::size_t i = begin + 1; i < end; ++i) c = (c << 6) | (static_cast<u8>(text[i]) & 0x3F);
-  return c;
+  u32 code = 0;
+  decode_utf8(text.data() + begin, text.data() + end, code);
+  return code;
 }
 
 }  // namespace
@@ -53,15 +50,13 @@ i64 trailing_space_bytes(std::string_view text) {
 
 std::string stripped(std::string_view text) {
   text.remove_suffix(static_cast<std::size_t>(trailing_space_bytes(text)));
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    std::size_t end = begin + 1;
-    while (end < text.size() && (static_cast<u8>(text[end]) & 0xC0) == 0x80) ++end;
-    std::size_t bytes = 0;
-    if (!is_space(code_point_before(text.substr(0, end), end, &bytes))) break;
-    begin = end;
+  while (!text.empty()) {
+    u32 code = 0;
+    const int bytes = decode_utf8(text.data(), text.data() + text.size(), code);
+    if (!is_space(code)) break;
+    text.remove_prefix(static_cast<std::size_t>(bytes));
   }
-  return std::string(text.substr(begin));
+  return std::string(text);
 }
 
 struct Pattern::Impl {

@@ -1,4 +1,4 @@
-// The CSV reader: one pass over the bytes, a state for "inside quotes", errors by line.
+// The CSV reader: one pass over the bytes, a state for each field, errors by line.
 #include "fit/csv.h"
 
 #include <fmt/format.h>
@@ -8,6 +8,7 @@
 #include <charconv>
 #include <limits>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 
@@ -28,103 +29,60 @@ char separator_of(std::string_view text) {
   return kSeparators[static_cast<std::size_t>(std::max_element(counts.begin(), counts.end()) - counts.begin())];
 }
 
-class CsvScanner {
- public:
-  CsvScanner(std::string_view text, const std::string& where) : text_(text), where_(where) {
-    if (text_.substr(0, 3) == "\xEF\xBB\xBF") at_ = 3;  // a byte order mark, as spreadsheets write it
-    while (!at_end() && (text_[at_] == '\n' || text_.substr(at_, 2) == "\r\n")) line_ += text_[at_++] == '\n' ? 1 : 0;
-    separator_ = separator_of(text_.substr(at_));
-  }
-
-  const char* separator_name() const {
-    return separator_ == ',' ? "commas" : separator_ == ';' ? "semicolons" : "tabs";
-  }
-
-  bool at_end() const { return at_ >= text_.size(); }
-  i64 line() const { return line_; }
-
-  // The fields of the next line that is not empty; nothing at the end.
-  std::vector<std::string> next_row(i64* row_line) {
-    std::vector<std::string> fields;
-    while (!at_end()) {
-      *row_line = line_;
-      fields.push_back(next_field());
-      if (!row_ended_) continue;
-      if (fields.size() > 1 || !fields.front().empty()) return fields;
-      fields.clear();
-    }
-    // The last line ended in a separator without a line break: one more, empty field.
-    if (!fields.empty()) fields.emplace_back();
-    return fields;
-  }
-
- private:
-  [[noreturn]] void fail(i64 line, const std::string& what, const std::string& fix) const {
-    throw Error({.where = fmt::format("{}, line {}", where_, line), .what = what, .fix = fix});
-  }
-
-  char checked(char c) const {
-    if (c == '\0') fail(line_, "a NUL byte", "give a text file in UTF-8");
-    return c;
-  }
-
-  std::string next_field() {
-    row_ended_ = false;
-    std::string field = text_[at_] == '"' ? quoted() : plain();
-    if (at_end()) {
-      row_ended_ = true;
-      return field;
-    }
-    if (text_[at_] == separator_) {
-      ++at_;
-      return field;
-    }
-    if (text_[at_] == '\r' && at_ + 1 < text_.size() && text_[at_ + 1] == '\n') ++at_;
-    if (text_[at_] != '\n') fail(line_, "text behind a closing quote", "double the quotes inside a quoted field");
-    ++at_;
-    ++line_;
-    row_ended_ = true;
-    return field;
-  }
-
-  std::string plain() {
-    const std::size_t begin = at_;
-    while (!at_end() && text_[at_] != separator_ && text_[at_] != '\n') {
-      checked(text_[at_]);
-      if (text_[at_] == '\r' && (at_ + 1 == text_.size() || text_[at_ + 1] == '\n')) break;
-      ++at_;
-    }
-    std::string field(text_.substr(begin, at_ - begin));
-    if (!at_end() && text_[at_] == '\r' && at_ + 1 == text_.size()) ++at_;
-    return field;
-  }
-
-  std::string quoted() {
-    const i64 opened = line_;
-    std::string field;
-    for (++at_; !at_end(); ++at_) {
-      const char c = checked(text_[at_]);
-      if (c == '\n') ++line_;
-      if (c != '"') {
-        field += c;
-      } else if (at_ + 1 < text_.size() && text_[at_ + 1] == '"') {
-        field += c;
-        ++at_;
-      } else {
-        ++at_;
-        return field;
-      }
-    }
-    fail(opened, "a quote is opened and never closed", "close it, or remove it");
-  }
-
-  std::string_view text_;
-  const std::string& where_;
-  char separator_ = ',';
-  std::size_t at_ = 0;
-  i64 line_ = 1;
-  bool row_ended_ = false;
+struct Scanned {
+  std::vector<std::vector<std::string>> rows;
+  std::vector<i64> lines;  // where each begins
 };
+
+// All rows but those without any text.
+Scanned scan(std::string_view text, char separator, const std::string& where) {
+  enum class In { nothing, plain, quotes, closed } in = In::nothing;
+  Scanned out;
+  std::vector<std::string> row;
+  std::string field;
+  i64 line = 1, row_line = 1, opened = 0;
+  const auto fail = [&](i64 at, const char* what, const char* fix) {
+    throw Error({.where = fmt::format("{}, line {}", where, at), .what = what, .fix = fix});
+  };
+  const auto field_end = [&] {
+    row.push_back(std::exchange(field, ""));
+    in = In::nothing;
+  };
+  const auto row_end = [&] {
+    field_end();
+    if (row.size() > 1 || !row.front().empty()) {
+      out.rows.push_back(row);
+      out.lines.push_back(row_line);
+    }
+    row.clear();
+    row_line = line;
+  };
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at], next = at + 1 < text.size() ? text[at + 1] : '\n';
+    if (c == '\0') fail(line, "a NUL byte", "give a text file in UTF-8");
+    if (c == '\n') ++line;
+    if (in == In::quotes && c == '"' && next != '"') {
+      in = In::closed;
+    } else if (in == In::quotes) {
+      field += c;
+      at += c == '"' ? 1 : 0;
+    } else if (c == '"' && in == In::nothing) {
+      in = In::quotes;
+      opened = line;
+    } else if (c == separator) {
+      field_end();
+    } else if (c == '\n') {
+      row_end();
+    } else if (c != '\r' || next != '\n') {
+      if (in == In::closed) fail(line, "text behind a closing quote", "double the quotes inside a quoted field");
+      in = In::plain;
+      field += c;
+    }
+  }
+  if (in == In::quotes) fail(opened, "a quote is opened and never closed", "close it, or remove it");
+  if (in != In::nothing || !row.empty()) row_end();
+  return out;
+}
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t");
@@ -135,36 +93,33 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 CsvTable csv_parse(std::string_view text, const std::string& where) {
-  CsvTable table;
-  table.where = where;
-  CsvScanner scanner(text, where);
-  i64 line = 1;
-  for (const std::string& name : scanner.next_row(&line)) table.header.emplace_back(trimmed(name));
-  if (table.header.empty()) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark, as spreadsheets write it
+  const char separator = separator_of(text.substr(std::min(text.size(), text.find_first_not_of("\r\n"))));
+  Scanned scanned = scan(text, separator, where);
+  if (scanned.rows.empty()) {
     throw Error(
         {.where = where, .what = "the file is empty", .wanted = "a header line with the columns' names, then runs"});
   }
+  CsvTable table;
+  table.where = where;
   std::set<std::string> names;
-  for (const std::string& name : table.header) {
-    if (!name.empty() && !names.insert(name).second) {
-      throw Error({.where = fmt::format("{}, line {}", where, line),
-                   .what = fmt::format("column '{}' appears twice", name),
-                   .fix = "remove one of the two, or rename it"});
-    }
+  for (const std::string& name : scanned.rows.front()) {
+    table.header.emplace_back(trimmed(name));
+    if (table.header.back().empty() || names.insert(table.header.back()).second) continue;
+    throw Error({.where = fmt::format("{}, line {}", where, scanned.lines.front()),
+                 .what = fmt::format("column '{}' appears twice", table.header.back()),
+                 .fix = "remove one of the two, or rename it"});
   }
-  while (!scanner.at_end()) {
-    std::vector<std::string> row = scanner.next_row(&line);
-    if (row.empty()) break;
-    if (row.size() != table.header.size()) {
-      throw Error({.where = fmt::format("{}, line {}", where, line),
-                   .what = "wrong number of fields",
-                   .wanted = fmt::format("{}, as the header has (separated by {})", table.header.size(),
-                                         scanner.separator_name()),
-                   .got = fmt::format("{}", row.size())});
-    }
-    table.rows.push_back(std::move(row));
-    table.lines.push_back(line);
+  for (std::size_t i = 1; i < scanned.rows.size(); ++i) {
+    if (scanned.rows[i].size() == table.header.size()) continue;
+    const char* name = separator == ',' ? "commas" : separator == ';' ? "semicolons" : "tabs";
+    throw Error({.where = fmt::format("{}, line {}", where, scanned.lines[i]),
+                 .what = "wrong number of fields",
+                 .wanted = fmt::format("{}, as the header has (separated by {})", table.header.size(), name),
+                 .got = fmt::format("{}", scanned.rows[i].size())});
   }
+  table.rows.assign(scanned.rows.begin() + 1, scanned.rows.end());
+  table.lines.assign(scanned.lines.begin() + 1, scanned.lines.end());
   return table;
 }
 

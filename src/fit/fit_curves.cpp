@@ -91,16 +91,8 @@ std::vector<std::size_t> thinned(const std::vector<std::size_t>& all) {
 
 // The size that the law takes: empty when it does not weigh a size against tokens.
 std::string size_column(Law law) {
-  switch (law) {
-    case Law::chinchilla:
-    case Law::fine_grained:
-    case Law::abnar: return "parameters_total";
-    case Law::joint:
-    case Law::flame: return "parameters_active";
-    case Law::routed:
-    case Law::leverage: return "";
-  }
-  return "";
+  const std::vector<std::string> needs = law_needs(law);
+  return std::find(needs.begin(), needs.end(), "tokens") == needs.end() ? "" : needs.front();
 }
 
 // Runs that differ in size and tokens alone, as the law sees them.

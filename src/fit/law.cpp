@@ -2,10 +2,9 @@
 // themselves in law_terms.h.
 #include "fit/law.h"
 
-#include <fmt/format.h>
+#include <algorithm>
 
 #include "base/check.h"
-#include "base/error.h"
 #include "base/options.h"
 #include "fit/law_terms.h"
 
@@ -81,11 +80,9 @@ const std::vector<LawText>& texts() {
 }
 
 const LawText& text_of(Law law) {
-  for (const LawText& text : texts()) {
-    if (text.law == law) return text;
-  }
-  CHECK(false, "a law without a text");
-  return texts().front();
+  const auto at = std::find_if(texts().begin(), texts().end(), [&](const LawText& text) { return text.law == law; });
+  CHECK(at != texts().end(), "every law has a text");
+  return *at;
 }
 
 // A dense model may be written with no, zero or one expert.
@@ -120,21 +117,18 @@ std::vector<std::string> law_needs(Law law) { return text_of(law).needs; }
 const std::vector<std::string>& law_coefficients(Law law) { return text_of(law).coefficients; }
 
 const std::vector<Law>& all_laws() {
-  static const std::vector<Law> laws = {Law::chinchilla, Law::fine_grained, Law::abnar, Law::joint,
-                                        Law::routed,     Law::leverage,     Law::flame};
+  static const std::vector<Law> laws = [] {
+    std::vector<Law> all;
+    for (const LawText& text : texts()) all.push_back(text.law);
+    return all;
+  }();
   return laws;
 }
 
 Law law_from_name(std::string_view name) {
   std::vector<std::string> names;
-  for (const LawText& text : texts()) {
-    if (name == text.name) return text.law;
-    names.emplace_back(text.name);
-  }
-  throw Error({.where = "law",
-               .what = fmt::format("there is no law '{}'", name),
-               .wanted = fmt::format("{}", fmt::join(names, ", ")),
-               .fix = nearest_advice(name, names)});
+  for (const LawText& text : texts()) names.emplace_back(text.name);
+  return all_laws()[index_of_word(name, names, "law", "law")];
 }
 
 double law_value(Law law, const std::vector<double>& coefficients, const LawPoint& p) {

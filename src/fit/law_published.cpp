@@ -2,11 +2,9 @@
 // Values in the order of law_coefficients(). Golden values computed from them: law_test.cpp.
 #include "fit/law.h"
 
-#include <fmt/format.h>
-
+#include <algorithm>
 #include <cmath>
 
-#include "base/error.h"
 #include "base/options.h"
 
 namespace moebius::fit {
@@ -102,26 +100,13 @@ const std::vector<PublishedFit> kSets = {
 const std::vector<PublishedFit>& published_fits() { return kSets; }
 
 const PublishedFit& published_default(Law law) {
-  const std::vector<PublishedFit>& all = published_fits();
-  const PublishedFit* chosen = &all.front();
-  for (const PublishedFit& fit : all) {
-    if (fit.law != law) continue;
-    chosen = &fit;
-    break;
-  }
-  return *chosen;
+  return *std::find_if(kSets.begin(), kSets.end(), [&](const PublishedFit& fit) { return fit.law == law; });
 }
 
 const PublishedFit& published_fit(std::string_view name) {
   std::vector<std::string> names;
-  for (const PublishedFit& fit : published_fits()) {
-    if (fit.name == name) return fit;
-    names.push_back(fit.name);
-  }
-  throw Error({.where = "published fit",
-               .what = fmt::format("there is no published fit '{}'", name),
-               .wanted = fmt::format("{}", fmt::join(names, ", ")),
-               .fix = nearest_advice(name, names)});
+  for (const PublishedFit& fit : kSets) names.push_back(fit.name);
+  return kSets[index_of_word(name, names, "published fit", "")];
 }
 
 }  // namespace moebius::fit

@@ -28,25 +28,23 @@ double dot(const double* a, const double* b, i64 n) {
 }
 
 std::vector<std::vector<double>> form_columns(Law law, const std::vector<LawPoint>& points) {
-  const std::size_t n = points.size();
-  std::vector<std::vector<double>> columns(form_of(law).columns.size(), std::vector<double>(n, 1.0));
-  for (std::size_t i = 0; i < n; ++i) {
-    const LawPoint& p = points[i];
-    if (law == Law::chinchilla || law == Law::fine_grained || law == Law::abnar)
-      columns[0][i] = std::log(p.parameters_total);
-    if (law == Law::flame || law == Law::joint || law == Law::routed) columns[0][i] = std::log(p.parameters_active);
-    if (law == Law::routed) {
-      columns[1][i] = columns[0][i] / std::log(10.0);
-      columns[2][i] = std::log(10.0);
-    } else if (law == Law::leverage) {
-      columns[0][i] = std::log10(p.flops);
-      columns[2][i] = std::log2(p.granularity);
-      columns[1][i] = columns[2][i] * columns[2][i];
-    } else {
-      columns[1][i] = std::log(p.tokens);
-    }
-    if (law == Law::fine_grained) columns[2][i] = std::log(p.granularity);
-    if (law == Law::abnar) columns[2][i] = std::log(point_density(p));
+  const std::string size = law_needs(law).front();
+  const auto value = [&](const std::string& name, const LawPoint& p) {
+    if (name == "ln N") return std::log(point_number(p, size));
+    if (name == "ln N / ln 10") return std::log(point_number(p, size)) / std::log(10.0);
+    if (name == "ln D") return std::log(p.tokens);
+    if (name == "ln G") return std::log(p.granularity);
+    if (name == "ln (1-S)") return std::log(point_density(p));
+    if (name == "lg C") return std::log10(p.flops);
+    if (name == "lb G") return std::log2(p.granularity);
+    if (name == "(lb G)^2") return std::log2(p.granularity) * std::log2(p.granularity);
+    CHECK(name == "ln 10", "every column has a value");
+    return std::log(10.0);
+  };
+  std::vector<std::vector<double>> columns;
+  for (const std::string& name : form_of(law).columns) {
+    columns.emplace_back();
+    for (const LawPoint& p : points) columns.back().push_back(value(name, p));
   }
   return columns;
 }

@@ -24,7 +24,7 @@ struct FormPart {
 
 struct Form {
   Law law;
-  std::vector<std::string> columns;          // names for messages; values by form_columns()
+  std::vector<std::string> columns;  // names; values by form_columns(). ln N is of the first column that the law needs
   std::vector<std::vector<FormPart>> terms;  // the prediction is the sum of their exponentials
   std::vector<bool> is_log;                  // theta = ln of the coefficient
   i64 start_at = -1;                         // theta[start_at] = ln Es, theta[start_at + 1] = ln(Em/Es - 1); -1: none

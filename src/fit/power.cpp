@@ -141,11 +141,6 @@ double smallest_effect(const PowerDesign& design, const PowerNoise& noise) {
 }
 
 i64 seeds_needed(const PowerDesign& design, const PowerNoise& noise, double effect) {
-  PowerDesign more = design;
-  const auto enough = [&](i64 seeds) {
-    more.seeds = seeds;
-    return smallest_effect(more, noise) <= effect;
-  };
   // With several seeds, a simulated effect shrinks as the square root of their number: simulate once, then extrapolate.
   if (design.kind == HypothesisKind::peak || design.kind == HypothesisKind::correlation) {
     const double ratio = smallest_effect(design, noise) / effect;
@@ -153,21 +148,11 @@ i64 seeds_needed(const PowerDesign& design, const PowerNoise& noise, double effe
     const double seeds = std::ceil(static_cast<double>(design.seeds) * std::max(1.0, ratio * ratio));
     return seeds > static_cast<double>(kSeedsMax) ? 0 : static_cast<i64>(seeds);
   }
-  i64 low = std::max<i64>(design.seeds, 2), high = low;
-  while (!enough(high)) {
-    low = high + 1;
-    high *= 2;
-    if (low > kSeedsMax) return 0;
+  PowerDesign more = design;
+  for (more.seeds = std::max<i64>(design.seeds, 2); more.seeds <= kSeedsMax; ++more.seeds) {
+    if (smallest_effect(more, noise) <= effect) return more.seeds;
   }
-  while (low < high) {
-    const i64 middle = (low + high) / 2;
-    if (enough(middle)) {
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
-  }
-  return high > kSeedsMax ? 0 : high;
+  return 0;
 }
 
 }  // namespace moebius::fit

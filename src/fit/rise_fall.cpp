@@ -229,13 +229,9 @@ RiseFall RiseFallTests::operator()(const SeedMeans& means, double sign) {
     nothing.points = static_cast<i64>(means.x.size());
     return nothing;
   }
-  auto at = std::find_if(designs_.begin(), designs_.end(),
-                         [&](const Design& design) { return design.count == means.count && design.df == means.df; });
-  if (at == designs_.end()) {
-    designs_.push_back({means.count, means.df, RiseFallTest(means.count, means.df, number_)});
-    at = designs_.end() - 1;
-  }
-  return at->test.test(means, sign);
+  auto at = std::find_if(designs_.begin(), designs_.end(), [&](const RiseFallTest& test) { return test.fits(means); });
+  if (at == designs_.end()) at = designs_.emplace(at, means.count, means.df, number_);
+  return at->test(means, sign);
 }
 
 }  // namespace moebius::fit

@@ -48,6 +48,8 @@ class RiseFallTest {
   // For designs with these counts and degrees of freedom; the distribution is simulated once. Streams:
   // RngStream::bootstrap, step `number`.
   RiseFallTest(std::vector<double> count, i64 df, u64 number);
+  // Whether the data have this design.
+  bool fits(const SeedMeans& means) const { return means.count == count_ && means.df == df_; }
   // sign 1: a maximum is looked for; -1: a minimum. `means` must have the design's counts and a known noise.
   RiseFall test(const SeedMeans& means, double sign) const;
   // The value that the largest of the differences exceeds with this probability.
@@ -82,13 +84,8 @@ class RiseFallTests {
   RiseFall operator()(const SeedMeans& means, double sign);
 
  private:
-  struct Design {
-    std::vector<double> count;
-    i64 df;
-    RiseFallTest test;
-  };
   u64 number_;
-  std::vector<Design> designs_;
+  std::vector<RiseFallTest> designs_;
 };
 
 }  // namespace moebius::fit

@@ -320,12 +320,9 @@ std::vector<i64> runs_without_highest_loss(const Runs& runs, i64 count) {
 }
 
 Runs runs_subset(const Runs& runs, const std::vector<i64>& kept) {
-  Runs subset;
-  subset.sources = runs.sources;
-  subset.notes = runs.notes;
-  subset.measures_leverage = runs.measures_leverage;
-  subset.measures_loss = runs.measures_loss;
-  subset.has_csv = runs.has_csv;
+  Runs subset = runs;
+  subset.names.clear();
+  subset.points.clear();
   for (const i64 i : kept) {
     const std::size_t at = static_cast<std::size_t>(i);
     subset.names.push_back(runs.names[at]);

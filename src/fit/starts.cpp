@@ -18,10 +18,10 @@ struct Means {
 Means means_of(Law law, const std::vector<LawPoint>& points) {
   Means means;
   means.loss_least = points.front().loss;
-  const bool total = law == Law::chinchilla || law == Law::fine_grained || law == Law::abnar;
+  const std::string size = law_needs(law).front();
   const double share = 1.0 / static_cast<double>(points.size());
   for (const LawPoint& p : points) {
-    means.ln_parameters += share * std::log(total ? p.parameters_total : p.parameters_active);
+    means.ln_parameters += share * std::log(point_number(p, size));
     means.ln_tokens += share * std::log(p.tokens);
     means.loss += share * p.loss;
     means.loss_least = std::min(means.loss_least, p.loss);

@@ -12,8 +12,6 @@ namespace moebius::report {
 
 namespace {
 
-void add(std::string& out, std::string_view text) { out += text; }
-
 std::string list_of(const std::vector<std::string>& sentences) {
   std::string out = "<ul>";
   for (const std::string& sentence : sentences) out += "<li>" + html_escape(sentence) + "</li>";
@@ -32,7 +30,7 @@ std::string head(const std::string& title) {
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
       "style-src 'unsafe-inline'; img-src data:\">\n";
   out += "<link rel=\"icon\" href=\"data:,\">\n<title>" + html_escape(title) + "</title>\n<style>\n";
-  add(out, asset_page_css());
+  out += asset_page_css();
   out += "</style>\n</head>\n<body>\n";
   return out;
 }
@@ -239,9 +237,9 @@ std::string figures_script(const std::vector<Figure>& figures) {
   for (const Figure& figure : figures) all.push_back(figure_json(figure));
   std::string out =
       "<script type=\"application/json\" id=\"figures-data\">" + json_for_script(all) + "</script>\n<script>\n";
-  add(out, asset_chart_js());
+  out += asset_chart_js();
   out += "\n</script>\n<script>\n";
-  add(out, asset_page_js());
+  out += asset_page_js();
   return out + "</script>\n";
 }
 

@@ -15,22 +15,19 @@ namespace moebius::report {
 
 namespace {
 
-StageHelp report_help() {
-  StageHelp help;
-  help.name = "report";
-  help.summary = "make a self-contained page and CSVs from the records of a study or of a run";
-  help.usage = "moebius report FOLDER [--out FILE] [options]";
-  help.reads =
-      "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl, FOLDER/fit.json, FOLDER/verdicts.json (or one run's records.jsonl, or "
-      "fit.json alone, or the records of bench)";
-  help.writes = "FOLDER/report.html, FOLDER/figures/*.csv, of the grid of bench also figures/*.svg";
-  help.json_keys =
-      "report (path), figures_folder, figures [{id, title, csv}], hypotheses [{id, verdict, effect, low, high, "
-      "reason}], runs_done, "
-      "runs_missing [], laws [{law, verdict}], recommended {law, verdict}, summary {done, shows, shows_not}";
-  help.examples = "  moebius report runs/quick\n  moebius report runs/quick --out quick.html --json";
-  return help;
-}
+const StageHelp kHelp = {
+    .name = "report",
+    .summary = "make a self-contained page and CSVs from the records of a study or of a run",
+    .usage = "moebius report FOLDER [--out FILE] [options]",
+    .reads =
+        "FOLDER/study.json, FOLDER/records.jsonl, FOLDER/runs/*/records.jsonl, FOLDER/fit.json, FOLDER/verdicts.json (or one run's records.jsonl, or "
+        "fit.json alone, or the records of bench)",
+    .writes = "FOLDER/report.html, FOLDER/figures/*.csv, of the grid of bench also figures/*.svg",
+    .json_keys =
+        "report (path), figures_folder, figures [{id, title, csv}], hypotheses [{id, verdict, effect, low, high, "
+        "reason}], runs_done, "
+        "runs_missing [], laws [{law, verdict}], recommended {law, verdict}, summary {done, shows, shows_not}",
+    .examples = "  moebius report runs/quick\n  moebius report runs/quick --out quick.html --json"};
 
 struct Paths {
   std::string page, figures;
@@ -135,7 +132,7 @@ int run_report(const std::vector<std::string>& words) {
   OptionList list;
   options.describe(list);
   std::vector<std::string> positional;
-  const StageCommon common = stage_parse(report_help(), list, words, &positional, 1);
+  const StageCommon common = stage_parse(kHelp, list, words, &positional, 1);
   if (positional.empty()) {
     throw Error({.where = "moebius report",
                  .what = "no folder is given",

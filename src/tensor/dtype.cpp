@@ -3,35 +3,26 @@
 
 #include <bit>
 
-#include "base/check.h"
 #include "base/error.h"
 
 namespace moebius {
 
 namespace {
+// In the order of DType.
 struct Row {
-  DType dtype;
   const char* name;
   i64 bytes;
 };
-constexpr Row kRows[] = {{DType::f32, "F32", 4}, {DType::bf16, "BF16", 2}, {DType::f16, "F16", 2},
-                         {DType::f64, "F64", 8}, {DType::i32, "I32", 4},   {DType::i64, "I64", 8},
-                         {DType::u8, "U8", 1}};
-
-const Row& row_of(DType dtype) {
-  for (const Row& row : kRows) {
-    if (row.dtype == dtype) return row;
-  }
-  check_failed(__FILE__, __LINE__, "row_of", "every dtype has a row");
-}
+constexpr Row kRows[] = {{"F32", 4}, {"BF16", 2}, {"F16", 2}, {"F64", 8}, {"I32", 4}, {"I64", 8}, {"U8", 1}};
+const Row& row_of(DType dtype) { return kRows[static_cast<std::size_t>(dtype)]; }
 }  // namespace
 
 i64 dtype_bytes(DType dtype) { return row_of(dtype).bytes; }
 const char* dtype_name(DType dtype) { return row_of(dtype).name; }
 
 DType dtype_from_name(const std::string& name, const std::string& where) {
-  for (const Row& row : kRows) {
-    if (name == row.name) return row.dtype;
+  for (std::size_t i = 0; i < std::size(kRows); ++i) {
+    if (name == kRows[i].name) return static_cast<DType>(i);
   }
   const bool eight_bits = name.starts_with("F8") || name.starts_with("F4") || name.starts_with("F6");
   throw Error({.where = where,
