@@ -1,7 +1,6 @@
 // The same tile driver over tiles in plain memory, so that its loops are tested on every machine. Arithmetic as Intel
 // describes TDPBF16PS: even and odd products of a row are summed apart in f32 with fused multiply-adds, the two sums
 // are added to the accumulator; denormals count as zero. Tests only: never chosen.
-#include <cmath>
 #include <cstring>
 
 #include "kernels/portable/vec.h"
@@ -32,33 +31,45 @@ struct EmulatedTiles {
   }
   template <int C, int A, int B>
   void multiply() {
-    float left[16][32], right[16][32];
-    widen(tile[A], left);
-    widen(tile[B], right);
-    for (int m = 0; m < 16; ++m)
-      for (int n = 0; n < 16; ++n) {
-        float even = 0, odd = 0;
-        for (int k = 0; k < 16; ++k) {
-          even = flush(std::fmaf(left[m][2 * k], right[k][2 * n], even));
-          odd = flush(std::fmaf(left[m][2 * k + 1], right[k][2 * n + 1], odd));
-        }
-        float sum;
-        std::memcpy(&sum, &tile[C][m][n * 4], 4);
-        sum = flush(flush(sum) + flush(even + odd));
-        std::memcpy(&tile[C][m][n * 4], &sum, 4);
+    Floats right_even[16], right_odd[16];
+    for (int k = 0; k < 16; ++k) halves(tile[B][k], &right_even[k], &right_odd[k]);
+    for (int m = 0; m < 16; ++m) {
+      Floats left_even, left_odd, even{}, odd{}, sum;
+      halves(tile[A][m], &left_even, &left_odd);
+      for (int k = 0; k < 16; ++k) {
+        even = flush(fma(left_even[k], right_even[k], even));
+        odd = flush(fma(left_odd[k], right_odd[k], odd));
       }
+      std::memcpy(&sum, tile[C][m], sizeof(sum));
+      sum = flush(flush(sum) + flush(even + odd));
+      std::memcpy(tile[C][m], &sum, sizeof(sum));
+    }
   }
 
-  static float flush(float x) { return std::fabs(x) < 1.17549435e-38f ? std::copysign(0.0f, x) : x; }
-  static void widen(const u8 (&from)[16][64], float (&to)[16][32]) {
-    for (int row = 0; row < 16; ++row)
-      for (int i = 0; i < 32; ++i) {
-        u16 half;
-        std::memcpy(&half, &from[row][i * 2], 2);
-        const u32 wide = static_cast<u32>(half) << 16;
-        std::memcpy(&to[row][i], &wide, 4);
-        to[row][i] = flush(to[row][i]);
-      }
+  // Vectors and not loops over numbers: under a sanitizer, without optimisation, these are ten times as fast.
+  typedef float Floats __attribute__((vector_size(64)));
+  typedef double Doubles __attribute__((vector_size(128)));
+  typedef u32 Bits __attribute__((vector_size(64)));
+
+  // Exactly a fused multiply-add: a product of bf16 has 16 bits, so its sum with an f32 is exact in double, or the
+  // smaller term is too small to bring the rounded sum to the middle between two f32.
+  static Floats fma(float a, Floats b, Floats c) {
+    const Doubles sum =
+        __builtin_convertvector(b, Doubles) * static_cast<double>(a) + __builtin_convertvector(c, Doubles);
+    return __builtin_convertvector(sum, Floats);
+  }
+  // Denormals become zeros of their sign.
+  static Floats flush(Floats x) {
+    const Bits bits = reinterpret_cast<Bits>(x);
+    const Bits small = reinterpret_cast<Bits>((bits & 0x7f800000u) == 0);
+    return reinterpret_cast<Floats>(bits & ~(small & 0x7fffffffu));
+  }
+  // The first and the second numbers of the 16 pairs of a row.
+  static void halves(const u8* row, Floats* even, Floats* odd) {
+    Bits pairs;
+    std::memcpy(&pairs, row, sizeof(pairs));
+    *even = flush(reinterpret_cast<Floats>(pairs << 16));
+    *odd = flush(reinterpret_cast<Floats>(pairs & 0xffff0000u));
   }
 
   static void copy_32(const bf16* from, i64 count, bf16* to) {
