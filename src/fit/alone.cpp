@@ -19,42 +19,39 @@ constexpr double kTogether = 0.02;  // of ln b around its line over ln a
 
 // (J^T W J)^-1 in theta as its eigenvectors, scaled so that all coefficients move the prediction equally.
 struct Inverse {
-  i64 size = 0;
+  std::size_t size = 0;
   std::vector<double> values, vectors, scale, norms;
 
   double floor() const { return kFlatEigenvalue * values.back(); }
-  double entry(i64 a, i64 b) const {
+  double entry(std::size_t a, std::size_t b) const {
     double sum = 0;
-    for (i64 i = 0; i < size; ++i) {
-      const double value = values[static_cast<std::size_t>(i)];
-      if (value > floor())
-        sum +=
-            vectors[static_cast<std::size_t>(i * size + a)] * vectors[static_cast<std::size_t>(i * size + b)] / value;
+    for (std::size_t i = 0; i < size; ++i) {
+      if (values[i] > floor()) sum += vectors[i * size + a] * vectors[i * size + b] / values[i];
     }
-    return sum * scale[static_cast<std::size_t>(a)] * scale[static_cast<std::size_t>(b)];
+    return sum * scale[a] * scale[b];
   }
 };
 
 Inverse inverse_at(const LawFit& fit, double huber_delta) {
   const Objective objective(fit.kind, fit.points, huber_delta, 0);
   Inverse inverse;
-  inverse.size = objective.parameters();
-  const i64 p = inverse.size;
-  std::vector<double> matrix(static_cast<std::size_t>(p * p));
-  inverse.norms.resize(static_cast<std::size_t>(p));
+  inverse.size = static_cast<std::size_t>(objective.parameters());
+  const std::size_t p = inverse.size;
+  std::vector<double> matrix(p * p);
+  inverse.norms.resize(p);
   objective.gauss_newton(fit.minima.front().theta.data(), matrix.data(), inverse.norms.data());
   for (const double norm : inverse.norms) {
     const double length = norm * std::sqrt(static_cast<double>(fit.points.size()));
     inverse.scale.push_back(length > 0 ? 1 / length : 0);
   }
-  for (i64 a = 0; a < p; ++a) {
-    for (i64 b = 0; b < p; ++b) {
-      const double scale = inverse.scale[static_cast<std::size_t>(a)] * inverse.scale[static_cast<std::size_t>(b)];
-      double& entry = matrix[static_cast<std::size_t>(a * p + b)];
+  for (std::size_t a = 0; a < p; ++a) {
+    for (std::size_t b = 0; b < p; ++b) {
+      const double scale = inverse.scale[a] * inverse.scale[b];
+      double& entry = matrix[a * p + b];
       entry = scale > 0 ? entry * scale : (a == b ? 1.0 : 0.0);
     }
   }
-  eigen_symmetric(matrix, p, inverse.values, inverse.vectors);
+  eigen_symmetric(matrix, objective.parameters(), inverse.values, inverse.vectors);
   return inverse;
 }
 
@@ -102,26 +99,25 @@ void mark_terms(const Form& form, i64 column, std::vector<bool>& marked) {
 }  // namespace
 
 Alone alone_at(const LawFit& fit) {
-  const i64 p = std::ssize(fit.coefficients), freedom = std::ssize(fit.points) - p;
+  const std::size_t p = fit.coefficients.size();
+  const i64 freedom = std::ssize(fit.points) - std::ssize(fit.coefficients);
   const std::vector<double>& theta = fit.minima.front().theta;
   const Inverse plain = inverse_at(fit, std::numeric_limits<double>::infinity());
   const Inverse robust = fit.weight_decay > 0 ? inverse_at(fit, fit.huber_delta) : plain;
   const double deviation = residual_deviation(fit, freedom), t = student_t95(freedom);
   Alone alone;
   alone.norms = plain.norms;
-  alone.flat.assign(static_cast<std::size_t>(p), false);
-  for (i64 i = 0; i < p; ++i) {
-    if (plain.values[static_cast<std::size_t>(i)] > plain.floor()) continue;
-    for (i64 j = 0; j < p; ++j) {
-      if (std::fabs(plain.vectors[static_cast<std::size_t>(i * p + j)]) > kFlatPart)
-        alone.flat[static_cast<std::size_t>(j)] = true;
+  alone.flat.assign(p, false);
+  for (std::size_t i = 0; i < p; ++i) {
+    for (std::size_t j = 0; j < p && !(plain.values[i] > plain.floor()); ++j) {
+      if (std::fabs(plain.vectors[i * p + j]) > kFlatPart) alone.flat[j] = true;
     }
   }
-  for (i64 a = 0; a < p; ++a) {
+  for (std::size_t a = 0; a < p; ++a) {
     alone.half.push_back(t * deviation * std::sqrt(plain.entry(a, a)));
     double pull = 0;
-    for (i64 b = 0; fit.weight_decay > 0 && b < p; ++b) {
-      pull += robust.entry(a, b) * 2 * fit.weight_decay * theta[static_cast<std::size_t>(b)];
+    for (std::size_t b = 0; fit.weight_decay > 0 && b < p; ++b) {
+      pull += robust.entry(a, b) * 2 * fit.weight_decay * theta[b];
     }
     alone.pull.push_back(pull);
   }

@@ -184,13 +184,12 @@ Outcome by_sign(const Interval& effect, double sign) {
   return Outcome::unresolved;
 }
 
-std::string by_sign_reason(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::supported: return "the whole interval is on the predicted side of zero";
-    case Outcome::refuted: return "the whole interval is on the opposite side of zero";
-    case Outcome::unresolved: return "the interval includes zero: the effect is within noise";
-  }
-  return "";
+void judge_by_sign(const Hypothesis& h, HypothesisVerdict& result) {
+  constexpr const char* kReasons[] = {"the whole interval is on the predicted side of zero",
+                                      "the whole interval is on the opposite side of zero",
+                                      "the interval includes zero: the effect is within noise"};  // in Outcome's order
+  result.outcome = by_sign(result.effect, h.upward ? 1 : -1);
+  result.reason = kReasons[static_cast<std::size_t>(result.outcome)];
 }
 
 // A monotone hypothesis fails where a single step between neighbours goes against it beyond noise (Bonferroni over steps).
@@ -221,8 +220,7 @@ void test_monotone(const TestedRuns& tested, const Hypothesis& h, HypothesisVerd
   }
   const double sign = h.upward ? 1 : -1;
   result.effect = bootstrap(tested.groups, slope_of, number);
-  result.outcome = by_sign(result.effect, sign);
-  result.reason = by_sign_reason(result.outcome);
+  judge_by_sign(h, result);
   const std::string against = step_against(tested, sign, number);
   if (result.outcome == Outcome::supported && !against.empty()) {
     result.outcome = Outcome::refuted;
@@ -277,8 +275,7 @@ void test_correlation(const TestedRuns& tested, const Hypothesis& h, HypothesisV
   result.effect = bootstrap(tested.groups, spearman_of, number);
   result.effect.low = std::max(-1.0, result.effect.low);
   result.effect.high = std::min(1.0, result.effect.high);
-  result.outcome = by_sign(result.effect, h.upward ? 1 : -1);
-  result.reason = by_sign_reason(result.outcome);
+  judge_by_sign(h, result);
 }
 
 void test_two_groups(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
@@ -301,8 +298,7 @@ void test_two_groups(const TestedRuns& tested, const Hypothesis& h, HypothesisVe
       },
       number);
   if (h.kind == HypothesisKind::difference) {
-    result.outcome = by_sign(result.effect, h.upward ? 1 : -1);
-    result.reason = by_sign_reason(result.outcome);
+    judge_by_sign(h, result);
   } else if (result.effect.above(-h.margin) && result.effect.below(h.margin)) {
     result.outcome = Outcome::supported;
     result.reason = fmt::format("the interval lies within the margin of {:g}", h.margin);

@@ -18,37 +18,33 @@ struct Point {
   double x = 0, sum = 0, count = 0;
 };
 
+// Each point for which joins(its number, the last one kept) holds is joined to that one.
+template <typename Joins>
+std::vector<Point> joined_where(const std::vector<Point>& points, const Joins& joins) {
+  std::vector<Point> joined;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (joined.empty() || !joins(i, joined.back())) {
+      joined.push_back(points[i]);
+      continue;
+    }
+    Point& into = joined.back();
+    into.x = (into.x * into.count + points[i].x * points[i].count) / (into.count + points[i].count);
+    into.sum += points[i].sum;
+    into.count += points[i].count;
+  }
+  return joined;
+}
+
 // Sorted by x, equal x joined; then neighbours joined evenly down to kPointsMax.
 std::vector<Point> join_points(std::vector<Point> points) {
   std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.x < b.x; });
-  std::vector<Point> joined;
-  const auto join = [&](const Point& point) {
-    Point& into = joined.back();
-    into.x = (into.x * into.count + point.x * point.count) / (into.count + point.count);
-    into.sum += point.sum;
-    into.count += point.count;
-  };
-  for (const Point& point : points) {
-    const bool equal =
-        !joined.empty() && std::fabs(point.x - joined.back().x) <= 1e-9 * std::max(1.0, std::fabs(point.x));
-    if (equal) {
-      join(point);
-    } else {
-      joined.push_back(point);
-    }
-  }
-  if (joined.size() <= kPointsMax) return joined;
-  std::swap(points, joined);
-  joined.clear();
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const bool opens = joined.empty() || i * kPointsMax / points.size() != (i - 1) * kPointsMax / points.size();
-    if (opens) {
-      joined.push_back(points[i]);
-    } else {
-      join(points[i]);
-    }
-  }
-  return joined;
+  points = joined_where(points, [&](std::size_t i, const Point& last) {
+    return std::fabs(points[i].x - last.x) <= 1e-9 * std::max(1.0, std::fabs(points[i].x));
+  });
+  const std::size_t size = points.size();
+  if (size <= kPointsMax) return points;
+  return joined_where(
+      points, [&](std::size_t i, const Point&) { return i * kPointsMax / size == (i - 1) * kPointsMax / size; });
 }
 
 }  // namespace

@@ -137,8 +137,7 @@ std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores) {
     at->chance_best += loss ? 0 : (score.chance_best - score.chance) / room;
     ++at->tasks;
   }
-  means.erase(std::remove_if(means.begin(), means.end(), [](const TaskScore& mean) { return mean.tasks < 2; }),
-              means.end());
+  std::erase_if(means, [](const TaskScore& mean) { return mean.tasks < 2; });
   for (TaskScore& mean : means) {
     const double n = static_cast<double>(mean.tasks);
     mean.value /= n;
