@@ -44,15 +44,16 @@ double exact_match(const TaskSpec& spec, const std::string& extracted, const std
 namespace {
 
 // Runs work(n, i) for the n-th wanted item i in parallel, for encoding; an Error names the item.
-void for_items(const std::vector<EvalItem>& items, const std::vector<i64>& wanted,
-               const std::function<void(i64, i64)>& work) {
-  parallel_for(static_cast<i64>(wanted.size()), [&](i64 n, int) {
-    const i64 i = wanted[static_cast<std::size_t>(n)];
+void for_items(const std::vector<EvalItem>& items, const std::vector<std::size_t>& wanted,
+               const std::function<void(std::size_t, std::size_t)>& work) {
+  parallel_for(std::ssize(wanted), [&](i64 task, int) {
+    const auto n = static_cast<std::size_t>(task);
+    const std::size_t i = wanted[n];
     try {
       work(n, i);
     } catch (const Error& e) {
       ErrorParts parts = e.parts();
-      parts.where = items[static_cast<std::size_t>(i)].where + (parts.where.empty() ? "" : ": " + parts.where);
+      parts.where = items[i].where + (parts.where.empty() ? "" : ": " + parts.where);
       throw Error(parts);
     }
   });
@@ -71,10 +72,10 @@ bool scorable(std::span<const LoglikRequest> requests, std::span<const Loglik> r
   return true;
 }
 
-std::vector<i64> wanted_items(const Task& task, const std::vector<EvalItem>& items) {
-  std::vector<i64> wanted;
+std::vector<std::size_t> wanted_items(const Task& task, const std::vector<EvalItem>& items) {
+  std::vector<std::size_t> wanted;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (task.wants(items[i])) wanted.push_back(static_cast<i64>(i));
+    if (task.wants(items[i])) wanted.push_back(i);
   }
   return wanted;
 }
@@ -86,14 +87,14 @@ class ChoiceTask final : public Task {
   bool wants(const EvalItem& item) const override { return !item.choices.empty(); }
 
   std::vector<LoglikRequest> requests(const TaskContext& context, const std::vector<EvalItem>& items) const override {
-    const std::vector<i64> wanted = wanted_items(*this, items);
+    const std::vector<std::size_t> wanted = wanted_items(*this, items);
     std::vector<std::vector<LoglikRequest>> of_item(wanted.size());
-    for_items(items, wanted, [&](i64 n, i64 i) {
-      const EvalItem& item = items[static_cast<std::size_t>(i)];
+    for_items(items, wanted, [&](std::size_t n, std::size_t i) {
+      const EvalItem& item = items[i];
       for (const std::string& choice : item.choices) {
-        LoglikRequest& request = of_item[static_cast<std::size_t>(n)].emplace_back();
+        LoglikRequest& request = of_item[n].emplace_back();
         encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + choice, request);
-        request.group = i;
+        request.group = static_cast<i64>(i);
       }
     });
     std::vector<LoglikRequest> requests;
@@ -103,9 +104,9 @@ class ChoiceTask final : public Task {
 
   void run(const TaskContext&, const std::vector<EvalItem>& items, std::span<const LoglikRequest> requests,
            std::span<const Loglik> results, std::vector<ItemScores>& scores) const override {
-    for (const i64 i : wanted_items(*this, items)) {
-      const EvalItem& item = items[static_cast<std::size_t>(i)];
-      ItemScores& out = scores[static_cast<std::size_t>(i)];
+    for (const std::size_t i : wanted_items(*this, items)) {
+      const EvalItem& item = items[i];
+      ItemScores& out = scores[i];
       const std::size_t count = item.choices.size();
       if (scorable(requests.first(count), results.first(count), out)) score(item, results.first(count), out);
       requests = requests.subspan(count);
@@ -148,13 +149,13 @@ class GenerationTask final : public Task {
 
   void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest>,
            std::span<const Loglik>, std::vector<ItemScores>& scores) const override {
-    const std::vector<i64> wanted = wanted_items(*this, items);
+    const std::vector<std::size_t> wanted = wanted_items(*this, items);
     std::vector<infer::Prompt> prompts(wanted.size());
     const i64 positions =
         context.limits.positions_max > 0 ? context.limits.positions_max : context.engine->positions_max;
-    for_items(items, wanted, [&](i64 n, i64 i) {
-      const EvalItem& item = items[static_cast<std::size_t>(i)];
-      infer::Prompt& prompt = prompts[static_cast<std::size_t>(n)];
+    for_items(items, wanted, [&](std::size_t n, std::size_t i) {
+      const EvalItem& item = items[i];
+      infer::Prompt& prompt = prompts[n];
       prompt.tokens = context.tokenizer->encode(item.prompt);
       if (prompt.tokens.empty()) prompt.tokens = {prefix_token(*context.tokenizer)};
       // The prompt is cut to leave room for the new tokens, but never to less than half of the positions.
@@ -164,7 +165,7 @@ class GenerationTask final : public Task {
       if (static_cast<i64>(prompt.tokens.size()) > room)
         prompt.tokens.erase(prompt.tokens.begin(), prompt.tokens.end() - room);
       prompt.stops = spec_.generation.stops;
-      prompt.sequence = static_cast<u64>(i);
+      prompt.sequence = i;
     });
     Progress progress(spec_.name + ": generation", static_cast<i64>(prompts.size()));
     infer::GenerateOptions options;
@@ -178,7 +179,7 @@ class GenerationTask final : public Task {
     const std::vector<infer::Generated> results = infer::generate(*context.engine, prompts, options);
     progress.finish();
     for (std::size_t n = 0; n < wanted.size(); ++n) {
-      const auto i = static_cast<std::size_t>(wanted[n]);
+      const std::size_t i = wanted[n];
       check_finite(results[n].logprob_sum, items[i].where);
       score(items[i], results[n], scores[i]);
     }
@@ -212,27 +213,27 @@ class LossTask final : public Task {
   bool wants(const EvalItem& item) const override { return !item.target.empty(); }
 
   std::vector<LoglikRequest> requests(const TaskContext& context, const std::vector<EvalItem>& items) const override {
-    const std::vector<i64> wanted = wanted_items(*this, items);
+    const std::vector<std::size_t> wanted = wanted_items(*this, items);
     const bool as_published = (context.loss_form.empty() ? spec_.loss_form : context.loss_form) == "as-published";
     std::vector<LoglikRequest> requests(wanted.size());
-    for_items(items, wanted, [&](i64 n, i64 i) {
-      const EvalItem& item = items[static_cast<std::size_t>(i)];
-      LoglikRequest& request = requests[static_cast<std::size_t>(n)];
+    for_items(items, wanted, [&](std::size_t n, std::size_t i) {
+      const EvalItem& item = items[i];
+      LoglikRequest& request = requests[n];
       if (as_published) {
         encode_prompt_answer(*context.tokenizer, item.prompt, item.target, request);
       } else {
         encode_pair(*context.tokenizer, item.prompt, spec_.delimiter + item.target, request);
       }
-      request.group = i;
+      request.group = static_cast<i64>(i);
     });
     return requests;
   }
 
   void run(const TaskContext& context, const std::vector<EvalItem>& items, std::span<const LoglikRequest> requests,
            std::span<const Loglik> results, std::vector<ItemScores>& scores) const override {
-    const std::vector<i64> wanted = wanted_items(*this, items);
+    const std::vector<std::size_t> wanted = wanted_items(*this, items);
     for (std::size_t n = 0; n < wanted.size(); ++n) {
-      const auto i = static_cast<std::size_t>(wanted[n]);
+      const std::size_t i = wanted[n];
       if (!scorable(requests.subspan(n, 1), results.subspan(n, 1), scores[i])) continue;
       score(context, items[i], requests[n], results[n], scores[i]);
     }

@@ -242,11 +242,7 @@ TaskSpec load_item_task(const std::string& path) {
   task.files = {path};
   task.item_file = true;
   task.choice = task.generate = task.loss = true;
-  std::string meta = path;
-  for (const char* ending : {".gz", ".jsonl"}) {
-    if (meta.ends_with(ending)) meta.resize(meta.size() - std::string(ending).size());
-  }
-  meta += ".meta.json";
+  const std::string meta = path.substr(0, path.size() - path_name(path).size()) + task.name + ".meta.json";
   if (!file_exists(meta)) return task;
   task.meta = Json::parse_file(meta);
   if (!task.meta.is_object()) throw Error({.where = meta, .what = "not a JSON object"});

@@ -24,9 +24,7 @@ constexpr double kOwnShare =
 constexpr double kCeilingGain = 0.9;  // a fitted ceiling must leave less than this share of the error
 constexpr i64 kDfMin = 2;
 
-struct ParameterColumn {
-  std::string name;
-  double reference = 0, scale = 1;
+struct ParameterColumn : TaskColumn {
   std::vector<double> values;  // over points: standardised
   std::string problem;         // why it is left out; empty: used
 };
@@ -44,7 +42,7 @@ double mean_over(const TaskPoint& point, double (*get)(const TaskRun&)) {
 }
 
 ParameterColumn column_of(const std::string& name, std::vector<double> raw, bool logarithmic) {
-  ParameterColumn column{name, 0, 1, std::move(raw), ""};
+  ParameterColumn column{{name, 0, 1, logarithmic}, std::move(raw), ""};
   for (double& value : column.values) value = logarithmic ? std::log(value) : value;
   const double mean = mean_of(column.values), deviation = deviation_of(column.values);
   column.reference = logarithmic ? std::exp(mean) : mean;
@@ -209,7 +207,7 @@ void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
     TaskTerm term{column.name, column.reference, {}, Sign::not_determined, column.problem};
     if (column.problem.empty()) {
       term.value = interval(++used, column.scale);
-      law.columns.push_back({column.name, column.reference, column.scale, column.name != "train_loss"});
+      law.columns.push_back(column);
       if (sign_of(term.value) == Sign::not_determined) term.note = "the interval includes zero";
     }
     law.terms.push_back(std::move(term));
