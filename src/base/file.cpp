@@ -162,6 +162,11 @@ void folder_recover(const std::string& target, const std::string& retired) {
 
 std::string path_join(const std::string& a, const std::string& b) { return (fs::path(a) / b).string(); }
 
+std::string checkpoint_of(const std::string& path, const std::string& name) {
+  const std::string inner = path_join(path, "checkpoint");
+  return !file_exists(path_join(path, name)) && file_exists(path_join(inner, name)) ? inner : path;
+}
+
 std::string path_name(std::string path) {
   if (fs::path(path).filename() == "." || fs::path(path).filename() == "..") path = fs::weakly_canonical(path).string();
   while (path.size() > 1 && path.back() == '/') path.pop_back();

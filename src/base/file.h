@@ -42,6 +42,8 @@ std::vector<std::string> folder_list(const std::string& path);
 void file_remove(const std::string& path);  // no error when absent
 void folder_remove_all(const std::string& path);
 std::string path_join(const std::string& a, const std::string& b);
+// `path`, or PATH/checkpoint when only that has the file `name`: a run's folder is taken for its checkpoint.
+std::string checkpoint_of(const std::string& path, const std::string& name);
 std::string path_name(std::string path);  // "c" of "a/b/c", of "a/b/c/" and, inside it, of "."
 // Bytes that an unprivileged process may still write on the file system of `path`.
 i64 disk_bytes_free(const std::string& path);

@@ -91,6 +91,47 @@ TEST(Json, WrongTypesNameTheKey) {
   EXPECT_EQ(error_of([&] { value.at("list")[1].as_int(); }).find("'list'"), std::string::npos);
 }
 
+// Each line with a part of what is said about it; never in the parser's own words.
+TEST(Toml, FaultsAreNamedInOurWordsWithAdvice) {
+  const std::pair<const char*, const char*> faults[] = {{"a = = 8", "not text in quotes, a number"},
+                                                        {"a = abc", "not text in quotes, a number"},
+                                                        {"a = True", "lower case"},
+                                                        {"a = null", "leave the key out"},
+                                                        {"a = include", "not text in quotes, a number"},
+                                                        {"a 8", "'=' is missing"},
+                                                        {"two words = 1", "'=' is missing"},
+                                                        {"a = ", "the value is missing"},
+                                                        {"= 8", "no key or table begins here"},
+                                                        {"{\"a\": 1}", "no key or table begins here"},
+                                                        {"a = 8 9", "more text after the value"},
+                                                        {"a = 08", "the number is not valid"},
+                                                        {"a = 2M", "\"2M\""},
+                                                        {"a = .5", "the number is not valid"},
+                                                        {"a = 1e999", "the number is not valid"},
+                                                        {"a = 99999999999999999999", "the number is not valid"},
+                                                        {"a = \"abc", "not closed"},
+                                                        {"a = 'abc", "not closed"},
+                                                        {"a = \"C:\\data\"", "single quotes"},
+                                                        {"a = \"\\ud83d\"", "escape is not valid"},
+                                                        {"[model", "is not closed"},
+                                                        {"[]", "the table has no name"},
+                                                        {"[a..b]", "the key is not valid"},
+                                                        {"a = [1 2]", "a comma is missing"},
+                                                        {"a = {b = 1,}", "a comma too many"},
+                                                        {"a = 2024-13-01", "the date is not valid"},
+                                                        {"a = 12:99:00", "the time is not valid"},
+                                                        {"a = \xff", "not valid UTF-8"},
+                                                        {"a = 1\rb = 2", "CR alone"},
+                                                        {"[[x]]\n[x]", "for a table and for something else"}};
+  for (const auto& [line, part] : faults) {
+    const std::string text = error_of([&] { toml_parse("ok = 1\n" + std::string(line) + "\n", "run.toml"); });
+    expect_parts(text, {"run.toml, line ", part, "to do:"});
+    for (const char* theirs : {"Error while", "expected", "saw", "ncountered", "prohibited"}) {
+      EXPECT_EQ(text.find(theirs), std::string::npos) << text;
+    }
+  }
+}
+
 TEST(Toml, WhatIsRefusedIsNamedWithItsPlace) {
   for (const char* text : {"a = 1\nrate = nan\n", "a = 1\nrate = -inf\n", "a = 1\nday = 2026-01-01\n", "a = 1\na = 2\n",
                            "a = 1\n\u00e9 = 2\n"}) {

@@ -11,12 +11,14 @@
 #pragma pop_macro("TOML_UNREACHABLE")
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 namespace moebius {
 
@@ -55,6 +57,75 @@ Json convert(const toml::node& node, const std::string& where) {
   refuse(node, where, "dates and times are not supported", "write it as a string in quotes");
 }
 
+// What toml++ says, in our words. `says`: a part of its description; the first match counts.
+struct Fault {
+  std::string_view says, what, fix;
+};
+
+constexpr Fault kFaults[] = {
+    {"utf-8", "the file is not valid UTF-8", "convert it: iconv -f latin1 -t utf-8 FILE > NEW"},
+    {"after '\\r'", "a line ends in CR alone", "end lines with LF or CR LF"},
+    {"nested value depth", "the values are nested too deeply", "use at most 256 levels"},
+    {"expected '='", "'=' is missing after the key", "write KEY = VALUE; a key with blanks needs quotes"},
+    {"key-value pair: expected value", "the value is missing", "write KEY = VALUE, or leave the key out"},
+    {"comment or whitespace", "there is more text after the value",
+     "write one KEY = VALUE per line, lists as [1, 2], text in quotes"},
+    {"unknown escape", "the text has a backslash that begins no escape sequence",
+     "write \\\\ for a backslash, or put the text in single quotes"},
+    {"unicode scalar", "the \\u escape is not valid", "write \\u and four hexadecimal digits, or \\U and eight"},
+    {"string: ", "the text in quotes is not closed, or has a control character",
+     "close the quotes on the same line; text of several lines has three quotes at both ends"},
+    {"date: ", "the date is not valid", "write it as text in quotes"},
+    {"time: ", "the time is not valid", "write it as text in quotes"},
+    {"integer: ", "the number is not valid",
+     "write it without unit or leading zeros, such as 2000000 or 2e6; in quotes, units are read: \"2M\""},
+    {"expected 'nan'", "the value is not text in quotes, a number, true or false",
+     "put text in quotes; for no value, leave the key out"},
+    {"expected 'inf'", "the value is not text in quotes, a number, true or false", "put text in quotes"},
+    {"point: ", "the number is not valid", "write digits before and after the point and after e, such as 0.5 or 1e-3"},
+    {"value type", "the value is not text in quotes, a number, true or false", "put text in quotes"},
+    {"values may not", "the value is not text in quotes, a number, true or false", "put text in quotes"},
+    {"boolean: ", "the value is not text in quotes, a number, true or false",
+     "put text in quotes; true and false are written in lower case"},
+    {"blank bare keys", "the table has no name", "write a name between the brackets: [name]"},
+    {"table header: ", "the name of the table is not closed", "write [name], or [[name]] for one of a list of tables"},
+    {"root table: ", "no key or table begins here", "write KEY = VALUE, [table] or # comment"},
+    {"array: ", "the list is not closed, or a comma is missing or too many", "write lists as [1, 2, 3]"},
+    {"inline table: ", "the table in braces is not closed on its line, or has a comma too many",
+     "write {a = 1, b = 2} on one line, or use a [table]"},
+    {"key: ", "the key is not valid", "use letters, digits, - and _; other keys need quotes"},
+    {"", "this is not valid TOML", "write KEY = VALUE, [table] or # comment"},
+};
+
+// Line `number` of `text`, from 1, fit to be printed.
+std::string line_of(std::string_view text, i64 number) {
+  while (--number > 0 && text.find('\n') != std::string_view::npos) text.remove_prefix(text.find('\n') + 1);
+  std::string line(text.substr(0, std::min<std::size_t>(text.find('\n'), 100)));
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return static_cast<u8>(c) < 0x20; }, ' ');
+  return find_invalid_utf8(line) >= 0 ? "" : line;
+}
+
+[[noreturn]] void translate(const toml::parse_error& e, std::string_view text, const std::string& where) {
+  const std::string at = place(where, e.source());
+  const std::string_view says = e.description();
+  const std::size_t key = says.find('\'', says.find("cannot redefine existing "));
+  if (key != std::string_view::npos && says.find("cannot redefine existing ") != std::string_view::npos) {
+    const std::size_t end = says.find('\'', key + 1) + 1;
+    const bool other_form = says.substr(end).starts_with(" as ");
+    throw Error({.where = at,
+                 .what = fmt::format("the key {} {}", says.substr(key, end - key),
+                                     other_form ? "is used for a table and for something else" : "appears twice"),
+                 .fix = other_form ? "rename one of the two" : "keep one of the two"});
+  }
+  const Fault& fault = *std::find_if(std::begin(kFaults), std::end(kFaults) - 1,
+                                     [&](const Fault& one) { return says.find(one.says) != std::string_view::npos; });
+  throw Error({.where = at,
+               .what = std::string(fault.what),
+               .got = line_of(text, static_cast<i64>(e.source().begin.line)),
+               .fix = std::string(fault.fix)});
+}
+
 }  // namespace
 
 Json toml_parse(std::string_view text, const std::string& where) {
@@ -62,16 +133,7 @@ Json toml_parse(std::string_view text, const std::string& where) {
     const toml::table table = toml::parse(text, where);
     return convert(table, where);
   } catch (const toml::parse_error& e) {
-    const std::string_view why = e.description();
-    const std::size_t key = why.find('\'', why.find("cannot redefine existing "));
-    if (key != std::string_view::npos) {
-      throw Error({.where = place(where, e.source()),
-                   .what = fmt::format("the key {} appears twice", why.substr(key, why.find('\'', key + 1) - key + 1)),
-                   .fix = "keep one of the two"});
-    }
-    throw Error({.where = place(where, e.source()),
-                 .what = fmt::format("not valid TOML: {}", why),
-                 .fix = "correct the file at this place"});
+    translate(e, text, where);
   }
 }
 

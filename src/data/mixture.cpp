@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/rng.h"
 #include "base/units.h"
+#include "data/tokenizer.h"
 
 namespace moebius::data {
 
@@ -68,6 +69,8 @@ class Mixture::Impl {
   }
   std::vector<SourceCounters> counters() const;
   Json identity() const;
+  void check_tokenizer(const Tokenizer& given);
+  void require_vocab(i64 size);
 
   MixtureOptions options;
   i64 vocab = 0;
@@ -146,7 +149,17 @@ void Mixture::Impl::open_sources(const std::vector<MixtureSource>& given) {
     made.counters.name = source.name;
     made.counters.tokens_total = made.shard.tokens();
   }
-  for (Source& source : sources_) source.shard.set_vocab(vocab);
+  require_vocab(vocab);
+}
+
+void Mixture::Impl::require_vocab(i64 size) {
+  for (Source& source : sources_) source.shard.require_vocab(size);
+  vocab = std::max(vocab, size);
+}
+
+void Mixture::Impl::check_tokenizer(const Tokenizer& given) {
+  for (const Source& source : sources_) source.shard.check_tokenizer(given.fingerprint(), given.vocab_size());
+  if (vocab == 0) require_vocab(given.vocab_size());
 }
 
 void Mixture::Impl::agree(const MixtureSource& given, const ShardMeta& meta) {
@@ -458,7 +471,10 @@ i64 Mixture::length() const { return impl_->options.length; }
 i64 Mixture::mapped_bytes() const { return impl_->mapped_bytes(); }
 i64 Mixture::vocab() const { return impl_->vocab; }
 i64 Mixture::end_of_text() const { return impl_->end_of_text; }
-std::string Mixture::tokenizer() const { return impl_->tokenizer; }
+void Mixture::check_tokenizer(const Tokenizer& given) { impl_->check_tokenizer(given); }
+void Mixture::require_vocab(i64 size) {
+  if (impl_->vocab == 0) impl_->require_vocab(size);
+}
 Json Mixture::identity() const { return impl_->identity(); }
 std::vector<double> Mixture::epochs_needed(i64 tokens) const { return impl_->epochs_needed(tokens); }
 void Mixture::check_tokens(i64 tokens) const { impl_->check_tokens(tokens); }

@@ -41,6 +41,8 @@ std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std
 
 Json mixture_sources_to_json(const std::vector<MixtureSource>& sources);
 
+class Tokenizer;
+
 class Mixture : public BatchSource {
  public:
   // Opens the shards. Throws Error when they disagree in vocabulary, tokenizer or end-of-text token.
@@ -58,7 +60,10 @@ class Mixture : public BatchSource {
 
   i64 vocab() const;  // 0 when no shard says
   i64 end_of_text() const;
-  std::string tokenizer() const;  // digest of the one that made the shards; empty when none says
+  // Throws Error when a shard was made with another tokenizer. Shards that do not state their vocabulary get its.
+  void check_tokenizer(const Tokenizer& given);
+  // The vocabulary of shards that do not state theirs: throws Error when an id is not below `size`.
+  void require_vocab(i64 size);
   // [{"name", "weight", "digest"}], the digest of each shard's files: equal for two runs on the same data.
   Json identity() const;
   // Passes over each source that `tokens` tokens of training need (padding left out).

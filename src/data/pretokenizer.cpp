@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/error.h"
@@ -155,20 +156,22 @@ void PreTokenizer::add_section(const Json& section, const std::string& where) {
 }
 
 void PreTokenizer::add_split(const Json& section, const std::string& where) {
+  static constexpr std::array<const char*, 5> kNames = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext",
+                                                        "Contiguous"};
   const Json& pattern = section.at("pattern");
-  const std::string behavior = text_of(section, "behavior");
-  Step step;
-  step.removed = behavior == "Removed";
-  step.invert = section.get_bool("invert", false);
-  if (behavior != "Isolated" && behavior != "Removed") {
+  const std::string name = text_of(section, "behavior");
+  const auto known = std::find(kNames.begin(), kNames.end(), name);
+  if (known == kNames.end()) {
     throw Error({.where = where,
-                 .what = fmt::format("pre_tokenizer: a Split with the behavior '{}' is not supported", behavior),
-                 .wanted = "Isolated or Removed",
-                 .fix = kSupportedFix});
+                 .what = fmt::format("pre_tokenizer: a Split has the unknown behavior '{}'", name),
+                 .wanted = fmt::format("one of: {}", fmt::join(kNames, ", "))});
   }
+  Step step;
+  step.behavior = static_cast<Behavior>(known - kNames.begin());
+  step.invert = section.get_bool("invert", false);
   const Json* regex = pattern.find("Regex");
   const std::string text = regex != nullptr ? regex->as_string() : pattern.at("String").as_string();
-  if (regex != nullptr && text == kGpt2Pattern && !step.removed && !step.invert) {
+  if (regex != nullptr && text == kGpt2Pattern && step.behavior == Behavior::isolated && !step.invert) {
     steps_.push_back({});
     return;
   }
@@ -178,7 +181,52 @@ void PreTokenizer::add_split(const Json& section, const std::string& where) {
   steps_.push_back(std::move(step));
 }
 
+// As the library does it: spans are joined in order, empty matches included.
+std::vector<PreTokenizer::Span> PreTokenizer::merge_spans(std::vector<Span> spans, Behavior behavior) {
+  if (behavior == Behavior::isolated) return spans;
+  if (behavior == Behavior::removed) {
+    std::erase_if(spans, [](const Span& span) { return span.match; });
+    return spans;
+  }
+  const bool backward = behavior == Behavior::merged_with_next;
+  if (backward) std::reverse(spans.begin(), spans.end());
+  std::vector<Span> merged;
+  bool previous = false;
+  for (const Span& span : spans) {
+    const bool joins = behavior == Behavior::contiguous ? span.match == previous : span.match && !previous;
+    if (!joins || merged.empty()) {
+      merged.push_back(span);
+    } else if (backward) {
+      merged.back().from = span.from;
+    } else {
+      merged.back().to = span.to;
+    }
+    previous = span.match;
+  }
+  if (backward) std::reverse(merged.begin(), merged.end());
+  return merged;
+}
+
+void PreTokenizer::run_split(const Step& step, std::string_view piece, std::vector<std::string_view>& out) {
+  std::vector<std::pair<i64, i64>> matches;
+  step.regex->find(piece, matches);
+  std::vector<Span> spans;
+  i64 done = 0;
+  for (const auto& [from, to] : matches) {
+    if (from > done) spans.push_back({done, from, step.invert});
+    spans.push_back({from, to, !step.invert});
+    done = to;
+  }
+  if (done < std::ssize(piece)) spans.push_back({done, std::ssize(piece), step.invert});
+  for (const Span& span : merge_spans(std::move(spans), step.behavior)) {
+    if (span.to > span.from) {
+      out.push_back(piece.substr(static_cast<std::size_t>(span.from), static_cast<std::size_t>(span.to - span.from)));
+    }
+  }
+}
+
 void PreTokenizer::run_step(const Step& step, std::string_view piece, std::vector<std::string_view>& out) {
+  if (step.kind == Kind::regex) return run_split(step, piece, out);
   const char* const begin = piece.data();
   const char* const end = begin + piece.size();
   const char* p = begin;
@@ -187,18 +235,6 @@ void PreTokenizer::run_step(const Step& step, std::string_view piece, std::vecto
       const char* const word = p;
       p = gpt2_word_end(p, end);
       out.emplace_back(word, static_cast<std::size_t>(p - word));
-    }
-    return;
-  }
-  if (step.kind == Kind::regex) {
-    std::vector<std::pair<i64, i64>> matches;
-    step.regex->find(piece, matches);
-    matches.emplace_back(static_cast<i64>(piece.size()), static_cast<i64>(piece.size()));
-    i64 done = 0;
-    for (const auto& [from, to] : matches) {
-      if (from > done && !(step.removed && step.invert)) out.emplace_back(begin + done, static_cast<u64>(from - done));
-      if (to > from && !(step.removed && !step.invert)) out.emplace_back(begin + from, static_cast<u64>(to - from));
-      done = to;
     }
     return;
   }

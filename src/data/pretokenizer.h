@@ -56,12 +56,21 @@ class PreTokenizer {
 
  private:
   enum class Kind { gpt2, regex, digits, digits_single };
+  // What a Split does with its matches: each is a piece, is left out, ends the piece before it, begins the piece after it,
+  // or is joined with the matches next to it.
+  enum class Behavior { isolated, removed, merged_with_previous, merged_with_next, contiguous };
+  struct Span {
+    i64 from, to;
+    bool match;
+  };
   struct Step {
     Kind kind = Kind::gpt2;
-    bool removed = false;  // matches are left out; else each is a piece
-    bool invert = false;   // the text between the matches counts as the match
+    Behavior behavior = Behavior::isolated;
+    bool invert = false;  // the text between the matches counts as the match
     std::shared_ptr<const RegexSplitter> regex = nullptr;
   };
+  static std::vector<Span> merge_spans(std::vector<Span> spans, Behavior behavior);
+  static void run_split(const Step& step, std::string_view piece, std::vector<std::string_view>& out);
   void add_section(const Json& section, const std::string& where);
   void add_split(const Json& section, const std::string& where);
   static void run_step(const Step& step, std::string_view piece, std::vector<std::string_view>& out);

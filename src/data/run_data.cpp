@@ -204,7 +204,7 @@ int run_show(const Words& words) {
   if (!o.tokenizer.empty()) {
     tokenizer = Tokenizer::load(o.tokenizer);
     shard.check_tokenizer(tokenizer->fingerprint(), tokenizer->vocab_size());
-    shard.set_vocab(tokenizer->vocab_size());
+    shard.require_vocab(tokenizer->vocab_size());
   }
   Json first = Json::array();
   std::string text = fmt::format("{}: {} documents, {} tokens, vocabulary {}\n", positional[0],

@@ -435,6 +435,22 @@ std::string TokenShard::digest() const {
   return content_digest(files);
 }
 
+void TokenShard::require_vocab(i64 vocab) {
+  if (meta_.vocab > 0 || vocab <= 0) return;
+  meta_.vocab = vocab;
+  for (i64 i = 0; i < tokens(); ++i) {
+    const i32 id = token_at(i);
+    if (id >= 0 && id < vocab) continue;
+    throw Error(
+        {.where = path_,
+         .what = fmt::format("the token at byte {} is not in the vocabulary", header_bytes_ + i * token_bytes_),
+         .wanted = fmt::format("ids from 0 to {}", vocab - 1),
+         .got = fmt::format("{}", id),
+         .fix = fmt::format("check that the file has {}-bit token ids of this vocabulary (--shard-format, --vocab)",
+                            8 * token_bytes_)});
+  }
+}
+
 void TokenShard::check_tokenizer(u64 fingerprint, i64 vocab) const {
   const std::string wanted = fmt::format("{:016x}", fingerprint);
   const bool other = !meta_.tokenizer.empty() && meta_.tokenizer != wanted;

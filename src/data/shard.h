@@ -85,8 +85,9 @@ class TokenShard {
   // out[0..count) = tokens [begin, begin + count) of a document. An id out of [0, vocab) is an Error (corrupt shard).
   void copy(i64 document, i64 begin, i64 count, i32* out) const;
   const ShardMeta& meta() const { return meta_; }
-  // The bound that copy() checks ids against; for shards without meta.
-  void set_vocab(i64 vocab) { meta_.vocab = vocab; }
+  // For a shard that does not state its vocabulary: throws Error, naming file and place, when an id is not below `vocab`,
+  // and has copy() check it too. Reads the whole file.
+  void require_vocab(i64 vocab);
   // content_digest() of its files, meta.json left out: reads them whole.
   std::string digest() const;
   // Throws Error when the shard says that it was made with a tokenizer of another fingerprint (or larger vocabulary).

@@ -180,6 +180,28 @@ TEST(Shard, HeaderlessContentMustBePlausible) {
   EXPECT_EQ(TokenShard::open(path).tokens(), 64);
 }
 
+// Random bytes pass for 16-bit ids until the vocabulary is known; then the first id that is none is named at once.
+TEST(Shard, IdsOutsideOfAVocabularyThatIsKnownLaterAreNamed) {
+  const std::string path = test_path("ids.bin");
+  const std::vector<u16> ids = {7, 50256, 3, 50257, 65535};
+  put_file(path, {reinterpret_cast<const char*>(ids.data()), ids.size() * 2});
+  TokenShard shard = TokenShard::open(path, {.end_of_text = 50256});
+  try {
+    shard.require_vocab(50257);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.parts().where, path);
+    EXPECT_NE(std::string(e.what()).find("byte 6 "), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("50257"), std::string::npos) << e.what();
+  }
+  TokenShard fits = TokenShard::open(path, {.end_of_text = 50256});
+  fits.require_vocab(65536);
+  EXPECT_EQ(fits.meta().vocab, 65536);
+  TokenShard states = TokenShard::open(write("states", 100, {{5, 0}}));
+  states.require_vocab(200);
+  EXPECT_EQ(states.meta().vocab, 100);
+}
+
 TEST(Shard, ReadsNanoGpt) {
   const std::string path = test_path("nano.bin");
   file_write_atomic(path, std::string("\1\0\2\0\11\0\3\0\11\0", 10));

@@ -150,7 +150,7 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) { re
 
 TokenizerFiles TokenizerFiles::read(const std::string& path) {
   TokenizerFiles files;
-  files.path = folder_exists(path) ? path_join(path, "tokenizer.json") : path;
+  files.path = folder_exists(path) ? path_join(checkpoint_of(path, "tokenizer.json"), "tokenizer.json") : path;
   files.tokenizer = read_unpacked(files.path, kFileBytesMax);
   constexpr std::string_view kName = "tokenizer.json";
   if (!files.path.ends_with(kName)) return files;

@@ -181,6 +181,23 @@ TEST(TokenizerGolden, PatternsAsTheLibrary) {
   }
 }
 
+TEST(TokenizerGolden, SplitBehaviorsAsTheLibrary) {
+  const Json file = Json::parse(read_unpacked(golden("behaviors.json.gz")), "behaviors");
+  ASSERT_EQ(file.at("splits").count(), 80);
+  const Json byte_level = Json::object({{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}});
+  for (const Json& item : file.at("splits").as_array()) {
+    const PreTokenizer words(
+        Json::object({{"type", "Sequence"}, {"pretokenizers", Json::Array{item.at("split"), byte_level}}}), "test");
+    for (i64 i = 0; i < file.at("texts").count(); ++i) {
+      std::vector<std::string_view> pieces;
+      std::string scratch;
+      words.split(file.at("texts")[i].as_string(), pieces, scratch);
+      EXPECT_EQ(Json(pieces), item.at("pieces")[i])
+          << item.at("split").dump() << " on '" << file.at("texts")[i].as_string() << "': " << Json(pieces).dump();
+    }
+  }
+}
+
 TEST(TokenizerGolden, NormalFormC) {
   const Json cases = Json::parse(read_unpacked(golden("nfc_cases.json.gz")), "golden");
   ASSERT_GT(cases.count(), 4000);

@@ -247,7 +247,7 @@ TEST(Tokenizer, PreTokenizersRefusedByName) {
   const std::string byte_level = R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})";
   const std::string digits = R"({"type": "Digits", "individual_digits": true})";
   const std::string split =
-      R"({"type": "Split", "pattern": {"String": "x"}, "behavior": "MergedWithNext", "invert": false})";
+      R"({"type": "Split", "pattern": {"String": "x"}, "behavior": "MergedWithBoth", "invert": false})";
   const auto error = [](const std::string& steps) {
     try {
       PreTokenizer(Json::parse("{\"type\": \"Sequence\", \"pretokenizers\": [" + steps + "]}", "test"), "file.json");
@@ -259,7 +259,7 @@ TEST(Tokenizer, PreTokenizersRefusedByName) {
   EXPECT_EQ(error(digits + ", " + byte_level), "");
   EXPECT_NE(error(byte_level + ", " + digits).find("Digits after ByteLevel"), std::string::npos);
   EXPECT_NE(error(digits).find("no ByteLevel"), std::string::npos);
-  EXPECT_NE(error(split + ", " + byte_level).find("MergedWithNext"), std::string::npos);
+  EXPECT_NE(error(split + ", " + byte_level).find("unknown behavior 'MergedWithBoth'"), std::string::npos);
 }
 
 TEST(Tokenizer, TrainerEdges) {

@@ -38,7 +38,7 @@ LossDocuments read_loss_documents(const LossSource& source, const data::Tokenize
   if (data::TokenShard::is_shard(source.path)) {
     data::TokenShard shard = data::TokenShard::open(source.path, {.end_of_text = tokenizer.eos_id()});
     shard.check_tokenizer(tokenizer.fingerprint(), tokenizer.vocab_size());
-    shard.set_vocab(tokenizer.vocab_size());
+    shard.require_vocab(tokenizer.vocab_size());
     for (i64 d = 0; d < shard.documents() && !full(); ++d) {
       std::vector<i32> document(static_cast<std::size_t>(shard.document_tokens(d)));
       shard.copy(d, 0, static_cast<i64>(document.size()), document.data());

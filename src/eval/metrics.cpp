@@ -124,10 +124,12 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
   i64 truncated = 0, alone = 0, skipped = 0;
   for (const i64 i : members) {
     const ItemScores& s = scores[static_cast<std::size_t>(i)];
-    chance.push_back(item_chance(spec, items[static_cast<std::size_t>(i)], s));
-    // What the best way of guessing reaches: the most frequent value, a copied number.
-    chance_best.push_back(
-        meta_of_grade(spec.meta, items[static_cast<std::size_t>(i)].grade).get_double("chance_best", kUnknown));
+    if (!s.record.contains("skipped")) {  // else it has no choices to guess among
+      chance.push_back(item_chance(spec, items[static_cast<std::size_t>(i)], s));
+      // What the best way of guessing reaches: the most frequent value, a copied number.
+      chance_best.push_back(
+          meta_of_grade(spec.meta, items[static_cast<std::size_t>(i)].grade).get_double("chance_best", kUnknown));
+    }
     truncated += s.record.get_bool("truncated", false);
     alone += s.record.get_bool("encoded_alone", false);
     skipped += s.record.contains("skipped");

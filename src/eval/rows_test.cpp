@@ -152,7 +152,7 @@ TEST(Examples, WhiteSpaceHidesNoQuestionAndRowsWithoutARequiredFieldAreNoExample
     EXPECT_EQ(items[sky].prompt.find("blue"), std::string::npos) << items[sky].prompt;
 }
 
-TEST(Items, EmptyAnswersAreErrorsThatNameTheRow) {
+TEST(Items, WithoutAnyAnswerAreErrorsThatNameTheRow) {
   const auto fault = [](const std::string& answer, const std::string& measure) {
     place("empty.jsonl", "{\"q\": \"Q\", \"a\": " + answer + "}\n");
     const std::string task = place("empty.toml", "files = [\"empty.jsonl\"]\nmeasures = [\"" + measure +
@@ -201,6 +201,70 @@ TEST(Evaluate, AnEmptyChoiceSkipsOnlyItsItem) {
   const auto records = Evaluator(lm_eval_tokenizer(), options).run(fake_engine(400, 512), 0, 0);
   EXPECT_EQ(records.at(0).get_int("items_skipped", 0), 1) << records[0].dump();
   EXPECT_TRUE(std::isfinite(records[0].get_double("acc", NAN))) << records[0].dump();
+}
+
+// In lines two and three of each file a value is missing: null, no key, an empty list.
+TEST(Evaluate, AMissingValueSkipsOnlyItsItem) {
+  const auto records_of = [](const std::string& path) {
+    EvalOptions options;
+    options.tasks = {path};
+    return Evaluator(lm_eval_tokenizer(), options).run(fake_engine(400, 512), 0, 0).at(0);
+  };
+  const std::string good = R"({"q": "Q", "c": ["y", "x"], "a": 0, "t": "y", "l": ["y"]})";
+  const auto rows = [&](const std::string& second, const std::string& third) {
+    place("missing.jsonl", good + "\n" + second + "\n" + third + "\n" + good + "\n");
+  };
+  const std::string head = "files = [\"missing.jsonl\"]\nprompt = \"{q}\"\n";
+  const std::string choice = place(
+      "missing-choice.toml", head + "choices = \"{c}\"\nanswer_index = \"{a}\"\nmeasures = [\"choice\", \"loss\"]\n");
+  rows(R"({"q": null, "c": ["y", "x"], "a": 0})", R"({"q": "Q", "c": ["y", "x"], "a": null})");
+  Json record = records_of(choice);
+  EXPECT_EQ(record.get_int("items", 0), 4);
+  EXPECT_EQ(record.get_int("items_skipped", 0), 2);
+  EXPECT_EQ(record.get_double("chance", 0), 0.5);  // of the scored items
+  for (const auto& [second, third] :
+       {std::pair(R"({"q": "Q", "c": null, "a": 0})", R"({"q": "Q", "c": [], "a": 0})"),
+        std::pair(R"({"q": "Q", "c": ["y", null], "a": 0})", R"({"c": ["y"], "a": 0})")}) {
+    rows(second, third);
+    EXPECT_EQ(records_of(choice).get_int("items_skipped", 0), 2) << second << third;
+  }
+  const std::string text = place("missing-text.toml", head + "answers = \"{t}\"\nmeasures = [\"loss\"]\n");
+  rows(R"({"q": "Q", "t": null})", R"({"q": "Q", "t": ""})");
+  record = records_of(text);
+  EXPECT_EQ(record.get_int("items_skipped", 0), 2);
+  EXPECT_TRUE(std::isfinite(record.get_double("task_loss", NAN))) << record.dump();
+  const std::string list =
+      place("missing-list.toml", head + "answers = \"{l}\"\nmeasures = [\"loss\"]\nchoices_drawn = 2\n");
+  rows(R"({"q": "Q", "l": []})", R"({"q": "Q", "l": null})");
+  EXPECT_EQ(records_of(list).get_int("items_skipped", 0), 2);
+  const std::string items =
+      place("missing-items.jsonl", R"({"prompt": "P", "choices": ["x", "y"], "answer": "y"})"
+                                   "\n"
+                                   R"({"prompt": null, "choices": ["x", "y"], "answer": "y"})"
+                                   "\n"
+                                   R"({"prompt": "P", "choices": null, "answer": null})"
+                                   "\n"
+                                   R"({"prompt": "P", "choices": ["x", "y"], "answer": null, "answer_index": null})"
+                                   "\n");
+  EXPECT_EQ(records_of(items).get_int("items_skipped", 0), 3);
+}
+
+// Rows without a value are no examples either.
+TEST(Examples, AreNeverRowsWithoutAValue) {
+  place("shots.jsonl", R"({"q": "A", "a": null})"
+                       "\n"
+                       R"({"q": "B", "a": "b"})"
+                       "\n"
+                       R"({"q": "C", "a": "c"})"
+                       "\n");
+  const std::string task = place("shots.toml",
+                                 "files = [\"shots.jsonl\"]\nmeasures = [\"loss\"]\nprompt = \"{q}\"\n"
+                                 "answers = \"{a}\"\n[few_shot]\nshots = 1\n");
+  const std::vector<EvalItem> items = make_items(load_task(task), {});
+  ASSERT_EQ(items.size(), 3u);
+  EXPECT_EQ(items[0].skipped, "the field 'a' is null");
+  EXPECT_NE(items[1].prompt.find("C c"), std::string::npos) << items[1].prompt;
+  EXPECT_NE(items[2].prompt.find("B b"), std::string::npos) << items[2].prompt;
 }
 
 TEST(Evaluate, OneItemHasNoStandardError) {

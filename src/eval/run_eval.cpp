@@ -36,7 +36,7 @@ const StageHelp kHelp = {
     .usage =
         "moebius eval CHECKPOINT --tasks NAME,... [--shots N] [--limit N] [--loss-sources NAME=PATH,...] [--out FOLDER]",
     .reads =
-        "CHECKPOINT/ (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
+        "CHECKPOINT/ or the folder of a run (config.json, model.safetensors, tokenizer.json; state.json for the step), task files and their rows, "
         "token shards or text files of --loss-sources",
     .writes = "OUT/records.jsonl (records of type eval, appended), OUT/items/TASK.jsonl (one line per item)",
     .json_keys =
@@ -135,12 +135,6 @@ std::string tokenizer_path(const Words& given) {
                  .what = file_exists(given.checkpoint) ? "is a file" : "there is no such folder",
                  .wanted = "the folder of a model, with config.json, model.safetensors and tokenizer.json"});
   }
-  const std::string inner = path_join(given.checkpoint, "checkpoint");
-  if (!file_exists(path_join(given.checkpoint, "config.json")) && folder_exists(inner)) {
-    throw Error({.where = given.checkpoint,
-                 .what = "is the folder of a run, not of a model",
-                 .fix = "give its checkpoint: " + inner});
-  }
   if (!given.tokenizer.empty()) return given.tokenizer;
   if (file_exists(path_join(given.checkpoint, "tokenizer.json"))) return given.checkpoint;
   const bool other = file_exists(path_join(given.checkpoint, "tokenizer.model"));
@@ -156,6 +150,7 @@ int run_eval(const std::vector<std::string>& words) {
   Words given = read_words(words);
   if (given.list) return list_all(given);
   kernels::isa_select(given.common.isa);
+  given.checkpoint = checkpoint_of(given.checkpoint, "config.json");
   const auto [step, tokens] = position_of(given.checkpoint);
   if (!given.out.empty()) given.eval.items_folder = path_join(given.out, "items");
   const data::Tokenizer tokenizer = data::Tokenizer::load(tokenizer_path(given));

@@ -75,7 +75,7 @@ bool scorable(std::span<const LoglikRequest> requests, std::span<const Loglik> r
 std::vector<std::size_t> wanted_items(const Task& task, const std::vector<EvalItem>& items) {
   std::vector<std::size_t> wanted;
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (task.wants(items[i])) wanted.push_back(i);
+    if (items[i].skipped.empty() && task.wants(items[i])) wanted.push_back(i);
   }
   return wanted;
 }
@@ -288,6 +288,9 @@ void warn_of_skipped(const std::string& task, const std::vector<EvalItem>& items
 
 void run_tasks(const std::vector<std::unique_ptr<Task>>& tasks, const std::string& name, const TaskContext& context,
                const std::vector<EvalItem>& items, std::vector<ItemScores>& scores) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!items[i].skipped.empty()) scores[i].record.set("skipped", items[i].skipped);
+  }
   std::vector<LoglikRequest> all;
   std::vector<std::size_t> ends;
   for (const auto& task : tasks) {

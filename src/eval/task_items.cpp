@@ -75,6 +75,7 @@ i64 label_index(const Json& label, const std::vector<std::string>& choices, cons
 }
 
 std::vector<std::string> texts_of(const Json& value, const std::string& where) {
+  if (value.is_null()) throw MissingValue({.where = where, .what = "a list of texts is null"});
   if (!value.is_array()) {
     throw Error({.where = where,
                  .what = "not a list of texts",
@@ -83,11 +84,11 @@ std::vector<std::string> texts_of(const Json& value, const std::string& where) {
   }
   std::vector<std::string> texts;
   for (const Json& v : value.as_array()) {
-    if (v.is_null() || v.is_array() || v.is_object()) {
-      throw Error({.where = where,
-                   .what = fmt::format("element {} of a list of texts is not a text", texts.size()),
-                   .got = v.dump().substr(0, 100)});
-    }
+    const ErrorParts fault = {.where = where,
+                              .what = fmt::format("element {} of a list of texts is not a text", texts.size()),
+                              .got = v.dump().substr(0, 100)};
+    if (v.is_null()) throw MissingValue(fault);
+    if (v.is_array() || v.is_object()) throw Error(fault);
     texts.push_back(value_text(v));
   }
   return texts;
@@ -123,7 +124,7 @@ EvalItem make_item(const Variant& v, const Json& row, i64 index, const std::stri
       item.choices.push_back(render_text(pattern.as_string(), row, where));
   }
   if (!v.choices.is_null() && item.choices.empty())
-    throw Error({.where = where, .what = "the list of choices is empty"});
+    throw MissingValue({.where = where, .what = "the list of choices is empty"});
   if (!item.choices.empty()) item.gold = label_index(render(v.answer_index, row, where), item.choices, where);
   if (!v.target.empty()) {
     item.target = render_text(v.target, row, where);
@@ -134,6 +135,45 @@ EvalItem make_item(const Variant& v, const Json& row, i64 index, const std::stri
   }
   if (item.answers.empty() && item.gold >= 0) item.answers = {item.target};
   return item;
+}
+
+void check_answer(const TaskSpec& task, const Variant& v, const EvalItem& item) {
+  if ((task.generate || v.choices_drawn > 0) && item.answers.empty()) {
+    throw MissingValue({.where = item.where, .what = "the list of accepted answers is empty"});
+  }
+  if (task.loss && item.target.empty()) {
+    throw MissingValue({.where = item.where,
+                        .what = "the answer is empty, so it has no loss",
+                        .fix = "require = [\"FIELD\"] in the task skips such rows"});
+  }
+}
+
+// make_item() and check_answer(), with a skipped item where the row has no value that the task needs. `first`: the first reason.
+EvalItem make_item_or_skip(const TaskSpec& task, const Variant& v, const Json& row, i64 index, const std::string& where,
+                           std::optional<ErrorParts>& first) {
+  try {
+    EvalItem item = make_item(v, row, index, where);
+    check_answer(task, v, item);
+    return item;
+  } catch (const MissingValue& e) {
+    if (!first) first = e.parts();
+    EvalItem item;
+    item.index = index;
+    item.where = where;
+    item.skipped = e.parts().what;
+    if (const Json* id = row.find("id")) item.id = value_text(*id);
+    return item;
+  }
+}
+
+// Whether `row` can be an example; a fault of another kind is found when it becomes one.
+bool has_values(const Variant& v, const Json& row) {
+  try {
+    make_item(v, row, 0, "");
+  } catch (const MissingValue&) {
+    return false;
+  } catch (const Error&) {}
+  return true;
 }
 
 // Wrong choices from the other rows' answers, in an order that depends only on the row's number.
@@ -173,7 +213,7 @@ class Examples {
     if (shots == 0) return;
     own_ = task.few_shot.file.empty();
     rows_ = own_ ? own_rows : data::read_rows(task.few_shot.file);
-    std::erase_if(rows_, [&](const Json& row) { return !row_fits(variant, row); });
+    std::erase_if(rows_, [&](const Json& row) { return !row_fits(variant, row) || !has_values(variant, row); });
     examples_.resize(rows_.size());
     if (static_cast<i64>(rows_.size()) < shots + (own_ ? 1 : 0)) too_few(static_cast<i64>(rows_.size()));
   }
@@ -288,10 +328,12 @@ i64 gold_of(const Json& row, const std::vector<std::string>& choices, const std:
   }
   const i64 by_answer = answer.empty() ? -1 : choice_of_text(stripped(answer), choices);
   if (label == nullptr && by_answer < 0) {
-    throw Error({.where = where,
-                 .what = answer.empty() ? "answer_index is missing" : "the answer is none of the choices",
-                 .got = answer,
-                 .fix = "add answer_index, the number of the right choice from 0"});
+    const ErrorParts fault = {.where = where,
+                              .what = answer.empty() ? "answer_index is missing" : "the answer is none of the choices",
+                              .got = answer,
+                              .fix = "add answer_index, the number of the right choice from 0"};
+    if (answer.empty()) throw MissingValue(fault);
+    throw Error(fault);
   }
   const i64 gold = label == nullptr ? by_answer : label_index(*label, choices, where);
   const std::string& right = choices[static_cast<std::size_t>(gold)];
@@ -304,14 +346,9 @@ i64 gold_of(const Json& row, const std::vector<std::string>& choices, const std:
   return gold;
 }
 
-EvalItem read_item(const Json& row, i64 index, const std::string& where) {
-  EvalItem item;
-  item.index = index;
-  item.where = where;
-  item.id = row.contains("id") ? value_text(row.at("id")) : std::to_string(index);
-  item.grade = text_at(row, "grade", where);
+void read_values(const Json& row, const std::string& where, EvalItem& item) {
   item.prompt = text_at(row, "prompt", where);
-  if (item.prompt.empty()) throw Error({.where = where, .what = "the prompt is missing or empty"});
+  if (item.prompt.empty()) throw MissingValue({.where = where, .what = "the prompt is missing or empty"});
   if (const Json* choices = row.find("choices")) {
     for (const std::string& choice : texts_of(*choices, where)) item.choices.push_back(without_space(choice));
   }
@@ -325,29 +362,42 @@ EvalItem read_item(const Json& row, i64 index, const std::string& where) {
                                        : item.answers[0];
   const std::string solution = without_space(text_at(row, "solution", where));
   if (!solution.empty()) item.target = solution + " " + item.target;
-  if (item.target.empty()) throw Error({.where = where, .what = "the item has no answer"});
+  if (item.target.empty()) throw MissingValue({.where = where, .what = "the item has no answer"});
   item.tokens_max = count_at(row, "tokens_max", 1 << 20, where);
   item.bits_values = count_at(row, "bits_values", i64{1} << 40, where);
+}
+
+EvalItem read_item(const Json& row, i64 index, const std::string& where, std::optional<ErrorParts>& first) {
+  EvalItem item;
+  item.index = index;
+  item.where = where;
+  item.id = row.contains("id") ? value_text(row.at("id")) : std::to_string(index);
+  item.grade = text_at(row, "grade", where);
+  try {
+    read_values(row, where, item);
+  } catch (const MissingValue& e) {
+    if (!first) first = e.parts();
+    item.skipped = e.parts().what;
+  }
   return item;
 }
 
-std::vector<EvalItem> read_items(const TaskSpec& task, i64 limit) {
+std::vector<EvalItem> read_items(const TaskSpec& task, i64 limit, std::optional<ErrorParts>& first) {
   std::vector<EvalItem> items;
   std::map<std::string, i64> of_grade;
   for (const std::string& file : task.files) {
     const std::vector<Json> rows = data::read_rows(file);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      EvalItem item = read_item(rows[i], static_cast<i64>(items.size()), fmt::format("{}, item {}", file, i + 1));
+      EvalItem item =
+          read_item(rows[i], static_cast<i64>(items.size()), fmt::format("{}, item {}", file, i + 1), first);
       if (limit == 0 || ++of_grade[item.grade] <= limit) items.push_back(std::move(item));
     }
   }
   return items;
 }
 
-}  // namespace
-
-std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& request) {
-  if (task.item_file) return read_items(task, request.limit);
+std::vector<EvalItem> items_of_rows(const TaskSpec& task, const ItemsRequest& request,
+                                    std::optional<ErrorParts>& first) {
   std::vector<Json> rows;
   std::vector<std::string> wheres;
   for (const std::string& file : task.files) {
@@ -371,7 +421,9 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
     std::vector<EvalItem> items;
     Examples examples(task, v, shots, rows);
     for (std::size_t r = 0; v.choices_drawn > 0 && r < rows.size(); ++r) {  // all rows: the pool of choices
-      if (row_fits(v, rows[r])) items.push_back(make_item(v, rows[r], static_cast<i64>(r), wheres[r]));
+      if (!row_fits(v, rows[r])) continue;
+      EvalItem item = make_item_or_skip(task, v, rows[r], static_cast<i64>(r), wheres[r], first);
+      if (item.skipped.empty()) items.push_back(std::move(item));
     }
     if (v.choices_drawn > 0) draw_choices(items, v.choices_drawn);
     std::map<i64, std::size_t> item_of_row;
@@ -379,17 +431,11 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
     for (const i64 r : order) {
       const Json& row = rows[static_cast<std::size_t>(r)];
       if (!row_fits(v, row)) continue;
-      const std::string& where = wheres[static_cast<std::size_t>(r)];
-      EvalItem item = v.choices_drawn > 0 ? items[item_of_row.at(r)] : make_item(v, row, r, where);
-      if (task.generate && item.answers.empty()) {
-        throw Error({.where = where, .what = "the list of accepted answers is empty"});
-      }
-      if (task.loss && item.target.empty()) {
-        throw Error({.where = where,
-                     .what = "the answer is empty, so it has no loss",
-                     .fix = "require = [\"FIELD\"] in the task skips such rows"});
-      }
-      item.prompt = task.description + examples.text_for(item, row) + item.prompt;
+      const auto drawn = item_of_row.find(r);
+      EvalItem item = drawn != item_of_row.end()
+                          ? items[drawn->second]
+                          : make_item_or_skip(task, v, row, r, wheres[static_cast<std::size_t>(r)], first);
+      if (item.skipped.empty()) item.prompt = task.description + examples.text_for(item, row) + item.prompt;
       all.push_back(std::move(item));
     }
   }
@@ -399,6 +445,17 @@ std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& reque
                  .fix = "correct the field names in 'require', or add the fields to the rows"});
   }
   return all;
+}
+
+}  // namespace
+
+std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& request) {
+  std::optional<ErrorParts> first;
+  std::vector<EvalItem> items =
+      task.item_file ? read_items(task, request.limit, first) : items_of_rows(task, request, first);
+  const bool none = std::all_of(items.begin(), items.end(), [](const EvalItem& item) { return !item.skipped.empty(); });
+  if (first && none) throw Error(*first);
+  return items;
 }
 
 }  // namespace moebius::eval

@@ -13,8 +13,9 @@ namespace moebius::eval {
 struct EvalItem {
   i64 index = 0;  // number of the row
   std::string id, grade;
-  std::string where;   // file and row, for messages
-  std::string prompt;  // with description and examples
+  std::string where;    // file and row, for messages
+  std::string skipped;  // why it cannot be scored: its row has no value where the task needs one
+  std::string prompt;   // with description and examples
   std::vector<std::string> choices;
   i64 gold = -1;                     // index of the right choice
   std::vector<std::string> answers;  // accepted generated answers
@@ -29,7 +30,8 @@ struct ItemsRequest {
   i64 limit = 0;   // rows; 0: all. Item files: items of each grade
 };
 
-// Throws Error with file and row for a row that does not fit the task.
+// An item whose row has no value where the task needs one is `skipped`. Throws Error with file and row for a value that
+// does not fit the task, and when all items would be skipped.
 std::vector<EvalItem> make_items(const TaskSpec& task, const ItemsRequest& request);
 
 }  // namespace moebius::eval

@@ -193,17 +193,23 @@ const Json& field_of(const Json& row, const std::string& path, const std::string
   while (true) {
     const std::size_t dot = path.find('.', begin);
     const std::string key = path.substr(begin, dot == std::string::npos ? dot : dot - begin);
-    const Json* next = at->is_object() ? at->find(key) : nullptr;
-    if (next == nullptr) {
-      std::vector<std::string> keys;
-      if (at->is_object()) {
-        for (const auto& member : at->as_object()) keys.push_back(member.first);
-      }
+    if (!at->is_object()) {
       throw Error({.where = where,
                    .what = fmt::format("there is no field '{}'", path),
-                   .fix = at->is_object()
-                              ? nearest_advice(key, keys, fmt::format("the fields are: {}", fmt::join(keys, ", ")))
-                              : fmt::format("'{}' is not an object", path.substr(0, begin - 1))});
+                   .fix = fmt::format("'{}' is not an object", path.substr(0, begin - 1))});
+    }
+    const Json* next = at->find(key);
+    if (next == nullptr) {
+      std::vector<std::string> keys;
+      for (const auto& member : at->as_object()) keys.push_back(member.first);
+      throw MissingValue({.where = where,
+                          .what = fmt::format("there is no field '{}'", path),
+                          .fix = nearest_advice(key, keys, fmt::format("the fields are: {}", fmt::join(keys, ", ")))});
+    }
+    if (next->is_null()) {
+      throw MissingValue({.where = where,
+                          .what = fmt::format("the field '{}' is null", path),
+                          .fix = fmt::format("require = [\"{}\"] in the task skips such rows", path)});
     }
     at = next;
     if (dot == std::string::npos) return *at;
@@ -211,16 +217,13 @@ const Json& field_of(const Json& row, const std::string& path, const std::string
   }
 }
 
-// The text of a field in a template. Null would become an empty text, and a list or object JSON.
+// The text of a field in a template. A list or object would become JSON.
 std::string field_text(const Json& value, const std::string& field, const std::string& where) {
-  if (!value.is_null() && !value.is_array() && !value.is_object()) return value_text(value);
-  throw Error({.where = where,
-               .what = fmt::format("the field '{}' is {}, not a text", field,
-                                   value.is_null()    ? "null"
-                                   : value.is_array() ? "a list"
-                                                      : "an object"),
-               .got = value.dump().substr(0, 100),
-               .fix = value.is_null() ? fmt::format("require = [\"{}\"] in the task skips such rows", field) : ""});
+  if (!value.is_array() && !value.is_object()) return value_text(value);
+  throw Error(
+      {.where = where,
+       .what = fmt::format("the field '{}' is {}, not a text", field, value.is_array() ? "a list" : "an object"),
+       .got = value.dump().substr(0, 100)});
 }
 
 }  // namespace

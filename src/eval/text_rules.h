@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/json.h"
 
 namespace moebius::eval {
@@ -57,9 +58,14 @@ struct Normalisation {
 };
 std::string normalised(const Normalisation& rule, const std::string& text);
 
+// A row has no value where the task needs one (null, a missing field, an empty list): its item is skipped, not the task.
+struct MissingValue : Error {
+  using Error::Error;
+};
+
 // Replaces {field} and {outer.inner} by the row's values; {{ and }} are braces. A template that is one field alone gives
-// the value itself (a list stays a list), else the result is a string. Throws Error for an unknown field, naming the
-// nearest. `where` names the row.
+// the value itself (a list stays a list), else the result is a string. Throws MissingValue for a field that is null or
+// unknown, naming the nearest. `where` names the row.
 Json render(const std::string& pattern, const Json& row, const std::string& where);
 std::string render_text(const std::string& pattern, const Json& row, const std::string& where);
 // How a value is written in a text: 51.0 as "51".

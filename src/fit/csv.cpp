@@ -21,7 +21,7 @@ char separator_of(std::string_view text) {
   constexpr std::string_view kSeparators = ",;\t";
   std::array<i64, 3> counts = {0, 0, 0};
   bool in_quotes = false;
-  for (const char c : text.substr(0, text.find('\n'))) {
+  for (const char c : text.substr(0, text.find_first_of("\r\n"))) {
     if (c == '"') in_quotes = !in_quotes;
     const std::size_t at = kSeparators.find(c);
     if (!in_quotes && at != std::string_view::npos) ++counts[at];
@@ -60,7 +60,8 @@ Scanned scan(std::string_view text, char separator, const std::string& where) {
   for (std::size_t at = 0; at < text.size(); ++at) {
     const char c = text[at], next = at + 1 < text.size() ? text[at + 1] : '\n';
     if (c == '\0') fail(line, "a NUL byte", "give a text file in UTF-8");
-    if (c == '\n') ++line;
+    const bool line_end = c == '\n' || (c == '\r' && next != '\n');
+    if (line_end) ++line;
     if (in == In::quotes && c == '"' && next != '"') {
       in = In::closed;
     } else if (in == In::quotes) {
@@ -71,9 +72,9 @@ Scanned scan(std::string_view text, char separator, const std::string& where) {
       opened = line;
     } else if (c == separator) {
       field_end();
-    } else if (c == '\n') {
+    } else if (line_end) {
       row_end();
-    } else if (c != '\r' || next != '\n') {
+    } else if (c != '\r') {
       if (in == In::closed) fail(line, "text behind a closing quote", "double the quotes inside a quoted field");
       in = In::plain;
       field += c;

@@ -342,11 +342,11 @@ bool filter_matches(const RunRecords& run, const Json& filter) {
   return true;
 }
 
-std::vector<Hypothesis> hypotheses_parse(const StudyRuns& study) {
+std::vector<Hypothesis> hypotheses_parse(const StudyRuns& study, const std::string& file) {
   std::vector<Hypothesis> hypotheses;
   const Json* entries = study.study.find("hypotheses");
   if (entries == nullptr) return hypotheses;
-  const std::string path = path_join(study.folder, "study.json");
+  const std::string path = file.empty() ? path_join(study.folder, "study.json") : file;
   for (i64 i = 0; i < entries->count(); ++i) {
     const Json& entry = (*entries)[i];
     const std::string where = fmt::format("{}, hypothesis {}", path, entry.get_string("id", fmt::format("{}", i + 1)));

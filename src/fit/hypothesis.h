@@ -29,8 +29,8 @@ struct Hypothesis {
 };
 
 // All hypotheses of study.json. Throws Error that names the hypothesis for unknown keys, kinds, directions, metric
-// paths, or filter keys that no run has.
-std::vector<Hypothesis> hypotheses_parse(const records::StudyRuns& study);
+// paths, or filter keys that no run has. `file` names it in messages; empty: study.json.
+std::vector<Hypothesis> hypotheses_parse(const records::StudyRuns& study, const std::string& file = "");
 // `number` numbers the test (random stream of the bootstrap).
 HypothesisVerdict hypothesis_test(const records::StudyRuns& study, const Hypothesis& hypothesis, u64 number);
 

@@ -171,6 +171,7 @@ int run_fit(const std::vector<std::string>& words) {
   options.describe(list);
   std::vector<std::string> data;
   const StageCommon common = stage_parse(kHelp, list, words, &data, 1000);
+  refuse_repeated(data);
   if (stage.law.empty() && (stage.task_laws || stage.hypotheses)) return fit_without_laws(common, stage, data);
   if (stage.law.empty()) {
     throw Error({.where = "--law",

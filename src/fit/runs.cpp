@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/options.h"
 #include "base/units.h"
 #include "fit/csv.h"
@@ -25,6 +27,7 @@ struct Column {
   const char* name;
   double LawPoint::*field;
   bool zero_allowed;
+  bool whole;
   std::vector<const char*> also;  // other headers that are taken as this column
 };
 
@@ -32,16 +35,16 @@ struct Column {
 // The last one is the measured quantity.
 const std::vector<Column>& columns_known() {
   static const std::vector<Column> table = {
-      {"parameters_total", &LawPoint::parameters_total, false, {"Model Size"}},
-      {"parameters_active", &LawPoint::parameters_active, false, {}},
-      {"tokens", &LawPoint::tokens, false, {}},
-      {"flops", &LawPoint::flops, false, {"Training FLOP"}},
-      {"experts", &LawPoint::experts, true, {}},
-      {"top_k", &LawPoint::top_k, true, {}},
-      {"experts_shared", &LawPoint::experts_shared, true, {}},
-      {"granularity", &LawPoint::granularity, false, {}},
-      {"parameters_embedding", &LawPoint::parameters_embedding, true, {}},
-      {"loss", &LawPoint::loss, false, {"leverage"}},
+      {"parameters_total", &LawPoint::parameters_total, false, false, {"Model Size"}},
+      {"parameters_active", &LawPoint::parameters_active, false, false, {}},
+      {"tokens", &LawPoint::tokens, false, false, {}},
+      {"flops", &LawPoint::flops, false, false, {"Training FLOP"}},
+      {"experts", &LawPoint::experts, true, true, {}},
+      {"top_k", &LawPoint::top_k, true, false, {}},
+      {"experts_shared", &LawPoint::experts_shared, true, false, {}},
+      {"granularity", &LawPoint::granularity, false, false, {}},
+      {"parameters_embedding", &LawPoint::parameters_embedding, true, false, {}},
+      {"loss", &LawPoint::loss, false, false, {"leverage"}},
   };
   return table;
 }
@@ -78,11 +81,17 @@ i64 column_find(const CsvTable& table, const Column& column, const ColumnMap& ma
 
 void number_check(double value, const Column& column, const std::string& where, const std::string& text) {
   if (std::isnan(value) && text.find_first_not_of(" \t") == std::string::npos) return;  // an empty field
-  const bool fine = std::isfinite(value) && (value > 0 || (value == 0 && column.zero_allowed));
+  const bool whole = !column.whole || value == std::floor(value);
+  const bool fine = std::isfinite(value) && whole && (value > 0 || (value == 0 && column.zero_allowed));
   if (fine) return;
   throw Error({.where = where,
-               .what = fmt::format("{} is {}", column.name, std::isfinite(value) ? "not positive" : "not finite"),
-               .wanted = column.zero_allowed ? "a finite number of at least 0" : "a finite number above 0",
+               .what = fmt::format("{} is not {}", column.name,
+                                   !std::isfinite(value) ? "finite"
+                                   : !whole              ? "a whole number"
+                                                         : "positive"),
+               .wanted = column.whole          ? "a whole number of at least 0"
+                         : column.zero_allowed ? "a finite number of at least 0"
+                                               : "a finite number above 0",
                .got = text.substr(0, 60),
                .fix = "correct the line or remove it"});
 }
@@ -193,13 +202,44 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
   tokens_derive(runs, first, where);
 }
 
+namespace {
+
+std::string csv_read(const std::string& path) {
+  std::string text = file_read(path);
+  static constexpr FileKind kUtf16 = {"text in UTF-16", "convert it: iconv -f utf-16le -t utf-8 FILE > NEW"};
+  const FileKind* kind = file_kind(text);
+  if (kind == nullptr && text.size() > 1 && text[0] != 0 && text[1] == 0) kind = &kUtf16;  // without byte order mark
+  if (kind == nullptr) return text;
+  const bool text_inside =
+      kind->fix.starts_with("unpack") || kind->fix.starts_with("convert it: iconv") || kind->fix.starts_with("fetch");
+  throw Error({.where = path,
+               .what = fmt::format("the file is {}", kind->name),
+               .wanted = "a CSV file with the columns of the runs",
+               .fix = std::string(text_inside ? kind->fix : "save the table as CSV")});
+}
+
+}  // namespace
+
 void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns) {
   if (folder_exists(path)) {
     runs_add_study(runs, path, columns);
   } else {
-    runs_add_csv_text(runs, file_read(path), path, columns);
+    runs_add_csv_text(runs, csv_read(path), path, columns);
   }
   runs.sources.push_back(path);
+}
+
+void refuse_repeated(const std::vector<std::string>& paths) {
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      std::error_code unknown;  // a path that does not exist is refused when it is read
+      if (paths[i] != paths[j] && !std::filesystem::equivalent(paths[i], paths[j], unknown)) continue;
+      throw Error({.where = paths[i],
+                   .what = paths[i] == paths[j] ? "the path is given twice"
+                                                : fmt::format("the path is the same as {}", paths[j]),
+                   .fix = "give each file or folder once"});
+    }
+  }
 }
 
 namespace {

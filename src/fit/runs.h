@@ -42,6 +42,9 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
 // Either, by what the path is.
 void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns);
 
+// Throws Error when two of the paths are the same file or folder: each of its runs would count twice.
+void refuse_repeated(const std::vector<std::string>& paths);
+
 // The runs that `law` is about: each only once when several agree in every number (a file given twice), and for fine-grained
 // without dense models that have no granularity, and with N without parameters_embedding where all runs have it. Notes say so.
 Runs runs_usable(const Runs& runs, Law law);

@@ -54,6 +54,48 @@ TEST(Csv, FaultsNameTheLine) {
   EXPECT_TRUE(has(fault([] { csv_parse("a;b\n1;2;3\n", "t.csv"); }), "separated by semicolons"));
   EXPECT_TRUE(has(fault([] { csv_parse(std::string("a\n1\0\n", 5), "t.csv"); }), "NUL"));
   EXPECT_TRUE(has(fault([] { csv_parse("", "t.csv"); }), "empty"));
+  EXPECT_TRUE(has(fault([] { csv_parse("a,b\r1,2\r1,2,3\r", "t.csv"); }), "t.csv, line 3"));
+}
+
+TEST(Csv, AnyLineEnd) {
+  for (const char* end : {"\n", "\r\n", "\r"}) {
+    const std::string e = end;
+    for (const std::string& last : {e, std::string()}) {
+      const CsvTable table = csv_parse(e + "a,b" + e + "1,\"x" + e + "y\"" + e + e + "3,z" + last, "t.csv");
+      EXPECT_EQ(table.header, (std::vector<std::string>{"a", "b"}));
+      ASSERT_EQ(table.rows.size(), 2u);
+      EXPECT_EQ(table.rows[0], (std::vector<std::string>{"1", "x" + e + "y"}));
+      EXPECT_EQ(table.rows[1], (std::vector<std::string>{"3", "z"}));
+      EXPECT_EQ(table.lines, (std::vector<i64>{3, 6}));
+    }
+  }
+}
+
+TEST(Runs, FilesOfOtherKindsAreNamed) {
+  const auto of = [](const std::string& content) {
+    const std::string path = test_path("other_kind.csv");
+    file_write_atomic(path, content);
+    return fault([&] {
+      Runs runs;
+      runs_add(runs, path, {});
+    });
+  };
+  using namespace std::string_literals;
+  EXPECT_TRUE(has(of("\x1f\x8b\x08\0\0"s), "the file is a gzip archive"));
+  EXPECT_TRUE(has(of("\x1f\x8b\x08\0\0"s), "gzip -d"));
+  EXPECT_TRUE(has(of("\xff\xfel\0o\0s\0s\0\n\0"s), "text in UTF-16"));
+  EXPECT_TRUE(has(of("l\0o\0s\0s\0\n\0"s), "text in UTF-16"));
+  EXPECT_TRUE(has(of("PAR1\x15\0\0"s), "save the table as CSV"));
+}
+
+TEST(Runs, APathGivenTwiceIsRefused) {
+  const std::string folder = test_path("twice");
+  folder_make(folder);
+  const std::string path = path_join(folder, "a.csv"), dotted = path_join(folder, "./a.csv");
+  file_write_atomic(path, "loss\n1\n");
+  refuse_repeated({path, folder});
+  EXPECT_TRUE(has(fault([&] { refuse_repeated({path, path}); }), "given twice"));
+  EXPECT_TRUE(has(fault([&] { refuse_repeated({path, dotted}); }), "the same as " + path));
 }
 
 // Krajewski's N is without embedding and head; Chinchilla's is with them.
@@ -123,6 +165,7 @@ TEST(Runs, FaultsNameFileLineAndColumn) {
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n1e9,\n"); }), "the loss is missing"));
   EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,9,3\n"); }), "line 2: top_k is not between"));
   EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n8,0,3\n"); }), "at most 8"));
+  EXPECT_TRUE(has(fault([] { runs_of("experts,top_k,loss\n1.5,2,3\n"); }), "column 'experts': experts is not a whole"));
   EXPECT_TRUE(has(fault([] { runs_of("tokens,loss\n"); }), "no runs"));
   EXPECT_TRUE(
       has(fault([] { runs_of("tokens,loss\n1,2\n", column_map({"tokens=tokenz"})); }), "did you mean 'tokens'"));

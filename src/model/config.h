@@ -120,5 +120,7 @@ ModelConfig config_from_hugging_face(const Json& json, const std::string& where)
 Json config_to_hugging_face(const ModelConfig& config);
 // Reads config.json. `path`: a model's folder, or the file.
 ModelConfig load_config(const std::string& path);
+// Whether its embedding and head are one matrix ("tie_word_embeddings"), which a ModelConfig does not say.
+bool load_tied_embeddings(const std::string& path);
 
 }  // namespace moebius::model

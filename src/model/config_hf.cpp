@@ -237,6 +237,11 @@ ModelConfig load_config(const std::string& path) {
   return config_from_hugging_face(file.json, file.path);
 }
 
+bool load_tied_embeddings(const std::string& path) {
+  const HfConfigFile file = hf_read_config(path);
+  return hf_tied_embeddings(file.json, file.path);
+}
+
 Json config_to_hugging_face(const ModelConfig& config) {
   const HfDefaults& entry = hf_defaults(hf_class_of(config));
   const HfClass kind = entry.kind;

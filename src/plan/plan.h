@@ -25,7 +25,8 @@ struct PlanOptions {
 
 struct Plan {
   model::ModelConfig config;
-  model::ModelCounts counts;
+  model::ModelCounts counts;  // of a tied model, embedding and head are counted once
+  bool tied = false;
   i64 tokens = 0, sequence = 0;
   double tpp = 0;       // tokens / total parameters
   double sparsity = 0;  // 1 - k / E; 0 for a dense model
@@ -34,8 +35,9 @@ struct Plan {
   double checkpoint_training_bytes = 0;  // with the optimizer state
 };
 
-// `config` must be resolved.
-Plan make_plan(const model::ModelConfig& config, const PlanOptions& options);
+// `config` must be resolved. tied: the model stores embedding and head as one matrix ("tie_word_embeddings"); training
+// here keeps two, so memory and checkpoint are those of two.
+Plan make_plan(const model::ModelConfig& config, const PlanOptions& options, bool tied = false);
 
 Json plan_to_json(const Plan& plan);
 std::string plan_to_text(const Plan& plan);

@@ -30,6 +30,25 @@ TEST(Plan, FamilyMemberAsJson) {
   EXPECT_DOUBLE_EQ(json.at("checkpoint_bytes").as_double(), 2.0 * 1729905152);
 }
 
+TEST(Plan, TiedEmbeddingsAreCountedOnce) {
+  model::ModelConfig config = model::preset_config("mixtral-8x7b");
+  PlanOptions options;
+  options.tokens = 1000000;
+  const Json two = plan_to_json(make_plan(config, options)), one = plan_to_json(make_plan(config, options, true));
+  const i64 embedding = 32000 * 4096;
+  for (const char* key : {"parameters_total", "parameters_active", "parameters_active_router"}) {
+    EXPECT_EQ(one.at(key).as_int(), two.at(key).as_int() - embedding) << key;
+  }
+  EXPECT_EQ(one.at("flops_6n").as_double(), two.at("flops_6n").as_double() - 6e6 * static_cast<double>(embedding));
+  // The head is computed, and its weights read, as before; training keeps two matrices.
+  for (const char* key :
+       {"parameters_active_non_embedding", "flops_megatron", "flops_per_token_mfu", "checkpoint_bytes",
+        "checkpoint_training_bytes", "weight_bytes_per_decoded_token", "training_memory"}) {
+    EXPECT_EQ(one.at(key), two.at(key)) << key;
+  }
+  EXPECT_GT(one.at("tpp").as_double(), two.at("tpp").as_double());
+}
+
 TEST(Plan, FlagsChangeAPreset) {
   const Json json = planned({"mixtral-8x7b", "--experts", "16", "--tokens", "1T", "--json"});
   EXPECT_EQ(json.at("config").at("experts").as_int(), 16);

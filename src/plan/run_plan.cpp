@@ -26,8 +26,8 @@ const StageHelp& help() {
       .writes = "nothing, or FOLDER: plan.json, study.toml, megatron.sh, torchtitan_plan.py (--out)",
       .json_keys =
           "for a model: name, label (of the optimal-sparsity family), parameters_total, parameters_active (no router),\n"
-          "  parameters_active_router, parameters_active_non_embedding, parameters_embedding, flops_per_token_megatron,\n"
-          "  flops_per_token_6n, flops_per_token_mfu, sequence, sparsity, tokens, tpp, flops_megatron, flops_6n,\n"
+          "  parameters_active_router, parameters_active_non_embedding, parameters_embedding, tie_word_embeddings,\n"
+          "  flops_per_token_megatron, flops_per_token_6n, flops_per_token_mfu, sequence, sparsity, tokens, tpp, flops_megatron, flops_6n,\n"
           "  training_memory {elements; master,copy,gradient,moments,activation,workspace,program,data,total}_bytes,\n"
           "  checkpoint_bytes,\n"
           "  checkpoint_training_bytes, weight_bytes_per_decoded_token, kv_bytes_per_position, config; with --list: presets.\n"
@@ -95,8 +95,9 @@ bool is_preset(const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// A preset, or the configuration of a Hugging Face model: a config.json or the folder that contains it.
-model::ModelConfig named_model(const std::string& name) {
+// A preset, or the configuration of a Hugging Face model: a config.json or the folder that contains it, perhaps with
+// embedding and head in one matrix.
+model::ModelConfig named_model(const std::string& name, bool& tied) {
   if (is_preset(name)) return model::preset_config(name);
   if (name.ends_with(".toml")) {
     throw Error({.where = name,
@@ -104,7 +105,11 @@ model::ModelConfig named_model(const std::string& name) {
                  .fix = fmt::format("run moebius plan --config {}", name)});
   }
   const bool path = name.ends_with(".json") || name.find('/') != std::string::npos;
-  if (path || file_exists(name) || folder_exists(name)) return model::load_config(name);
+  if (path || file_exists(name) || folder_exists(name)) {
+    const std::string folder = checkpoint_of(name, "config.json");
+    tied = model::load_tied_embeddings(folder);
+    return model::load_config(folder);
+  }
   return model::preset_config(name);
 }
 
@@ -129,12 +134,13 @@ int run_plan(const std::vector<std::string>& words) {
     stage_print(common, result.json, result.text);
     return 0;
   }
+  bool tied = false;
   if (!options.preset.empty()) {
-    config = named_model(options.preset);
+    config = named_model(options.preset, tied);
     common = parse(words, options, budget, config);  // options and TOML file change the named model
   }
   config.resolve();
-  const Plan plan = make_plan(config, options);
+  const Plan plan = make_plan(config, options, tied);
   stage_print(common, plan_to_json(plan), plan_to_text(plan));
   return 0;
 }

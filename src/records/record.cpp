@@ -5,6 +5,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/check.h"
@@ -27,14 +28,17 @@ std::vector<std::string> split_lines(const std::string& text) {
   return lines;
 }
 
-void cut_broken_tail(const std::string& path) {
-  if (!file_exists(path)) return;
+// Returns the number of lines that stay.
+i64 cut_broken_tail(const std::string& path) {
+  if (!file_exists(path)) return 0;
   const std::string text = file_read(path);
-  if (text.empty() || text.back() == '\n') return;
+  const i64 lines = std::count(text.begin(), text.end(), '\n');
+  if (text.empty() || text.back() == '\n') return lines;
   const std::size_t end = text.rfind('\n');
   if (::truncate(path.c_str(), end == std::string::npos ? 0 : static_cast<off_t>(end + 1)) != 0) {
     throw_system_error(path, "cutting off a broken last line", errno);
   }
+  return lines;
 }
 
 std::string cpu_name() {
@@ -49,7 +53,7 @@ std::string cpu_name() {
 }  // namespace
 
 RecordWriter::RecordWriter(const std::string& path) {
-  cut_broken_tail(path);
+  count_ = cut_broken_tail(path);
   file_ = AppendFile(path);
 }
 
@@ -58,6 +62,7 @@ void RecordWriter::write(const std::string& type, const Json& fields) {
   Json record = Json::object({{"type", type}, {"time", time_utc_now()}});
   for (const auto& [key, value] : fields.as_object()) record.as_object().emplace_back(key, value);
   file_.append(record.dump() + "\n");
+  ++count_;
 }
 
 void RecordWriter::sync() {

@@ -18,9 +18,11 @@ class RecordWriter {
   // Writes {"type": type, "time": now, ...fields}.
   void write(const std::string& type, const Json& fields);
   void sync();
+  i64 count() const { return count_; }  // records in the file
 
  private:
   AppendFile file_;
+  i64 count_ = 0;
 };
 
 // All records of a file, in order; with `type`, only those. A broken last line is ignored (a crash may leave one);

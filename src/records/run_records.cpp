@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/options.h"
 #include "records/record.h"
 
@@ -111,6 +112,7 @@ void records_add(RunRecords& run) {
     }
     run.status = !run.train_end.is_null() ? RunStatus::done : line > 0 ? RunStatus::unfinished : RunStatus::missing;
   } catch (const Error& e) {
+    if (interrupt_requested()) throw;
     run.status = RunStatus::broken;
     run.problem = e.parts();
     if (run.problem.where.empty()) run.problem.where = fmt::format("{}, line {}", run.path, line);
@@ -127,8 +129,7 @@ RunRecords run_planned(const std::string& folder, const Json& entry, std::set<st
                  .wanted = "a folder name that is unique in the study"});
   }
   run.path = path_join(path_join(path_join(folder, "runs"), run.name), kRecordsName);
-  run.role =
-      static_cast<RunRole>(index_of_word(entry.get_string("role", "main"), {"main", "sweep", "trunk"}, "role", ""));
+  run.role = run_role_of(entry.get_string("role", "main"));
   run.planned = entry;
   return run;
 }
@@ -163,6 +164,11 @@ void model_set(RunRecords& run) {
 }
 
 }  // namespace
+
+RunRole run_role_of(const std::string& word) {
+  const auto& names = kEnumNames<RunRole>;
+  return static_cast<RunRole>(index_of_word(word, {names.begin(), names.end()}, "role", ""));
+}
 
 const Measure* EvalRecord::measure(const std::string& name) const {
   const auto at = std::find_if(measures.begin(), measures.end(), [&](const Measure& m) { return m.name == name; });

@@ -20,6 +20,9 @@ inline constexpr std::array kEnumNames<RunStatus> = {"not started", "unfinished"
 
 // main: a run of the study proper; sweep: a trial of the learning rate; trunk: what branches share.
 enum class RunRole { main, sweep, trunk };
+template <>
+inline constexpr std::array kEnumNames<RunRole> = {"main", "sweep", "trunk"};
+RunRole run_role_of(const std::string& word);  // throws Error for another word
 
 // One `step` record; what it did not hold is NaN.
 struct StepPoint {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/stage.h"
@@ -81,6 +82,7 @@ int dry_run(const Words& given) {
     const i64 jobs = choose_jobs(plan, given.jobs, parallel_threads());
     plan = settle_plan(given.spec, jobs, nullptr, given.out, kProgram);
   } catch (const Error& e) {
+    if (interrupt_requested()) throw;
     // A study planned for a larger machine still has its table here, without times.
     log_warning(fmt::format("no times: {}", e.what()));
   }
@@ -106,7 +108,9 @@ int run_study(const std::vector<std::string>& words) {
   keep_precision(given.spec, given.out);
   if (given.common.dry_run) return dry_run(given);
   const StudySpec& spec = given.spec;
-  const i64 jobs = choose_jobs(plan_study(spec), given.jobs, parallel_threads());
+  const StudyPlan all = plan_study(spec);
+  check_hypotheses(all);
+  const i64 jobs = choose_jobs(all, given.jobs, parallel_threads());
   folder_make(given.out);
   const StudyFiles files = prepare_data(spec, path_join(given.out, "data"));
   StudyPlan plan = settle_plan(spec, jobs, &files, given.out, kProgram);

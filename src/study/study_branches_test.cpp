@@ -87,12 +87,12 @@ TEST(StudyBranches, PlanCountsTheTrunkOnce) {
   StudyPlan plan = tiny_plan(test_path("plan.toml"), study_text("wsd", "[1.0, 0.25, 0.5]"));
   ASSERT_EQ(plan.runs.size(), 8u);
   EXPECT_EQ(plan.runs[0].name, "E2-trunk");
-  EXPECT_EQ(plan.runs[0].role, "trunk");
+  EXPECT_EQ(plan.runs[0].role, records::RunRole::trunk);
   EXPECT_EQ(plan.runs[0].tokens, 2048);
   EXPECT_EQ(plan.runs[0].branch_steps, (std::vector<i64>{2, 4, 8}));
   EXPECT_EQ(plan.runs[1].name, "E2-b25");
   EXPECT_EQ(plan.runs[1].model, "E2-b25");
-  EXPECT_EQ(plan.runs[1].role, "main");
+  EXPECT_EQ(plan.runs[1].role, records::RunRole::main);
   EXPECT_EQ(plan.runs[3].tokens, 13 * 256);  // 8 steps and 5 of decay: round(0.4 * 13)
   EXPECT_EQ(plan.runs[3].tokens_own(), 5 * 256);
   EXPECT_DOUBLE_EQ(plan.runs[3].tpp, 13.0 * 256 / static_cast<double>(plan.runs[3].counts.parameters_total));
@@ -155,7 +155,7 @@ TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
   EXPECT_EQ(result.runs_done, 8);
   for (const PlannedRun& run : plan.runs) {
     const std::string out = path_join(folder, "runs/" + run.name);
-    if (run.role == "trunk") {
+    if (run.role == records::RunRole::trunk) {
       for (const i64 step : run.branch_steps) {
         EXPECT_FALSE(folder_exists(path_join(out, "branch-" + std::to_string(step))))
             << "its state is no longer wanted";

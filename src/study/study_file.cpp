@@ -27,9 +27,28 @@ void read_table(const Json& table, OptionList& list, const std::vector<std::stri
 const Json& table_or_throw(const Json& root, const std::string& key, const std::string& where) {
   const Json* table = root.find(key);
   if (table == nullptr || !table->is_object()) {
-    throw Error({.where = where, .what = fmt::format("the table [{}] is missing", key)});
+    throw Error({.where = where,
+                 .what = table == nullptr ? fmt::format("the table [{}] is missing", key)
+                                          : fmt::format("'{}' is not a table", key),
+                 .wanted = fmt::format("[{}] and its keys", key)});
   }
   return *table;
+}
+
+// The list `key`, if there is one; all of its items are of one kind.
+void read_list(const Json& root, const char* key, bool (Json::*is_kind)() const, const char* wanted,
+               const std::string& where, Json& list) {
+  const Json* value = root.find(key);
+  if (value == nullptr) return;
+  const bool fits = value->is_array() && std::all_of(value->as_array().begin(), value->as_array().end(),
+                                                     [&](const Json& item) { return (item.*is_kind)(); });
+  if (!fits) {
+    throw Error({.where = where,
+                 .what = fmt::format("'{}' has a wrong type", key),
+                 .wanted = wanted,
+                 .got = value->dump().substr(0, 100)});
+  }
+  list = *value;
 }
 
 StudyText read_text(const Json& table, const std::string& where) {
@@ -270,10 +289,9 @@ std::vector<std::string> study_names() {
   return names;
 }
 
-StudySpec study_load(const std::string& name_or_path) {
-  StudySpec spec;
-  spec.path = find_file(name_or_path);
-  const Json root = toml_parse_file(spec.path);
+namespace {
+
+void read_study(const Json& root, StudySpec& spec) {
   const std::string& where = spec.path;
   OptionList list;
   list.add("name", &spec.name, "name of the study");
@@ -295,25 +313,38 @@ StudySpec study_load(const std::string& name_or_path) {
                  .got = spec.name});
   }
   spec.model = table_or_throw(root, "model", where);
-  try {
-    spec.models = read_models(root, where);
-  } catch (const Error& e) {  // a value of the wrong type, whose file only this function knows
-    if (!e.parts().where.empty()) throw;
-    ErrorParts parts = e.parts();
-    parts.where = where;
-    throw Error(std::move(parts));
-  }
+  spec.models = read_models(root, where);
   spec.data = read_data(table_or_throw(root, "data", where), where);
-  if (const Json* train = root.find("train")) spec.train = *train;
+  if (root.contains("train")) spec.train = table_or_throw(root, "train", where);
   spec.learning_rate = read_learning_rate(table_or_throw(root, "learning-rate", where), where + ", [learning-rate]");
-  if (const Json* evaluate = root.find("evaluate")) spec.evaluate = read_evaluate(*evaluate, where + ", [evaluate]");
-  if (const Json* branches = root.find("branches")) spec.branches = read_branches(*branches, where + ", [branches]");
-  if (const Json* hypotheses = root.find("hypotheses")) spec.hypotheses = *hypotheses;
-  if (const Json* notes = root.find("notes")) spec.notes = *notes;
+  if (root.contains("evaluate")) {
+    spec.evaluate = read_evaluate(table_or_throw(root, "evaluate", where), where + ", [evaluate]");
+  }
+  if (root.contains("branches")) {
+    spec.branches = read_branches(table_or_throw(root, "branches", where), where + ", [branches]");
+  }
+  read_list(root, "hypotheses", &Json::is_object, "[[hypotheses]] tables", where, spec.hypotheses);
+  read_list(root, "notes", &Json::is_string, "a list of texts", where, spec.notes);
   if (spec.data.text.empty() && spec.data.facts_share <= 0 && spec.data.arithmetic_share <= 0) {
     throw Error({.where = where,
                  .what = "the study has no data",
                  .wanted = "[[data.text]], [data.facts] or [data.arithmetic]"});
+  }
+}
+
+}  // namespace
+
+StudySpec study_load(const std::string& name_or_path) {
+  StudySpec spec;
+  spec.path = find_file(name_or_path);
+  const Json root = toml_parse_file(spec.path);
+  try {
+    read_study(root, spec);
+  } catch (const Error& e) {  // a value of the wrong type, whose file only this function knows
+    if (!e.parts().where.empty()) throw;
+    ErrorParts parts = e.parts();
+    parts.where = spec.path;
+    throw Error(std::move(parts));
   }
   return spec;
 }

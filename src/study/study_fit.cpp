@@ -160,7 +160,7 @@ StudyPlan plan_fitted(const StudySpec& spec, const StudyFit& fit) {
   StudyPlan plan = plan_study(fitted);
   const auto& out = fit.models_left_out;
   for (PlannedRun& run : plan.runs) {
-    if (run.role == "sweep") continue;
+    if (run.role == records::RunRole::sweep) continue;
     const auto seed = std::find(spec.seeds.begin(), spec.seeds.end(), run.seed);
     run.left_out = seed - spec.seeds.begin() >= fit.seeds || std::count(out.begin(), out.end(), run.config.name) > 0;
   }

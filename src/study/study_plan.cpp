@@ -63,7 +63,7 @@ void add_branched(StudyPlan& plan, const model::ModelConfig& config, i64 seed) {
   };
   const std::string seed_part = spec.seeds.size() > 1 ? fmt::format("-s{}", seed) : "";
   PlannedRun trunk = plain;
-  trunk.role = "trunk";
+  trunk.role = records::RunRole::trunk;
   trunk.name = config.name + "-trunk" + seed_part;
   set_tokens(trunk, steps.trunk_steps);
   for (const Branch& branch : steps.branches) trunk.branch_steps.push_back(branch.step_begin);
@@ -89,7 +89,7 @@ void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs)
     for (const double rate : spec.learning_rate.sweep) {
       PlannedRun run = plan_run(spec, *config, spec.seeds.front());
       run.name = fmt::format("sweep-{}-lr{:g}", config->name, rate);
-      run.role = "sweep";
+      run.role = records::RunRole::sweep;
       run.tokens = spec.learning_rate.sweep_tokens > 0 ? spec.learning_rate.sweep_tokens : spec.tokens / 5;
       run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
       run.learning_rate = rate;
@@ -103,7 +103,7 @@ void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs)
 double best_rate(const StudyPlan& plan, const std::map<std::string, double>& losses, i64 experts) {
   double best = 0, best_loss = std::numeric_limits<double>::infinity();
   for (const PlannedRun& run : plan.runs) {
-    if (run.role != "sweep" || expert_count(run.config) != experts) continue;
+    if (run.role != records::RunRole::sweep || expert_count(run.config) != experts) continue;
     const auto loss = losses.find(run.name);
     if (loss == losses.end() || !std::isfinite(loss->second) || loss->second >= best_loss) continue;
     best_loss = loss->second;
@@ -170,14 +170,14 @@ train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) 
   options.seed_data = spec.data.seed;
   if (run.learning_rate > 0) options.optimizer.learning_rate = run.learning_rate;
   if (run.warmup_steps >= 0) options.optimizer.warmup_steps = run.warmup_steps;
-  if (run.role == "trunk") options.optimizer.schedule = "constant";
+  if (run.role == records::RunRole::trunk) options.optimizer.schedule = "constant";
   return options;
 }
 
 std::vector<i64> evaluation_steps(const StudyPlan& plan, const PlannedRun& run) {
   std::vector<i64> at;
-  if (run.role == "sweep") return at;
-  if (run.role == "trunk") {
+  if (run.role == records::RunRole::sweep) return at;
+  if (run.role == records::RunRole::trunk) {
     for (const PlannedRun& branch : plan.runs) {
       if (branch.branch_of != run.name) continue;
       const std::vector<i64> wanted = evaluation_steps(plan, branch);
@@ -200,7 +200,7 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
   const double high = best_rate(plan, trial_losses, plan.most_experts);
   const double span = std::log(static_cast<double>(plan.most_experts) / static_cast<double>(plan.fewest_experts));
   for (PlannedRun& run : plan.runs) {
-    if (run.role == "sweep") continue;
+    if (run.role == records::RunRole::sweep) continue;
     const double at =
         span > 0
             ? std::log(static_cast<double>(expert_count(run.config)) / static_cast<double>(plan.fewest_experts)) / span
@@ -223,7 +223,7 @@ Json plan_to_json(const StudyPlan& plan) {
   for (const PlannedRun& run : plan.runs) {
     runs.push_back(Json::object({{"name", run.name},
                                  {"model", run.model},
-                                 {"role", run.role},
+                                 {"role", records::enum_name(run.role)},
                                  {"seed", run.seed},
                                  {"config", run.config.to_json()},
                                  {"parameters_total", run.counts.parameters_total},

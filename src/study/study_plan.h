@@ -9,15 +9,16 @@
 
 #include "kernels/roof.h"
 #include "model/config.h"
+#include "records/run_records.h"
 #include "study/study_file.h"
 #include "train/options.h"
 
 namespace moebius::study {
 
 struct PlannedRun {
-  std::string name;           // its folder: "E32-k2", with "-s2" when the study has several seeds
-  std::string model;          // the configuration's name, shared by its seeds
-  std::string role = "main";  // "sweep": a learning-rate trial; "trunk": what branches share
+  std::string name;   // its folder: "E32-k2", with "-s2" when the study has several seeds
+  std::string model;  // the configuration's name, shared by its seeds
+  records::RunRole role = records::RunRole::main;
   i64 seed = 1;
   i64 tokens = 0;
   model::ModelConfig config;

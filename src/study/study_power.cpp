@@ -16,13 +16,13 @@ namespace {
 // The plan as a study's folder is read, without any measured number.
 records::StudyRuns records_of(const StudyPlan& plan) {
   records::StudyRuns study;
-  study.folder = plan.spec.path;
   study.study = plan_to_json(plan);
   for (const Json& entry : study.study.at("runs").as_array()) {
     records::RunRecords run;
     run.name = entry.at("name").as_string();
     run.model = entry.at("model").as_string();
-    if (entry.at("role").as_string() != "main") run.role = records::RunRole::sweep;
+    if (records::run_role_of(entry.at("role").as_string()) != records::RunRole::main)
+      run.role = records::RunRole::sweep;
     run.planned = entry;
     run.run = Json::object();
     study.runs.push_back(std::move(run));
@@ -109,7 +109,8 @@ double seconds_of_seed(const StudyPlan& plan, const std::vector<std::string>& mo
   double seconds = 0;
   std::vector<std::string> trunks;
   for (const PlannedRun& run : plan.runs) {
-    const bool used = run.role == "main" && std::find(models.begin(), models.end(), run.model) != models.end();
+    const bool used =
+        run.role == records::RunRole::main && std::find(models.begin(), models.end(), run.model) != models.end();
     if (!used) continue;
     seconds += run.seconds_estimated;
     if (!run.branch_of.empty() && std::find(trunks.begin(), trunks.end(), run.branch_of) == trunks.end()) {
@@ -169,13 +170,15 @@ Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); 
 
 }  // namespace
 
+void check_hypotheses(const StudyPlan& plan) { fit::hypotheses_parse(records_of(plan), plan.spec.path); }
+
 std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders,
                                   double noise_assumed) {
   const records::StudyRuns planned = records_of(plan);
   std::vector<records::StudyRuns> studies;
   for (const std::string& folder : folders) studies.push_back(records::study_read(folder));
   std::vector<PowerRow> rows;
-  for (const fit::Hypothesis& h : fit::hypotheses_parse(planned)) {
+  for (const fit::Hypothesis& h : fit::hypotheses_parse(planned, plan.spec.path)) {
     rows.push_back(row_of(plan, planned, h, studies, noise_assumed));
   }
   return rows;

@@ -29,6 +29,9 @@ struct PowerRow {
 // where they show none (NaN: nothing is assumed). Throws Error for a faulty hypothesis.
 std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders, double noise_assumed);
 
+// Throws Error for a faulty hypothesis of the study file, so that it is found before the runs and not after them.
+void check_hypotheses(const StudyPlan& plan);
+
 std::string power_table(const std::vector<PowerRow>& rows);
 Json power_to_json(const std::vector<PowerRow>& rows);
 

@@ -102,7 +102,7 @@ ShapeTimes time_shapes(const StudyPlan& plan, const StudyFiles* files, const std
   while (next < models.size() || children.running() > 0) {
     if (next < models.size() && children.running() < plan.jobs) {
       const PlannedRun& run = *std::find_if(plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& r) {
-        return r.role != "sweep" && r.config.name == models[next];
+        return r.role != records::RunRole::sweep && r.config.name == models[next];
       });
       RunFile file = shape_file_of(plan, run, parallel_threads());
       if (files != nullptr) {

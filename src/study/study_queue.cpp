@@ -48,7 +48,7 @@ RunQueue::RunQueue(const StudyPlan& plan) : plan_(plan), waiting_(plan.runs.size
   for (const i64 seed : plan.spec.seeds) place.emplace(seed, static_cast<i64>(place.size()));
   std::vector<std::tuple<bool, i64, double>> keys;
   for (const PlannedRun& run : plan.runs) {
-    const bool trial = run.role == "sweep";
+    const bool trial = run.role == records::RunRole::sweep;
     trials_open_ += trial;
     keys.emplace_back(!trial, trial ? 0 : place[run.seed],
                       -roofline_seconds_per_token(plan, run) * static_cast<double>(run.tokens_own()));
@@ -58,7 +58,7 @@ RunQueue::RunQueue(const StudyPlan& plan) : plan_(plan), waiting_(plan.runs.size
 }
 
 bool RunQueue::may_begin(const PlannedRun& run) const {
-  if (run.role != "sweep" && !trials_ended()) return false;
+  if (run.role != records::RunRole::sweep && !trials_ended()) return false;
   return run.branch_of.empty() || ended_.count(run.branch_of) > 0;
 }
 
@@ -75,7 +75,7 @@ void RunQueue::ended(i64 index) {
   const PlannedRun& run = plan_.runs[static_cast<std::size_t>(index)];
   ended_.insert(run.name);
   --open_;
-  trials_open_ -= run.role == "sweep";
+  trials_open_ -= run.role == records::RunRole::sweep;
 }
 
 }  // namespace moebius::study

@@ -47,7 +47,7 @@ TEST(StudyQueue, RunsWaitForAllTrials) {
   for (i64 run; (run = queue.next()) >= 0;) trials.push_back(run);
   EXPECT_EQ(trials.size(), 4u);
   for (const i64 run : trials) {
-    EXPECT_EQ(plan.runs[static_cast<std::size_t>(run)].role, "sweep");
+    EXPECT_EQ(plan.runs[static_cast<std::size_t>(run)].role, records::RunRole::sweep);
     EXPECT_EQ(queue.next(), -1);
     EXPECT_FALSE(queue.trials_ended());
     queue.ended(run);

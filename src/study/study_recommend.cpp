@@ -32,7 +32,7 @@ plan::Budget budget_of(const StudyPlan& study) {
   plan::Budget budget;
   const PlannedRun* like = nullptr;
   for (const PlannedRun& run : study.runs) {
-    if (run.role != "main") continue;
+    if (run.role != records::RunRole::main) continue;
     const double compute = run.counts.flops_per_token_megatron * static_cast<double>(run.tokens);
     if (compute <= budget.compute) continue;
     budget.compute = compute;
@@ -139,20 +139,20 @@ void describe_choice(const FitFile& file, const std::vector<Candidate>& candidat
   for (const std::string& warning : best.warnings) reasons.push_back("take care: " + warning);
 }
 
-// As the plan prints them; a law that recommends nothing has no numbers.
-Json laws_shown(Json laws, const FitFile& file, const std::vector<plan::LawPlan>& plans) {
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    Json& law = laws.as_array()[i];
-    law.set("shapes", Json::array());
-    const std::string doubt = doubt_of(law_of(file, plans[i]), plans[i]);
+// As the plan prints them, without shapes; of a law that recommends nothing without numbers.
+Json laws_shown(const plan::Budget& budget, const FitFile& file, std::vector<plan::LawPlan> plans) {
+  for (plan::LawPlan& one : plans) {
+    const std::string doubt = doubt_of(law_of(file, one), one);
+    one.shapes.clear();
     if (doubt.empty()) continue;
-    law.set("reason", doubt);
-    for (const char* key :
-         {"optimum", "parameters_active_95", "parameters_total_95", "tokens_95", "value_95", "experts_95"}) {
-      law.set(key, nullptr);
+    one.reason = doubt;
+    one.optimum.reset();
+    for (plan::Interval* interval :
+         {&one.parameters_active, &one.parameters_total, &one.tokens, &one.value, &one.experts}) {
+      *interval = {};
     }
   }
-  return laws;
+  return plan::laws_json(budget, plans);
 }
 
 }  // namespace
@@ -168,7 +168,7 @@ Recommendation study_recommend(const StudyPlan& study, const FitFile& file) {
       return result;
     }
     const std::vector<plan::LawPlan> plans = plan::plan_budget(budget, fits);
-    result.laws = laws_shown(plan::laws_json(budget, plans), file, plans);
+    result.laws = laws_shown(budget, file, plans);
     const std::vector<Candidate> candidates = candidates_of(file, plans, result.reasons);
     if (candidates.empty()) {
       result.verdict = Verdict(Knowledge::none, "no law determines the size of a shape");

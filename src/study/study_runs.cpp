@@ -110,7 +110,7 @@ class Runs {
     if (!trained.skipped || done_.count(run.name) == 0) {  // a study that was killed may not have recorded its end
       records_.write("run_done", run_done_of(run, trained, here));
     }
-    if (run.role == "sweep" && queue_.trials_ended()) {
+    if (run.role == records::RunRole::sweep && queue_.trials_ended()) {
       rule_ = choose_learning_rates(plan_, trial_losses_);
       write_study_json(plan_, files_, rule_, folder_);
       log_info("learning rate: " + rule_);
@@ -133,7 +133,7 @@ class Runs {
   }
 
   void add(const PlannedRun& run, const train::TrainResult& trained, StudyResult& result) {
-    if (run.role == "sweep") trial_losses_[run.name] = trained.loss_final;
+    if (run.role == records::RunRole::sweep) trial_losses_[run.name] = trained.loss_final;
     (trained.skipped ? result.runs_skipped : result.runs_done) += 1;
     result.train_seconds += trained.totals.own_seconds();
     result.wall_seconds += trained.totals.own_wall_seconds();
@@ -236,7 +236,9 @@ StudyResult run_study_plan(StudyPlan& plan, const std::string& folder, const std
   if (result.runs_done > 0 || !fit_is_readable(result.fit)) {
     try {
       write_fit(plan, folder, result.fit);
-    } catch (const Error& e) {  // the page shows what was measured, with laws or without
+    } catch (const Error& e) {
+      if (interrupt_requested()) throw;
+      // The page shows what was measured, with laws or without.
       log_warning(fmt::format("no laws: {}", e.what()));
     }
   }

@@ -81,6 +81,37 @@ TEST(StudyFile, UnknownKeysNameTheNearest) {
   EXPECT_NE(error_of(write_study("bad5", type)).find("bad5"), std::string::npos) << error_of(write_study("bad5", type));
 }
 
+TEST(StudyFile, WrongTypesNameTheFileAndTheKey) {
+  const std::pair<const char*, const char*> lines[] = {{"notes = 3", "'notes' has a wrong type"},
+                                                       {"notes = [3]", "'notes' has a wrong type"},
+                                                       {"notes = \"a, b\"", "'notes' has a wrong type"},
+                                                       {"hypotheses = 3", "'hypotheses' has a wrong type"},
+                                                       {"hypotheses = [3]", "'hypotheses' has a wrong type"},
+                                                       {"evaluate = 3", "'evaluate' is not a table"},
+                                                       {"branches = []", "'branches' is not a table"},
+                                                       {"train = 3", "'train' is not a table"},
+                                                       {"models = 3", "'models'"}};
+  for (const auto& [line, part] : lines) {
+    const std::string text = error_of(write_study("types", line + std::string("\n") + kSmall));
+    EXPECT_NE(text.find("types.toml"), std::string::npos) << text;
+    EXPECT_NE(text.find(part), std::string::npos) << text;
+  }
+  std::string facts = kSmall;
+  facts.insert(facts.find("[data.arithmetic]"), "facts = 3\n");
+  EXPECT_NE(error_of(write_study("types", facts)).find("types.toml"), std::string::npos);
+}
+
+TEST(StudyFile, AFaultyHypothesisIsFoundBeforeTheRuns) {
+  const StudyPlan plan = plan_study(
+      study_load(write_study("hypothesis", std::string(kSmall) + "[[hypotheses]]\nid = \"h\"\nkind = \"x\"\n")));
+  try {
+    check_hypotheses(plan);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("hypothesis.toml, hypothesis h"), std::string::npos) << e.what();
+  }
+}
+
 TEST(StudyFile, ShippedStudiesPlan) {
   for (const std::string& name : study_names()) {
     const StudyPlan plan = plan_study(study_load(name));
@@ -92,7 +123,7 @@ TEST(StudyPlan, TrialsStandAtTheExtremes) {
   const StudyPlan plan = plan_study(study_load(write_study("trials", kSmall)));
   int trials = 0, runs = 0;
   for (const PlannedRun& run : plan.runs) {
-    if (run.role == "sweep") {
+    if (run.role == records::RunRole::sweep) {
       ++trials;
       EXPECT_TRUE(run.config.experts.experts <= 1 || run.config.experts.experts == 16) << run.name;
     } else {
@@ -108,7 +139,7 @@ TEST(StudyPlan, LearningRatesAreInterpolatedInLogExperts) {
   StudyPlan plan = plan_study(study_load(write_study("rates", kSmall)));
   std::map<std::string, double> losses;
   for (const PlannedRun& run : plan.runs) {
-    if (run.role != "sweep") continue;
+    if (run.role != records::RunRole::sweep) continue;
     const bool dense = run.config.experts.experts <= 1;
     losses[run.name] = (run.learning_rate > 2e-3) == dense ? 2.0 : 1.0;  // dense likes 1e-3, E = 16 likes 4e-3
   }
@@ -116,7 +147,7 @@ TEST(StudyPlan, LearningRatesAreInterpolatedInLogExperts) {
   EXPECT_NE(rule.find("best 0.001"), std::string::npos);
   EXPECT_NE(rule.find("may lie outside"), std::string::npos);  // both are at an end of two
   for (const PlannedRun& run : plan.runs) {
-    if (run.role == "sweep") continue;
+    if (run.role == records::RunRole::sweep) continue;
     const double wanted = run.model == "dense" ? 1e-3 : run.config.experts.experts == 4 ? 2e-3 : 4e-3;
     EXPECT_NEAR(run.learning_rate, wanted, 1e-9) << run.name;
   }
@@ -127,7 +158,7 @@ TEST(StudyPlan, OvernightGridSpansTokensPerParameter) {
   const StudyPlan plan = plan_study(study_load("optimal-sparsity-mini"));
   double low = 1e9, high = 0;
   for (const PlannedRun& run : plan.runs) {
-    if (run.role != "main") continue;
+    if (run.role != records::RunRole::main) continue;
     low = std::min(low, run.tpp);
     high = std::max(high, run.tpp);
   }

@@ -176,6 +176,8 @@ TEST(TrainBranch, RefusesWhatIsNoTrunk) {
   other = branch_options(branch, 8);
   other.seed_init = 2;
   EXPECT_NE(error_of(other, hooks).find("seed_init"), std::string::npos);
+  file_remove(path_join(trunk, "records.jsonl"));
+  EXPECT_NE(error_of(branch_options(branch, 8), hooks).find("up to step 8 are missing"), std::string::npos);
 }
 
 }  // namespace

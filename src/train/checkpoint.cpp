@@ -151,6 +151,7 @@ std::vector<Field> TrainState::fields() {
 Json TrainState::to_json() const {
   Json json = Json::object();
   write_fields(TrainState(*this).fields(), json);
+  json.set("records", records);
   json.set("isa_past", isa_past);
   json.set("data", data);
   return json;
@@ -160,6 +161,7 @@ TrainState TrainState::from_json(const Json& json, const std::string& where) {
   TrainState state;
   try {
     read_fields(state.fields(), json);
+    state.records = json.get_int("records", 0);
     for (const Json& name : json.at("isa_past").as_array()) state.isa_past.push_back(name.as_string());
     state.data = json.at("data");
   } catch (const Error& e) {

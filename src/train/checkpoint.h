@@ -17,7 +17,8 @@ namespace moebius::train {
 
 // The position of a run. With the weights and moments it decides all later steps.
 struct TrainState {
-  i64 step = 0;  // updates done
+  i64 step = 0;     // updates done
+  i64 records = 0;  // in records.jsonl when this was saved; 0: saved by a version that did not count them
   RunTotals totals;
   i64 micro_batch_tokens = 0;
   std::string recompute = "none";  // changes no number; kept where the options leave it open
@@ -28,7 +29,7 @@ struct TrainState {
   std::string isa;                    // that the last steps used
   std::vector<std::string> isa_past;  // others before it, when isa-change allowed that
   Json data;                          // position of the source
-  std::vector<Field> fields();        // all but isa_past and data
+  std::vector<Field> fields();        // all but records, isa_past and data
   Json to_json() const;
   static TrainState from_json(const Json& json, const std::string& where);
 };

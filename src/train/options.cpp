@@ -31,6 +31,11 @@ void OptimizerOptions::describe(OptionList& list) {
   list.add("clip", &clip, "largest global norm of the gradient; 0: no clipping", {.unit = "X", .min = 0, .max = 1e9});
 }
 
+void ResumeOptions::describe(OptionList& list) {
+  list.add("isa-change", &isa_change, "allow resuming on another instruction set (other rounding; recorded)");
+  list.add("records-lost", &records_lost, "allow resuming although records of earlier steps are lost");
+}
+
 void TrainOptions::describe(OptionList& list) {
   list.add("out", &out, "the run's folder", {.unit = "FOLDER"});
   list.add("data", &data, "token shards: name=prefix:weight[:epochs], separated by commas", {.unit = "LIST"});
@@ -38,7 +43,7 @@ void TrainOptions::describe(OptionList& list) {
            {.unit = "FILE"});
   list.add("tokenizer", &tokenizer, "tokenizer.json or a folder with one, copied into the checkpoint",
            {.unit = "PATH"});
-  list.add("init-from", &init_from, "checkpoint whose weights start the run", {.unit = "FOLDER"});
+  list.add("init-from", &init_from, "checkpoint (or run) whose weights start the run", {.unit = "FOLDER"});
   list.add("tokens", &tokens, "budget in tokens, rounded up to whole steps", {.unit = "N", .min = 0, .max = 1e15});
   list.add("steps", &steps, "budget in steps instead", {.unit = "N", .min = 0, .max = 1e12});
   list.add("batch-tokens", &batch_tokens, "tokens per step", {.unit = "N", .min = 1, .max = 1e10});
@@ -71,7 +76,7 @@ void TrainOptions::describe(OptionList& list) {
   list.add("router-every", &router_every, "steps between router records; 0: none",
            {.unit = "N", .min = 0, .max = 1e12});
   list.add("tensorboard", &tensorboard, "also write TensorBoard event files");
-  list.add("isa-change", &isa_change, "allow resuming on another instruction set (other rounding; recorded)");
+  resume.describe(list);
   optimizer.describe(list);
 }
 

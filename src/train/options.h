@@ -30,6 +30,13 @@ struct OptimizerOptions {
   void describe(OptionList& list);
 };
 
+// What a resumed run may lack or do differently.
+struct ResumeOptions {
+  bool isa_change = false;    // another instruction set: other rounding, recorded
+  bool records_lost = false;  // records.jsonl without records of earlier steps
+  void describe(OptionList& list);
+};
+
 struct TrainOptions {
   std::string out;                           // the run's folder
   std::vector<std::string> data;             // "name=prefix:weight[:epochs]"
@@ -58,9 +65,9 @@ struct TrainOptions {
   i64 record_every = 1;            // steps between `step` records
   i64 router_every = 50;           // steps between `router` records; 0: never
   bool tensorboard = true;
-  bool isa_change = false;  // resume on another instruction set: other rounding, recorded
+  ResumeOptions resume;
   OptimizerOptions optimizer;
-  void describe(OptionList& list);  // the optimiser's too
+  void describe(OptionList& list);  // those of the parts too
 
   DType compute() const;  // of a resolved precision
 };

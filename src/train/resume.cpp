@@ -19,14 +19,23 @@ RunIdentity run_identity(const TrainOptions& options, const model::ModelConfig& 
                          const std::optional<Json>& saved) {
   RunIdentity identity = {result_options(options), config.to_json(), sources};
   if (options.init_from.empty()) return identity;
-  const std::string weights = path_join(options.init_from, "model.safetensors");
+  std::vector<std::string> weights;  // one file, or shards
+  for (const std::string& name : folder_list(options.init_from)) {
+    if (name.starts_with("model") && name.ends_with(".safetensors"))
+      weights.push_back(path_join(options.init_from, name));
+  }
   const Json* before = saved ? saved->at("options").find("init_from") : nullptr;
-  if (before != nullptr && !file_exists(weights)) {
-    log_warning(
-        fmt::format("{}: not found, so it is not compared with the weights that the saved run started from", weights));
+  if (!weights.empty()) {
+    identity.options.set("init_from", content_digest(weights));
+  } else if (before != nullptr) {
+    log_warning(fmt::format("{}: no weights found, so they are not compared with those that the saved run started from",
+                            options.init_from));
     identity.options.set("init_from", *before);
   } else {
-    identity.options.set("init_from", content_digest({weights}));
+    throw Error(
+        {.where = options.init_from,
+         .what = folder_exists(options.init_from) ? "the folder contains no model.safetensors" : "no such folder",
+         .wanted = "--init-from: the folder of a model or of a run, with config.json and model.safetensors"});
   }
   return identity;
 }
@@ -36,6 +45,10 @@ TrainResult finished_result(const std::string& out, const TrainState& saved) {
   const std::string path = path_join(out, "records.jsonl");
   const std::vector<Json> ends = file_exists(path) ? records::read(path, "train_end") : std::vector<Json>();
   if (!ends.empty()) done = TrainResult::from_json(ends.back(), path);
+  if (ends.empty() && saved.loss_end_steps > 0) {  // its records are lost
+    done.loss_final = saved.loss_end_sum / static_cast<double>(saved.loss_end_steps);
+    done.tokens_per_s = static_cast<double>(saved.totals.tokens) / saved.totals.seconds;
+  }
   done.skipped = true;
   done.steps = saved.step;
   done.totals = saved.totals;
@@ -95,7 +108,7 @@ TrainOptions resume_options(const TrainOptions& options, const Json& saved, cons
   resumed.micro_batch_tokens = state.micro_batch_tokens;
   if (options.recompute == "auto") resumed.recompute = state.recompute;
   if (state.isa == isa) return resumed;
-  if (!options.isa_change) {
+  if (!options.resume.isa_change) {
     throw Error({.where = options.out,
                  .what = "the saved run used another instruction set, which rounds differently",
                  .wanted = state.isa,

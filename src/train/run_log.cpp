@@ -3,7 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/units.h"
 
 namespace moebius::train {
@@ -14,27 +18,54 @@ std::string records_path(const TrainOptions& options) { return path_join(options
 
 double per_second(double amount, i64 ns) { return ns > 0 ? amount * 1e9 / static_cast<double>(ns) : 0; }
 
-}  // namespace
-
-void forget_records(const std::string& path, i64 step, bool evaluation_pending) {
-  if (!file_exists(path)) return;
-  const records::RecordWriter cut(path);  // cuts off a broken last line
-  std::vector<bool> keep;
-  bool all = true;
+// For each record whether it was written before `state` was saved.
+std::vector<bool> records_before(const std::string& path, const TrainState& state) {
+  std::vector<bool> before;
   for (const Json& record : records::read(path)) {
     const std::string type = record.get_string("type", "");
     const i64 at = record.get_int("step", 0);
-    const bool later = at > step || (evaluation_pending && type == "eval" && at == step);
-    keep.push_back(step >= 0 && type != "train_end" && !later);
-    all = all && keep.back();
+    const bool repeated = state.evaluation_pending && type == "eval" && at == state.step;
+    before.push_back(at <= state.step && !repeated && (type != "train_end" || state.finished));
   }
-  if (!all) records::filter(path, keep);
+  return before;
+}
+
+}  // namespace
+
+void check_records(const std::string& path, const TrainState& state, bool accepted) {
+  const bool there = file_exists(path);
+  i64 count = 0;
+  if (there) {
+    const std::vector<bool> before = records_before(path, state);
+    count = std::count(before.begin(), before.end(), true);
+  }
+  if (count >= state.records && (there || state.step == 0)) return;
+  const std::string lost = there ? fmt::format("the run's records up to step {} are incomplete", state.step)
+                                 : fmt::format("the run's records up to step {} are missing", state.step);
+  if (accepted) {
+    log_warning(fmt::format("{}: {}; the report will lack them", path, lost));
+    return;
+  }
+  throw Error({.where = path,
+               .what = lost,
+               .wanted = state.records > 0 ? fmt::format("{} records, as when the checkpoint was saved", state.records)
+                                           : "the file that belongs to the checkpoint",
+               .got = there ? fmt::format("{} records", count) : "no such file",
+               .fix = "put the complete file back; or accept the loss with --records-lost (in a study: records-lost = "
+                      "true under [train])"});
+}
+
+void forget_records(const std::string& path, const TrainState& state) {
+  if (!file_exists(path)) return;
+  const records::RecordWriter cut(path);  // cuts off a broken last line
+  const std::vector<bool> keep = records_before(path, state);
+  if (std::count(keep.begin(), keep.end(), false) > 0) records::filter(path, keep);
 }
 
 void inherit_records(const std::string& trunk, const TrainOptions& options, i64 step,
                      const std::function<bool(i64)>& evaluates) {
   const std::string from = path_join(trunk, "records.jsonl");
-  if (!file_exists(from)) return;
+  if (!file_exists(from)) return;  // check_records() has seen it: the loss is accepted
   std::string lines;
   for (const Json& record : records::read(from)) {
     const std::string type = record.get_string("type", "");

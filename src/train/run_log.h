@@ -8,15 +8,20 @@
 #include "records/event_file.h"
 #include "base/progress.h"
 #include "records/record.h"
+#include "train/checkpoint.h"
 #include "train/options.h"
 #include "train/run_roof.h"
 #include "train/trainer.h"
 
 namespace moebius::train {
 
-// Drops the records that a run wrote after the checkpoint it resumes from: those of later steps, `train_end`, and with
-// `evaluation_pending` the evaluations of the checkpoint's own step. step -1: the run starts again, everything goes.
-void forget_records(const std::string& path, i64 step, bool evaluation_pending);
+// Throws Error when `path` no longer has the records that the run had written when `state` was saved; with `accepted`
+// a warning. What a run measured is measured once: nothing can restore it.
+void check_records(const std::string& path, const TrainState& state, bool accepted);
+
+// Drops the records that a run wrote after `state`, from which it resumes: those of later steps, `train_end`, and after an
+// interrupted evaluation those of the state's own step.
+void forget_records(const std::string& path, const TrainState& state);
 
 // Gives a branch what its trunk recorded of steps up to `step`: the records `step` and `router` that its own options
 // request, and of `eval` those of steps that `evaluates`. From the trunk's folder into options.out's records.
@@ -36,6 +41,7 @@ class RunLog {
   void end(const Json& fields);
   // Everything so far is on disk.
   void sync();
+  i64 records() const { return records_.count(); }
 
  private:
   void write_step(const StepReport& report, i64 tokens);

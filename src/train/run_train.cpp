@@ -81,10 +81,12 @@ Words read_words(const std::vector<std::string>& words) {
 }
 
 // Without preset or --vocab the vocabulary is the shards'.
-void settle_config(Words& words, const data::Mixture& source) {
+void settle_config(Words& words, data::Mixture& source) {
   if (words.config.vocab == 0) words.config.vocab = source.vocab();
   if (words.config.vocab == 0) {
-    throw Error({.where = "vocab", .what = "the shards do not state their vocabulary size", .fix = "add --vocab N"});
+    throw Error({.where = "vocab",
+                 .what = "the shards do not state their vocabulary size",
+                 .fix = "add --vocab N, or the --tokenizer that made them"});
   }
   check_vocab(words.config, source);
   words.config.sequence_max = std::max(words.config.sequence_max, words.train.sequence);

@@ -38,21 +38,15 @@ std::vector<data::MixtureSource> list_sources(const TrainOptions& options) {
   return data::mixture_sources_parse(options.data, "--data");
 }
 
-void check_tokenizer(const std::string& path, const std::string& of_shards) {
-  if (!path.empty() && file_exists(path) && !std::filesystem::is_regular_file(path)) {
+void check_tokenizer(const std::string& path, data::Mixture& mixture) {
+  if (path.empty()) return;
+  if (file_exists(path) && !std::filesystem::is_regular_file(path)) {
     throw Error({.where = path,
                  .what = "the tokenizer is a pipe or device, which can be read only once",
                  .wanted = "a file or a folder, since it is compared with the shards and copied",
                  .fix = "write it to a file and give that file"});
   }
-  if (path.empty() || of_shards.empty()) return;
-  const std::string given = fmt::format("{:016x}", data::Tokenizer::load(path).fingerprint());
-  if (given == of_shards) return;
-  throw Error({.where = path,
-               .what = "the shards were made with another tokenizer",
-               .wanted = "the tokenizer with digest " + of_shards,
-               .got = given,
-               .fix = "use the tokenizer.json that the shards were packed with, or pack the text again with this one"});
+  mixture.check_tokenizer(data::Tokenizer::load(path));
 }
 
 }  // namespace
@@ -68,11 +62,12 @@ std::unique_ptr<data::Mixture> open_mixture(const TrainOptions& options) {
   mixture.shards.format = data::shard_format_parse(options.shard_format);
   auto source = std::make_unique<data::Mixture>(list_sources(options), mixture);
   source->check_tokens(steps_total(options) * options.batch_tokens);
-  check_tokenizer(options.tokenizer, source->tokenizer());
+  check_tokenizer(options.tokenizer, *source);
   return source;
 }
 
-void check_vocab(const model::ModelConfig& config, const data::Mixture& mixture) {
+void check_vocab(const model::ModelConfig& config, data::Mixture& mixture) {
+  mixture.require_vocab(config.vocab);
   if (config.vocab >= mixture.vocab()) return;
   throw Error({.where = "vocab",
                .what = "the model's vocabulary is smaller than the shards'",

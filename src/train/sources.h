@@ -14,7 +14,7 @@ namespace moebius::train {
 // too small for the budget, and when --tokenizer is not the one that made them. `options` are checked.
 std::unique_ptr<data::Mixture> open_mixture(const TrainOptions& options);
 
-// Throws Error when the model's vocabulary is smaller than the shards'.
-void check_vocab(const model::ModelConfig& config, const data::Mixture& mixture);
+// Throws Error when the model's vocabulary is smaller than the shards', or than the ids in shards that state none.
+void check_vocab(const model::ModelConfig& config, data::Mixture& mixture);
 
 }  // namespace moebius::train

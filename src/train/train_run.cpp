@@ -50,6 +50,7 @@ class Run {
         sources_(sources),
         hooks_(hooks),
         steps_total_(steps_total(options)) {
+    if (!options.init_from.empty()) options_.init_from = checkpoint_of(options.init_from, "config.json");
     place_ = {options.out, {}, options.checkpoints_kept, 0};
     if (!options.tokenizer.empty()) place_.tokenizer = data::TokenizerFiles::read(options.tokenizer);
   }
@@ -92,12 +93,14 @@ class Run {
 
 TrainResult Run::run() {
   folder_make(options_.out);
+  const std::string records = path_join(options_.out, "records.jsonl");
   const std::optional<Json> saved = read_state(options_.out);
   resolve_precision(options_, saved);
   identity_ = run_identity(options_, config_, sources_, saved);
   if (saved) {
     check_identity(*saved, identity_, options_.out);
     const TrainState state = TrainState::from_json(*saved, options_.out);
+    check_records(records, state, options_.resume.records_lost);
     if (state.finished) {
       log_info(fmt::format("{}: already finished ({} steps); skipped", options_.out, state.step));
       const std::string checkpoint = path_join(options_.out, "checkpoint");
@@ -106,13 +109,22 @@ TrainResult Run::run() {
     }
   }
   std::optional<Json> trunk;
-  if (!saved && !hooks_.branch_from.empty()) trunk = read_branch(hooks_.branch_from, identity_, options_);
+  if (!saved && !hooks_.branch_from.empty()) {
+    trunk = read_branch(hooks_.branch_from, identity_, options_);
+    check_records(path_join(folder_above(hooks_.branch_from), "records.jsonl"),
+                  TrainState::from_json(*trunk, hooks_.branch_from), options_.resume.records_lost);
+  }
   begin(saved ? saved : trunk);
   if (trunk) become_branch();
   roof_.emplace(config_, options_.compute(), options_.batch_tokens / state_.micro_batch_tokens, hooks_.roof);
   memory_peak_reset();
   make_network(saved ? options_.out : trunk ? hooks_.branch_from : "");
-  forget_records(path_join(options_.out, "records.jsonl"), saved ? state_.step : -1, state_.evaluation_pending);
+  if (saved) {
+    forget_records(records, state_);
+  } else if (file_exists(records)) {
+    log_info(fmt::format("{}: removed: there is no checkpoint, so the run starts again", records));
+    file_remove(records);
+  }
   if (trunk) {
     inherit_records(folder_above(hooks_.branch_from), options_, state_.step,
                     [this](i64 step) { return hooks_.evaluates && hooks_.evaluates(step, steps_total_); });
@@ -222,6 +234,7 @@ void Run::save(RunLog& log, bool finished) {
   log.sync();
   if (!finished) count_time();
   state_.finished = finished;
+  state_.records = log.records();
   state_.data = source_.state();
   save_checkpoint(place_, *network_, adamw_, state_, identity_, !finished || options_.optimizer_kept);
   saved_ns_ = clock_ns();
@@ -238,6 +251,7 @@ void Run::keep_branch(RunLog& log) {
   if (read_state(place.out)) return;  // kept by a process that was killed later
   log.sync();
   count_time();
+  state_.records = log.records();
   state_.data = source_.state();
   save_checkpoint(place, *network_, adamw_, state_, identity_, true);
 }

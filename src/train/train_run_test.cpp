@@ -130,6 +130,7 @@ TEST(TrainRun, DamagedStateIsNamed) {
   const auto with_step = [&](const std::string& step) {
     Json json = Json::parse(content, state);
     json.set("finished", false);
+    json.set("records", 0);  // the damage is not theirs
     std::string text = json.dump(1);
     const std::size_t at = text.find("\"step\": 8");
     ASSERT_NE(at, std::string::npos);
@@ -239,7 +240,7 @@ TEST(TrainRun, AnotherInstructionSetIsRefusedUnlessAllowed) {
   if (kernels::isa_current() == kernels::Isa::portable) GTEST_SKIP() << "this machine has one instruction set";
   const std::string error = error_of([&] { tiny_run(options, fixed_roof()); });
   EXPECT_NE(error.find("--isa portable"), std::string::npos) << error;
-  options.isa_change = true;
+  options.resume.isa_change = true;
   EXPECT_EQ(tiny_run(options, fixed_roof()).steps, 6);
   const Json state = Json::parse_file(path_join(out, "checkpoint/state.json"));
   EXPECT_EQ(state.at("isa_past")[0].as_string(), "portable");
@@ -250,7 +251,7 @@ TEST(TrainRun, AutomaticPrecisionIsKeptOnAnotherInstructionSet) {
   const std::string out = fresh_folder("precision");
   TrainOptions options = tiny_options(out, 6);
   options.precision = "auto";
-  options.isa_change = true;
+  options.resume.isa_change = true;
   TrainHooks hooks = fixed_roof();
   hooks.evaluates = [](i64 step, i64) { return step == 3; };
   hooks.evaluate = [](model::Network&, i64, i64) -> std::vector<Json> { throw Error({.what = "stop"}); };
@@ -517,12 +518,68 @@ TEST(TrainRecords, ForgetsWhatCameAfterTheCheckpoint) {
     writer.write("eval", Json::object({{"step", 2}}));
     writer.write("train_end", Json::object({{"seconds", 1.0}}));
   }
-  forget_records(path, 2, false);
+  TrainState state;
+  state.step = 2;
+  forget_records(path, state);
   EXPECT_EQ(records::read(path).size(), 4u);  // run, two steps, eval
-  forget_records(path, 2, true);
+  state.evaluation_pending = true;
+  forget_records(path, state);
   EXPECT_EQ(records::read(path).size(), 3u);
-  forget_records(path, -1, false);
-  EXPECT_EQ(records::read(path).size(), 0u);
+}
+
+// What a run measured is gone when its records are: resuming says so, whatever is lost, and continues only when told to.
+TEST(TrainRecords, LostRecordsAreNeverSilent) {
+  for (const bool finished : {false, true}) {
+    const std::string out = fresh_folder("lost"), path = path_join(out, "records.jsonl");
+    const TrainOptions options = tiny_options(out, 8);
+    TrainHooks stopped = fixed_roof();
+    stopped.evaluates = [](i64 step, i64) { return step == 5; };
+    stopped.evaluate = [](model::Network&, i64, i64) -> std::vector<Json> { throw Error({.what = "stop"}); };
+    if (finished) {
+      tiny_run(options, fixed_roof());
+    } else {
+      EXPECT_NE(error_of([&] { tiny_run(options, stopped); }), "");
+    }
+    const std::string whole = file_read(path);
+    const std::string step = finished ? "up to step 8" : "up to step 5";
+    const auto expect_refused = [&](const std::string& how) {
+      const std::string text = error_of([&] { tiny_run(options, fixed_roof()); });
+      EXPECT_NE(text.find(path), std::string::npos) << text;
+      EXPECT_NE(text.find(step + how), std::string::npos) << text;
+      EXPECT_NE(text.find("--records-lost"), std::string::npos) << text;
+    };
+    file_remove(path);
+    expect_refused(" are missing");
+    file_write_atomic(path, whole.substr(0, whole.find('\n') + 1));
+    expect_refused(" are incomplete");
+    file_write_atomic(path, whole.substr(whole.find('\n') + 1));  // the first line is lost
+    expect_refused(" are incomplete");
+    TrainOptions accepting = options;
+    accepting.resume.records_lost = true;
+    file_remove(path);
+    const TrainResult done = tiny_run(accepting, fixed_roof());
+    EXPECT_EQ(done.steps, 8);
+    EXPECT_GT(done.loss_final, 0);
+    if (!finished) {
+      EXPECT_EQ(losses_of(out).size(), 3u);  // of the steps 6 to 8
+      EXPECT_TRUE(tiny_run(options, fixed_roof()).skipped);
+    }
+  }
+}
+
+TEST(TrainRecords, TheWholeFileIsEnough) {
+  const std::string out = fresh_folder("not_lost"), path = path_join(out, "records.jsonl");
+  TrainOptions options = tiny_options(out, 8);
+  options.checkpoint_steps = 2;
+  options.checkpoints_kept = 3;
+  options.optimizer_kept = true;
+  tiny_run(options, fixed_roof());
+  const std::string model = model_bytes(out);
+  folder_remove_all(path_join(out, "checkpoint"));  // an older checkpoint in its place
+  path_rename(path_join(out, "checkpoint-4"), path_join(out, "checkpoint"));
+  tiny_run(options, fixed_roof());
+  EXPECT_EQ(losses_of(out).size(), 8u);
+  EXPECT_EQ(model_bytes(out), model);
 }
 
 // Sets round differently (up to 2e-4 in the loss of these steps); one that computes something else is off by far more. The

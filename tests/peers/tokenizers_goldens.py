@@ -5,6 +5,7 @@
     python3 tests/peers/tokenizers_goldens.py trained
     python3 tests/peers/tokenizers_goldens.py variants
     python3 tests/peers/tokenizers_goldens.py patterns
+    python3 tests/peers/tokenizers_goldens.py behaviors
     python3 tests/peers/tokenizers_goldens.py nfc
     python3 tests/peers/tokenizers_goldens.py check OURS/tokenizer.json TEXT...
 
@@ -12,6 +13,7 @@ make:    FOLDER holds gpt2/encoder.json, gpt2/vocab.bpe, gpt-neox-olmo-dolma-v1_
          llama.cpp and swift-transformers.
 variants: runs the library on the trained vocabulary with other pre-tokenizers, normalisers and added tokens.
 patterns: how the library splits texts by patterns in its dialect (Oniguruma's), published ones and one per construct.
+behaviors: what a Split makes of its matches, for every behavior, inverted or not.
 nfc:     what the library's normaliser (Unicode 9.0) makes of every character that decomposes, and of random marks.
 trained: trains the `tokenizers` library's BpeTrainer on trained_text.txt.gz and stores vocabulary and merges.
 check:   loads a tokenizer.json that moebius wrote, and trains one beside it on the same texts; both must be equal.
@@ -23,6 +25,7 @@ import gzip
 import json
 import pathlib
 import random
+import re
 import sys
 import unicodedata
 
@@ -470,6 +473,23 @@ def patterns(_):
     print("patterns:", len(out), "with", len(PATTERN_TEXTS), "texts")
 
 
+def behaviors(_):
+    texts = ["", "x", "--", "the-final--countdown", "-a-", "a 1 b22c  333", "aaxbx", " lead and trail ", "\u00e9-\u4e2d--\u00df"]
+    out = []
+    for pattern in [{"String": "-"}, {"String": "--"}, {"Regex": "-+"}, {"Regex": r"\s"}, {"Regex": r"\d"}, {"Regex": "x*"},
+                    {"Regex": "(?=-)"}, {"Regex": r"\w+"}]:
+        for behavior in ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]:
+            for invert in [False, True]:
+                section = split(pattern, behavior, invert)
+                given = Regex(pattern["Regex"]) if "Regex" in pattern else pattern["String"]
+                name = re.sub("(?<!^)([A-Z])", r"_\1", behavior).lower()
+                step = pre_tokenizers.Split(given, name, invert)
+                assert json.loads(step.__getstate__()) == section
+                out.append({"split": section, "pieces": [[p for p, _ in step.pre_tokenize_str(t)] for t in texts]})
+    write_gz("behaviors.json.gz", json.dumps({"texts": texts, "splits": out}, ensure_ascii=False))
+    print("behaviors:", len(out), "with", len(texts), "texts")
+
+
 def check(args):
     ours = Tokenizer.from_file(args.ours)
     texts = []
@@ -499,6 +519,7 @@ def main():
     commands.add_parser("trained").set_defaults(run=trained)
     commands.add_parser("variants").set_defaults(run=variants)
     commands.add_parser("patterns").set_defaults(run=patterns)
+    commands.add_parser("behaviors").set_defaults(run=behaviors)
     commands.add_parser("nfc").set_defaults(run=nfc)
     one = commands.add_parser("check")
     one.add_argument("ours")
