@@ -39,6 +39,8 @@ void throw_system_error(const std::string& path, const std::string& action, int 
     case EACCES:
     case EPERM:
     case EROFS: parts.fix = "use a path that you can write to, or change its permissions"; break;
+    case EISDIR: parts.fix = "a folder has this name: use another name"; break;
+    case ELOOP: parts.fix = "the symbolic links of this path form a loop: remove one of them"; break;
     case ENOENT: parts.fix = "check the spelling of the path"; break;
     default: break;
   }
