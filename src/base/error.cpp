@@ -39,6 +39,7 @@ void throw_system_error(const std::string& path, const std::string& action, int 
     case EACCES:
     case EPERM:
     case EROFS: parts.fix = "use a path that you can write to, or change its permissions"; break;
+    case EEXIST: parts.fix = "a file, or a link that leads nowhere, has this name: use another path"; break;
     case EISDIR: parts.fix = "a folder has this name: use another name"; break;
     case ELOOP: parts.fix = "the symbolic links of this path form a loop: remove one of them"; break;
     case ENOENT: parts.fix = "check the spelling of the path"; break;

@@ -108,7 +108,7 @@ TEST(Toml, FaultsAreNamedInOurWordsWithAdvice) {
                                                         {"a = 2M", "\"2M\""},
                                                         {"a = .5", "the number is not valid"},
                                                         {"a = 1e999", "the number is not valid"},
-                                                        {"a = 99999999999999999999", "the number is not valid"},
+                                                        {"a = 99999999999999999999", "the number is too large"},
                                                         {"a = \"abc", "not closed"},
                                                         {"a = 'abc", "not closed"},
                                                         {"a = \"C:\\data\"", "single quotes"},

@@ -77,6 +77,7 @@ constexpr Fault kFaults[] = {
      "close the quotes on the same line; text of several lines has three quotes at both ends"},
     {"date: ", "the date is not valid", "write it as text in quotes"},
     {"time: ", "the time is not valid", "write it as text in quotes"},
+    {"not representable", "the number is too large", "write at most 9223372036854775807"},
     {"integer: ", "the number is not valid",
      "write it without unit or leading zeros, such as 2000000 or 2e6; in quotes, units are read: \"2M\""},
     {"expected 'nan'", "the value is not text in quotes, a number, true or false",

@@ -64,25 +64,42 @@ std::vector<MixtureSource> mixture_sources_parse(const std::vector<std::string>&
   return sources;
 }
 
+namespace {
+
+MixtureSource source_from_json(const Json& item, const std::string& where) {
+  for (const auto& [key, value] : item.as_object()) {
+    const std::vector<std::string> known = {"name", "path", "weight", "epochs_max"};
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    throw Error({.where = where,
+                 .what = fmt::format("unknown key '{}' of a source", key),
+                 .wanted = "name, path, weight, epochs_max",
+                 .fix = nearest_advice(key, known)});
+  }
+  MixtureSource source;
+  source.name = item.at("name").as_string();
+  source.path = item.at("path").as_string();
+  source.weight = item.get_double("weight", 1);
+  source.epochs_max = item.get_double("epochs_max", -1);
+  return source;
+}
+
+}  // namespace
+
 std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std::string& where) {
   std::vector<MixtureSource> sources;
-  if (!json.is_array())
-    throw Error({.where = where, .what = "sources are not a list", .wanted = "[{name, path, weight}]"});
+  if (!json.is_array()) {
+    throw Error({.where = where,
+                 .what = "the sources are not a list of tables",
+                 .wanted = "a [[source]] table with name, path and weight for each source"});
+  }
   for (const Json& item : json.as_array()) {
-    for (const auto& [key, value] : item.as_object()) {
-      const std::vector<std::string> known = {"name", "path", "weight", "epochs_max"};
-      if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-      throw Error({.where = where,
-                   .what = fmt::format("unknown key '{}' of a source", key),
-                   .wanted = "name, path, weight, epochs_max",
-                   .fix = nearest_advice(key, known)});
+    const std::string place = fmt::format("{}, source {}", where, sources.size() + 1);
+    try {
+      sources.push_back(source_from_json(item, place));
+    } catch (const Error& e) {
+      if (!e.parts().where.empty()) throw;
+      throw Error({.where = place, .what = e.parts().what, .wanted = e.parts().wanted, .got = e.parts().got});
     }
-    MixtureSource source;
-    source.name = item.at("name").as_string();
-    source.path = item.at("path").as_string();
-    source.weight = item.get_double("weight", 1);
-    source.epochs_max = item.get_double("epochs_max", -1);
-    sources.push_back(std::move(source));
   }
   return sources;
 }

@@ -365,6 +365,17 @@ TEST(Mixture, SourcesFromWordsAndJson) {
   const Json json = Json::parse(R"([{"name": "a", "path": "p", "weight": 2}])", "test");
   EXPECT_EQ(mixture_sources_from_json(json, "test")[0].weight, 2);
   EXPECT_THROW(mixture_sources_from_json(Json::parse(R"([{"name": "a", "path": "p", "wieght": 2}])", "t"), "t"), Error);
+  // A wrong type names the file and the source.
+  for (const char* text : {R"([{"name": "a", "path": "p"}, {"name": "a", "path": ["p"]}])",
+                           R"([{"name": "a", "path": "p"}, {"name": "a", "path": "p", "weight": "x"}])",
+                           R"([{"name": "a", "path": "p"}, 3])", R"([{"name": "a", "path": "p"}, {"path": "p"}])"}) {
+    try {
+      mixture_sources_from_json(Json::parse(text, "t"), "m.toml");
+      ADD_FAILURE() << text;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.parts().where, "m.toml, source 2") << text;
+    }
+  }
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // A strict reader of CSV tables (RFC 4180): one header line, fields perhaps in double quotes, LF, CRLF or CR. The
-// separator is a comma, semicolon or tab, whichever is most frequent in the header. In: text; out: header and rows of texts with
-// their line numbers. Every fault is an Error with file and line: a field too many or few, a duplicate name, a quote
-// left open, a NUL byte. Meaning of columns: runs.h.
+// separator is a comma, semicolon or tab, whichever is most frequent in the header. In: text; out: header and rows of
+// texts with their line numbers. Every fault is an Error with file and line: a field too many or few, a duplicate name,
+// a quote left open, a NUL byte. Meaning of columns: runs.h.
 #pragma once
 
 #include <string>

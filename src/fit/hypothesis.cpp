@@ -349,7 +349,9 @@ std::vector<Hypothesis> hypotheses_parse(const StudyRuns& study, const std::stri
   const std::string path = file.empty() ? path_join(study.folder, "study.json") : file;
   for (i64 i = 0; i < entries->count(); ++i) {
     const Json& entry = (*entries)[i];
-    const std::string where = fmt::format("{}, hypothesis {}", path, entry.get_string("id", fmt::format("{}", i + 1)));
+    const Json* id = entry.find("id");
+    const std::string where = fmt::format(
+        "{}, hypothesis {}", path, id != nullptr && id->is_string() ? id->as_string() : fmt::format("{}", i + 1));
     try {
       hypotheses.push_back(parse_one(study, entry, where));
     } catch (const Error& e) {

@@ -182,6 +182,11 @@ int run_fit(const std::vector<std::string>& words) {
   Runs runs = runs_read(data, stage, options.seed);
   const i64 before = runs.count();
   runs = runs_subset(runs, runs_without_highest_loss(runs, stage.drop_highest_loss));
+  if (runs.count() == 0) {
+    throw Error({.where = "--drop-highest-loss",
+                 .what = "no run is left",
+                 .wanted = fmt::format("fewer than {}, the number of runs", before)});
+  }
   if (!stage.write_runs.empty()) file_write_atomic(stage.write_runs, runs_to_csv(runs));
   std::vector<SkippedLaw> skipped;
   const std::vector<Law> laws =

@@ -213,9 +213,9 @@ std::vector<StudyModel> read_models(const Json& root, const std::string& where) 
       StudyModel model;
       for (const auto& [key, value] : table.as_object()) {
         if (key == "name") {
-          model.name = value.as_string();
+          model.name = table.at(key).as_string();  // at(): an error names the key
         } else if (key == "essential") {
-          model.essential = value.as_bool();
+          model.essential = table.at(key).as_bool();
         } else {
           model.overrides.set(key, value);
         }
@@ -306,6 +306,7 @@ void read_study(const Json& root, StudySpec& spec) {
       {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"},
       where);
   if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name or tokens is missing"});
+  if (spec.seeds.empty()) throw Error({.where = where, .what = "the list of seeds is empty", .wanted = "seeds = [1]"});
   if (spec.name[0] == '.' || spec.name.find('/') != std::string::npos) {
     throw Error({.where = where,
                  .what = "the name of the study cannot be the name of its folder",

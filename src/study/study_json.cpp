@@ -16,7 +16,24 @@ constexpr const char* kPrecisionBefore = "bf16";  // of studies that were writte
 
 std::string json_path(const std::string& folder) { return path_join(folder, "study.json"); }
 
-// What decides results; a folder holds the runs of one such study only.
+// study.json; an error in reading it names the file.
+template <typename Read>
+auto read_json(const std::string& folder, const Read& read) {
+  const std::string path = json_path(folder);
+  const Json study = Json::parse_file(path);
+  try {
+    return read(study);
+  } catch (const Error& e) {
+    if (!e.parts().where.empty()) throw;
+    throw Error({.where = path,
+                 .what = e.parts().what,
+                 .wanted = e.parts().wanted,
+                 .got = e.parts().got,
+                 .fix = "copy the file back, or use another --out"});
+  }
+}
+
+// What decides results; a folder contains the runs of one such study only.
 Json identity(const Json& study) {
   Json part = Json::object();
   for (const char* key : {"name", "budget_tokens", "seeds"}) part.set(key, study.at(key));
@@ -50,13 +67,14 @@ void keep_precision(StudySpec& spec, const std::string& folder) {
   const Json* given = spec.train.find("precision");
   if (!file_exists(json_path(folder)) || (given != nullptr && given->is_string() && given->as_string() != "auto"))
     return;
-  spec.train.set("precision", Json::parse_file(json_path(folder)).get_string("precision", kPrecisionBefore));
+  spec.train.set("precision",
+                 read_json(folder, [](const Json& study) { return study.get_string("precision", kPrecisionBefore); }));
 }
 
 void check_same_study(const StudyPlan& plan, const std::string& folder) {
   const std::string path = json_path(folder);
   if (!file_exists(path)) return;
-  if (identity(Json::parse_file(path)).dump() == identity(plan_to_json(plan)).dump()) return;
+  if (read_json(folder, identity).dump() == identity(plan_to_json(plan)).dump()) return;
   throw Error({.where = path,
                .what = "the folder contains another study, or an earlier version of this one",
                .fix = "use another --out, or remove the folder if its runs are not needed"});
@@ -76,27 +94,29 @@ void write_study_json(const StudyPlan& plan, const StudyFiles& files, const std:
 std::optional<StudyFit> read_fit(const StudySpec& spec, const std::string& folder) {
   const std::string path = json_path(folder);
   if (!file_exists(path)) return std::nullopt;
-  const Json study = Json::parse_file(path);
-  const Json* fitted = study.find("fitted");
-  if (fitted == nullptr || fitted->is_null()) {
-    if (study.at("budget_tokens").as_int() != spec.tokens) return std::nullopt;
-    StudyFit all = fit_all(spec);
-    all.minutes = 0;
-    return all;
-  }
-  const StudyFit fit = StudyFit::from_json(*fitted, path);
-  if (fit.tokens_asked != spec.tokens) return std::nullopt;
-  return fit;
+  return read_json(folder, [&](const Json& study) -> std::optional<StudyFit> {
+    const Json* fitted = study.find("fitted");
+    if (fitted == nullptr || fitted->is_null()) {
+      if (study.at("budget_tokens").as_int() != spec.tokens) return std::nullopt;
+      StudyFit all = fit_all(spec);
+      all.minutes = 0;
+      return all;
+    }
+    const StudyFit fit = StudyFit::from_json(*fitted, path);
+    if (fit.tokens_asked != spec.tokens) return std::nullopt;
+    return fit;
+  });
 }
 
 bool read_times(StudyPlan& plan, const std::string& folder) {
-  const std::string path = json_path(folder);
-  if (!file_exists(path)) return false;
-  const Json study = Json::parse_file(path);
-  std::map<std::string, double> seconds;
-  for (const Json& run : study.at("runs").as_array()) {
-    seconds[run.at("name").as_string()] = run.get_double("seconds_estimated", 0);
-  }
+  if (!file_exists(json_path(folder))) return false;
+  const auto seconds = read_json(folder, [](const Json& study) {
+    std::map<std::string, double> of_run;
+    for (const Json& run : study.at("runs").as_array()) {
+      of_run[run.at("name").as_string()] = run.get_double("seconds_estimated", 0);
+    }
+    return of_run;
+  });
   for (PlannedRun& run : plan.runs) {
     const auto found = seconds.find(run.name);
     if (found == seconds.end() || !(found->second > 0)) return false;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -28,7 +29,7 @@ model::ModelConfig resolve_model(const StudySpec& spec, const StudyModel& entry)
   config.vocab = spec.data.vocab;
   config.sequence_max = std::max(config.sequence_max, spec.data.sequence);
   config.name = entry.name;
-  config.resolve();
+  config.resolve(fmt::format("{}, model '{}'", spec.path, entry.name));
   return config;
 }
 
@@ -99,6 +100,28 @@ void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs)
   }
 }
 
+// What would stop a run only when it starts: its name as a folder, and the options of [train].
+void check_runs(const StudyPlan& plan) {
+  std::set<std::string> names;
+  for (const PlannedRun& run : plan.runs) {
+    if (run.name[0] == '.' || run.name.find('/') != std::string::npos || !names.insert(run.name).second) {
+      throw Error({.where = plan.spec.path,
+                   .what = fmt::format("'{}' is not a valid run name", run.name),
+                   .wanted = "a folder name that is unique in the study",
+                   .fix = "rename the model, or remove what is given twice (a seed, a learning rate)"});
+    }
+    train::TrainOptions options = train_options(plan.spec, run);
+    options.out = run.name;
+    try {
+      train::check_options(options);
+    } catch (const Error& e) {
+      ErrorParts parts = e.parts();
+      parts.where = fmt::format("{}, [train], {}", plan.spec.path, parts.where);
+      throw Error(std::move(parts));
+    }
+  }
+}
+
 // The best rate of the trials at one number of experts.
 double best_rate(const StudyPlan& plan, const std::map<std::string, double>& losses, i64 experts) {
   double best = 0, best_loss = std::numeric_limits<double>::infinity();
@@ -140,6 +163,7 @@ StudyPlan plan_study(const StudySpec& spec) {
       }
     }
   }
+  check_runs(plan);
   return plan;
 }
 

@@ -101,6 +101,25 @@ TEST(StudyFile, WrongTypesNameTheFileAndTheKey) {
   EXPECT_NE(error_of(write_study("types", facts)).find("types.toml"), std::string::npos);
 }
 
+TEST(StudyFile, WhatWouldStopARunIsFoundInThePlan) {
+  const auto changed = [](const std::string& from, const std::string& to) {
+    std::string text = kSmall;
+    text.replace(text.find(from), from.size(), to);
+    return error_of(write_study("stops", text));
+  };
+  for (const auto& [from, to, part] : std::initializer_list<std::tuple<std::string, std::string, std::string>>{
+           {"seeds = [1, 2]", "seeds = []", "the list of seeds is empty"},
+           {"seeds = [1, 2]", "seeds = [1, 1]", "'dense-s1' is not a valid run name"},
+           {"sweep = [1e-3, 4e-3]", "sweep = [1e-3, 1e-3]", "is not a valid run name"},
+           {"[data]", "[[models]]\nname = \"a/b\"\nexperts = 2\n[data]", "'a/b-s1' is not a valid run name"},
+           {"heads = 2", "heads = 3", "model 'dense'"},
+           {"[data]", "[train]\nbatch-tokens = 100\n[data]", "[train], batch-tokens"}}) {
+    const std::string text = changed(from, to);
+    EXPECT_NE(text.find("stops.toml"), std::string::npos) << to << ": " << text;
+    EXPECT_NE(text.find(part), std::string::npos) << to << ": " << text;
+  }
+}
+
 TEST(StudyFile, AFaultyHypothesisIsFoundBeforeTheRuns) {
   const StudyPlan plan = plan_study(
       study_load(write_study("hypothesis", std::string(kSmall) + "[[hypotheses]]\nid = \"h\"\nkind = \"x\"\n")));

@@ -120,9 +120,9 @@ void check_options(const TrainOptions& options) {
          .got = fmt::format("{}", options.micro_batch_tokens),
          .fix = "use 0 to let the program choose"});
   }
-  if (!options.memory_max.empty() && !parse_bytes(options.memory_max)) {
+  if (!options.memory_max.empty() && parse_bytes(options.memory_max).value_or(0) <= 0) {
     throw Error({.where = "memory-max",
-                 .what = "not a number of bytes",
+                 .what = "not a positive number of bytes",
                  .wanted = "8GiB, 24GB, ...",
                  .got = options.memory_max});
   }

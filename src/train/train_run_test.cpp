@@ -283,6 +283,8 @@ TEST(TrainRun, RefusesBadBudgets) {
   options.micro_batch_tokens = 0;
   options.memory_max = "64kB";
   EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("does not fit"), std::string::npos);
+  options.memory_max = "-3GB";
+  EXPECT_NE(error_of([&] { check_options(options); }).find("positive number of bytes"), std::string::npos);
 }
 
 TEST(TrainRun, MicroBatchFollowsTheMemoryLimit) {
