@@ -12,7 +12,6 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
-#include "records/record.h"
 #include "base/units.h"
 #include "bench/measure.h"
 #include "kernels/isa.h"
@@ -108,15 +107,6 @@ std::string table(const Json& result) {
                         load > 0 ? fmt::format("{:.2f}", load) : "");
   }
   return text;
-}
-
-void write_record(const BenchTrainOptions& common, const std::string& type, const Json& result) {
-  if (common.records.empty()) return;
-  records::RecordWriter writer(common.records);
-  Json record = result;
-  record.set("machine", records::machine_describe());
-  writer.write(type, record);
-  writer.sync();
 }
 
 // Fewer tokens where a forward pass would take long.
@@ -292,7 +282,6 @@ Json bench_operation(const std::string& name, const BenchTrainOptions& common, c
   RoofAround roof(common.roof_milliseconds);
   Json rows = measure_case(shape, expert_TK, {common.repeats, options.call_milliseconds}, roof);
   const Json result = result_json(common, roof, std::move(rows));
-  write_record(common, "bench_operation", result);
   *text = table(result);
   return result;
 }
@@ -356,7 +345,6 @@ Json bench_grid(const BenchTrainOptions& common, const BenchOperationOptions& op
   result.set("shapes", static_cast<i64>(shapes.size()));
   result.set("shapes_measured", done);
   result.set("shapes_measured_again", again);
-  write_record(common, "bench_grid", result);
   *text = table(result) + fmt::format("{} of {} shapes measured, {} of them again, in {}{}\n", done, shapes.size(),
                                       again, format_seconds(static_cast<double>(clock_ns() - start) * 1e-9),
                                       interrupt_requested()                    ? " (interrupted)"

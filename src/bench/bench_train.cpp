@@ -12,7 +12,6 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/progress.h"
-#include "records/record.h"
 #include "bench/measure.h"
 #include "bench/real_text.h"
 #include "kernels/isa.h"
@@ -425,13 +424,6 @@ Json bench_train(const BenchTrainOptions& given, const model::ModelConfig& confi
   warm_up(options, network, warm_trainer, *warm_source, trainer, *source, measured);
   measure(options, trainer, *source, measured);
   const Json result = result_json(options, config, measured);
-  if (!options.records.empty()) {
-    records::RecordWriter writer(options.records);
-    Json record = result;
-    record.set("machine", records::machine_describe());
-    writer.write("bench_train", record);
-    writer.sync();
-  }
   *text = bench_train_table(result);
   return result;
 }

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/stage.h"
@@ -150,13 +152,21 @@ Json measure(const Words& given, std::string* text) {
   return bench_operation(given.name, given.train, given.operation, given.config, text);
 }
 
-// Measures and prints. 1 when something is slower than in the result that --compare names, which is read before
-// anything runs.
+// Measures and prints. 1 when something is slower than in the result that --compare names. That file is read and the
+// one of --records opened before anything runs.
 int measure_and_print(const Words& given) {
   const Json identity = identity_of(given);
   const Json before = given.compare.empty() ? Json() : baseline_load(given.compare, identity);
+  std::optional<records::RecordWriter> writer;
+  if (!given.train.records.empty()) writer.emplace(given.train.records);
   std::string text;
   Json result = measure(given, &text);
+  if (writer) {
+    Json record = result;
+    record.set("machine", records::machine_describe());
+    writer->write("bench_" + given.what, record);
+    writer->sync();
+  }
   for (const char* key : {"what", "machine"}) result.set(key, identity.at(key));
   i64 slower = 0;
   if (!given.compare.empty()) {
