@@ -41,10 +41,12 @@ TEST(Plan, TiedEmbeddingsAreCountedOnce) {
   }
   EXPECT_EQ(one.at("flops_6n").as_double(), two.at("flops_6n").as_double() - 6e6 * static_cast<double>(embedding));
   // The head is computed, and its weights read, as before; training keeps two matrices.
-  for (const char* key :
-       {"parameters_active_non_embedding", "flops_megatron", "flops_per_token_mfu", "checkpoint_bytes",
-        "checkpoint_training_bytes", "weight_bytes_per_decoded_token", "training_memory"}) {
+  for (const char* key : {"parameters_active_non_embedding", "flops_megatron", "flops_per_token_mfu",
+                          "checkpoint_bytes", "checkpoint_training_bytes", "weight_bytes_per_decoded_token"}) {
     EXPECT_EQ(one.at(key), two.at(key)) << key;
+  }
+  for (const char* key : {"elements", "master_bytes", "gradient_bytes", "moments_bytes", "activation_bytes"}) {
+    EXPECT_EQ(one.at("training_memory").at(key), two.at("training_memory").at(key)) << key;
   }
   EXPECT_GT(one.at("tpp").as_double(), two.at("tpp").as_double());
 }
