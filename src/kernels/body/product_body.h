@@ -111,9 +111,9 @@ void pairs_f32(const PairsProduct& p) {
   constexpr int kRows = 4, kVecs = 2;  // kVecs vectors of pairs are kLanes columns
   const float* left = static_cast<const float*>(p.left);
   const float* right = static_cast<const float*>(p.right);
-  const i64 rows = p.packed ? 32 : p.rows;
-  for (i64 col = 0; col < 32; col += S::kLanes) {
-    for (i64 a = 0; a < rows; a += kRows) {
+  for (i64 a = 0; a < 32; a += kRows) {
+    if (!p.packed && a >= p.rows) break;
+    for (i64 col = 0; col < 32; col += S::kLanes) {
       V acc[kRows][kVecs];
       for (auto& row : acc) row[0] = row[1] = S::zero();
       for (i64 pair = 0; pair < p.pairs; ++pair) {
