@@ -61,7 +61,8 @@ void folder_replace(const std::string& fresh, const std::string& target, const s
 void folder_recover(const std::string& target, const std::string& retired);
 
 // Makes the folder of `path` when it is missing, writes to a temporary name next to `path`, syncs, renames, syncs the
-// folder: after a crash at any instant the file is the old one or the new one. On any error the temporary file is removed and the old file is untouched.
+// folder: after a crash at any instant the file is the old one or the new one. On any error the temporary file is
+// removed and the old file is untouched.
 void file_write_atomic(const std::string& path, std::string_view content);
 
 // The same in pieces: write(), then commit(). Destroyed without commit: nothing happened.
@@ -79,7 +80,8 @@ class AtomicFile {
   int fd_ = -1;
 };
 
-// Appends whole lines to a file, whose folder is made when it is missing; each call is one write(2), so a crash leaves at most one broken last line.
+// Appends whole lines to a file, whose folder is made when it is missing; each call is one write(2), so a crash leaves
+// at most one broken last line.
 class AppendFile {
  public:
   AppendFile() = default;
