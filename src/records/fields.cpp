@@ -116,6 +116,13 @@ std::size_t Fields::index_of(const std::string& name, const char* const* names, 
   wrong("one of " + known);
 }
 
+void check_keys(const Json& json, const Json& all, const std::string& where, const std::string& fix) {
+  for (const auto& [key, value] : all.as_object()) {
+    if (json.is_object() && json.contains(key)) continue;
+    throw Error({.where = where, .what = fmt::format("the file is damaged: '{}' is missing", key), .fix = fix});
+  }
+}
+
 void Fields::wrong(const std::string& wanted) const {
   std::string got = json_ == nullptr    ? "nothing"
                     : json_->is_array() ? fmt::format("an array of {}", json_->count())

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "base/statistics.h"
 
@@ -168,6 +169,22 @@ Json fields_to_json(T value, bool brief = false) {
   Fields fields(&json, brief);
   value.visit(fields);
   return json;
+}
+
+// Throws Error with `fix` when `json` is no object with every key of `all`.
+void check_keys(const Json& json, const Json& all, const std::string& where, const std::string& fix);
+
+// Like fields_from_json, for what a program saved for itself: every key must be there. Errors give the advice `fix`.
+template <typename T>
+T fields_from_json_all(const Json& json, const std::string& where, const std::string& fix) {
+  check_keys(json, fields_to_json(T()), where, fix);
+  try {
+    return fields_from_json<T>(json, where);
+  } catch (const Error& e) {
+    ErrorParts parts = e.parts();
+    parts.fix = fix;
+    throw Error(std::move(parts));
+  }
 }
 
 }  // namespace moebius::records

@@ -135,43 +135,18 @@ void remove_older(const std::string& out, i64 kept) {
 
 }  // namespace
 
-std::vector<Field> TrainState::fields() {
-  std::vector<Field> fields = {{"step", &step},
-                               {"micro_batch_tokens", &micro_batch_tokens},
-                               {"recompute", &recompute},
-                               {"finished", &finished},
-                               {"evaluation_pending", &evaluation_pending},
-                               {"loss_end_sum", &loss_end_sum},
-                               {"loss_end_steps", &loss_end_steps},
-                               {"isa", &isa}};
-  for (const Field& field : totals.fields()) fields.push_back(field);
-  return fields;
-}
-
-Json TrainState::to_json() const {
-  Json json = Json::object();
-  write_fields(TrainState(*this).fields(), json);
-  json.set("records", records);
-  json.set("isa_past", isa_past);
-  json.set("data", data);
-  return json;
+void TrainState::visit(records::Fields& f) {
+  f("step", step)("micro_batch_tokens", micro_batch_tokens)("recompute", recompute)("finished", finished);
+  f("evaluation_pending", evaluation_pending)("loss_end_sum", loss_end_sum)("loss_end_steps", loss_end_steps);
+  f("isa", isa);
+  totals.visit(f);
+  if (f.reading() || records > 0) f("records", records);  // checkpoints of earlier versions have no such key
+  f("isa_past", isa_past)("data", data);
 }
 
 TrainState TrainState::from_json(const Json& json, const std::string& where) {
-  TrainState state;
-  try {
-    read_fields(state.fields(), json);
-    state.records = json.get_int("records", 0);
-    for (const Json& name : json.at("isa_past").as_array()) state.isa_past.push_back(name.as_string());
-    state.data = json.at("data");
-  } catch (const Error& e) {
-    throw Error({.where = where,
-                 .what = "the run's state is damaged: " + e.parts().what,
-                 .wanted = e.parts().wanted,
-                 .got = e.parts().got,
-                 .fix = "restore an older checkpoint, or remove the run's folder to start again"});
-  }
-  return state;
+  return records::fields_from_json_all<TrainState>(
+      json, where, "restore an older checkpoint, or remove the run's folder to start again");
 }
 
 void check_disk(const std::string& folder, i64 bytes, const std::string& what) {
@@ -199,7 +174,7 @@ void save_checkpoint(const CheckpointPlace& place, const model::Network& network
       write_parts(path_join(paths.fresh, "optimizer.safetensors"), list_parts(network.weights(), adamw, bias));
     }
     Json json = Json::object({{"format_version", kFormatVersion}});
-    const Json position = state.to_json();
+    const Json position = records::fields_to_json(state);
     for (const auto& [key, value] : position.as_object()) json.set(key, value);
     json.set("options", identity.options);
     json.set("model", identity.model);

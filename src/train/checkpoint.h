@@ -29,8 +29,7 @@ struct TrainState {
   std::string isa;                    // that the last steps used
   std::vector<std::string> isa_past;  // others before it, when isa-change allowed that
   Json data;                          // position of the source
-  std::vector<Field> fields();        // all but records, isa_past and data
-  Json to_json() const;
+  void visit(records::Fields& f);
   static TrainState from_json(const Json& json, const std::string& where);
 };
 

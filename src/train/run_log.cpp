@@ -107,38 +107,30 @@ void RunLog::step(const StepReport& report, const std::vector<LayerLoad>& loads,
 }
 
 void RunLog::write_step(const StepReport& report, i64 tokens) {
-  const double rate = per_second(static_cast<double>(rows_sum_), ns_sum_);
-  const double share = per_second(flops_sum_, ns_sum_) / roof_;
-  Json fields = Json::object({{"step", report.step},
-                              {"tokens", tokens},
-                              {"loss", report.loss},
-                              {"loss_balance", report.loss_balance},
-                              {"loss_z", report.loss_z},
-                              {"grad_norm", report.grad_norm},
-                              {"learning_rate", report.learning_rate},
-                              {"tokens_per_s", rate},
-                              {"step_ns", ns_sum_ / steps_}});
   const double roofline = ns_sum_ > 0 ? per_second(roof_of_run_.roofline_seconds(work_), ns_sum_) : 0;
-  fields.set("roof_share", share);
-  fields.set("roofline_ratio", roofline);
-  fields.set("load_max_over_mean", report.load_max_over_mean);
-  fields.set("dead_experts", report.dead_experts);
+  struct Column {
+    const char *key, *group;  // group: of the scalar in TensorBoard; nullptr: not there
+    Json value;
+  };
+  const Column columns[] = {{"step", nullptr, report.step},
+                            {"tokens", nullptr, tokens},
+                            {"loss", "train", report.loss},
+                            {"loss_balance", "train", report.loss_balance},
+                            {"loss_z", "train", report.loss_z},
+                            {"grad_norm", "train", report.grad_norm},
+                            {"learning_rate", "train", report.learning_rate},
+                            {"tokens_per_s", "speed", per_second(static_cast<double>(rows_sum_), ns_sum_)},
+                            {"step_ns", nullptr, ns_sum_ / steps_},
+                            {"roof_share", "speed", per_second(flops_sum_, ns_sum_) / roof_},
+                            {"roofline_ratio", "speed", roofline},
+                            {"load_max_over_mean", "router", report.load_max_over_mean},
+                            {"dead_experts", "router", report.dead_experts}};
+  Json fields = Json::object();
+  for (const auto& [key, group, value] : columns) {
+    fields.set(key, value);
+    if (group != nullptr) events_.scalar(fmt::format("{}/{}", group, key), report.step, value.as_double());
+  }
   records_.write("step", fields);
-  const double values[] = {report.loss,
-                           report.loss_balance,
-                           report.loss_z,
-                           report.grad_norm,
-                           report.learning_rate,
-                           rate,
-                           share,
-                           roofline,
-                           report.load_max_over_mean,
-                           static_cast<double>(report.dead_experts)};
-  const char* const tags[] = {"train/loss",         "train/loss_balance",   "train/loss_z",
-                              "train/grad_norm",    "train/learning_rate",  "speed/tokens_per_s",
-                              "speed/roof_share",   "speed/roofline_ratio", "router/load_max_over_mean",
-                              "router/dead_experts"};
-  for (std::size_t i = 0; i < std::size(values); ++i) events_.scalar(tags[i], report.step, values[i]);
   flops_sum_ = 0;
   work_ = {};
   rows_sum_ = ns_sum_ = steps_ = 0;

@@ -2,22 +2,9 @@
 // state, the result of a run, its record and the totals of a study. In: steps; out: JSON under the fields' names.
 #pragma once
 
-#include <string>
-#include <utility>
-#include <variant>
-#include <vector>
-
-#include "base/json.h"
-#include "base/types.h"
+#include "records/fields.h"
 
 namespace moebius::train {
-
-// A JSON key and its variable.
-using Field = std::pair<const char*, std::variant<bool*, i64*, double*, std::string*>>;
-
-void write_fields(const std::vector<Field>& fields, Json& object);
-// Every key must be there; a number that is null becomes NaN. Throws Error that names the key.
-void read_fields(const std::vector<Field>& fields, const Json& object);
 
 struct RunTotals {
   i64 tokens = 0;           // rows fed
@@ -28,9 +15,17 @@ struct RunTotals {
   // Of these three, the trunk's part before a branch began.
   double seconds_shared = 0, wall_seconds_shared = 0, roofline_seconds_shared = 0;
 
-  std::vector<Field> fields();
+  void visit(records::Fields& f) {
+    f("tokens", tokens)("flops", flops)("seconds", seconds)("wall_seconds", wall_seconds);
+    f("roofline_seconds", roofline_seconds)("seconds_shared", seconds_shared);
+    f("wall_seconds_shared", wall_seconds_shared)("roofline_seconds_shared", roofline_seconds_shared);
+  }
   // Everything so far becomes the trunk's part.
-  void begin_branch();
+  void begin_branch() {
+    seconds_shared = seconds;
+    wall_seconds_shared = wall_seconds;
+    roofline_seconds_shared = roofline_seconds;
+  }
   double own_seconds() const { return seconds - seconds_shared; }
   double own_wall_seconds() const { return wall_seconds - wall_seconds_shared; }
   double own_roofline_seconds() const { return roofline_seconds - roofline_seconds_shared; }

@@ -345,39 +345,23 @@ TrainResult Run::result() const {
 
 }  // namespace
 
-std::vector<Field> TrainResult::fields() {
-  std::vector<Field> fields = {{"skipped", &skipped},
-                               {"steps", &steps},
-                               {"loss_final", &loss_final},
-                               {"tokens_per_s", &tokens_per_s},
-                               {"roof_flops_per_s", &roof_flops_per_s},
-                               {"mfu", &mfu},
-                               {"micro_batch_tokens", &micro_batch_tokens},
-                               {"recompute", &recompute},
-                               {"planned_memory_bytes", &planned_memory_bytes},
-                               {"peak_memory_bytes", &peak_memory_bytes},
-                               {"allocations_steady", &allocations_steady},
-                               {"checkpoint", &checkpoint}};
-  for (const Field& field : totals.fields()) fields.push_back(field);
-  return fields;
+void TrainResult::visit(records::Fields& f) {
+  f("skipped", skipped)("steps", steps)("loss_final", loss_final)("tokens_per_s", tokens_per_s);
+  f("roof_flops_per_s", roof_flops_per_s)("mfu", mfu)("micro_batch_tokens", micro_batch_tokens);
+  f("recompute", recompute)("planned_memory_bytes", planned_memory_bytes)("peak_memory_bytes", peak_memory_bytes);
+  f("allocations_steady", allocations_steady)("checkpoint", checkpoint);
+  totals.visit(f);
 }
 
 Json TrainResult::to_json() const {
-  Json json = Json::object();
-  write_fields(TrainResult(*this).fields(), json);
+  Json json = records::fields_to_json(*this);
   json.set("roofline_ratio", roofline_ratio());
   json.set("roofline_ratio_wall", roofline_ratio_wall());
   return json;
 }
 
 TrainResult TrainResult::from_json(const Json& json, const std::string& where) {
-  TrainResult result;
-  try {
-    read_fields(result.fields(), json);
-  } catch (const Error& e) {
-    throw Error({.where = where, .what = "the result of the run is damaged: " + e.parts().what, .got = e.parts().got});
-  }
-  return result;
+  return records::fields_from_json_all<TrainResult>(json, where, "remove the run's folder to train it again");
 }
 
 TrainResult train_run(const TrainOptions& options, const model::ModelConfig& config, data::BatchSource& source,

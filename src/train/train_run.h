@@ -49,7 +49,7 @@ struct TrainResult {
   double roofline_ratio_wall() const {
     return totals.wall_seconds > 0 ? totals.roofline_seconds / totals.wall_seconds : 0;
   }
-  std::vector<Field> fields();
+  void visit(records::Fields& f);
   Json to_json() const;  // the fields and both ratios
   static TrainResult from_json(const Json& json, const std::string& where);
 };
