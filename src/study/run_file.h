@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "eval/evaluate.h"
 #include "model/config.h"
+#include "records/fields.h"
 #include "train/options.h"
 
 namespace moebius::study {
@@ -40,8 +41,9 @@ int run_file_main(const std::string& path);
 // What a timed run answers. Seconds are those of one token, of one whole evaluation, and of all else in the process.
 struct ShapeTime {
   double token_seconds = 0, evaluation_seconds = 0, start_seconds = 0;
-  Json to_json() const;
-  static ShapeTime from_json(const Json& json);
+  void visit(records::Fields& f) {
+    f("token_seconds", token_seconds)("evaluation_seconds", evaluation_seconds)("start_seconds", start_seconds);
+  }
 };
 
 }  // namespace moebius::study

@@ -93,8 +93,10 @@ int dry_run(const Words& given) {
   result.set("seconds_estimated", plan.seconds_estimated);
   std::vector<std::string> pilots = given.pilots;
   if (file_exists(path_join(given.out, "study.json"))) pilots.push_back(given.out);
-  const std::vector<PowerRow> power = study_power(plan, pilots, given.noise > 0 ? given.noise : kUnknown);
-  result.set("power", power_to_json(power));
+  std::vector<PowerRow> power = study_power(plan, pilots, given.noise > 0 ? given.noise : kUnknown);
+  Json rows;
+  records::Fields(&rows).value(power);
+  result.set("power", rows);
   stage_print(given.common, result, plan_table(plan) + power_table(power));
   return 0;
 }
@@ -117,7 +119,7 @@ int run_study(const std::vector<std::string>& words) {
   log_info("the plan:\n" + plan_table(plan));
   const StudyResult result = run_study_plan(plan, given.out, kProgram);
   stage_print(
-      given.common, result.to_json(),
+      given.common, records::fields_to_json(result),
       fmt::format(
           "{} runs in {} ({} were finished before)\ntraining: {:.1f} % of the roofline of its steps over its whole time, "
           "{:.1f} % of the machine's roof\nreport: {}\n",

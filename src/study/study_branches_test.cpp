@@ -1,5 +1,4 @@
 // Branches in a study: steps, plan, and a whole tiny study whose branches equal runs that go alone.
-#include "study/study_branches.h"
 
 #include <gtest/gtest.h>
 

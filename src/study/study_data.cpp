@@ -17,11 +17,10 @@ namespace moebius::study {
 
 namespace {
 
-// Everything of the generated tasks that the later steps need.
-struct Generated {
-  std::vector<std::pair<std::string, std::vector<std::string>>> documents;  // name, texts
-  std::vector<std::string> items;
-};
+constexpr const char* kNewFolder = "use another --out, or remove the folder if its runs are not needed";
+
+// Name and documents of each generated task.
+using Generated = std::vector<std::pair<std::string, std::vector<std::string>>>;
 
 std::string input_path(const StudySpec& spec, const std::string& file) {
   if (file_exists(file)) return file;
@@ -45,125 +44,74 @@ data::PackOptions pack_options(const StudySpec& spec, const StudyText& text, con
   return options;
 }
 
-Generated make_generated(const StudySpec& spec, const std::string& folder) {
+// Writes the items of the generated tasks, too.
+Generated make_generated(const StudySpec& spec, StudyFiles& files) {
   Generated made;
+  const std::string folder = path_join(files.folder, "items");
   const auto take = [&](data::GeneratedTask task) {
-    data::write_generated_task(task, path_join(folder, "items"), false);
-    for (const data::TaskItems& items : task.tasks) {
-      made.items.push_back(path_join(folder, "items/" + items.task + ".jsonl"));
-    }
-    made.documents.emplace_back(task.name, std::move(task.documents));
+    data::write_generated_task(task, folder, false);
+    for (const data::TaskItems& items : task.tasks) files.items.push_back(items.task + ".jsonl");
+    made.emplace_back(task.name, std::move(task.documents));
   };
-  folder_make(path_join(folder, "items"));
+  folder_make(folder);
   if (spec.data.facts_share > 0) take(data::make_facts(spec.data.facts));
   if (spec.data.arithmetic_share > 0) take(data::make_arithmetic(spec.data.arithmetic));
   return made;
 }
 
 // The first documents of a list, up to bytes_max.
-void take_bytes(const std::vector<std::string>& documents, double bytes_max, std::vector<std::string_view>& out) {
+std::vector<std::string_view> take_bytes(const std::vector<std::string>& documents, double bytes_max) {
+  std::vector<std::string_view> taken;
   double bytes = 0;
   for (const std::string& document : documents) {
     if (bytes >= bytes_max) break;
     bytes += static_cast<double>(document.size());
-    out.push_back(document);
+    taken.push_back(document);
   }
+  return taken;
 }
 
 data::Tokenizer make_tokenizer(const StudySpec& spec, const Generated& generated, const std::string& folder) {
   data::BpeTrainer trainer({.vocab_size = spec.data.vocab});
   for (const StudyText& text : spec.data.text) {
-    const auto documents = data::read_split(pack_options(spec, text, folder));
-    std::vector<std::string_view> some;
-    take_bytes(documents, spec.data.tokenizer_bytes_each, some);
-    trainer.add(some);
+    trainer.add(take_bytes(data::read_split(pack_options(spec, text, folder)), spec.data.tokenizer_bytes_each));
   }
-  for (const auto& [name, documents] : generated.documents) {
-    std::vector<std::string_view> some;
-    take_bytes(documents, spec.data.tokenizer_bytes_each, some);
-    trainer.add(some);
-  }
+  for (const auto& [name, documents] : generated) trainer.add(take_bytes(documents, spec.data.tokenizer_bytes_each));
   return trainer.finish();
 }
 
-std::string held_out_path(const std::string& folder, const std::string& name) {
-  return path_join(folder, name + ".held-out.jsonl");
-}
-
-std::string write_held_out(const StudySpec& spec, const StudyText& text, const std::string& folder) {
-  data::PackOptions options = pack_options(spec, text, folder);
+// False: the split has no text.
+bool write_held_out(const StudySpec& spec, const StudyText& text, const StudyFiles& files) {
+  data::PackOptions options = pack_options(spec, text, files.folder);
   options.split = "held-out";
-  const auto documents = data::read_split(options);
-  const std::string path = held_out_path(folder, text.name);
+  const std::vector<std::string> documents = data::read_split(options);
   std::string lines;
-  double bytes = 0;
-  for (const std::string& document : documents) {
-    if (bytes >= text.held_out_bytes) break;
-    bytes += static_cast<double>(document.size());
+  for (const std::string_view document : take_bytes(documents, text.held_out_bytes)) {
     lines += Json::object({{"text", document}}).dump() + "\n";
   }
-  if (lines.empty()) return "";
-  file_write_atomic(path, lines);
-  return path;
-}
-
-StudyShard shard_of(const data::PackResult& packed, const std::string& name, const std::string& prefix, double share) {
-  StudyShard shard;
-  shard.name = name;
-  shard.prefix = prefix;
-  shard.share = share;
-  shard.tokens = packed.meta.tokens;
-  shard.documents = packed.meta.documents;
-  shard.bytes = packed.meta.bytes;
-  return shard;
-}
-
-Json shard_to_json(const StudyShard& shard) {
-  return Json::object({{"name", shard.name},
-                       {"share", shard.share},
-                       {"tokens", shard.tokens},
-                       {"documents", shard.documents},
-                       {"bytes", shard.bytes},
-                       {"held_out", !shard.held_out.empty()}});
-}
-
-// Paths are made from the folder, so that a study may be moved.
-StudyFiles files_from_json(const Json& json, const std::string& folder) {
-  StudyFiles files;
-  files.tokenizer = path_join(folder, "tokenizer.json");
-  files.vocab = json.at("vocab").as_int();
-  for (const Json& item : json.at("items").as_array()) {
-    files.items.push_back(path_join(folder, "items/" + item.as_string()));
-  }
-  for (const Json& row : json.at("shards").as_array()) {
-    const std::string& name = row.at("name").as_string();
-    files.shards.push_back({name, path_join(folder, name), row.at("share").as_double(), row.at("tokens").as_int(),
-                            row.at("documents").as_int(), row.at("bytes").as_int(),
-                            row.at("held_out").as_bool() ? held_out_path(folder, name) : ""});
-  }
-  return files;
+  if (!lines.empty()) file_write_atomic(files.held_out_path(text.name), lines);
+  return !lines.empty();
 }
 
 StudyFiles make_files(const StudySpec& spec, const std::string& folder) {
   log_info("data: generating tasks, training the tokenizer, packing tokens");
-  const Generated generated = make_generated(spec, folder);
-  const data::Tokenizer tokenizer = make_tokenizer(spec, generated, folder);
   StudyFiles files;
-  files.tokenizer = path_join(folder, "tokenizer.json");
+  files.folder = folder;
+  const Generated generated = make_generated(spec, files);
+  const data::Tokenizer tokenizer = make_tokenizer(spec, generated, folder);
   files.vocab = tokenizer.vocab_size();
-  files.items = generated.items;
-  tokenizer.save(files.tokenizer);
+  tokenizer.save(files.tokenizer());
+  const auto add = [&](const std::string& name, double share, const data::PackResult& packed, bool held_out) {
+    files.shards.push_back({name, share, packed.meta.tokens, packed.meta.documents, packed.meta.bytes, held_out});
+  };
   for (const StudyText& text : spec.data.text) {
     interrupt_check("run the same command again: the data is generated from the start");
-    const data::PackOptions options = pack_options(spec, text, folder);
-    files.shards.push_back(shard_of(data::pack_corpus(options, tokenizer), text.name, options.out, text.share));
-    files.shards.back().held_out = write_held_out(spec, text, folder);
+    const data::PackResult packed = data::pack_corpus(pack_options(spec, text, folder), tokenizer);
+    add(text.name, text.share, packed, write_held_out(spec, text, files));
   }
-  for (const auto& [name, documents] : generated.documents) {
-    const std::string prefix = path_join(folder, name);
+  for (const auto& [name, documents] : generated) {
     const double share = name == "facts" ? spec.data.facts_share : spec.data.arithmetic_share;
-    files.shards.push_back(
-        shard_of(data::pack_documents(documents, tokenizer, name, prefix, true), name, prefix, share));
+    add(name, share, data::pack_documents(documents, tokenizer, name, path_join(folder, name), true), false);
   }
   return files;
 }
@@ -179,9 +127,8 @@ Json text_digests(const StudySpec& spec) {
 
 // Whether the data of the folder is what the study would make now.
 void check_made(const Json& made, const Json& settings, const Json& digests, const std::string& folder) {
-  const char* const fix = "use another --out, or remove the folder if its runs are not needed";
   if (made.at("settings").dump() != settings.dump()) {
-    throw Error({.where = folder, .what = "the data in this folder was made with other settings", .fix = fix});
+    throw Error({.where = folder, .what = "the data in this folder was made with other settings", .fix = kNewFolder});
   }
   for (const auto& [file, digest] : digests.as_object()) {
     const std::string before = made.contains("text_digests") ? made.at("text_digests").get_string(file, "") : "";
@@ -190,7 +137,7 @@ void check_made(const Json& made, const Json& settings, const Json& digests, con
                  .what = "the text has changed since the data of this study was made",
                  .wanted = "content with digest " + before,
                  .got = digest.as_string(),
-                 .fix = fix});
+                 .fix = kNewFolder});
   }
 }
 
@@ -198,7 +145,8 @@ void check_made(const Json& made, const Json& settings, const Json& digests, con
 
 std::vector<data::MixtureSource> StudyFiles::mixture() const {
   std::vector<data::MixtureSource> sources;
-  for (const StudyShard& shard : shards) sources.push_back({shard.name, shard.prefix, shard.share, -1});
+  for (const StudyShard& shard : shards)
+    sources.push_back({shard.name, path_join(folder, shard.name), shard.share, -1});
   return sources;
 }
 
@@ -223,18 +171,15 @@ StudyFiles prepare_data(const StudySpec& spec, const std::string& folder) {
   if (file_exists(stamp)) {
     const Json made = Json::parse_file(stamp);
     check_made(made, settings, digests, folder);
-    return files_from_json(made, folder);
+    StudyFiles files = records::fields_from_json_all<StudyFiles>(made, stamp, kNewFolder);
+    files.folder = folder;
+    return files;
   }
   const StudyFiles files = make_files(spec, folder);
-  Json shards = Json::array(), items = Json::array();
-  for (const StudyShard& shard : files.shards) shards.push_back(shard_to_json(shard));
-  for (const std::string& item : files.items) items.push_back(path_name(item));
-  file_write_atomic(stamp, Json::object({{"settings", settings},
-                                         {"text_digests", digests},
-                                         {"vocab", files.vocab},
-                                         {"items", items},
-                                         {"shards", shards}})
-                               .dump(2));
+  Json made = records::fields_to_json(files);
+  made.set("settings", settings);
+  made.set("text_digests", digests);
+  file_write_atomic(stamp, made.dump(2));
   return files;
 }
 

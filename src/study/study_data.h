@@ -6,27 +6,34 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "data/mixture.h"
+#include "records/fields.h"
 #include "study/study_file.h"
 
 namespace moebius::study {
 
 struct StudyShard {
   std::string name;
-  std::string prefix;
   double share = 0;
-  i64 tokens = 0;  // in the shard
-  i64 documents = 0;
-  i64 bytes = 0;
-  std::string held_out;  // text file (JSON lines) for the held-out loss; empty: none
+  i64 tokens = 0, documents = 0, bytes = 0;  // in the shard
+  bool held_out = false;                     // there is text for the held-out loss
+  void visit(records::Fields& f) {
+    f("name", name)("share", share)("tokens", tokens)("documents", documents)("bytes", bytes)("held_out", held_out);
+  }
 };
 
+// Names within one folder, so that a study may be moved.
 struct StudyFiles {
-  std::string tokenizer;  // tokenizer.json
-  std::vector<StudyShard> shards;
-  std::vector<std::string> items;  // item files of the generated tasks
+  std::string folder;
   i64 vocab = 0;                   // tokens the tokenizer has
+  std::vector<std::string> items;  // item files of the generated tasks
+  std::vector<StudyShard> shards;
 
+  void visit(records::Fields& f) { f("vocab", vocab)("items", items)("shards", shards); }  // all but the folder
+  std::string tokenizer() const { return path_join(folder, "tokenizer.json"); }
+  std::string item_path(const std::string& name) const { return path_join(folder, "items/" + name); }
+  std::string held_out_path(const std::string& name) const { return path_join(folder, name + ".held-out.jsonl"); }
   std::vector<data::MixtureSource> mixture() const;
   // The rows of study.json's "data": weights, sizes, number of passes for `tokens`.
   Json to_json(i64 tokens) const;

@@ -110,32 +110,6 @@ class Fitting {
 
 }  // namespace
 
-Json StudyFit::to_json() const {
-  return Json::object({{"minutes", minutes},
-                       {"tokens_asked", tokens_asked},
-                       {"tokens", tokens},
-                       {"seeds", seeds},
-                       {"models_left_out", models_left_out},
-                       {"seconds_expected", seconds},
-                       {"fits", fits}});
-}
-
-StudyFit StudyFit::from_json(const Json& json, const std::string& where) {
-  StudyFit fit;
-  try {
-    fit.minutes = json.at("minutes").as_double();
-    fit.tokens_asked = json.at("tokens_asked").as_int();
-    fit.tokens = json.at("tokens").as_int();
-    fit.seeds = json.at("seeds").as_int();
-    for (const Json& name : json.at("models_left_out").as_array()) fit.models_left_out.push_back(name.as_string());
-    fit.seconds = json.at("seconds_expected").as_double();
-    fit.fits = json.at("fits").as_bool();
-  } catch (const Error& e) {
-    throw Error({.where = where, .what = "'fitted' is damaged: " + e.parts().what, .got = e.parts().got});
-  }
-  return fit;
-}
-
 StudyFit fit_all(const StudySpec& spec) {
   StudyFit fit;
   fit.minutes = spec.minutes;

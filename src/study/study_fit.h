@@ -26,8 +26,10 @@ struct StudyFit {
   bool whole(const StudySpec& spec) const {
     return tokens == tokens_asked && seeds == static_cast<i64>(spec.seeds.size()) && models_left_out.empty();
   }
-  Json to_json() const;
-  static StudyFit from_json(const Json& json, const std::string& where);
+  void visit(records::Fields& f) {
+    f("minutes", minutes)("tokens_asked", tokens_asked)("tokens", tokens)("seeds", seeds);
+    f("models_left_out", models_left_out)("seconds_expected", seconds)("fits", fits);
+  }
 };
 
 // Everything, without a limit.

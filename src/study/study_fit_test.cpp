@@ -113,7 +113,8 @@ TEST(StudyFit, AStudyThatHasBegunKeepsItsTokens) {
   fit = fit_of(spec_of(1), 1, 64000);
   EXPECT_EQ(fit.tokens, 64000);
   EXPECT_FALSE(fit.fits);
-  EXPECT_EQ(StudyFit::from_json(fit.to_json(), "test").to_json().dump(), fit.to_json().dump());
+  const Json json = records::fields_to_json(fit);
+  EXPECT_EQ(records::fields_to_json(records::fields_from_json<StudyFit>(json, "test")).dump(), json.dump());
 }
 
 TEST(StudyTime, ShapesBetweenTimedOnesAreInterpolated) {

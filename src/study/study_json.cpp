@@ -12,6 +12,7 @@ namespace moebius::study {
 
 namespace {
 
+constexpr const char* kRestore = "copy the file back, or use another --out";
 constexpr const char* kPrecisionBefore = "bf16";  // of studies that were written without this key
 
 std::string json_path(const std::string& folder) { return path_join(folder, "study.json"); }
@@ -25,11 +26,8 @@ auto read_json(const std::string& folder, const Read& read) {
     return read(study);
   } catch (const Error& e) {
     if (!e.parts().where.empty()) throw;
-    throw Error({.where = path,
-                 .what = e.parts().what,
-                 .wanted = e.parts().wanted,
-                 .got = e.parts().got,
-                 .fix = "copy the file back, or use another --out"});
+    throw Error(
+        {.where = path, .what = e.parts().what, .wanted = e.parts().wanted, .got = e.parts().got, .fix = kRestore});
   }
 }
 
@@ -52,10 +50,10 @@ Json identity(const Json& study) {
 // A generated task's skill is that of its items (docs/formats.md).
 Json evaluations_of(const StudySpec& spec, const StudyFiles& files) {
   Json rows = Json::array();
-  for (const std::string& path : files.items) {
-    const std::string stem = path.substr(0, path.rfind('.'));
+  for (const std::string& item : files.items) {
+    const std::string name = item.substr(0, item.rfind('.'));
     rows.push_back(
-        Json::object({{"name", path_name(stem)}, {"skill", Json::parse_file(stem + ".meta.json").at("skill")}}));
+        Json::object({{"name", name}, {"skill", Json::parse_file(files.item_path(name + ".meta.json")).at("skill")}}));
   }
   for (const std::string& name : spec.evaluate.tasks) rows.push_back(Json::object({{"name", name}}));
   return rows;
@@ -102,7 +100,7 @@ std::optional<StudyFit> read_fit(const StudySpec& spec, const std::string& folde
       all.minutes = 0;
       return all;
     }
-    const StudyFit fit = StudyFit::from_json(*fitted, path);
+    const StudyFit fit = records::fields_from_json_all<StudyFit>(*fitted, path + ", fitted", kRestore);
     if (fit.tokens_asked != spec.tokens) return std::nullopt;
     return fit;
   });

@@ -11,12 +11,24 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/units.h"
-#include "study/study_branches.h"
 #include "train/run_roof.h"
+#include "train/schedule.h"
 
 namespace moebius::study {
 
 namespace {
+
+constexpr double kDecayMin = 0.05;  // a run's final loss is the mean over its last 5 %: none of it may lie in the trunk
+
+// Every number of steps before a decay is met: as the total grows by one, it grows by one or stays.
+i64 steps_that_decay_from(i64 begin, const train::OptimizerOptions& optimizer) {
+  i64 total = static_cast<i64>(std::floor(static_cast<double>(begin) / (1 - optimizer.decay_fraction))) - 2;
+  for (total = std::max(total, begin + 1);; ++total) {
+    const train::Schedule schedule = train::make_schedule(optimizer, total);
+    CHECK(schedule.total - schedule.decay <= begin, "the search began below and goes up in steps of one at most");
+    if (schedule.total - schedule.decay == begin) return total;
+  }
+}
 
 model::ModelConfig resolve_model(const StudySpec& spec, const StudyModel& entry) {
   model::ModelConfig config;
@@ -142,6 +154,42 @@ double best_rate(const StudyPlan& plan, const std::map<std::string, double>& los
 
 }  // namespace
 
+BranchPlan plan_branches(const StudyBranches& branches, const train::TrainOptions& options, const std::string& where) {
+  const train::OptimizerOptions& given = options.optimizer;
+  if (given.schedule != "wsd") {
+    throw Error({.where = where + ", [branches]",
+                 .what = "branches require the schedule wsd",
+                 .wanted = "schedule = \"wsd\" in [train]",
+                 .got = given.schedule});
+  }
+  if (given.decay_fraction < kDecayMin || given.decay_fraction > 0.95) {
+    throw Error({.where = where + ", [branches]",
+                 .what = "decay-fraction is too small or too large for branches",
+                 .wanted = fmt::format("{} to 0.95 of a branch's steps", kDecayMin),
+                 .got = fmt::format("{}", given.decay_fraction)});
+  }
+  const i64 steps = train::steps_total(options);
+  BranchPlan plan;
+  plan.warmup_steps = train::make_schedule(given, steps).warmup;
+  train::OptimizerOptions optimizer = given;
+  optimizer.warmup_steps = plan.warmup_steps;
+  for (const double at : branches.at) {
+    Branch branch;
+    branch.at = at;
+    branch.step_begin = std::llround(at * static_cast<double>(steps));
+    if (branch.step_begin < std::max<i64>(1, plan.warmup_steps)) {
+      throw Error({.where = where + ", [branches]",
+                   .what = fmt::format("the branch at {} begins within the warm-up", at),
+                   .wanted = fmt::format("at least {} of {} steps", std::max<i64>(1, plan.warmup_steps), steps),
+                   .got = fmt::format("{} steps", branch.step_begin)});
+    }
+    branch.steps_total = steps_that_decay_from(branch.step_begin, optimizer);
+    plan.trunk_steps = std::max(plan.trunk_steps, branch.step_begin);
+    plan.branches.push_back(branch);
+  }
+  return plan;
+}
+
 StudyPlan plan_study(const StudySpec& spec) {
   StudyPlan plan;
   plan.spec = spec;
@@ -242,31 +290,25 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
       at_end && rule.sweep.size() > 1 ? "; a best rate at an end of the range may lie outside of it" : "");
 }
 
+void PlannedRun::visit(records::Fields& f) {
+  Json shape = config.to_json();
+  std::string scope = "micro-batch";
+  double rate = learning_rate > 0 ? learning_rate : kUnknown;
+  f("name", name)("model", model)("role", role)("seed", seed)("config", shape);
+  f("parameters_total", counts.parameters_total)("parameters_active", counts.parameters_active);
+  f("flops_per_token_megatron", counts.flops_per_token_megatron)("flops_per_token_6n", counts.flops_per_token_6n);
+  f("tokens_total", tokens)("tpp", tpp)("sparsity", sparsity)("learning_rate", rate);
+  f("balance_coefficient", config.losses.balance_coefficient)("balance_scope", scope);
+  f("seconds_estimated", seconds_estimated);
+  if (left_out) f("left_out", left_out);
+  if (branch_of.empty()) return;
+  f("branch_of", branch_of)("branch_step", branch_step)("tokens_shared", tokens_shared);
+}
+
 Json plan_to_json(const StudyPlan& plan) {
-  Json runs = Json::array();
-  for (const PlannedRun& run : plan.runs) {
-    runs.push_back(Json::object({{"name", run.name},
-                                 {"model", run.model},
-                                 {"role", records::enum_name(run.role)},
-                                 {"seed", run.seed},
-                                 {"config", run.config.to_json()},
-                                 {"parameters_total", run.counts.parameters_total},
-                                 {"parameters_active", run.counts.parameters_active},
-                                 {"flops_per_token_megatron", run.counts.flops_per_token_megatron},
-                                 {"flops_per_token_6n", run.counts.flops_per_token_6n},
-                                 {"tokens_total", run.tokens},
-                                 {"tpp", run.tpp},
-                                 {"sparsity", run.sparsity},
-                                 {"learning_rate", run.learning_rate > 0 ? Json(run.learning_rate) : Json()},
-                                 {"balance_coefficient", run.config.losses.balance_coefficient},
-                                 {"balance_scope", "micro-batch"},
-                                 {"seconds_estimated", run.seconds_estimated}}));
-    if (run.left_out) runs.as_array().back().set("left_out", true);
-    if (run.branch_of.empty()) continue;
-    runs.as_array().back().set("branch_of", run.branch_of);
-    runs.as_array().back().set("branch_step", run.branch_step);
-    runs.as_array().back().set("tokens_shared", run.tokens_shared);
-  }
+  std::vector<PlannedRun> all = plan.runs;
+  Json runs;
+  records::Fields(&runs).value(all);
   const StudySpec& spec = plan.spec;
   Json notes = spec.notes;
   if (!plan.fitted_text.empty()) notes.push_back(plan.fitted_text);

@@ -35,6 +35,7 @@ struct PlannedRun {
   std::vector<i64> branch_steps;  // a trunk: where branches begin
 
   i64 tokens_own() const { return tokens - tokens_shared; }
+  void visit(records::Fields& f);  // for writing: the object of study.json
 };
 
 struct StudyPlan {
@@ -50,6 +51,24 @@ struct StudyPlan {
   int threads_of_run(int threads) const { return std::max(1, threads / static_cast<int>(jobs)); }
   i64 fewest_experts = 0, most_experts = 0;
 };
+
+// Branches of a trunk (schedule wsd): what they are good for is in docs/study.md (Hu et al. 2024, 2404.06395; Haegele et
+// al. 2024, 2405.18392), how they are trained in train/train_run.h.
+struct Branch {
+  double at = 0;        // share of the study's tokens at which the decay begins
+  i64 step_begin = 0;   // updates of the trunk before it
+  i64 steps_total = 0;  // with the decay; step_begin = steps_total - round(decay-fraction * steps_total)
+};
+
+struct BranchPlan {
+  i64 warmup_steps = 0;  // of the trunk and every branch: resolved from the study's tokens
+  i64 trunk_steps = 0;   // to the last branch
+  std::vector<Branch> branches;
+};
+
+// `options` are those of [train] with the study's tokens. Throws Error when the schedule is not wsd, the decay is shorter
+// than the last 5 % over which the final loss is taken, or a branch begins within the warm-up.
+BranchPlan plan_branches(const StudyBranches& branches, const train::TrainOptions& options, const std::string& where);
 
 // Resolves every model and expands seeds and trials. Throws Error when a budget fits no step or a model is impossible.
 StudyPlan plan_study(const StudySpec& spec);

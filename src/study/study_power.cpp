@@ -166,8 +166,6 @@ PowerRow row_of(const StudyPlan& plan, const records::StudyRuns& planned, const 
   return row;
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
 }  // namespace
 
 void check_hypotheses(const StudyPlan& plan) { fit::hypotheses_parse(records_of(plan), plan.spec.path); }
@@ -215,25 +213,11 @@ std::string power_table(const std::vector<PowerRow>& rows) {
   return text;
 }
 
-Json power_to_json(const std::vector<PowerRow>& rows) {
-  Json list = Json::array();
-  for (const PowerRow& row : rows) {
-    list.push_back(Json::object({{"id", row.id},
-                                 {"kind", row.kind},
-                                 {"effect_name", row.effect_name},
-                                 {"smallest_effect", number(row.effect)},
-                                 {"problem", row.problem},
-                                 {"noise", number(row.noise.seed)},
-                                 {"noise_items", row.noise.item},
-                                 {"noise_source", row.noise_source},
-                                 {"noise_degrees_of_freedom", row.noise_df},
-                                 {"seeds", row.seeds},
-                                 {"seeds_tested", row.seeds_tested},
-                                 {"seconds", row.seconds},
-                                 {"seeds_half", row.seeds_half},
-                                 {"seconds_half", row.seconds_half}}));
-  }
-  return list;
+void PowerRow::visit(records::Fields& f) {
+  f("id", id)("kind", kind)("effect_name", effect_name)("smallest_effect", effect)("problem", problem);
+  f("noise", noise.seed)("noise_items", noise.item)("noise_source", noise_source);
+  f("noise_degrees_of_freedom", noise_df)("seeds", seeds)("seeds_tested", seeds_tested)("seconds", seconds);
+  f("seeds_half", seeds_half)("seconds_half", seconds_half);
 }
 
 }  // namespace moebius::study

@@ -23,6 +23,7 @@ struct PowerRow {
   double seconds = 0;  // of its runs with seeds_tested seeds, here
   i64 seeds_half = 0;  // for half the effect; 0: more than kSeedsMax
   double seconds_half = 0;
+  void visit(records::Fields& f);  // for writing
 };
 
 // `folders`: studies whose finished runs show the noise; those that cannot be read are Errors. `noise_assumed` is used
@@ -33,6 +34,5 @@ std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::
 void check_hypotheses(const StudyPlan& plan);
 
 std::string power_table(const std::vector<PowerRow>& rows);
-Json power_to_json(const std::vector<PowerRow>& rows);
 
 }  // namespace moebius::study

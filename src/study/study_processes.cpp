@@ -27,15 +27,13 @@ constexpr i64 kSequencesGenerated = 64;
 
 eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, const std::string& items_folder) {
   eval::EvalOptions options;
-  options.tasks = files.items;
+  for (const std::string& item : files.items) options.tasks.push_back(files.item_path(item));
   for (const std::string& task : spec.evaluate.tasks) options.tasks.push_back(task);
   options.task_folders = {study_task_folder()};
   for (const StudyShard& shard : files.shards) {
-    if (shard.held_out.empty()) continue;
-    eval::LossSource source;
-    source.name = shard.name;
-    source.path = shard.held_out;
-    options.sources.push_back(std::move(source));
+    if (!shard.held_out) continue;
+    options.sources.emplace_back().name = shard.name;
+    options.sources.back().path = files.held_out_path(shard.name);
   }
   options.loss_window = spec.data.sequence;  // what the models are trained on; they may have many more positions
   options.limit = spec.evaluate.items_max;
@@ -84,7 +82,7 @@ RunFile run_file_of(const StudyPlan& plan, const PlannedRun& run, const StudyFil
                     int threads) {
   RunFile file = shape_file_of(plan, run, threads);
   file.training.out = path_join(folder, "runs/" + run.name);
-  file.training.tokenizer = files.tokenizer;
+  file.training.tokenizer = files.tokenizer();
   file.training.sources = files.mixture();
   file.branch_steps = run.branch_steps;
   if (!run.branch_of.empty()) file.branch_from = branch_folder(folder, run);
@@ -106,7 +104,7 @@ ShapeTimes time_shapes(const StudyPlan& plan, const StudyFiles* files, const std
       });
       RunFile file = shape_file_of(plan, run, parallel_threads());
       if (files != nullptr) {
-        file.training.tokenizer = files->tokenizer;
+        file.training.tokenizer = files->tokenizer();
         file.evaluation = eval_options(plan.spec, *files, "");
         file.evaluation_steps = {0};
       }
@@ -118,7 +116,8 @@ ShapeTimes time_shapes(const StudyPlan& plan, const StudyFiles* files, const std
       continue;
     }
     const Children::Ended ended = children.wait();
-    times[models[static_cast<std::size_t>(ended.id)]] = ShapeTime::from_json(ended.value);
+    times[models[static_cast<std::size_t>(ended.id)]] =
+        records::fields_from_json<ShapeTime>(ended.value, models[static_cast<std::size_t>(ended.id)]);
   }
   return times;
 }

@@ -156,8 +156,9 @@ TEST(RunFile, ReadsBackEqual) {
   for (const std::string& name : study_names()) {
     const StudyPlan plan = plan_study(study_load(name));
     StudyFiles files;
-    files.shards = {{"a,b", "data/a:b", 0.1 + 0.2, 10, 1, 40, "held,out=1"}};
-    files.items = {"items/a,b.jsonl"};
+    files.folder = "da:ta";
+    files.shards = {{"a,b=1", 0.1 + 0.2, 10, 1, 40, true}};
+    files.items = {"a,b.jsonl"};
     for (const PlannedRun& run : plan.runs) {
       const RunFile file = run_file_of(plan, run, files, "folder", 2);
       const std::string path = test_path("run.json");
@@ -165,10 +166,10 @@ TEST(RunFile, ReadsBackEqual) {
       const RunFile read = RunFile::read(path);
       EXPECT_EQ(read.to_json().dump(), file.to_json().dump());
       EXPECT_EQ(read.config.to_json().dump(), run.config.to_json().dump()) << run.name;
-      EXPECT_EQ(read.training.sources[0].path, "data/a:b");
+      EXPECT_EQ(read.training.sources[0].path, "da:ta/a,b=1");
       EXPECT_EQ(read.training.sources[0].weight, 0.1 + 0.2);
-      EXPECT_EQ(read.evaluation.tasks[0], "items/a,b.jsonl");
-      EXPECT_EQ(read.evaluation.sources[0].path, "held,out=1");
+      EXPECT_EQ(read.evaluation.tasks[0], "da:ta/items/a,b.jsonl");
+      EXPECT_EQ(read.evaluation.sources[0].path, "da:ta/a,b=1.held-out.jsonl");
     }
   }
 }

@@ -205,24 +205,17 @@ StudyPlan settle_plan(const StudySpec& spec, i64 jobs, const StudyFiles* files, 
     plan = prepared(plan_fitted(spec, fit));
     estimate_seconds(plan, times);
   }
-  if (fit.minutes > 0 || fit.tokens != spec.tokens) plan.fitted = fit.to_json();
+  if (fit.minutes > 0 || fit.tokens != spec.tokens) plan.fitted = records::fields_to_json(fit);
   plan.fitted_text = fit_text(spec, fit);
   plan.seconds_estimated = seconds_of_runs(plan, runs_done(folder));
   return plan;
 }
 
-Json StudyResult::to_json() const {
-  return Json::object({{"report", report},
-                       {"fit", fit},
-                       {"runs_done", runs_done},
-                       {"runs_skipped", runs_skipped},
-                       {"seconds", seconds},
-                       {"train_seconds", train_seconds},
-                       {"wall_seconds", wall_seconds},
-                       {"idle_seconds", idle_seconds},
-                       {"roofline_seconds", roofline_seconds},
-                       {"roof_share", roof_share()},
-                       {"roofline_ratio", roofline_ratio()}});
+void StudyResult::visit(records::Fields& f) {
+  f("report", report)("fit", fit)("runs_done", runs_done)("runs_skipped", runs_skipped)("seconds", seconds);
+  f("train_seconds", train_seconds)("wall_seconds", wall_seconds)("idle_seconds", idle_seconds);
+  double share = roof_share(), ratio = roofline_ratio();
+  f("roofline_seconds", roofline_seconds)("roof_share", share)("roofline_ratio", ratio);
 }
 
 StudyResult run_study_plan(StudyPlan& plan, const std::string& folder, const std::string& program) {

@@ -32,7 +32,7 @@ struct StudyResult {
   double over_whole_time(double reached) const {
     return wall_seconds > 0 ? reached / (wall_seconds + idle_seconds) : 0;
   }
-  Json to_json() const;
+  void visit(records::Fields& f);  // for writing
 };
 
 // Starts `program` for each run, plan.jobs at a time, which share the threads of this process (base/parallel.h).

@@ -1,12 +1,12 @@
 // The time that a study will take here. In: a plan, the times of some shapes; out: seconds of every run, and of all of them
-// in the order in which they run, side by side. What one shape takes: shape_time.h.
+// in the order in which they run, side by side. What one shape takes: run_file.h.
 #pragma once
 
 #include <map>
 #include <set>
 #include <string>
 
-#include "study/shape_time.h"
+#include "study/run_file.h"
 #include "study/study_plan.h"
 
 namespace moebius::study {
