@@ -133,10 +133,6 @@ struct GridBuilder {
   double bytes_max, weights_max;
   std::vector<OperationShape> shapes;
 
-  bool wants(const std::string& name) const {
-    return options.operations.empty() ||
-           std::find(options.operations.begin(), options.operations.end(), name) != options.operations.end();
-  }
   void add(OperationShape shape, i64 weights) {
     if (static_cast<double>(weights * dtype_bytes(shape.dtype)) > weights_max || operation_bytes(shape) > bytes_max)
       return;
@@ -239,18 +235,23 @@ std::vector<OperationShape> grid_shapes(const BenchTrainOptions& common, const B
                  .wanted = "512MiB, 4GiB, ...",
                  .got = options.weights_max});
   }
-  const std::vector<std::string> known = {"linear", "attention", "experts", "head"};
+  const std::pair<std::string, void (GridBuilder::*)()> parts[] = {{"linear", &GridBuilder::linear},
+                                                                   {"attention", &GridBuilder::attention},
+                                                                   {"experts", &GridBuilder::experts},
+                                                                   {"head", &GridBuilder::head}};
+  std::vector<std::string> known;
+  for (const auto& [name, add] : parts) known.push_back(name);
   for (const std::string& name : options.operations) {
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    if (std::count(known.begin(), known.end(), name) > 0) continue;
     throw Error({.where = "operations",
                  .what = fmt::format("unknown operation '{}'", name),
                  .wanted = fmt::format("{}", fmt::join(known, ", "))});
   }
   GridBuilder builder{common, options, bytes_max, static_cast<double>(*weights_max), {}};
-  if (builder.wants("linear")) builder.linear();
-  if (builder.wants("attention")) builder.attention();
-  if (builder.wants("experts")) builder.experts();
-  if (builder.wants("head")) builder.head();
+  for (const auto& [name, add] : parts) {
+    if (options.operations.empty() || std::count(options.operations.begin(), options.operations.end(), name) > 0)
+      (builder.*add)();
+  }
   return builder.shapes;
 }
 

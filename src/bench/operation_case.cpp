@@ -30,6 +30,7 @@ double real(i64 n) { return static_cast<double>(n); }
 struct Maker {
   const OperationShape& shape;
   OperationCase& out;
+  const std::vector<i32>* expert_TK = nullptr;  // of a recorded routing; nullptr: drawn
   i64 tokens = shape.tokens, d = shape.config.d_model;
   double t = real(shape.tokens), width = real(shape.config.d_model), c = real(dtype_bytes(shape.dtype));
 
@@ -71,12 +72,12 @@ struct Maker {
 
   void linear();
   void attention();
-  void experts(const std::vector<i32>* expert_TK);
+  void experts();
   void route();
   void head();
   void norm();
   void optimizer();
-  kernels::Routing routing(const std::vector<i32>* expert_TK);
+  kernels::Routing routing();
 };
 
 void Maker::linear() {
@@ -122,7 +123,7 @@ void Maker::attention() {
 
 // Each expert's log-probability is normal with deviation load_spread; each token adds noise of its own and takes the
 // best.
-kernels::Routing Maker::routing(const std::vector<i32>* expert_TK) {
+kernels::Routing Maker::routing() {
   const i64 count = shape.config.experts.experts, k = shape.config.experts.top_k, rows = tokens * k;
   kernels::Routing r{
       tokens,        k, count, integers(rows), vector(rows), integers(count + 1), integers(rows), integers(rows),
@@ -155,8 +156,8 @@ kernels::Routing Maker::routing(const std::vector<i32>* expert_TK) {
   return r;
 }
 
-void Maker::experts(const std::vector<i32>* expert_TK) {
-  const kernels::Routing r = routing(expert_TK);
+void Maker::experts() {
+  const kernels::Routing r = routing();
   const i64 f = shape.config.experts.width, rows = r.rows();
   kernels::ExpertBank bank;
   bank.experts = r.experts;
@@ -187,7 +188,7 @@ void Maker::experts(const std::vector<i32>* expert_TK) {
 }
 
 void Maker::route() {
-  kernels::Routing r = routing(nullptr);
+  kernels::Routing r = routing();
   const kernels::RouterShape s = model::router_shape(shape.config);
   const Matrix x = operand(tokens, d), dx = f32(tokens, d);
   float *w = vector(r.experts * d, 0.05), *dw = vector(r.experts * d);
@@ -241,11 +242,19 @@ void Maker::optimizer() {
       [=] { kernels::adamw_update(step, count, master, m, v, g, copy, dtype); });
 }
 
+const std::pair<const char*, void (Maker::*)()> kOperations[] = {
+    {"linear", &Maker::linear},      {"attention", &Maker::attention}, {"route", &Maker::route},
+    {"experts", &Maker::experts},    {"head", &Maker::head},           {"norm", &Maker::norm},
+    {"optimizer", &Maker::optimizer}};
+
 }  // namespace
 
 const std::vector<std::string>& operation_names() {
-  static const std::vector<std::string> names = {"linear", "attention", "route",    "experts",
-                                                 "head",   "norm",      "optimizer"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const auto& [name, make] : kOperations) all.emplace_back(name);
+    return all;
+  }();
   return names;
 }
 
@@ -283,28 +292,16 @@ double operation_bytes(const OperationShape& shape) {
 
 OperationCase make_operation(const OperationShape& shape, const std::vector<i32>* expert_TK) {
   OperationCase made;
-  Maker maker{shape, made};
-  if (shape.name == "linear")
-    maker.linear();
-  else if (shape.name == "attention")
-    maker.attention();
-  else if (shape.name == "route")
-    maker.route();
-  else if (shape.name == "experts")
-    maker.experts(expert_TK);
-  else if (shape.name == "head")
-    maker.head();
-  else if (shape.name == "norm")
-    maker.norm();
-  else if (shape.name == "optimizer")
-    maker.optimizer();
-  else {
-    throw Error({.where = "moebius bench operation",
-                 .what = fmt::format("unknown operation '{}'", shape.name),
-                 .wanted = fmt::format("{}", fmt::join(operation_names(), ", ")),
-                 .fix = nearest_advice(shape.name, operation_names(), "moebius bench --help lists the operations")});
+  Maker maker{shape, made, shape.name == "experts" ? expert_TK : nullptr};
+  for (const auto& [name, make] : kOperations) {
+    if (shape.name != name) continue;
+    (maker.*make)();
+    return made;
   }
-  return made;
+  throw Error({.where = "moebius bench operation",
+               .what = fmt::format("unknown operation '{}'", shape.name),
+               .wanted = fmt::format("{}", fmt::join(operation_names(), ", ")),
+               .fix = nearest_advice(shape.name, operation_names(), "moebius bench --help lists the operations")});
 }
 
 }  // namespace moebius::bench

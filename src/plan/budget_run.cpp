@@ -118,14 +118,6 @@ model::ModelConfig budget_base(int variant) {
   return config;
 }
 
-const std::vector<std::string>& budget_shape_keys() {
-  static const std::vector<std::string> keys = {"d_model",      "layers",         "heads",
-                                                "head_dim",     "experts",        "top_k",
-                                                "expert_width", "shared_experts", "dense_layers_first",
-                                                "dense_width",  "bank_layers",    "activation"};
-  return keys;
-}
-
 void refuse_shape_option(std::string key) {
   if (key.empty()) return;
   std::replace(key.begin(), key.end(), '_', '-');

@@ -28,9 +28,8 @@ struct BudgetOptions {
 };
 
 // The configuration on top of which the options of a plan for a budget are parsed: a vocabulary of 50,304. The two variants
-// differ in every field that the plan chooses itself (budget_shape_keys, as in ModelConfig::to_json).
+// differ in every field that the plan chooses itself.
 model::ModelConfig budget_base(int variant = 0);
-const std::vector<std::string>& budget_shape_keys();
 // Throws Error unless `key` is empty.
 void refuse_shape_option(std::string key);
 

@@ -64,13 +64,16 @@ std::string toml_rate(const Rate& rate) {
                      peak / 4, peak / 2, peak);
 }
 
+// Arguments of a command as arrays of bash, one a line.
 class Arguments {
  public:
   void group(const std::string& name) { text_ += (text_.empty() ? "" : ")\n") + name + "=(\n"; }
-  void add(const std::string& flag) { text_ += "  --" + flag + "\n"; }
-  template <typename T>
-  void add(const std::string& flag, const T& value) {
-    text_ += fmt::format("  --{} {}\n", flag, value);
+  // "--flag {} --other ...", in the order of a command line.
+  template <typename... T>
+  void add(fmt::format_string<const T&...> flags, const T&... values) {
+    std::string line = fmt::format(flags, values...);
+    for (std::size_t at = 0; (at = line.find(" --", at)) != std::string::npos; at += 3) line.replace(at, 1, "\n  ");
+    text_ += "  " + line + "\n";
   }
   std::string finish() const { return text_ + ")\n"; }
 
@@ -80,101 +83,69 @@ class Arguments {
 
 void add_model(Arguments& args, const Launch& launch) {
   const model::ModelConfig& config = launch.choice.config;
+  const model::AttentionConfig& attention = config.attention;
   const bool moe = launch.choice.form.experts > 1;
   args.group("MODEL_ARGS");
-  args.add("num-layers", config.layers);
-  args.add("hidden-size", config.d_model);
-  args.add("ffn-hidden-size",
+  args.add("--num-layers {} --hidden-size {} --ffn-hidden-size {}", config.layers, config.d_model,
            moe && config.experts.dense_layers_first == 0 ? config.experts.width : config.experts.dense_width);
-  args.add("num-attention-heads", config.attention.heads);
-  args.add("kv-channels", config.attention.head_dim);
-  if (config.attention.kv_heads != config.attention.heads) {
-    args.add("group-query-attention");
-    args.add("num-query-groups", config.attention.kv_heads);
-  }
-  args.add("seq-length", launch.sequence);
-  args.add("max-position-embeddings", std::max(config.sequence_max, launch.sequence));
-  args.add("position-embedding-type", "rope");
-  args.add("rotary-base", std::llround(config.attention.rope_base));
-  args.add("normalization", "RMSNorm");
-  args.add("norm-epsilon", config.norm_epsilon);
-  if (config.experts.activation == model::Activation::swiglu) args.add("swiglu");
-  if (config.attention.qk_norm) args.add("qk-layernorm");
-  if (config.attention.bias) args.add("add-qkv-bias");
-  args.add("disable-bias-linear");
-  args.add("untie-embeddings-and-output-weights");
-  args.add("make-vocab-size-divisible-by", config.vocab % 128 == 0 ? 128 : 1);
-  args.add("init-method-std", config.init_std);
-  args.add("attention-dropout", "0.0");
-  args.add("hidden-dropout", "0.0");
+  args.add("--num-attention-heads {} --kv-channels {}", attention.heads, attention.head_dim);
+  if (attention.kv_heads != attention.heads)
+    args.add("--group-query-attention --num-query-groups {}", attention.kv_heads);
+  args.add("--seq-length {} --max-position-embeddings {}", launch.sequence,
+           std::max(config.sequence_max, launch.sequence));
+  args.add("--position-embedding-type rope --rotary-base {}", std::llround(attention.rope_base));
+  args.add("--normalization RMSNorm --norm-epsilon {}", config.norm_epsilon);
+  if (config.experts.activation == model::Activation::swiglu) args.add("--swiglu");
+  if (attention.qk_norm) args.add("--qk-layernorm");
+  if (attention.bias) args.add("--add-qkv-bias");
+  args.add("--disable-bias-linear --untie-embeddings-and-output-weights --make-vocab-size-divisible-by {}",
+           config.vocab % 128 == 0 ? 128 : 1);
+  args.add("--init-method-std {} --attention-dropout 0.0 --hidden-dropout 0.0", config.init_std);
 }
 
 void add_experts(Arguments& args, const Launch& launch) {
   const model::ModelConfig& config = launch.choice.config;
   const model::ExpertConfig& experts = config.experts;
+  const model::RouterConfig& router = config.router;
   args.group("MOE_ARGS");
   if (launch.choice.form.experts <= 1) return;
-  args.add("num-experts", experts.experts);
-  args.add("moe-router-topk", experts.top_k);
-  args.add("moe-ffn-hidden-size", experts.width);
+  args.add("--num-experts {} --moe-router-topk {} --moe-ffn-hidden-size {}", experts.experts, experts.top_k,
+           experts.width);
   if (experts.shared_experts > 0)
-    args.add("moe-shared-expert-intermediate-size", experts.shared_experts * experts.width);
+    args.add("--moe-shared-expert-intermediate-size {}", experts.shared_experts * experts.width);
   if (experts.dense_layers_first > 0) {
-    args.add("moe-layer-freq", fmt::format("\"([0]*{}+[1]*{})\"", experts.dense_layers_first,
-                                           config.layers - experts.dense_layers_first));
+    args.add("--moe-layer-freq \"([0]*{}+[1]*{})\"", experts.dense_layers_first,
+             config.layers - experts.dense_layers_first);
   }
-  args.add("moe-router-score-function", model::router_score_name(config.router.score));
+  args.add("--moe-router-score-function {}", model::router_score_name(router.score));
   // Renormalised gates equal the softmax over the chosen logits, Megatron's default; others are its pre-softmax.
-  if (config.router.score == model::RouterScore::softmax && config.router.softmax_before_top_k &&
-      !config.router.renormalise) {
-    args.add("moe-router-pre-softmax");
-  }
-  if (config.router.bias_rate > 0) {
-    args.add("moe-router-enable-expert-bias");
-    args.add("moe-router-bias-update-rate", config.router.bias_rate);
-  }
-  args.add("moe-router-load-balancing-type", config.losses.balance_coefficient > 0 ? "aux_loss" : "none");
-  if (config.losses.balance_coefficient > 0) args.add("moe-aux-loss-coeff", config.losses.balance_coefficient);
-  if (config.losses.z_coefficient > 0) args.add("moe-z-loss-coeff", config.losses.z_coefficient);
-  args.add("moe-router-dtype", "fp32");
-  args.add("moe-grouped-gemm");
-  args.add("moe-token-dispatcher-type", "alltoall");
+  if (router.score == model::RouterScore::softmax && router.softmax_before_top_k && !router.renormalise)
+    args.add("--moe-router-pre-softmax");
+  if (router.bias_rate > 0)
+    args.add("--moe-router-enable-expert-bias --moe-router-bias-update-rate {}", router.bias_rate);
+  const double balance = config.losses.balance_coefficient;
+  args.add("--moe-router-load-balancing-type {}", balance > 0 ? "aux_loss" : "none");
+  if (balance > 0) args.add("--moe-aux-loss-coeff {}", balance);
+  if (config.losses.z_coefficient > 0) args.add("--moe-z-loss-coeff {}", config.losses.z_coefficient);
+  args.add("--moe-router-dtype fp32 --moe-grouped-gemm --moe-token-dispatcher-type alltoall");
 }
 
 void add_training(Arguments& args, const Launch& launch) {
+  const double rate = launch.rate.learning_rate;
   args.group("TRAINING_ARGS");
-  args.add("micro-batch-size", "$MICRO_BATCH");
-  args.add("global-batch-size", launch.batch_sequences);
-  args.add("train-iters", launch.steps);
-  args.add("lr", fmt::format("{:.4g}", launch.rate.learning_rate));
-  args.add("min-lr", fmt::format("{:.4g}", launch.rate.learning_rate * kEndRate));
-  args.add("lr-decay-style", "cosine");
-  args.add("lr-decay-iters", launch.steps);
-  args.add("lr-warmup-iters", launch.warmup_steps);
-  args.add("weight-decay", "0.1");
-  args.add("adam-beta1", "0.9");
-  args.add("adam-beta2", "0.95");
-  args.add("adam-eps", "1e-8");
-  args.add("clip-grad", "1.0");
-  args.add("seed", 1234);
-  args.add("bf16");
-  args.add("use-distributed-optimizer");
-  args.add("tensor-model-parallel-size", "$TP");
-  args.add("pipeline-model-parallel-size", "$PP");
-  if (launch.choice.form.experts > 1) args.add("expert-model-parallel-size", "$EP");
+  args.add("--micro-batch-size $MICRO_BATCH --global-batch-size {} --train-iters {}", launch.batch_sequences,
+           launch.steps);
+  args.add("--lr {:.4g} --min-lr {:.4g} --lr-decay-style cosine --lr-decay-iters {} --lr-warmup-iters {}", rate,
+           rate * kEndRate, launch.steps, launch.warmup_steps);
+  args.add("--weight-decay 0.1 --adam-beta1 0.9 --adam-beta2 0.95 --adam-eps 1e-8 --clip-grad 1.0 --seed 1234 --bf16");
+  args.add("--use-distributed-optimizer --tensor-model-parallel-size $TP --pipeline-model-parallel-size $PP");
+  if (launch.choice.form.experts > 1) args.add("--expert-model-parallel-size $EP");
   args.group("DATA_ARGS");
-  args.add("data-path", "$DATA");
-  args.add("split", "990,10,0");
-  args.add("tokenizer-type", "HuggingFaceTokenizer");
-  args.add("tokenizer-model", "$TOKENIZER");
+  args.add("--data-path $DATA --split 990,10,0 --tokenizer-type HuggingFaceTokenizer --tokenizer-model $TOKENIZER");
   args.group("OUTPUT_ARGS");
-  args.add("save", "$CHECKPOINTS");
-  args.add("load", "$CHECKPOINTS");
   const i64 interval = std::clamp<i64>(launch.steps / 20, 1, 500);
-  args.add("save-interval", interval);
-  args.add("eval-interval", interval);
-  args.add("eval-iters", 10);
-  args.add("log-interval", 10);
+  args.add("--save $CHECKPOINTS --load $CHECKPOINTS --save-interval {} --eval-interval {}", interval, interval);
+  args.add("--eval-iters 10 --log-interval 10");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "base/units.h"
 #include "fit/fit.h"
@@ -84,6 +85,18 @@ double column_value(const fit::LawPoint& p, const std::string& column) {
   return column == "activation" ? fit::point_density(p) : fit::kMissing;
 }
 
+// Data in place of the fit made from them is the likely mistake.
+void refuse_data(const std::string& path) {
+  const std::string text = file_read(path);
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (!path.ends_with(".csv") && (first == std::string::npos || text[first] == '{')) return;
+  throw Error({.where = path,
+               .what = path.ends_with(".csv") ? "this is a table of runs, not a fit" : "this is not a fit.json",
+               .wanted = "the coefficients of laws, as moebius fit writes them with --out",
+               .fix = path.ends_with(".csv") ? fmt::format("moebius fit {} --out fit.json; then --fit fit.json", path)
+                                             : "moebius fit DATA --out fit.json makes one from a table of runs"});
+}
+
 }  // namespace
 
 Interval interval_95(std::vector<double> values) {
@@ -148,6 +161,7 @@ std::optional<LawFit> law_fit_of(const records::FittedLaw& law, const std::strin
 }
 
 void replace_from_file(std::vector<LawFit>& fits, const std::string& path) {
+  refuse_data(path);
   const records::FitFile file = records::fit_read(path);
   if (file.loss.form == records::LawsForm::none) refuse(path, "the file has no loss laws");
   int read = 0;

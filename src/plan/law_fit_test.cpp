@@ -83,6 +83,15 @@ TEST(LawFit, SaysWhatTheWeightDecayDoes) {
 TEST(LawFit, RefusesBadFiles) {
   auto fits = published_law_fits();
   EXPECT_THROW(replace_from_file(fits, test_path("none.json")), Error);
+  for (const std::string name : {"runs.csv", "runs.txt"}) {
+    try {
+      replace_from_file(fits, write(name, "N,D,loss\n1,2,3\n"));
+      ADD_FAILURE() << "no error";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.parts().what, name == "runs.csv" ? "this is a table of runs, not a fit" : "this is not a fit.json");
+      EXPECT_TRUE(e.parts().fix.find("moebius fit ") != std::string::npos) << e.what();
+    }
+  }
   EXPECT_THROW(replace_from_file(fits, write("fit_other.json", R"({"runs":[]})")), Error);
   EXPECT_THROW(replace_from_file(fits, write("fit_law.json", R"({"law":"chinchila"})")), Error);
   EXPECT_THROW(

@@ -74,8 +74,9 @@ std::string shape_option_given(const std::vector<std::string>& words) {
     parse(words, options, budget, config);
     parsed[i] = config.to_json();
   }
-  for (const std::string& key : budget_shape_keys()) {
-    if (parsed[0].at(key) == parsed[1].at(key)) return key;
+  const Json base = budget_base(0).to_json(), other = budget_base(1).to_json();
+  for (const auto& [key, value] : base.as_object()) {
+    if (value != other.at(key) && parsed[0].at(key) == parsed[1].at(key)) return key;
   }
   return "";
 }

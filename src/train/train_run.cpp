@@ -122,7 +122,10 @@ TrainResult Run::run() {
   if (saved) {
     forget_records(records, state_);
   } else if (file_exists(records)) {
-    log_info(fmt::format("{}: removed: there is no checkpoint, so the run starts again", records));
+    log_warning(fmt::format(
+        "{}: the folder has records of this run but no checkpoint to resume from: they are removed, and training starts "
+        "again at step 0",
+        options_.out));
     file_remove(records);
   }
   if (trunk) {
