@@ -11,6 +11,8 @@ target_compile_options(moebius_flags INTERFACE
   -Wall -Wextra -Werror -ffp-contract=off -fno-omit-frame-pointer)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(moebius_flags INTERFACE -Wno-psabi -Wno-restrict)
+else()
+  target_compile_options(moebius_flags INTERFACE -Wno-psabi)
 endif()
 target_include_directories(moebius_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 # fmt's compiled library, not its header-only form: the headers stay light.
