@@ -125,17 +125,29 @@ Json text_digests(const StudySpec& spec) {
   return digests;
 }
 
+bool complete(const StudyFiles& files) {
+  std::vector<std::string> paths = {files.tokenizer()};
+  for (const std::string& item : files.items) paths.push_back(files.item_path(item));
+  for (const StudyShard& shard : files.shards) {
+    const std::string prefix = path_join(files.folder, shard.name);
+    paths.insert(paths.end(), {prefix + ".bin", prefix + ".idx"});
+    if (shard.held_out) paths.push_back(files.held_out_path(shard.name));
+  }
+  return std::all_of(paths.begin(), paths.end(), file_exists);
+}
+
 // Whether the data of the folder is what the study would make now.
 void check_made(const Json& made, const Json& settings, const Json& digests, const std::string& folder) {
-  if (made.at("settings").dump() != settings.dump()) {
+  const Json* before = made.find("settings");
+  if (before == nullptr || before->dump() != settings.dump()) {
     throw Error({.where = folder, .what = "the data in this folder was made with other settings", .fix = kNewFolder});
   }
   for (const auto& [file, digest] : digests.as_object()) {
-    const std::string before = made.contains("text_digests") ? made.at("text_digests").get_string(file, "") : "";
-    if (before == digest.as_string()) continue;
+    const std::string text = made.contains("text_digests") ? made.at("text_digests").get_string(file, "") : "";
+    if (text == digest.as_string()) continue;
     throw Error({.where = file,
                  .what = "the text has changed since the data of this study was made",
-                 .wanted = "content with digest " + before,
+                 .wanted = "content with digest " + text,
                  .got = digest.as_string(),
                  .fix = kNewFolder});
   }
@@ -173,7 +185,8 @@ StudyFiles prepare_data(const StudySpec& spec, const std::string& folder) {
     check_made(made, settings, digests, folder);
     StudyFiles files = records::fields_from_json_all<StudyFiles>(made, stamp, kNewFolder);
     files.folder = folder;
-    return files;
+    if (complete(files)) return files;
+    log_warning(fmt::format("{}: files are missing; the data is made again", folder));
   }
   const StudyFiles files = make_files(spec, folder);
   Json made = records::fields_to_json(files);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -65,6 +66,12 @@ StudyText read_text(const Json& table, const std::string& where) {
   if (text.name.empty() || text.input.empty() || text.share <= 0) {
     throw Error({.where = where, .what = "a text source requires name, input and a positive share"});
   }
+  if (text.name[0] == '.' || text.name.find('/') != std::string::npos) {
+    throw Error({.where = where,
+                 .what = "the name of a text source cannot be the name of its files",
+                 .wanted = "a name without '/' that does not begin with a dot",
+                 .got = text.name});
+  }
   return text;
 }
 
@@ -78,7 +85,17 @@ StudyData read_data(const Json& table, const std::string& where) {
   list.add("attend-across-documents", &data.attend_across_documents, "attention crosses documents");
   read_table(table, list, {"text", "facts", "arithmetic"}, where + ", [data]");
   if (const Json* texts = table.find("text")) {
-    for (const Json& text : texts->as_array()) data.text.push_back(read_text(text, where + ", [[data.text]]"));
+    std::set<std::string> names;
+    for (const Json& text : texts->as_array()) {
+      data.text.push_back(read_text(text, where + ", [[data.text]]"));
+      const std::string& name = data.text.back().name;
+      const Json* table_of_name = table.find(name);
+      if (!names.insert(name).second || (table_of_name != nullptr && table_of_name->is_object())) {
+        throw Error({.where = where + ", [data]",
+                     .what = fmt::format("two sources are named '{}'", name),
+                     .fix = "give each source its own name"});
+      }
+    }
   }
   if (const Json* facts = table.find("facts")) {
     OptionList options;
@@ -148,38 +165,49 @@ StudyBranches read_branches(const Json& table, const std::string& where) {
   return branches;
 }
 
-// A short name from what varies: "E32-k2", with width and depth in front when the grid has several.
-std::string grid_name(const Json& point) {
+// A short name: "E32-k2", with width and depth in front where the point has them. Other keys are part of it if they vary
+// in the grid or if there is nothing else: "E32-k2-expert-width64".
+std::string grid_name(const Json& point, const std::set<std::string>& varied = {}) {
   std::string name;
+  const auto add = [&](const std::string& part) { name += (name.empty() ? "" : "-") + part; };
   const auto part = [&](const char* key, const char* letter) {
-    const Json* value = point.find(key);
-    if (value == nullptr) return;
-    if (!name.empty()) name += "-";
-    name += letter + fmt::format("{}", value->as_int());
+    if (const Json* value = point.find(key)) add(letter + fmt::format("{}", value->as_int()));
   };
   part("d-model", "d");
   part("layers", "L");
-  const bool dense = point.get_int("experts", 2) <= 1;
-  if (dense) return name.empty() ? "dense" : name + "-dense";
-  part("experts", "E");
-  part("top-k", "k");
-  return name;
+  if (point.get_int("experts", 2) <= 1) {
+    add("dense");
+  } else {
+    part("experts", "E");
+    part("top-k", "k");
+  }
+  const bool bare = name.empty();
+  for (const auto& [key, value] : point.as_object()) {
+    if (key == "d-model" || key == "layers" || key == "experts" || key == "top-k") continue;
+    if (bare || varied.contains(key)) add(key + (value.is_string() ? value.as_string() : value.dump()));
+  }
+  return name.empty() ? "model" : name;
 }
 
 // The cross product of the lists; dense points do not vary top-k, and k never exceeds E. With k = 1 a renormalised gate
 // would be the constant 1 and leave the router without a gradient from the task: such points keep the probability.
 std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) {
   std::vector<Json> points = {Json::object()};
+  std::set<std::string> varied;
   for (const auto& [key, values] : grid.as_object()) {
     if (!values.is_array() || values.count() == 0) {
-      throw Error({.where = where, .what = fmt::format("'{}' of the grid is not a list", key)});
+      throw Error(
+          {.where = where,
+           .what = fmt::format("'{}' of the grid is {}", key, values.is_array() ? "an empty list" : "not a list"),
+           .wanted = "a list of one or more values: [2, 4]"});
     }
+    std::string hyphened = key;
+    std::replace(hyphened.begin(), hyphened.end(), '_', '-');
+    if (values.count() > 1) varied.insert(hyphened);
     std::vector<Json> longer;
     for (const Json& point : points) {
       for (const Json& value : values.as_array()) {
         Json copy = point;
-        std::string hyphened = key;
-        std::replace(hyphened.begin(), hyphened.end(), '_', '-');
         copy.set(hyphened, value);
         longer.push_back(std::move(copy));
       }
@@ -188,14 +216,15 @@ std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) 
   }
   std::vector<StudyModel> models;
   for (Json& point : points) {
-    if (point.get_int("top-k", 0) == 1 && !point.contains("renormalise")) point.set("renormalise", false);
     if (point.get_int("top-k", 1) > std::max<i64>(point.get_int("experts", 1 << 20), 1) &&
         point.get_int("experts", 2) > 1) {
       continue;
     }
-    const std::string name = grid_name(point);
+    const std::string name = grid_name(point, varied);
     const bool known = std::any_of(models.begin(), models.end(), [&](const StudyModel& m) { return m.name == name; });
-    if (!known) models.push_back({name, point});
+    if (known) continue;
+    if (point.get_int("top-k", 0) == 1 && !point.contains("renormalise")) point.set("renormalise", false);
+    models.push_back({name, point});
   }
   return models;
 }
@@ -227,7 +256,9 @@ std::vector<StudyModel> read_models(const Json& root, const std::string& where) 
   for (std::size_t i = 0; i < models.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (models[i].name == models[j].name) {
-        throw Error({.where = where, .what = fmt::format("two models are named '{}'", models[i].name)});
+        throw Error({.where = where,
+                     .what = fmt::format("two models are named '{}'", models[i].name),
+                     .fix = "use [[models]], and give each its own name"});
       }
     }
   }
@@ -306,6 +337,12 @@ void read_study(const Json& root, StudySpec& spec) {
       {"model", "grid", "models", "data", "train", "learning-rate", "evaluate", "branches", "hypotheses", "notes"},
       where);
   if (spec.name.empty() || spec.tokens <= 0) throw Error({.where = where, .what = "name or tokens is missing"});
+  if (const Json* seeds = root.find("seeds"); seeds != nullptr && !seeds->is_array()) {
+    throw Error({.where = where,
+                 .what = "'seeds' is not a list",
+                 .wanted = "the seeds themselves: seeds = [1, 2, 3]",
+                 .got = seeds->dump()});
+  }
   if (spec.seeds.empty()) throw Error({.where = where, .what = "the list of seeds is empty", .wanted = "seeds = [1]"});
   if (spec.name[0] == '.' || spec.name.find('/') != std::string::npos) {
     throw Error({.where = where,

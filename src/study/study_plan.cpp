@@ -18,6 +18,7 @@ namespace moebius::study {
 
 namespace {
 
+constexpr std::size_t kNameBytes = 200;  // of a run; file systems allow 255
 constexpr double kDecayMin = 0.05;  // a run's final loss is the mean over its last 5 %: none of it may lie in the trunk
 
 // Every number of steps before a decay is met: as the total grows by one, it grows by one or stays.
@@ -30,8 +31,27 @@ i64 steps_that_decay_from(i64 begin, const train::OptimizerOptions& optimizer) {
   }
 }
 
+// Keys that other parts of the study file set: here they would have no effect.
+void refuse_keys(const Json& table, const std::vector<std::pair<const char*, const char*>>& keys,
+                 const std::string& where) {
+  for (const auto& [given, value] : table.as_object()) {
+    std::string key = given;
+    std::replace(key.begin(), key.end(), '_', '-');
+    for (const auto& [refused, instead] : keys) {
+      if (key != refused) continue;
+      throw Error({.where = where,
+                   .what = fmt::format("'{}' has no effect here", given),
+                   .fix = fmt::format("remove it; {}", instead)});
+    }
+  }
+}
+
 model::ModelConfig resolve_model(const StudySpec& spec, const StudyModel& entry) {
   model::ModelConfig config;
+  for (const Json& table : {spec.model, entry.overrides}) {
+    refuse_keys(table, {{"vocab", "the size of the vocabulary is vocab under [data]"}},
+                fmt::format("{}, model '{}'", spec.path, entry.name));
+  }
   {
     OptionList list;
     config.describe(list);
@@ -112,14 +132,29 @@ void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs)
   }
 }
 
-// What would stop a run only when it starts: its name as a folder, and the options of [train].
+// What would stop a run only when it starts, or would have no effect: its name as a folder, and the options of [train].
 void check_runs(const StudyPlan& plan) {
+  refuse_keys(plan.spec.train,
+              {{"tokens", "the tokens of each run are tokens at the top of the file"},
+               {"steps", "the length of each run is tokens at the top of the file"},
+               {"sequence", "the length of a sequence is sequence under [data]"},
+               {"attend-across-documents", "the key belongs under [data]"},
+               {"seed-init", "the seeds of the runs are seeds at the top of the file"},
+               {"seed-data", "the seed of the data is seed under [data]"},
+               {"learning-rate", "the learning rate is value or sweep under [learning-rate]"},
+               {"data", "the sources are the tables of [data]"},
+               {"mixture", "the sources are the tables of [data]"},
+               {"tokenizer", "the study trains its tokenizer on its data"},
+               {"out", "each run has its folder in the study's"}},
+              plan.spec.path + ", [train]");
   std::set<std::string> names;
   for (const PlannedRun& run : plan.runs) {
-    if (run.name[0] == '.' || run.name.find('/') != std::string::npos || !names.insert(run.name).second) {
+    const bool control = std::any_of(run.name.begin(), run.name.end(), [](unsigned char c) { return c < ' '; });
+    if (run.name[0] == '.' || run.name.find('/') != std::string::npos || run.name.size() > kNameBytes || control ||
+        !names.insert(run.name).second) {
       throw Error({.where = plan.spec.path,
                    .what = fmt::format("'{}' is not a valid run name", run.name),
-                   .wanted = "a folder name that is unique in the study",
+                   .wanted = fmt::format("a folder name of at most {} bytes that is unique in the study", kNameBytes),
                    .fix = "rename the model, or remove what is given twice (a seed, a learning rate)"});
     }
     train::TrainOptions options = train_options(plan.spec, run);

@@ -63,6 +63,25 @@ TEST(StudyFile, GridLeavesOutWhatCannotBe) {
   EXPECT_EQ(names, (std::vector<std::string>{"dense", "E4-k1", "E4-k2", "E16-k1", "E16-k2", "E16-k8"}));
 }
 
+TEST(StudyFile, EveryVaryingKeyOfAGridIsPartOfTheName) {
+  const auto names_of = [](const std::string& grid) {
+    std::string text = kSmall;
+    const std::size_t begin = text.find("experts = "), end = text.find("[data]");
+    const StudySpec spec = study_load(write_study("grid", text.replace(begin, end - begin, grid)));
+    std::vector<std::string> names;
+    for (const StudyModel& model : spec.models) names.push_back(model.name);
+    return names;
+  };
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names_of("experts = [1, 4]\nexpert_width = [32, 64]\n"),
+            (Names{"dense-expert-width32", "E4-expert-width32", "dense-expert-width64", "E4-expert-width64"}));
+  EXPECT_EQ(names_of("experts = [1, 4]\nexpert-width = [32]\n"), (Names{"dense", "E4"}));
+  EXPECT_EQ(names_of("balance-coefficient = [0.01, 0.1]\n"),
+            (Names{"balance-coefficient0.01", "balance-coefficient0.1"}));
+  EXPECT_EQ(names_of("qk-norm = [true]\n"), (Names{"qk-normtrue"}));
+  EXPECT_EQ(names_of("experts = [4, 4]\n"), (Names{"E4"}));
+}
+
 TEST(StudyFile, UnknownKeysNameTheNearest) {
   const std::string text = kSmall;
   EXPECT_NE(error_of(write_study("bad1", "tokenz = 3\n" + text)).find("'tokens'"), std::string::npos);
@@ -112,6 +131,18 @@ TEST(StudyFile, WhatWouldStopARunIsFoundInThePlan) {
            {"seeds = [1, 2]", "seeds = [1, 1]", "'dense-s1' is not a valid run name"},
            {"sweep = [1e-3, 4e-3]", "sweep = [1e-3, 1e-3]", "is not a valid run name"},
            {"[data]", "[[models]]\nname = \"a/b\"\nexperts = 2\n[data]", "'a/b-s1' is not a valid run name"},
+           {"[data]", "[[models]]\nname = \"a\\nb\"\nexperts = 2\n[data]", "is not a valid run name"},
+           {"[data]", "[[models]]\nname = \"" + std::string(201, 'n') + "\"\nexperts = 2\n[data]", "at most 200 bytes"},
+           {"seeds = [1, 2]", "seeds = 3", "'seeds' is not a list"},
+           {"top-k = [1, 2, 8]", "top-k = []", "'top-k' of the grid is an empty list"},
+           {"top-k = [1, 2, 8]", "top-k = 2", "'top-k' of the grid is not a list"},
+           {"heads = 2", "heads = 2\nvocab = 500", "'vocab' has no effect here"},
+           {"[data]", "[train]\nlearning_rate = 1e-3\n[data]", "'learning_rate' has no effect here"},
+           {"[data]", "[train]\nsequence = 64\n[data]", "'sequence' has no effect here"},
+           {"[data.arithmetic]", "[[data.text]]\nname = \"arithmetic\"\ninput = \"a\"\nshare = 0.5\n[data.arithmetic]",
+            "two sources are named 'arithmetic'"},
+           {"[data.arithmetic]", "[[data.text]]\nname = \"../a\"\ninput = \"a\"\nshare = 0.5\n[data.arithmetic]",
+            "the name of a text source"},
            {"heads = 2", "heads = 3", "model 'dense'"},
            {"[data]", "[train]\nbatch-tokens = 100\n[data]", "[train], batch-tokens"}}) {
     const std::string text = changed(from, to);
