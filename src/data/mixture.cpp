@@ -430,10 +430,10 @@ void Mixture::Impl::restore(const Json& state) {
                  .got = state.get_string("digest", "none"),
                  .fix = "resume with the options and data of the run, or start a new run"});
   }
-  const Json& pending = state.at("pending");
+  const Json::Array& pending = state.at("pending").as_array();
   pool_.clear();
-  for (i64 i = 0; i < pending.count(); ++i) {
-    const Json& p = pending[i];
+  for (i64 i = 0; i < static_cast<i64>(pending.size()); ++i) {
+    const Json& p = pending[static_cast<std::size_t>(i)];
     const i64 s = p.count() == 5 ? p[0].as_int() : -1;
     bool valid = s >= 0 && s < static_cast<i64>(sources_.size()) && i <= options.lookahead;
     if (valid) {

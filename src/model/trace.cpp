@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -127,15 +128,15 @@ Json describe_tensor(const TraceTensor& tensor) {
 
 Trace::Trace(const std::string& path) {
   CHECK(current_trace == nullptr, "one trace at a time");
-  file_remove(path);
   file_ = AppendFile(path);
+  replaced_ = path;
   current_trace = this;
 }
 
 Trace::~Trace() {
   current_trace = nullptr;
   try {
-    file_.append(pending_);
+    write_pending();
   } catch (const Error&) {
     log_warning("the end of the trace could not be written; the file is incomplete");
   }
@@ -172,7 +173,16 @@ void Trace::write_weights(const Weights& weights) {
 
 void Trace::write_line(Json line) {
   pending_ += line.dump() + "\n";
-  if (pending_.size() < kPendingBytes) return;
+  if (pending_.size() >= kPendingBytes) write_pending();
+}
+
+void Trace::write_pending() {
+  if (pending_.empty()) return;
+  if (std::filesystem::is_regular_file(replaced_)) {
+    file_remove(replaced_);
+    file_ = AppendFile(replaced_);
+  }
+  replaced_.clear();
   file_.append(pending_);
   pending_.clear();
 }

@@ -23,7 +23,8 @@ using TraceTensors = std::initializer_list<TraceTensor>;
 
 class Trace {
  public:
-  // Replaces the file and becomes the process's trace until it is destroyed. Throws Error when the file cannot be written.
+  // Becomes the process's trace until it is destroyed. The first lines replace the file, so that a command that has nothing
+  // to compute leaves an older trace as it is. Throws Error when the file cannot be written.
   explicit Trace(const std::string& path);
   ~Trace();
   Trace(const Trace&) = delete;
@@ -41,7 +42,9 @@ class Trace {
 
  private:
   void write_line(Json line);
+  void write_pending();
   AppendFile file_;
+  std::string replaced_;  // the path, until the file is replaced
   std::string pending_;
   std::string kind_;
   i64 pass_ = 0;

@@ -93,7 +93,11 @@ void read_parts(const std::string& path, const std::vector<Part>& parts) {
   }
 }
 
-// The first place where two values differ, as "key.key"; empty when they are equal.
+constexpr const char* kWhole = "(all)";
+constexpr const char* kDamaged = "restore an older checkpoint, or remove the run's folder to start again";
+
+// The first place where two values differ, as "key.key"; kWhole when they have different types or lengths; empty when they
+// are equal.
 std::string first_difference(const Json& a, const Json& b, const std::string& prefix, const Json** left,
                              const Json** right) {
   if (a.is_object() && b.is_object()) {
@@ -118,7 +122,7 @@ std::string first_difference(const Json& a, const Json& b, const std::string& pr
   }
   *left = &a;
   *right = &b;
-  return prefix;
+  return prefix.empty() ? kWhole : prefix;
 }
 
 void remove_older(const std::string& out, i64 kept) {
@@ -145,8 +149,7 @@ void TrainState::visit(records::Fields& f) {
 }
 
 TrainState TrainState::from_json(const Json& json, const std::string& where) {
-  return records::fields_from_json_all<TrainState>(
-      json, where, "restore an older checkpoint, or remove the run's folder to start again");
+  return records::fields_from_json_all<TrainState>(json, where, kDamaged);
 }
 
 void check_disk(const std::string& folder, i64 bytes, const std::string& what) {
@@ -213,15 +216,25 @@ std::optional<Json> read_state(const std::string& out) {
                  .what = "the checkpoint has weights and moments, but no state.json: it cannot be resumed",
                  .fix = "copy the file back, or remove the checkpoint to start again"});
   }
-  Json json = Json::parse_file(path);
-  if (!json.is_object() || json.get_int("format_version", 0) != kFormatVersion) {
-    throw Error({.where = path,
-                 .what = "the checkpoint has another format version",
-                 .wanted = fmt::format("format_version {}", kFormatVersion),
-                 .got = json.is_object() ? fmt::format("{}", json.get_int("format_version", 0)) : "no JSON object",
-                 .fix = "use the version of moebius that wrote it, or another --out"});
+  i64 version = 0;
+  try {
+    Json json = Json::parse_file(path);
+    version = json.is_object() ? json.get_int("format_version", 0) : 0;
+    if (version == kFormatVersion) {
+      for (const char* part : {"options", "model", "data"}) json.at(part).as_object();
+      return json;
+    }
+  } catch (const Error& e) {
+    ErrorParts parts = e.parts();
+    if (parts.where.empty()) parts.where = path;
+    parts.fix = kDamaged;
+    throw Error(std::move(parts));
   }
-  return json;
+  throw Error({.where = path,
+               .what = "the checkpoint has another format version",
+               .wanted = fmt::format("format_version {}", kFormatVersion),
+               .got = fmt::format("{}", version),
+               .fix = "use the version of moebius that wrote it, or another --out"});
 }
 
 void check_identity(const Json& state, const RunIdentity& identity, const std::string& out) {
@@ -234,7 +247,8 @@ void check_identity(const Json& state, const RunIdentity& identity, const std::s
     const std::string key = saved == nullptr ? part : first_difference(*saved, *value, "", &left, &right);
     if (key.empty()) continue;
     throw Error({.where = out,
-                 .what = fmt::format("the saved run differs in its {}: '{}'", part, key),
+                 .what = fmt::format("the saved run differs in its {}{}", part,
+                                     key == kWhole ? "" : fmt::format(": '{}'", key)),
                  .wanted = left == nullptr ? "" : left->dump() + " (saved)",
                  .got = right == nullptr ? "" : right->dump(),
                  .fix = part == std::string("sources")

@@ -97,6 +97,14 @@ TrainOptions resume_options(const TrainOptions& options, const Json& saved, cons
                  .got = fmt::format("{}", state.step),
                  .fix = "put an older checkpoint in its place, or remove the run's folder to start again"});
   }
+  const i64 micro = state.micro_batch_tokens;
+  if (micro < 1 || options.batch_tokens % micro != 0 || micro % options.sequence != 0) {
+    throw Error({.where = options.out,
+                 .what = "the run's state is damaged: 'micro_batch_tokens' is not a part of a step",
+                 .wanted = fmt::format("a divisor of {} in whole sequences", options.batch_tokens),
+                 .got = fmt::format("{}", micro),
+                 .fix = "put an older checkpoint in its place, or remove the run's folder to start again"});
+  }
   TrainOptions resumed = options;
   if (options.micro_batch_tokens > 0 && options.micro_batch_tokens != state.micro_batch_tokens) {
     throw Error({.where = options.out,

@@ -142,6 +142,25 @@ TEST(TrainRun, DamagedStateIsNamed) {
     with_step(step);
     EXPECT_NE(error_of([&] { tiny_run(options, fixed_roof()); }).find("'step' is out of range"), std::string::npos);
   }
+  const auto with = [&](const char* key, const Json& value) {
+    Json json = Json::parse(content, state);
+    json.set("finished", false);
+    json.set("records", 0);
+    json.set(key, value);
+    file_write_atomic(state, json.dump(1));
+    return error_of([&] { tiny_run(options, fixed_roof()); });
+  };
+  for (const i64 micro : {i64{0}, i64{-1}, i64{1} << 50}) {
+    EXPECT_NE(with("micro_batch_tokens", micro).find("'micro_batch_tokens' is not"), std::string::npos) << micro;
+  }
+  EXPECT_NE(with("loss_end_sum", Json()).find("'loss_end_sum'"), std::string::npos);
+  for (const auto& [key, value] : {std::pair<const char*, Json>{"format_version", true}, {"options", 3}, {"data", 3}}) {
+    const std::string text = with(key, value);
+    EXPECT_NE(text.find("state.json"), std::string::npos) << text;
+    EXPECT_NE(text.find("remove the run's folder"), std::string::npos) << text;
+  }
+  EXPECT_NE(with("model", Json::object()).find("differs in its model"), std::string::npos);
+  EXPECT_NE(with("sources", 3).find("differs in its sources"), std::string::npos);
   with_step("7");
   const std::string moments = path_join(out, "checkpoint/optimizer.safetensors");
   std::string bytes = file_read(moments);
