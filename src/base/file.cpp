@@ -186,6 +186,13 @@ void file_write_atomic(const std::string& path, std::string_view content) {
 }
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  std::error_code code;
+  if (const fs::file_status status = fs::status(path_, code); fs::exists(status) && fs::is_other(status)) {
+    throw Error({.where = path_,
+                 .what = "is a pipe or device, which a file would replace",
+                 .wanted = "the name of a file",
+                 .fix = "write to a file, or print results with --json"});
+  }
   temporary_ = path_ + "." + std::to_string(::getpid()) + ".tmp";
   fd_ = open_output(temporary_, O_TRUNC);
   if (fd_ < 0) throw_system_error(path_, "creating", errno);

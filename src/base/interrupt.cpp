@@ -41,6 +41,7 @@ void mask_both(int how) {
 void interrupt_install() {
   handle(SIGINT, on_signal);
   handle(SIGTERM, on_signal);
+  handle(SIGXFSZ, SIG_IGN);  // beyond `ulimit -f`, write() fails with EFBIG
 }
 
 void interrupt_block_for_child() { mask_both(SIG_BLOCK); }
@@ -48,6 +49,7 @@ void interrupt_block_for_child() { mask_both(SIG_BLOCK); }
 void interrupt_install_in_child() {
   handle(SIGINT, SIG_IGN);
   handle(SIGTERM, on_signal_in_child);
+  handle(SIGXFSZ, SIG_IGN);
   mask_both(SIG_UNBLOCK);
 }
 

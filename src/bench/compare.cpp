@@ -71,7 +71,7 @@ Json baseline_load(const std::string& path, const Json& identity) {
       throw Error({.where = path,
                    .what = fmt::format("not a result of bench that can be compared: '{}' is missing", key),
                    .wanted = "what roof, train, operation or grid printed with --json",
-                   .fix = fmt::format("moebius bench {} --json > {}", identity.at("what").as_string(), path)});
+                   .fix = fmt::format("save one with moebius bench {} --json > FILE", identity.at("what").as_string())});
     }
     if (before->dump() == value.dump()) continue;
     throw Error({.where = path,

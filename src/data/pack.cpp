@@ -61,6 +61,8 @@ class Packer {
     if (pending_bytes_ >= kChunkBytes) flush();
   }
 
+  bool empty() const { return pending_.empty() && writer_.documents() == 0; }
+
   ShardMeta commit(ShardMeta meta) {
     flush();
     meta.bytes = bytes_;
@@ -180,9 +182,22 @@ Json PackResult::to_json() const {
 
 PackResult pack_corpus(const PackOptions& options, const Tokenizer& tokenizer) {
   if (options.out.empty()) throw Error({.where = "moebius data pack", .what = "no output", .fix = "give --out PREFIX"});
+  if (last_part(options.out).empty()) {
+    throw Error({.where = "--out",
+                 .what = "the prefix is a folder: its files would have no name",
+                 .wanted = "PREFIX, for PREFIX.bin and PREFIX.idx",
+                 .got = options.out,
+                 .fix = fmt::format("use --out {}NAME", options.out)});
+  }
   PackResult result;
   Packer packer(tokenizer, options.out);
   const LeftOut left_out = for_each_document(options, [&](std::string& text) { packer.add(std::move(text)); });
+  if (left_out.other_side > 0 && packer.empty()) {
+    throw Error({.where = options.out,
+                 .what = fmt::format("no document belongs to the split {}", options.split),
+                 .got = fmt::format("{} of the other split, {} empty", left_out.other_side, left_out.empty),
+                 .fix = "use --split all, or more and shorter documents (each belongs to one split as a whole)"});
+  }
   result.documents_skipped = left_out.other_side;
   result.documents_empty = left_out.empty;
   ShardMeta meta;

@@ -452,13 +452,13 @@ std::vector<Json> read_rows(const std::string& path) {
   const bool array = detect_format(stream) == DocumentFormat::json;
   if (const std::string_view content = skip_blanks(without_mark(stream.peek(kSniffBytes)));
       !content.empty() && content[0] != '{' && content[0] != '[') {
-    throw Error(
-        {.where = path,
-         .what = "the rows are not JSON",
-         .wanted = "one JSON object per line, or a JSON array",
-         .got = fmt::format("a file that begins with '{}'", content.substr(0, content.substr(0, 30).find('\n'))),
-         .fix = "convert it to JSON lines, for example with Python: "
-                "pandas.read_csv(FILE).to_json(NEW, orient=\"records\", lines=True)"});
+    throw Error({.where = path,
+                 .what = "the rows are not JSON",
+                 .wanted = "one JSON object per line, or a JSON array",
+                 .got = fmt::format("a file that begins with '{}'",
+                                    content.substr(0, std::min<std::size_t>(30, content.find('\n')))),
+                 .fix = "convert it to JSON lines, for example with Python: "
+                        "pandas.read_csv(FILE).to_json(NEW, orient=\"records\", lines=True)"});
   }
   Rows rows(std::move(stream), array ? DocumentFormat::json : DocumentFormat::jsonl);
   std::vector<Json> all;

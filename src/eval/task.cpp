@@ -173,7 +173,9 @@ class GenerationTask final : public Task {
     options.sequences_max = context.sequences_max;
     options.rows_max = std::max(context.limits.rows_max, context.sequences_max);
     options.token_bytes = [&](i32 token) {
-      return context.tokenizer->is_special(token) ? std::string_view() : context.tokenizer->token_bytes(token);
+      // The embedding of many models is larger than the vocabulary of their tokenizer: such ids have no text.
+      const bool text = token < context.tokenizer->vocab_size() && !context.tokenizer->is_special(token);
+      return text ? context.tokenizer->token_bytes(token) : std::string_view();
     };
     options.on_done = [&](i64 done) { progress.update(done); };
     const std::vector<infer::Generated> results = infer::generate(*context.engine, prompts, options);
