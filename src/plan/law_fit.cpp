@@ -93,8 +93,9 @@ void refuse_data(const std::string& path) {
   throw Error({.where = path,
                .what = path.ends_with(".csv") ? "this is a table of runs, not a fit" : "this is not a fit.json",
                .wanted = "the coefficients of laws, as moebius fit writes them with --out",
-               .fix = path.ends_with(".csv") ? fmt::format("moebius fit {} --out fit.json; then --fit fit.json", path)
-                                             : "moebius fit DATA --out fit.json makes one from a table of runs"});
+               .fix = path.ends_with(".csv")
+                          ? fmt::format("moebius fit {} --law all --out fit.json; then --fit fit.json", path)
+                          : "moebius fit DATA --law all --out fit.json makes one from a table of runs"});
 }
 
 }  // namespace
