@@ -35,7 +35,7 @@ std::vector<Minimum> minimize_all(const Objective& objective, const std::vector<
                                   const MinimizeOptions& options) {
   std::vector<Minimum> minima(starts.size());
   parallel_for(std::ssize(starts), [&](i64 task, int) {
-    const Objective own = objective;  // scratch space of its own
+    const Objective own = objective;  // scratch space; NOLINT(performance-unnecessary-copy-initialization)
     minima[static_cast<std::size_t>(task)] = minimize(own, starts[static_cast<std::size_t>(task)], options);
   });
   std::stable_sort(minima.begin(), minima.end(), [](const Minimum& a, const Minimum& b) { return a.cost < b.cost; });
@@ -48,7 +48,7 @@ std::vector<std::vector<double>> starts_ranked(const Objective& objective, std::
   constexpr i64 kChunk = 64;
   std::vector<double> costs(starts.size(), std::numeric_limits<double>::infinity());
   parallel_for(parallel_chunks(std::ssize(starts), kChunk), [&](i64 chunk, int) {
-    const Objective own = objective;
+    const Objective own = objective;  // as above; NOLINT(performance-unnecessary-copy-initialization)
     for (i64 i = chunk * kChunk; i < std::min<i64>((chunk + 1) * kChunk, std::ssize(starts)); ++i) {
       double cost = 0;
       if (own.evaluate(starts[static_cast<std::size_t>(i)].data(), &cost, nullptr))

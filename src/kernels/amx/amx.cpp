@@ -106,7 +106,8 @@ double roof_tiles(i64 repeats) {
     tiles.multiply<2, 5, 6>();
     tiles.multiply<3, 5, 7>();
   }
-  return static_cast<double>(repeats / 16) * 4 * 16 * 16 * 32 * 2;
+  const i64 passes = repeats / 16;
+  return static_cast<double>(passes) * 4 * 16 * 16 * 32 * 2;
 }
 
 OpTable make_table() {

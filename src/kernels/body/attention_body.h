@@ -310,10 +310,11 @@ template <int D>
 struct HeadSize {
   static constexpr int value = D;
 };
+constexpr int larger(int a, int b) { return a > b ? a : b; }
 // run(HeadSize) with the smallest size, not below kLeast, that a head fits into.
 template <int kLeast, class Run>
 inline i64 with_head_size(i64 dim, Run run) {
-  return dim <= 16    ? run(HeadSize < kLeast < 16 ? 16 : kLeast > {})
+  return dim <= 16    ? run(HeadSize<larger(16, kLeast)>{})
          : dim <= 32  ? run(HeadSize<32>{})
          : dim <= 64  ? run(HeadSize<64>{})
          : dim <= 96  ? run(HeadSize<96>{})
