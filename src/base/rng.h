@@ -11,16 +11,18 @@ namespace moebius {
 
 // One stream per use. Values are part of every saved result: append, never renumber.
 enum class RngStream : u32 {
-  init = 1,        // initial weights
-  data_order = 2,  // shuffling of documents, mixture draws
-  facts = 3,       // generated biographies
-  arithmetic = 4,  // generated word problems
-  few_shot = 5,    // choice of few-shot examples
-  sampling = 6,    // sampled generation
-  bootstrap = 7,   // confidence intervals
-  test = 8,        // tests only
-  task_split = 9,  // held-out splits of generated tasks
-  benchmark = 10,  // inputs of benchmarks
+  init = 1,          // initial weights
+  data_order = 2,    // shuffling of documents, mixture draws
+  facts = 3,         // generated biographies
+  arithmetic = 4,    // generated word problems
+  few_shot = 5,      // choice of few-shot examples
+  sampling = 6,      // sampled generation
+  bootstrap = 7,     // confidence intervals
+  test = 8,          // tests only
+  task_split = 9,    // held-out splits of generated tasks
+  benchmark = 10,    // inputs of benchmarks
+  expressions = 11,  // generated expressions
+  look_ups = 12,     // generated look-ups
 };
 
 // Four 32-bit words from a 128-bit counter and a 64-bit key.

@@ -219,7 +219,7 @@ void stage_print(const StageCommon& common, const Json& result, const std::strin
   flush_output();
 }
 
-void stage_options_page(int (*run)(const std::vector<std::string>& words)) {
+void stage_options_page(const std::function<int(const std::vector<std::string>& words)>& run) {
   try {
     run({kOptionsPage});
   } catch (const StageExit&) {

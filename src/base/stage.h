@@ -2,6 +2,7 @@
 // files in and out, the options that all stages take, the TOML file, --json and --dry-run.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,7 @@ void stage_print(const StageCommon& common, const Json& result, const std::strin
 // The hidden word that makes a stage print its part of docs/options.md; stage_parse answers it. A stage whose first word
 // is an action lets each action answer by stage_options_page.
 inline constexpr const char* kOptionsPage = "--options-markdown";
-void stage_options_page(int (*run)(const std::vector<std::string>& words));
+void stage_options_page(const std::function<int(const std::vector<std::string>& words)>& run);
 
 // One row of main's table.
 struct Stage {

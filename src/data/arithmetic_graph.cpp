@@ -14,9 +14,10 @@ namespace moebius::data {
 
 namespace {
 
-constexpr std::array<const char*, 32> kNames = {
-    "Ann", "Bob", "Cal", "Deb", "Ed",  "Flo", "Gus", "Hal", "Ike", "Jim", "Kim", "Lou", "Meg", "Ned", "Pam",  "Pat",
-    "Ray", "Ron", "Roy", "Sal", "Sid", "Sue", "Ted", "Tim", "Val", "Vic", "Wes", "Zoe", "Abe", "Joy", "Amos", "Walt"};
+constexpr std::array<const char*, 40> kNames = {"Ann",  "Bob",  "Cal", "Deb", "Ed",  "Flo", "Gus", "Hal", "Ike", "Jim",
+                                                "Kim",  "Lou",  "Meg", "Ned", "Pam", "Pat", "Ray", "Ron", "Roy", "Sal",
+                                                "Sid",  "Sue",  "Ted", "Tim", "Val", "Vic", "Wes", "Zoe", "Abe", "Joy",
+                                                "Amos", "Walt", "Ben", "Dan", "Eve", "Fay", "Gil", "Ivy", "Ken", "Liz"};
 constexpr std::array<const char*, 16> kThings = {"apples", "balls", "books", "boxes", "cards", "coins",
                                                  "cups",   "eggs",  "hats",  "keys",  "maps",  "nuts",
                                                  "pens",   "pots",  "rings", "shoes"};
@@ -43,6 +44,12 @@ i64 pick_operand(Rng& rng, Problem& problem, std::vector<i64>& open, i64 not_thi
   return made;
 }
 
+// A stated value may be 0; more, fewer and times need a number that changes something.
+i64 draw_constant(Rng& rng, const ProblemRules& rules, Operator op) {
+  const i64 least = op == Operator::stated ? 0 : op == Operator::times ? 2 : 1;
+  return least + static_cast<i64>(rng.next_below(static_cast<u64>(rules.modulus - least)));
+}
+
 void define_operation(Rng& rng, const ProblemRules& rules, Problem& problem, std::vector<i64>& open, i64 index) {
   Quantity quantity;
   quantity.op = rules.operators[rng.next_below(rules.operators.size())];
@@ -50,16 +57,9 @@ void define_operation(Rng& rng, const ProblemRules& rules, Problem& problem, std
   if (quantity.op == Operator::sum) {
     quantity.b = pick_operand(rng, problem, open, quantity.a);
   } else {
-    // 1 .. modulus - 1; "1 times" would be no operation.
-    const i64 least = quantity.op == Operator::times ? 2 : 1;
-    quantity.constant = least + static_cast<i64>(rng.next_below(static_cast<u64>(rules.modulus - least)));
+    quantity.constant = draw_constant(rng, rules, quantity.op);
   }
   problem.quantities[static_cast<std::size_t>(index)] = quantity;
-}
-
-void define_stated(Rng& rng, const ProblemRules& rules, Quantity& quantity) {
-  quantity.op = Operator::stated;
-  quantity.constant = static_cast<i64>(rng.next_below(static_cast<u64>(rules.modulus)));
 }
 
 // Values from the stated quantities up; `order` is a topological order, operands first.
@@ -83,7 +83,7 @@ void visit(const Problem& problem, i64 i, std::vector<bool>& seen, std::vector<i
   order.push_back(i);
 }
 
-// Operands first; what the question needs before the distractors.
+// Operands first; what the question needs before the decoys.
 std::vector<i64> topological(const Problem& problem) {
   std::vector<bool> seen(problem.quantities.size(), false);
   std::vector<i64> order;
@@ -91,19 +91,18 @@ std::vector<i64> topological(const Problem& problem) {
   return order;
 }
 
-void add_distractors(Rng& rng, const ProblemRules& rules, Problem& problem) {
-  const i64 count = problem.operations == 0 ? std::max<i64>(2, rules.distractors) : rules.distractors;
-  for (i64 d = 0; d < count; ++d) {
-    Quantity quantity;
-    // Look-ups use stated quantities only, so that they stay short.
-    if (problem.operations > 0 && rng.next_below(2) == 0) {
-      quantity.op = rng.next_below(2) == 0 ? Operator::more : Operator::fewer;
-      quantity.a = static_cast<i64>(rng.next_below(problem.quantities.size()));
-      quantity.constant = 1 + static_cast<i64>(rng.next_below(static_cast<u64>(rules.modulus - 1)));
-    } else {
-      define_stated(rng, rules, quantity);
+// Copies of what the question needs, with other numbers.
+void add_decoys(Rng& rng, const ProblemRules& rules, Problem& problem) {
+  const i64 count = problem.operations == 0 ? std::max<i64>(2, rules.decoys) : rules.decoys;
+  for (i64 d = 1; d <= count; ++d) {
+    const i64 shift = d * problem.needed;
+    for (i64 i = 0; i < problem.needed; ++i) {
+      Quantity quantity = at(problem, i);
+      if (quantity.a >= 0) quantity.a += shift;
+      if (quantity.b >= 0) quantity.b += shift;
+      if (quantity.op != Operator::sum) quantity.constant = draw_constant(rng, rules, quantity.op);
+      problem.quantities.push_back(quantity);
     }
-    problem.quantities.push_back(quantity);
   }
 }
 
@@ -150,8 +149,13 @@ Operator operator_parse(const std::string& name) {
                .fix = nearest_advice(name, known)});
 }
 
-i64 problem_operations_max(i64 distractors) {
-  return (static_cast<i64>(kNames.size()) - 1 - std::max<i64>(2, distractors)) / 2;
+const std::vector<std::string>& problem_names() {
+  static const std::vector<std::string> names(kNames.begin(), kNames.end());
+  return names;
+}
+
+i64 problem_operations_max(i64 decoys) {
+  return std::min<i64>((static_cast<i64>(kNames.size()) / (1 + decoys) - 1) / 2, 31);
 }
 
 Problem problem_draw(Rng& rng, const ProblemRules& rules, i64 operations) {
@@ -170,11 +174,12 @@ Problem problem_draw(Rng& rng, const ProblemRules& rules, i64 operations) {
       define_operation(rng, rules, problem, open, index);
       --left;
     } else {
-      define_stated(rng, rules, problem.quantities[static_cast<std::size_t>(index)]);
+      Quantity& stated = problem.quantities[static_cast<std::size_t>(index)];
+      stated.constant = draw_constant(rng, rules, Operator::stated);
     }
   }
   problem.needed = static_cast<i64>(problem.quantities.size());
-  add_distractors(rng, rules, problem);
+  add_decoys(rng, rules, problem);
   const i64 count = static_cast<i64>(problem.quantities.size());
   CHECK(count <= static_cast<i64>(kNames.size()), "every quantity has a name of its own");
   std::array<i64, kNames.size()> names;
@@ -197,33 +202,47 @@ std::string problem_question(const Problem& problem, const ProblemRules& rules) 
   return text + fmt::format("How many {} does {} have?", kThings[static_cast<std::size_t>(problem.thing)], name);
 }
 
-std::string problem_steps(const Problem& problem, const ProblemRules&) {
-  if (problem.operations == 0) return fmt::format(" {} = {}.", name_of(at(problem, 0)), at(problem, 0).value);
+std::string problem_steps(const Problem& problem, std::vector<std::pair<i64, i64>>& results) {
   std::string text;
+  const auto add = [&](const Quantity& q, const std::string& work) {
+    text += fmt::format(" {} = {}", name_of(q), work);
+    const auto begin = static_cast<i64>(text.size());
+    text += fmt::format("{}", q.value);
+    results.emplace_back(begin, static_cast<i64>(text.size()));
+    text += ".";
+  };
+  if (problem.operations == 0) {
+    add(at(problem, 0), "");
+    return text;
+  }
   for (const i64 i : topological(problem)) {
-    if (i >= problem.needed) break;  // distractors come last
+    if (i >= problem.needed) break;  // decoys come last
     const Quantity& q = at(problem, i);
     if (q.op == Operator::stated) continue;
     const Quantity& a = at(problem, q.a);
     const char sign = q.op == Operator::fewer ? '-' : q.op == Operator::times ? '*' : '+';
     if (q.op == Operator::sum) {
       const Quantity& b = at(problem, q.b);
-      text +=
-          fmt::format(" {} = {} + {} = {} + {} = {}.", name_of(q), name_of(a), name_of(b), a.value, b.value, q.value);
+      add(q, fmt::format("{} + {} = {} + {} = ", name_of(a), name_of(b), a.value, b.value));
     } else {
-      text += fmt::format(" {} = {} {} {} = {} {} {} = {}.", name_of(q), name_of(a), sign, q.constant, a.value, sign,
-                          q.constant, q.value);
+      add(q, fmt::format("{} {} {} = {} {} {} = ", name_of(a), sign, q.constant, a.value, sign, q.constant));
     }
   }
   return text;
 }
 
-std::vector<i64> problem_numbers(const Problem& problem) {
-  std::vector<i64> numbers;
+std::vector<ShortcutStatement> problem_shortcuts(const Problem& problem) {
+  std::vector<ShortcutStatement> statements;
   for (const i64 i : problem.said) {
-    if (at(problem, i).op != Operator::sum) numbers.push_back(at(problem, i).constant);
+    const Quantity& q = at(problem, i);
+    const bool adds = q.op == Operator::stated || q.op == Operator::more;
+    statements.push_back({kOperatorNames[static_cast<std::size_t>(q.op)],
+                          adds                      ? q.constant
+                          : q.op == Operator::fewer ? -q.constant
+                                                    : 0,
+                          i < problem.needed});
   }
-  return numbers;
+  return statements;
 }
 
 std::string problem_structure(const Problem& problem) { return tree(problem, 0); }

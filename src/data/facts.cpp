@@ -318,7 +318,7 @@ TaskItems make_items(const World& world, ItemKind kind, const std::string& task,
 }  // namespace
 
 void describe(FactsOptions& options, OptionList& list) {
-  list.add("facts-seed", &options.seed, "seed of people and wordings", {.min = 0});
+  list.add("seed", &options.seed, "seed of people and wordings", {.min = 0});
   list.add("people", &options.people, "invented people", {.min = 2, .max = 524288});
   list.add("attributes", &options.attributes, "attributes of a person: major, city, employer, university, year",
            {.min = 1, .max = 5});
@@ -328,7 +328,7 @@ void describe(FactsOptions& options, OptionList& list) {
            {.choices = {"compact", "biography", "both"}});
   list.add("question-every", &options.question_every,
            "people with questions in training: one question per attribute and N records", {.min = 1});
-  list.add("facts-items-max", &options.items_max, "items per grade; 0: all", {.min = 0});
+  list.add("items-max", &options.items_max, "items per grade; 0: all", {.min = 0});
   list.add("values-max", &options.values_max, "cap on the values of an attribute; 0: none", {.min = 0, .max = 100});
 }
 

@@ -1,11 +1,16 @@
 // Generated tasks: training text and evaluation items that are split by construction. Facts measure memorisation
-// (biographies of invented people, after Allen-Zhu and Li, Physics of Language Models 3.1 to 3.3), arithmetic measures
-// reasoning (word problems over a graph of quantities, after Ye et al., Physics of Language Models 2.1).
+// (biographies of invented people, after Allen-Zhu and Li, Physics of Language Models 3.1 to 3.3). Expressions measure
+// composition (nested operations modulo a prime, after the mental arithmetic of Physics of Language Models 4.1), look-ups
+// binding (hops from name to name), arithmetic both together (word problems over a graph of quantities, after Ye et al.,
+// Physics of Language Models 2.1).
 // in: options with a seed -> out: documents (text) and items; the same for any number of threads. docs/generated-tasks.md.
 // Not for scoring: that is eval/.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -19,16 +24,18 @@ struct TaskItem {
   std::string id;
   std::string task;   // name of the item file
   std::string grade;  // "x32" (exposures) or "2" (operations)
-  std::string skill;  // memorisation, reasoning
+  std::string skill;  // what the task measures: memorisation, composition, look-up, addition
   std::string prompt;
   std::vector<std::string> choices;  // with their leading space; may be empty for generative items
   i64 answer_index = -1;
   std::string answer;        // as it must be generated, without leading space
   std::string answer_after;  // generative items: the answer follows the last occurrence of this
   std::string solution;      // gold continuation of the prompt (with leading space): task loss
-  i64 tokens_max = 0;        // generative items: bytes of the gold solution, an upper bound of its tokens
-  i64 bits_values = 0;       // number of equally likely values for knowledge bits; 0: does not count
-  Json extra;                // object: person, attribute, exposures, half; or graph key
+  // Where the solution states the result of a step: first byte, and the byte after it. step_loss is the loss of these tokens.
+  std::vector<std::pair<i64, i64>> step_results;
+  i64 tokens_max = 0;   // generative items: bytes of the gold solution, an upper bound of its tokens
+  i64 bits_values = 0;  // number of equally likely values for knowledge bits; 0: does not count
+  Json extra;           // object: person, attribute, exposures, half; or graph key
 
   Json to_json() const;
 };
@@ -59,28 +66,64 @@ struct FactsOptions {
   i64 values_max = 0;      // cap on the values of an attribute; 0: whole list
 };
 
-struct ArithmeticOptions {
+// Of graded problems, whatever their family.
+struct ProblemOptions {
   i64 seed = 1;
-  i64 modulus = 10;
-  std::vector<i64> grades = {0, 1, 2, 3, 4};          // operations, training
-  std::vector<double> weights = {4, 4, 2, 1, 1};      // share of problems of each grade
-  std::vector<i64> grades_test = {0, 1, 2, 3, 4, 6};  // may go beyond the training grades
+  std::vector<i64> grades;       // training
+  std::vector<double> weights;   // share of problems of each grade
+  std::vector<i64> grades_test;  // may go beyond the training grades
   i64 problems = 50000;
   i64 items = 500;            // of each grade
-  i64 distractors = 1;        // statements that the solution does not need; grade 0 has at least two
   double direct_share = 0.2;  // share of problems answered without steps
   double test_share = 0.2;    // share of keys kept for the test
+};
+
+struct ArithmeticOptions {
+  // Grade: operations.
+  ProblemOptions problems = {.grades = {0, 1, 2, 3, 4}, .weights = {4, 4, 2, 1, 1}, .grades_test = {0, 1, 2, 3, 4, 6}};
+  i64 modulus = 10;
+  i64 decoys = 1;  // chains of the same shape that the solution does not need; grade 0 has at least two
   i64 structure_grade_min =
       3;  // from this grade on, the key is the structure alone; below, it includes names and numbers
   std::vector<std::string> operators = {"more", "fewer", "sum"};  // also: times
   std::string wording = "compact";                                // compact, full
 };
 
+struct ExpressionsOptions {
+  // Grade: operations. Grade 1 is a table that every model has to learn, so it is in training alone.
+  ProblemOptions problems = {
+      .grades = {1, 2, 3, 4, 5, 6}, .weights = {1, 2, 2, 2, 1, 1}, .grades_test = {2, 3, 4, 5, 6, 8}};
+  i64 modulus = 7;  // a prime
+  std::vector<std::string> operators = {"+", "-", "*"};
+};
+
+struct LookUpsOptions {
+  // Grade: hops.
+  ProblemOptions problems = {.grades = {1, 2, 3}, .weights = {2, 1, 1}, .grades_test = {1, 2, 3, 4}};
+  i64 names = 6;  // of a problem
+};
+
 void describe(FactsOptions& options, OptionList& list);
 void describe(ArithmeticOptions& options, OptionList& list);
+void describe(ExpressionsOptions& options, OptionList& list);
+void describe(LookUpsOptions& options, OptionList& list);
 
 GeneratedTask make_facts(const FactsOptions& options);
 GeneratedTask make_arithmetic(const ArithmeticOptions& options);
+GeneratedTask make_expressions(const ExpressionsOptions& options);
+GeneratedTask make_look_ups(const LookUpsOptions& options);
+
+// A family of tasks with its options, as study files and `moebius data tasks` see it. Copies share the options.
+struct GeneratedFamily {
+  std::string name;     // of the table in a study file, and of the shard
+  std::string summary;  // for the help
+  std::shared_ptr<void> options;
+  i64* seed = nullptr;  // in the options
+  std::function<void(OptionList&)> describe;
+  std::function<GeneratedTask()> make;
+};
+// All families, each with new default options. The one place where a family is added.
+std::vector<GeneratedFamily> generated_families();
 
 // Writes FOLDER/TASK.jsonl and FOLDER/TASK.meta.json for each item file, and (with_text) FOLDER/NAME.train.jsonl with the
 // documents as {"text": ...}.

@@ -187,228 +187,27 @@ TEST(Facts, NoFullNameOccursInTheShippedCorpus) {
   EXPECT_GT(firsts, 1000);
 }
 
-// --- arithmetic ---
-
-// A problem read back from its words.
-struct Parsed {
-  struct Said {
-    char op = 'L';  // L stated, m more, f fewer, t times, s sum
-    i64 number = 0;
-    std::string a, b;
-  };
-  std::map<std::string, Said> said;
-  std::string asked;
-  std::string mode;  // "Steps:" or "Answer:"
-  std::string rest;  // after the mode
-
-  std::string structure(const std::string& name) const {
-    const Said& s = said.at(name);
-    if (s.op == 'L') return "L";
-    std::vector<std::string> parts = {structure(s.a)};
-    if (s.op == 's') parts.push_back(structure(s.b));
-    std::sort(parts.begin(), parts.end());
-    std::string text(1, s.op);
-    for (const std::string& part : parts) text += "[" + part + "]";
-    return text;
-  }
-  i64 value(const std::string& name, i64 modulus) const {
-    const Said& s = said.at(name);
-    i64 v = s.number;
-    if (s.op == 'm') v = value(s.a, modulus) + s.number;
-    if (s.op == 'f') v = value(s.a, modulus) - s.number;
-    if (s.op == 't') v = value(s.a, modulus) * s.number;
-    if (s.op == 's') v = value(s.a, modulus) + value(s.b, modulus);
-    return ((v % modulus) + modulus) % modulus;
-  }
-  void needed(const std::string& name, std::set<std::string>& names) const {
-    names.insert(name);
-    const Said& s = said.at(name);
-    if (!s.a.empty()) needed(s.a, names);
-    if (!s.b.empty()) needed(s.b, names);
-  }
-  // What is needed, with names and numbers; everything for a look-up.
-  std::string graph() const {
-    std::set<std::string> names;
-    needed(asked, names);
-    if (said.at(asked).op == 'L') {
-      for (const auto& [name, s] : said) names.insert(name);
-    }
-    std::string text = asked + "?";
-    for (const std::string& name : names) {
-      const Said& s = said.at(name);
-      text += " " + name + "=" + s.op + std::to_string(s.number) + std::min(s.a, s.b) + "," + std::max(s.a, s.b);
-    }
-    return text;
-  }
-};
-
-std::vector<std::string> words_of(const std::string& text) {
-  std::istringstream in(text);
-  return {std::istream_iterator<std::string>(in), {}};
-}
-
-Parsed parse(const std::string& text) {
-  Parsed parsed;
-  std::size_t at = 0;
-  while (text.compare(at, 8, "How many") != 0) {
-    const std::size_t dot = text.find(". ", at);
-    if (dot == std::string::npos) throw Error({.what = "no question in: " + text});
-    const auto w = words_of(text.substr(at, dot - at));
-    Parsed::Said s;
-    if (w.size() == 3)
-      s = {'L', std::stoll(w[2]), "", ""};
-    else if (w[3] == "more")
-      s = {'m', std::stoll(w[2]), w[5], ""};
-    else if (w[3] == "fewer")
-      s = {'f', std::stoll(w[2]), w[5], ""};
-    else if (w[3] == "times")
-      s = {'t', std::stoll(w[2]), w[7], ""};
-    else
-      s = {'s', 0, w[5], w[7]};
-    parsed.said[w[0]] = s;
-    at = dot + 2;
-  }
-  const std::size_t mark = text.find('?', at);
-  parsed.asked = words_of(text.substr(at, mark - at)).back();
-  const std::string tail = text.substr(mark + 2);
-  const std::size_t colon = tail.find(':');
-  parsed.mode = tail.substr(0, colon + 1);
-  parsed.rest = tail.substr(colon + 1);
-  return parsed;
-}
-
-TEST(Arithmetic, NoTestProblemAndNoTestStructureStandsInTraining) {
-  const ArithmeticOptions options;
-  const GeneratedTask task = make_arithmetic(options);
-  EXPECT_EQ(static_cast<i64>(task.documents.size()), options.problems);
-  std::unordered_set<std::string> prompts, graphs, structures, texts;
-  for (const std::string& d : task.documents) {
-    const Parsed p = parse(d);
-    prompts.insert(d.substr(0, d.find('?')));
-    EXPECT_TRUE(graphs.insert(p.graph()).second) << "twice: " << d;
-    structures.insert(p.structure(p.asked));
-  }
-  i64 new_structures = 0;
-  for (const TaskItems& items : task.tasks) {
-    for (const TaskItem& item : items.items) {
-      const Parsed p = parse(item.prompt);
-      EXPECT_FALSE(prompts.contains(item.prompt.substr(0, item.prompt.find('?')))) << item.prompt;
-      EXPECT_FALSE(graphs.contains(p.graph())) << item.prompt;
-      if (std::stoll(item.grade) >= options.structure_grade_min) {
-        EXPECT_FALSE(structures.contains(p.structure(p.asked))) << item.prompt;
-        ++new_structures;
-      }
-    }
-  }
-  EXPECT_EQ(new_structures, 2 * 3 * options.items);  // grades 3, 4 and 6, worked and at once
-}
-
-TEST(Arithmetic, StepsAndAnswersAreRight) {
-  ArithmeticOptions options;
-  options.modulus = 23;
-  options.operators = {"more", "fewer", "times", "sum"};
-  options.grades = {0, 1, 2, 3, 4, 6, 8};
-  options.weights = {1, 1, 1, 1, 1, 1, 1};
-  options.grades_test = options.grades;
-  options.problems = 7000;
-  options.items = 100;
-  const GeneratedTask task = make_arithmetic(options);
-  for (const TaskItem& item : task_named(task, "arithmetic").items) {
-    const Parsed p = parse(item.prompt);
-    EXPECT_EQ(std::to_string(p.value(p.asked, 23)), item.answer) << item.prompt;
-    const i64 operations = std::stoll(item.grade);
-    const std::string& steps = item.solution;
-    EXPECT_EQ(std::count(steps.begin(), steps.end(), '.'), std::max<i64>(1, operations)) << steps;
-    EXPECT_TRUE(steps.ends_with(" Answer:"));
-    // Each step defines one needed quantity, says its right value, and uses only what was stated or computed before.
-    std::set<std::string> known;
-    for (const auto& [name, s] : p.said) {
-      if (s.op == 'L') known.insert(name);
-    }
-    for (std::size_t at = 1; operations > 0 && steps.compare(at, 7, "Answer:") != 0;) {
-      const std::size_t dot = steps.find('.', at);
-      const auto w = words_of(steps.substr(at, dot - at));
-      ASSERT_EQ(w.size(), 11u) << steps;
-      EXPECT_EQ(std::stoll(w[10]), p.value(w[0], 23));
-      EXPECT_EQ(std::stoll(w[6]), p.value(w[2], 23));
-      EXPECT_TRUE(known.contains(w[2])) << steps;
-      if (!std::isdigit(w[4][0])) {
-        EXPECT_TRUE(known.contains(w[4])) << steps;
-      }
-      known.insert(w[0]);
-      at = dot + 2;
-    }
-  }
-  for (const std::string& d : task.documents) {
-    const Parsed p = parse(d);
-    const std::string ending = p.mode == "Answer:" ? " " : "Answer: ";
-    EXPECT_TRUE(p.rest.ends_with(ending + std::to_string(p.value(p.asked, 23)) + ".")) << d;
-  }
-}
-
-TEST(Arithmetic, BaselinesAreMeasured) {
-  const GeneratedTask task = make_arithmetic({});
-  const Json& grades = task_named(task, "arithmetic").meta.at("grades");
-  for (const char* grade : {"0", "1", "2", "3", "4", "6"}) {
-    const Json& meta = grades.at(grade);
-    EXPECT_EQ(meta.at("items").as_int(), 500);
-    EXPECT_DOUBLE_EQ(meta.at("chance").as_double(), 0.1);
-    // Guessing one value for all can hardly beat chance by more than five standard errors of 500 items.
-    EXPECT_LT(meta.at("baselines").at("most_frequent").as_double(), 0.1 + 5 * 0.0134);
-    EXPECT_GE(meta.at("chance_best").as_double(), 0.1);
-  }
-  // A look-up among three stated numbers: copying any of them is right in more than a third.
-  EXPECT_GT(grades.at("0").at("baselines").at("copy_any_number").as_double(), 0.33);
-  EXPECT_LT(grades.at("0").at("baselines").at("copy_any_number").as_double(), 0.5);
-}
-
-TEST(Arithmetic, WrongOptionsAndTooFewProblems) {
-  for (const auto& change : std::vector<void (*)(ArithmeticOptions&)>{
-           [](ArithmeticOptions& o) { o.weights = {1}; }, [](ArithmeticOptions& o) { o.operators = {"less"}; },
-           [](ArithmeticOptions& o) { o.grades_test = {40}; }, [](ArithmeticOptions& o) { o.modulus = 2; },
-           [](ArithmeticOptions& o) { o.test_share = 1; },
-           [](ArithmeticOptions& o) {
-             o.grades = {0, 1, 2, 3, 3};
-           }}) {
-    ArithmeticOptions wrong;
-    change(wrong);
-    EXPECT_THROW(make_arithmetic(wrong), Error);
-  }
-  ArithmeticOptions many;
-  many.modulus = 3;
-  many.grades = {1};
-  many.weights = {1};
-  many.grades_test = {1};
-  many.operators = {"more"};
-  many.problems = 10000;  // 32 * 31 names, 3 * 2 numbers, four fifths of them for training
-  try {
-    make_arithmetic(many);
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("not enough different"), std::string::npos);
-  }
-}
-
 TEST(GeneratedTasks, SameForAnyNumberOfThreadsAndOtherForOtherSeeds) {
-  FactsOptions facts;
-  facts.people = 100;
-  ArithmeticOptions arithmetic;
-  arithmetic.problems = 3000;
-  arithmetic.items = 100;
-  parallel_set_threads(1);
-  const std::string a = digest(make_facts(facts)), b = digest(make_arithmetic(arithmetic));
-  parallel_set_threads(3);
-  EXPECT_TRUE(digest(make_facts(facts)) == a);
-  EXPECT_TRUE(digest(make_arithmetic(arithmetic)) == b);
-  facts.seed = arithmetic.seed = 2;
-  EXPECT_FALSE(digest(make_facts(facts)) == a);
-  EXPECT_FALSE(digest(make_arithmetic(arithmetic)) == b);
+  for (const GeneratedFamily& family : generated_families()) {
+    OptionList list;
+    family.describe(list);
+    const char* const size = family.name == "facts" ? "people" : "problems";
+    list.set_from_text(size, family.name == "facts" ? "100" : "3000", "test");
+    list.set_from_text(family.name == "facts" ? "items-max" : "items", "100", "test");
+    parallel_set_threads(1);
+    const std::string one = digest(family.make());
+    parallel_set_threads(3);
+    EXPECT_TRUE(digest(family.make()) == one) << family.name;
+    *family.seed = 2;
+    EXPECT_FALSE(digest(family.make()) == one) << family.name;
+  }
+  parallel_set_threads(0);
 }
 
 TEST(GeneratedTasks, FilesReadBack) {
   ArithmeticOptions options;
-  options.problems = 100;
-  options.items = 5;
+  options.problems.problems = 100;
+  options.problems.items = 5;
   const std::string folder = test_folder();
   const GeneratedTask task = make_arithmetic(options);
   write_generated_task(task, folder, true);
@@ -422,7 +221,7 @@ TEST(GeneratedTasks, FilesReadBack) {
     ++count;
   }
   EXPECT_EQ(count, task.tasks[0].items.size());
-  EXPECT_EQ(Json::parse_file(path_join(folder, "arithmetic.meta.json")).at("modulus").as_int(), 10);
+  EXPECT_EQ(Json::parse_file(path_join(folder, "arithmetic.meta.json")).at("options").at("modulus").as_int(), 10);
   std::istringstream text(file_read(path_join(folder, "arithmetic.train.jsonl")));
   std::getline(text, line);
   EXPECT_EQ(Json::parse(line, "train").at("text").as_string(), task.documents[0]);

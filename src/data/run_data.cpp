@@ -22,11 +22,8 @@ namespace {
 
 struct DataOptions {
   PackOptions pack;
-  FactsOptions facts;
-  ArithmeticOptions arithmetic;
   std::string tokenizer;  // file or folder
   i64 vocab = 8192;
-  std::string task = "both";
   bool with_text = true;
   i64 show = 3;
   ShardOptions shard;
@@ -57,14 +54,13 @@ const StageHelp kPackHelp = {
         "  moebius data pack --input corpora/gsm8k_train.jsonl.gz --field question,answer --tokenizer tokenizer.json --out data/gsm8k"};
 const StageHelp kTasksHelp = {
     .name = "data tasks",
-    .summary = "generate the facts and arithmetic tasks",
-    .usage = "moebius data tasks --task facts|arithmetic|both --out FOLDER",
+    .summary = "generate training text and evaluation items of a family of tasks",
+    .usage = "moebius data tasks FAMILY --out FOLDER",
     .reads = "nothing; with --tokenizer, tokenizer.json",
     .writes =
         "FOLDER/TASK.jsonl and TASK.meta.json (items), NAME.train.jsonl (text); with --tokenizer also shards FOLDER/NAME",
-    .json_keys = "out, tasks (array of: task, documents, bytes, seconds, item_files, ...; with --tokenizer: tokens)",
-    .examples =
-        "  moebius data tasks --task arithmetic --problems 20000 --grades 0,1,2 --grade-weights 2,1,1 --out tasks"};
+    .json_keys = "out, task, documents, bytes, seconds, item_files, ...; with --tokenizer: tokens",
+    .examples = "  moebius data tasks expressions --problems 20000 --grades 1,2,3 --grade-weights 1,2,2 --out tasks"};
 const StageHelp kShowHelp = {
     .name = "data show",
     .summary = "counts and first documents of a token shard",
@@ -161,32 +157,71 @@ Json write_task(const DataOptions& o, const GeneratedTask& task, double seconds,
   return summary;
 }
 
-int run_tasks(const Words& words) {
+// The names of the families, each with what it measures.
+std::string families_text() {
+  std::string text;
+  for (const GeneratedFamily& family : generated_families()) {
+    text += fmt::format("  {:<12} {}\n", family.name, family.summary);
+  }
+  return text;
+}
+
+GeneratedFamily family_named(const std::string& name) {
+  std::vector<std::string> known;
+  for (const GeneratedFamily& family : generated_families()) {
+    if (family.name == name) return family;
+    known.push_back(family.name);
+  }
+  throw Error({.where = "moebius data tasks",
+               .what = name.empty() ? "the family of tasks is missing" : fmt::format("unknown family '{}'", name),
+               .wanted = fmt::format("{}", fmt::join(known, ", ")),
+               .fix = nearest_advice(name, known, "see moebius data tasks --help")});
+}
+
+// The options depend on the family, so it is the first word.
+int run_family(const GeneratedFamily& family, const Words& words) {
   DataOptions o;
   OptionList list;
-  list.add("task", &o.task, "which task", {.choices = {"facts", "arithmetic", "both"}});
   list.add("out", &o.pack.out, "folder to write", {.unit = "FOLDER"});
   list.add("with-text", &o.with_text, "write the training documents as JSON lines too");
   list.add("tokenizer", &o.tokenizer, "also pack the documents with this tokenizer.json", {.unit = "PATH"});
-  describe(o.facts, list);
-  describe(o.arithmetic, list);
-  const StageCommon common = stage_parse(kTasksHelp, list, words, nullptr, 0);
-  wanted(o.pack.out, "out", "tasks");
+  family.describe(list);
+  StageHelp help = kTasksHelp;
+  help.name = "data tasks " + family.name;
+  help.summary = family.summary;
+  help.usage = fmt::format("moebius {} --out FOLDER", help.name);
+  const StageCommon common = stage_parse(help, list, words, nullptr, 0);
+  wanted(o.pack.out, "out", "tasks " + family.name);
   if (common.dry_run) {
     stage_print(common, list.to_json(), list.to_json().dump(2) + "\n");
     return 0;
   }
-  Json tasks = Json::array();
   std::string text;
-  for (const bool facts : {true, false}) {
-    if (o.task == (facts ? "arithmetic" : "facts")) continue;
-    const i64 start = clock_ns();
-    const GeneratedTask task = facts ? make_facts(o.facts) : make_arithmetic(o.arithmetic);
-    const double seconds = static_cast<double>(clock_ns() - start) * 1e-9;
-    tasks.push_back(write_task(o, task, seconds, text));
-  }
-  stage_print(common, Json::object({{"out", o.pack.out}, {"tasks", tasks}}), text);
+  const i64 start = clock_ns();
+  const GeneratedTask task = family.make();
+  const double seconds = static_cast<double>(clock_ns() - start) * 1e-9;
+  Json result = write_task(o, task, seconds, text);
+  result.set("out", o.pack.out);
+  stage_print(common, result, text);
   return 0;
+}
+
+int run_tasks(const Words& words) {
+  if (!words.empty() && words[0] == kOptionsPage) {
+    for (const GeneratedFamily& family : generated_families()) {
+      stage_options_page([&](const Words& page) { return run_family(family, page); });
+    }
+    return 0;
+  }
+  if (words.empty() || words[0] == "--help" || words[0] == "-h") {
+    stage_print(StageCommon(), Json::object(),
+                fmt::format("moebius data tasks: {}\n\nusage: {}\n\nfamilies:\n{}\n"
+                            "each family's options: moebius data tasks FAMILY --help\n",
+                            kTasksHelp.summary, kTasksHelp.usage, families_text()));
+    return words.empty() ? 2 : 0;
+  }
+  const bool named = words[0][0] != '-';
+  return run_family(family_named(named ? words[0] : ""), Words(words.begin() + 1, words.end()));
 }
 
 int run_show(const Words& words) {
@@ -238,7 +273,7 @@ void print_actions() {
               "usage: moebius data ACTION [--options]\n\nactions:\n"
               "  tokenizer  text files -> tokenizer.json\n"
               "  pack       text files + tokenizer.json -> PREFIX.bin, PREFIX.idx, PREFIX.meta.json\n"
-              "  tasks      a seed -> training text and evaluation items of the facts and arithmetic tasks\n"
+              "  tasks      a family and a seed -> training text and evaluation items\n"
               "  show       a shard -> its counts and first documents\n\n"
               "each action's options: moebius data ACTION --help\n");
 }
@@ -251,7 +286,10 @@ int run_data(const std::vector<std::string>& words) {
     return words.empty() ? 2 : 0;
   }
   if (words[0] == kOptionsPage) {
-    for (const auto& action : {run_tokenizer, run_pack, run_tasks, run_show}) stage_options_page(action);
+    stage_options_page(run_tokenizer);
+    stage_options_page(run_pack);
+    run_tasks(words);
+    stage_options_page(run_show);
     return 0;
   }
   const Words rest(words.begin() + 1, words.end());

@@ -255,6 +255,28 @@ class LossTask final : public Task {
     out.add("task_loss", -result.sum / tokens);
     out.add("task_bits_per_byte", -result.sum / std::numbers::ln2 / bytes);
     if (!item.answer_after.empty()) answer_loss(context, item, request, result, out);
+    if (!item.step_results.empty()) step_loss(context, item, request, result, out);
+  }
+
+  // The loss of the tokens that state the results of the steps: the part of a worked solution that must be computed.
+  static void step_loss(const TaskContext& context, const EvalItem& item, const LoglikRequest& request,
+                        const Loglik& result, ItemScores& out) {
+    if (result.logprob_tokens.size() != request.continuation.size()) return;
+    double sum = 0;
+    i64 tokens = 0;
+    auto end = static_cast<i64>(item.target.size());  // of the token, in bytes of the target
+    auto at = item.step_results.rbegin();
+    for (std::size_t t = request.continuation.size(); t-- > 0;) {
+      const i64 begin = end - static_cast<i64>(context.tokenizer->token_bytes(request.continuation[t]).size());
+      while (at != item.step_results.rend() && at->first >= end) ++at;
+      if (at == item.step_results.rend()) break;
+      if (at->second > begin) {
+        sum += result.logprob_tokens[t];
+        ++tokens;
+      }
+      end = begin;
+    }
+    if (tokens > 0) out.add("step_loss", -sum / static_cast<double>(tokens));
   }
 
   // The loss of the tokens of the answer itself, after the last mark in a worked solution.

@@ -346,6 +346,31 @@ i64 gold_of(const Json& row, const std::vector<std::string>& choices, const std:
   return gold;
 }
 
+// Byte ranges of `target`, in rising order. `shift`: what was cut from the front of the solution that they refer to.
+std::vector<std::pair<i64, i64>> step_results_of(const Json& row, i64 shift, i64 bytes, const std::string& where) {
+  std::vector<std::pair<i64, i64>> results;
+  const Json* ranges = row.find("step_results");
+  if (ranges == nullptr) return results;
+  const auto fail = [&] {
+    throw Error({.where = where,
+                 .what = "'step_results' does not fit the solution",
+                 .wanted = "[[first byte, byte after the last], ...] within the solution, in rising order",
+                 .got = ranges->dump().substr(0, 100)});
+  };
+  if (!ranges->is_array()) fail();
+  i64 before = 0;
+  for (const Json& range : ranges->as_array()) {
+    if (!range.is_array() || range.as_array().size() != 2 || !range.as_array()[0].is_int() ||
+        !range.as_array()[1].is_int())
+      fail();
+    const i64 begin = range.as_array()[0].as_int() - shift, end = range.as_array()[1].as_int() - shift;
+    if (begin < before || end <= begin || end > bytes) fail();
+    results.emplace_back(begin, end);
+    before = end;
+  }
+  return results;
+}
+
 void read_values(const Json& row, const std::string& where, EvalItem& item) {
   item.prompt = text_at(row, "prompt", where);
   if (item.prompt.empty()) throw MissingValue({.where = where, .what = "the prompt is missing or empty"});
@@ -360,8 +385,10 @@ void read_values(const Json& row, const std::string& where, EvalItem& item) {
   item.target = item.gold >= 0         ? item.choices[static_cast<std::size_t>(item.gold)]
                 : item.answers.empty() ? ""
                                        : item.answers[0];
-  const std::string solution = without_space(text_at(row, "solution", where));
+  const std::string written = text_at(row, "solution", where), solution = without_space(written);
   if (!solution.empty()) item.target = solution + " " + item.target;
+  item.step_results = step_results_of(row, static_cast<i64>(written.size() - solution.size()),
+                                      static_cast<i64>(solution.size()), where);
   if (item.target.empty()) throw MissingValue({.where = where, .what = "the item has no answer"});
   item.tokens_max = count_at(row, "tokens_max", 1 << 20, where);
   item.bits_values = count_at(row, "bits_values", i64{1} << 40, where);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "eval/task_spec.h"
@@ -21,8 +22,9 @@ struct EvalItem {
   std::vector<std::string> answers;  // accepted generated answers
   std::string target;                // gold continuation, without the delimiter
   std::string answer_after;          // item files: in the target and in generated text, the answer follows this
-  i64 tokens_max = 0;                // > 0: limit of generated tokens for this item
-  i64 bits_values = 0;               // > 0: the item counts for knowledge bits, at most log2 of this
+  std::vector<std::pair<i64, i64>> step_results;  // bytes of `target` that state a step's result: first, and one after
+  i64 tokens_max = 0;                             // > 0: limit of generated tokens for this item
+  i64 bits_values = 0;                            // > 0: the item counts for knowledge bits, at most log2 of this
 };
 
 struct ItemsRequest {

@@ -325,11 +325,11 @@ TEST(Gsm8k, StrictAndFlexibleOutcomesOfWrittenAnswers) {
 
 TEST(GeneratedTasks, AModelThatKnowsScoresFullAndOneThatDoesNotScoresChance) {
   data::ArithmeticOptions arithmetic;
-  arithmetic.problems = 300;
-  arithmetic.items = 40;
-  arithmetic.grades = {0, 1, 2};
-  arithmetic.weights = {1, 1, 1};
-  arithmetic.grades_test = {0, 2};
+  arithmetic.problems.problems = 300;
+  arithmetic.problems.items = 40;
+  arithmetic.problems.grades = {0, 1, 2};
+  arithmetic.problems.weights = {1, 1, 1};
+  arithmetic.problems.grades_test = {0, 2};
   data::FactsOptions facts;
   facts.people = 60;
   facts.items_max = 30;
@@ -361,7 +361,7 @@ TEST(GeneratedTasks, AModelThatKnowsScoresFullAndOneThatDoesNotScoresChance) {
     EXPECT_LT(r.at("task_loss").as_double(), 1e-6);
     EXPECT_GT(r.at("chance").as_double(), 0);
     EXPECT_LT(r.at("chance").as_double(), 0.5);
-    if (r.contains("answer_loss")) worked = true;
+    if (r.contains("answer_loss") && r.contains("step_loss")) worked = true;
     if (r.contains("knowledge_share")) {
       bits = true;
       EXPECT_NEAR(r.at("knowledge_share").as_double(), 1, 1e-6);
@@ -379,6 +379,49 @@ TEST(GeneratedTasks, AModelThatKnowsScoresFullAndOneThatDoesNotScoresChance) {
     if (!r.contains("acc")) {
       EXPECT_LT(r.at("exact_match").as_double(), 0.2);
     }
+  }
+}
+
+TEST(GeneratedTasks, StepLossIsTheLossOfTheResultsAlone) {
+  const std::string path = test_path("steps.jsonl");
+  const std::string prompt = " ( 5 * 2 ) + 3 ? Steps:", solution = " 5 * 2 = 3. 3 + 3 = 16. Answer:";
+  const auto line = [&](const std::string& ranges) {
+    return R"({"id":"a","task":"steps","prompt":")" + prompt +
+           R"(","answer":"16","answer_after":"Answer:","solution":")" + solution +
+           R"(","tokens_max":40,"step_results":)" + ranges + "}\n";
+  };
+  file_write_atomic(path, line("[[9,10],[20,22]]"));
+  EvalOptions options;
+  options.tasks = {path};
+  options.measures = {"loss"};
+  const auto tokenizer = tiny_tokenizer();
+  infer::Engine engine = fake_engine(tokenizer.vocab_size(), 1024);
+  engine.score = [](const model::NetworkInput&, std::span<const kernels::HeadTarget> targets, std::span<float> logprob,
+                    std::span<i32> argmax) {
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      argmax[i] = 0;
+      logprob[i] = -static_cast<float>(targets[i].token);
+    }
+  };
+  // The tokens that overlap the results, found in the text.
+  const std::vector<i32> tokens = tokenizer.encode(prompt + solution + " 16");
+  const std::size_t first = prompt.size() + 9, second = prompt.size() + 20;
+  double sum = 0, count = 0;
+  std::size_t begin = 0;
+  for (const i32 token : tokens) {
+    const std::size_t end = begin + tokenizer.token_bytes(token).size();
+    if ((begin < first + 1 && end > first) || (begin < second + 2 && end > second)) {
+      sum += token;
+      ++count;
+    }
+    begin = end;
+  }
+  ASSERT_GE(count, 2);
+  const auto records = Evaluator(tokenizer, options).run(engine, 0, 0);
+  EXPECT_NEAR(record_of(records, "all").at("step_loss").as_double(), sum / count, 1e-9);
+  for (const char* wrong : {"[[9,10],[8,12]]", "[[9,99]]", "[9,10]", "[[10,9]]", "\"9\"", "[[-1,2]]", "[[0.5,1]]"}) {
+    file_write_atomic(path, line(wrong));
+    EXPECT_THROW(Evaluator(tokenizer, options).run(engine, 0, 0), Error) << wrong;
   }
 }
 

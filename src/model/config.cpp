@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "base/check.h"
 #include "base/error.h"
 
@@ -146,8 +148,10 @@ void ModelConfig::describe(OptionList& list) {
   list.add("layers", &layers, "number of layers", {.unit = "L", .min = 1, .max = 100000});
   list.add("sequence-max", &sequence_max, "longest sequence the model is meant for", {.unit = "tokens", .min = 1});
   list.add("norm-epsilon", &norm_epsilon, "epsilon of every RMSNorm", {.min = 0, .max = 1});
-  list.add("init-std", &init_std, "standard deviation of the initial weights; output projections: / sqrt(2 * layers)",
-           {.min = 0, .max = 10});
+  list.add(
+      "init-std", &init_std,
+      "standard deviation of the initial weights; output projections: / sqrt(2 * layers); 0: sqrt(2 / (5 d-model))",
+      {.min = 0, .max = 10});
   attention.describe(list);
   experts.describe(list);
   router.describe(list);
@@ -162,6 +166,7 @@ void ModelConfig::resolve(const std::string& where) {
   resolver.check_at_least("sequence-max", sequence_max, 1);
   if (!(norm_epsilon >= 0)) resolver.refuse("'norm-epsilon' is negative", "0 or more", fmt::format("{}", norm_epsilon));
   if (!(init_std >= 0)) resolver.refuse("'init-std' is negative", "0 or more", fmt::format("{}", init_std));
+  if (init_std == 0) init_std = std::sqrt(2.0 / (5.0 * static_cast<double>(d_model)));
   resolver.attention(attention, d_model);
   resolver.experts(experts, d_model, layers);
   resolver.router(*this);

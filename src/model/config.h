@@ -67,7 +67,9 @@ struct ModelConfig {
   i64 layers = 4;
   i64 sequence_max = 4096;
   double norm_epsilon = 1e-5;
-  double init_std = 0.02;  // output projections: init_std / sqrt(2 * layers)
+  // Standard deviation of the initial weights; output projections: init_std / sqrt(2 * layers). 0: sqrt(2 / (5 d_model))
+  // (Nguyen and Salazar 2019, arXiv 1910.05895; GPT-NeoX-20B). Published presets keep their own.
+  double init_std = 0;
   AttentionConfig attention;
   ExpertConfig experts;
   RouterConfig router;

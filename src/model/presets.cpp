@@ -29,6 +29,7 @@ ModelConfig make(const std::string& name, const Shape& shape) {
   config.experts.experts = shape.experts;
   config.experts.top_k = shape.top_k;
   config.experts.width = shape.width;
+  config.init_std = 0.02;  // of nearly all published models; those that use another value set it
   return config;
 }
 

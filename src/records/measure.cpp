@@ -35,7 +35,8 @@ const std::vector<Measure>& known_measures() {
       {.name = "loss", .higher_is_better = false, .unit = Unit::nats_per_token, .main = true},
       {.name = "bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte},
       {.name = "knowledge_share_raw", .unit = Unit::share_of_bits},
-      {.name = "answer_loss", .higher_is_better = false, .unit = Unit::nats_per_token}};
+      {.name = "answer_loss", .higher_is_better = false, .unit = Unit::nats_per_token},
+      {.name = "step_loss", .higher_is_better = false, .unit = Unit::nats_per_token}};
   return known;
 }
 

@@ -10,9 +10,12 @@
 
 namespace moebius::records {
 
-enum class Skill { memorisation, reasoning, knowledge, language };  // in the order in which reports show them
+// In the order in which reports show them. The generated tasks are named for what they measure: composition (nested
+// operations), look-up (hops from name to name), addition (word problems); reasoning is for tasks that mix such parts.
+enum class Skill { memorisation, composition, look_up, addition, reasoning, knowledge, language };
 template <>
-inline constexpr std::array kEnumNames<Skill> = {"memorisation", "reasoning", "knowledge", "language"};
+inline constexpr std::array kEnumNames<Skill> = {"memorisation", "composition", "look-up", "addition",
+                                                 "reasoning",    "knowledge",   "language"};
 // Throws Error that names the nearest skill.
 Skill skill_parse(const std::string& name, const std::string& where);
 

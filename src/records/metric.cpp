@@ -53,6 +53,7 @@ const std::map<std::string, std::string>& labels() {
       {"acc_norm", "accuracy (length-normalised)"},
       {"exact_match", "exact match"},
       {"task_loss", "task loss, nats per answer token"},
+      {"step_loss", "loss of the steps' results, nats per token"},
       {"task_bits_per_byte", "task loss, bits per answer byte"},
       {"knowledge_bits", "knowledge, bits"},
       {"knowledge_share", "knowledge, share of all bits"},

@@ -54,8 +54,7 @@ Generated make_generated(const StudySpec& spec, StudyFiles& files) {
     made.emplace_back(task.name, std::move(task.documents));
   };
   folder_make(folder);
-  if (spec.data.facts_share > 0) take(data::make_facts(spec.data.facts));
-  if (spec.data.arithmetic_share > 0) take(data::make_arithmetic(spec.data.arithmetic));
+  for (const StudyTask& task : spec.data.tasks) take(task.family.make());
   return made;
 }
 
@@ -109,9 +108,10 @@ StudyFiles make_files(const StudySpec& spec, const std::string& folder) {
     const data::PackResult packed = data::pack_corpus(pack_options(spec, text, folder), tokenizer);
     add(text.name, text.share, packed, write_held_out(spec, text, files));
   }
-  for (const auto& [name, documents] : generated) {
-    const double share = name == "facts" ? spec.data.facts_share : spec.data.arithmetic_share;
-    add(name, share, data::pack_documents(documents, tokenizer, name, path_join(folder, name), true), false);
+  for (std::size_t t = 0; t < generated.size(); ++t) {
+    const auto& [name, documents] = generated[t];
+    add(name, spec.data.tasks[t].share, data::pack_documents(documents, tokenizer, name, path_join(folder, name), true),
+        false);
   }
   return files;
 }

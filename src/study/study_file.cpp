@@ -83,7 +83,10 @@ StudyData read_data(const Json& table, const std::string& where) {
   list.add("seed", &data.seed, "seed of the data's order");
   list.add("tokenizer-bytes-each", &data.tokenizer_bytes_each, "text of each source for the tokenizer", {.min = 1000});
   list.add("attend-across-documents", &data.attend_across_documents, "attention crosses documents");
-  read_table(table, list, {"text", "facts", "arithmetic"}, where + ", [data]");
+  std::vector<std::string> tables = {"text"};
+  const std::vector<data::GeneratedFamily> families = data::generated_families();
+  for (const data::GeneratedFamily& family : families) tables.push_back(family.name);
+  read_table(table, list, tables, where + ", [data]");
   if (const Json* texts = table.find("text")) {
     std::set<std::string> names;
     for (const Json& text : texts->as_array()) {
@@ -97,17 +100,15 @@ StudyData read_data(const Json& table, const std::string& where) {
       }
     }
   }
-  if (const Json* facts = table.find("facts")) {
-    OptionList options;
-    options.add("share", &data.facts_share, "share of the training tokens", {.min = 0, .max = 1});
-    data::describe(data.facts, options);
-    read_table(*facts, options, {}, where + ", [data.facts]");
-  }
-  if (const Json* arithmetic = table.find("arithmetic")) {
-    OptionList options;
-    options.add("share", &data.arithmetic_share, "share of the training tokens", {.min = 0, .max = 1});
-    data::describe(data.arithmetic, options);
-    read_table(*arithmetic, options, {}, where + ", [data.arithmetic]");
+  for (const data::GeneratedFamily& family : families) {
+    const Json* options = table.find(family.name);
+    if (options == nullptr) continue;
+    StudyTask task = {family, 0};
+    OptionList of_task;
+    of_task.add("share", &task.share, "share of the training tokens", {.min = 0, .max = 1});
+    family.describe(of_task);
+    read_table(*options, of_task, {}, fmt::format("{}, [data.{}]", where, family.name));
+    if (task.share > 0) data.tasks.push_back(std::move(task));
   }
   return data;
 }
@@ -281,10 +282,6 @@ std::string find_file(const std::string& name_or_path) {
 }  // namespace
 
 Json StudyData::to_json() const {
-  auto* self = const_cast<StudyData*>(this);  // describe() wants fields to point at; nothing is written
-  OptionList facts_list, arithmetic_list;
-  data::describe(self->facts, facts_list);
-  data::describe(self->arithmetic, arithmetic_list);
   Json texts = Json::array();
   for (const StudyText& source : text) {
     Json inputs = Json::array();
@@ -296,16 +293,19 @@ Json StudyData::to_json() const {
                                   {"held_out_bytes", source.held_out_bytes}}));
     if (source.format != "auto") texts.as_array().back().set("format", source.format);
   }
+  Json generated = Json::object();
+  for (const StudyTask& task : tasks) {
+    OptionList list;
+    task.family.describe(list);
+    generated.set(task.family.name, Json::object({{"share", task.share}, {"options", list.to_json()}}));
+  }
   return Json::object({{"sequence", sequence},
                        {"vocab", vocab},
                        {"seed", seed},
                        {"tokenizer_bytes_each", tokenizer_bytes_each},
                        {"attend_across_documents", attend_across_documents},
                        {"text", texts},
-                       {"facts_share", facts_share},
-                       {"facts", facts_list.to_json()},
-                       {"arithmetic_share", arithmetic_share},
-                       {"arithmetic", arithmetic_list.to_json()}});
+                       {"tasks", generated}});
 }
 
 std::string study_source_folder() { return MOEBIUS_SOURCE_DIR; }
@@ -363,10 +363,10 @@ void read_study(const Json& root, StudySpec& spec) {
   }
   read_list(root, "hypotheses", &Json::is_object, "[[hypotheses]] tables", where, spec.hypotheses);
   read_list(root, "notes", &Json::is_string, "a list of texts", where, spec.notes);
-  if (spec.data.text.empty() && spec.data.facts_share <= 0 && spec.data.arithmetic_share <= 0) {
+  if (spec.data.text.empty() && spec.data.tasks.empty()) {
     throw Error({.where = where,
                  .what = "the study has no data",
-                 .wanted = "[[data.text]], [data.facts] or [data.arithmetic]"});
+                 .wanted = "[[data.text]], or a generated task with a share, for example [data.facts]"});
   }
 }
 

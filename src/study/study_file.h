@@ -20,6 +20,11 @@ struct StudyText {
   double held_out_bytes = 200000;  // text scored for the held-out loss
 };
 
+struct StudyTask {
+  data::GeneratedFamily family;
+  double share = 0;  // of the training tokens
+};
+
 // The mixture that every run of the study sees, in the same order.
 struct StudyData {
   i64 sequence = 128;
@@ -27,9 +32,7 @@ struct StudyData {
   i64 seed = 1;                         // order of the data
   double tokenizer_bytes_each = 1.5e6;  // text of each source that the tokenizer is trained on
   std::vector<StudyText> text;
-  double facts_share = 0, arithmetic_share = 0;  // 0: the task is not in the study
-  data::FactsOptions facts;
-  data::ArithmeticOptions arithmetic;
+  std::vector<StudyTask> tasks;  // generated
   bool attend_across_documents = false;
   Json to_json() const;
 };

@@ -345,23 +345,22 @@ Json plan_to_json(const StudyPlan& plan) {
   Json runs;
   records::Fields(&runs).value(all);
   const StudySpec& spec = plan.spec;
-  Json notes = spec.notes;
+  Json notes = spec.notes, seeds_items = Json::array();
+  for (const StudyTask& task : spec.data.tasks) seeds_items.push_back(*task.family.seed);
   if (!plan.fitted_text.empty()) notes.push_back(plan.fitted_text);
-  return Json::object(
-      {{"name", spec.name},
-       {"title", spec.title.empty() ? spec.name : spec.title},
-       {"question", spec.question},
-       {"budget_tokens", spec.tokens},
-       {"precision", plan.runs.empty() ? "" : train_options(spec, plan.runs.front()).precision},
-       {"runs", runs},
-       {"seeds",
-        Json::object({{"init", Json(Json::Array(spec.seeds.begin(), spec.seeds.end()))},
-                      {"data", Json(Json::Array{Json(spec.data.seed)})},
-                      {"items", Json(Json::Array{Json(spec.data.facts.seed), Json(spec.data.arithmetic.seed)})}})},
-       {"branches", spec.branches.at},
-       {"hypotheses", spec.hypotheses},
-       {"fitted", plan.fitted},
-       {"notes", notes}});
+  return Json::object({{"name", spec.name},
+                       {"title", spec.title.empty() ? spec.name : spec.title},
+                       {"question", spec.question},
+                       {"budget_tokens", spec.tokens},
+                       {"precision", plan.runs.empty() ? "" : train_options(spec, plan.runs.front()).precision},
+                       {"runs", runs},
+                       {"seeds", Json::object({{"init", Json(Json::Array(spec.seeds.begin(), spec.seeds.end()))},
+                                               {"data", Json(Json::Array{Json(spec.data.seed)})},
+                                               {"items", seeds_items}})},
+                       {"branches", spec.branches.at},
+                       {"hypotheses", spec.hypotheses},
+                       {"fitted", plan.fitted},
+                       {"notes", notes}});
 }
 
 std::string plan_table(const StudyPlan& plan) {

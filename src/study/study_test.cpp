@@ -39,7 +39,7 @@ sequence = 32
 [data.arithmetic]
 share = 1.0
 problems = 300
-arithmetic-items = 10
+items = 10
 grades = [0, 1]
 grade-weights = [1, 1]
 grades-test = [0, 1]

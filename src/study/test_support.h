@@ -29,7 +29,7 @@ problems = 400
 grades = [0, 1]
 grade-weights = [1, 1]
 grades-test = [0, 1]
-)" + ("share = " + share + "\narithmetic-items = " + items + "\n");
+)" + ("share = " + share + "\nitems = " + items + "\n");
 }
 
 // Writes `path` and plans the study. The roof is made up: these tests need no measurement of the machine.
