@@ -272,7 +272,7 @@ void dump_string(std::string_view text, std::string& out) {
 void newline(std::string& out, int indent, int depth) {
   if (indent < 0) return;
   out += '\n';
-  out.append(static_cast<std::size_t>(indent * depth), ' ');
+  out.append(static_cast<std::size_t>(indent) * static_cast<std::size_t>(depth), ' ');
 }
 
 template <typename Items, typename Write>
@@ -406,7 +406,8 @@ bool Json::get_bool(std::string_view key, bool otherwise) const {
 
 std::string Json::get_string(std::string_view key, std::string otherwise) const {
   const Json* value = find(key);
-  return value == nullptr || value->is_null() ? std::move(otherwise) : value->as_string();
+  if (value == nullptr || value->is_null()) return otherwise;
+  return value->as_string();
 }
 
 void Json::push_back(Json value) {

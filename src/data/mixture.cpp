@@ -100,7 +100,7 @@ class Mixture::Impl {
   std::vector<i32> row_tokens_;
 };
 
-Mixture::Impl::Impl(std::vector<MixtureSource> sources, MixtureOptions given) : options(std::move(given)) {
+Mixture::Impl::Impl(std::vector<MixtureSource> sources, MixtureOptions given) : options(given) {
   if (sources.empty()) {
     throw Error({.where = "data mixture", .what = "it has no source", .fix = "name at least one: name=path:weight"});
   }
@@ -459,7 +459,7 @@ void Mixture::Impl::restore(const Json& state) {
 }
 
 Mixture::Mixture(std::vector<MixtureSource> sources, MixtureOptions options)
-    : impl_(std::make_unique<Impl>(std::move(sources), std::move(options))) {}
+    : impl_(std::make_unique<Impl>(std::move(sources), options)) {}
 Mixture::~Mixture() = default;
 void Mixture::next(Batch& batch) { impl_->next(batch); }
 Json Mixture::state() const { return impl_->state(); }

@@ -325,8 +325,9 @@ TaskLaw fit_task_law(const std::vector<TaskRun>& runs, const TaskScore& measure)
   }
   const i64 unknowns = static_cast<i64>(rows_of(sample).front().size());
   if (law.configurations < unknowns + kDfMin) {
-    return not_fitted(std::move(law), fmt::format("{} configurations for {} coefficients; {} are needed",
-                                                  law.configurations, unknowns, unknowns + kDfMin));
+    const std::string reason = fmt::format("{} configurations for {} coefficients; {} are needed", law.configurations,
+                                           unknowns, unknowns + kDfMin);
+    return not_fitted(std::move(law), reason);
   }
   const Candidate chosen = choose_link(sample, measure);
   if (!chosen.fit.converged)
