@@ -121,7 +121,7 @@ class Merger {
     for (std::size_t i = 0; i < tokens_.size(); ++i) id_of_.emplace(tokens_[i], static_cast<i32>(i));
     i32 id_of_byte[256];
     for (int i = 0; i < 256; ++i) {
-      const std::string& token = tokens_[static_cast<std::size_t>(first_byte_id + i)];
+      const std::string& token = tokens_[static_cast<std::size_t>(first_byte_id) + static_cast<std::size_t>(i)];
       id_of_byte[static_cast<u8>(token[0])] = first_byte_id + i;
     }
     for (const auto& [word, count] : words) {
@@ -168,7 +168,8 @@ class Merger {
     for (std::size_t w = 0; w < begin_.size(); ++w) {
       const i32* s = symbols_.data() + begin_[w];
       for (u32 i = 0; i + 1 < length_[w]; ++i) {
-        const std::size_t key = static_cast<std::size_t>((s[i] - first) * 256 + (s[i + 1] - first));
+        const int bytes = (s[i] - first) * 256 + (s[i + 1] - first);
+        const auto key = static_cast<std::size_t>(bytes);
         counts[key] += weight_[w];
         if (places[key] < 0) places[key] = new_places();
         add_place(places[key], static_cast<u32>(w));
