@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace moebius {
 
@@ -25,6 +26,20 @@ class Error : public std::runtime_error {
  private:
   ErrorParts parts_;
 };
+
+// Runs `read`. An Error that names no place gets `where`, and `fix` if it has no advice.
+template <typename Read>
+decltype(auto) error_within(const std::string& where, const Read& read, const std::string& fix = "") {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (!error.parts().where.empty()) throw;
+    ErrorParts parts = error.parts();
+    parts.where = where;
+    if (parts.fix.empty()) parts.fix = fix;
+    throw Error(std::move(parts));
+  }
+}
 
 // Throws Error for a failed system call on `path`, with errno's text and advice for the common cases
 // (disk full, no permission, no such file).

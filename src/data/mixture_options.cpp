@@ -94,12 +94,7 @@ std::vector<MixtureSource> mixture_sources_from_json(const Json& json, const std
   }
   for (const Json& item : json.as_array()) {
     const std::string place = fmt::format("{}, source {}", where, sources.size() + 1);
-    try {
-      sources.push_back(source_from_json(item, place));
-    } catch (const Error& e) {
-      if (!e.parts().where.empty()) throw;
-      throw Error({.where = place, .what = e.parts().what, .wanted = e.parts().wanted, .got = e.parts().got});
-    }
+    sources.push_back(error_within(place, [&] { return source_from_json(item, place); }));
   }
   return sources;
 }

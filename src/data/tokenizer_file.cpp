@@ -13,19 +13,6 @@ namespace {
 
 constexpr i64 kFileBytesMax = i64{256} << 20;
 
-// Runs `read` on a part of the file; adds the part's place to its errors, which have none.
-template <typename F>
-auto within(const std::string& where, F read) {
-  try {
-    return read();
-  } catch (const Error& error) {
-    if (!error.parts().where.empty()) throw;
-    ErrorParts parts = error.parts();
-    parts.where = where;
-    throw Error(std::move(parts));
-  }
-}
-
 AddedToken read_added(const Json& item) {
   AddedToken token;
   const i64 id = item.at("id").as_int();
@@ -82,7 +69,7 @@ void read_model(const Json& model, const std::string& where, TokenizerBuilder& b
     unsupported(where, fmt::format("{} is not supported", key), model.at(key).dump());
   }
   builder.impl().ignore_merges = model.get_bool("ignore_merges", false);
-  within(where + ", vocab", [&] {
+  error_within(where + ", vocab", [&] {
     for (const auto& [text, id] : model.at("vocab").as_object()) builder.add_token(text, id.as_int());
   });
   for (const Json& merge : model.at("merges").as_array()) {
@@ -111,7 +98,7 @@ std::string name_in(const Json& config, const char* key, const std::string& wher
 // `config`: the text of the tokenizer_config.json at `config_path`, or empty.
 Tokenizer from_json(std::string_view text, const std::string& where, std::string_view config,
                     const std::string& config_path) {
-  return within(where, [&] {
+  return error_within(where, [&] {
     if (const i64 at = find_invalid_utf8(text); at >= 0) {
       throw Error({.where = where, .what = fmt::format("not valid UTF-8 at byte {}", at)});
     }
@@ -125,14 +112,14 @@ Tokenizer from_json(std::string_view text, const std::string& where, std::string
     read_model(root.at("model"), where, builder);
     if (!added.is_null()) {
       i64 index = 0;
-      within(where + ", added_tokens", [&] { added.as_array(); });
+      error_within(where + ", added_tokens", [&] { added.as_array(); });
       for (const Json& item : added.as_array()) {
         builder.add_added(
-            within(fmt::format("{}, added_tokens[{}]", where, index++), [&] { return read_added(item); }));
+            error_within(fmt::format("{}, added_tokens[{}]", where, index++), [&] { return read_added(item); }));
       }
     }
-    within(where + ", normalizer", [&] { builder.set_normalizer(section_of(root, "normalizer")); });
-    within(where + ", pre_tokenizer", [&] { builder.set_pre_tokenizer(section_of(root, "pre_tokenizer")); });
+    error_within(where + ", normalizer", [&] { builder.set_normalizer(section_of(root, "normalizer")); });
+    error_within(where + ", pre_tokenizer", [&] { builder.set_pre_tokenizer(section_of(root, "pre_tokenizer")); });
     builder.impl().post_processor = section_of(root, "post_processor");
     builder.impl().decoder = section_of(root, "decoder");
     if (!config_path.empty()) {

@@ -347,17 +347,14 @@ std::vector<Hypothesis> hypotheses_parse(const StudyRuns& study, const std::stri
   const Json* entries = study.study.find("hypotheses");
   if (entries == nullptr) return hypotheses;
   const std::string path = file.empty() ? path_join(study.folder, "study.json") : file;
-  for (i64 i = 0; i < entries->count(); ++i) {
-    const Json& entry = (*entries)[i];
+  const Json::Array& list =
+      error_within(path + ", hypotheses", [&]() -> const Json::Array& { return entries->as_array(); });
+  for (const Json& entry : list) {
     const Json* id = entry.find("id");
-    const std::string where = fmt::format(
-        "{}, hypothesis {}", path, id != nullptr && id->is_string() ? id->as_string() : fmt::format("{}", i + 1));
-    try {
-      hypotheses.push_back(parse_one(study, entry, where));
-    } catch (const Error& e) {
-      if (!e.parts().where.empty()) throw;
-      throw Error({.where = where, .what = e.parts().what, .wanted = e.parts().wanted, .got = e.parts().got});
-    }
+    const std::string where =
+        fmt::format("{}, hypothesis {}", path,
+                    id != nullptr && id->is_string() ? id->as_string() : fmt::format("{}", hypotheses.size() + 1));
+    hypotheses.push_back(error_within(where, [&] { return parse_one(study, entry, where); }));
   }
   return hypotheses;
 }

@@ -206,6 +206,14 @@ TEST(Hypothesis, ErrorsNameTheFault) {
   expect_error(wrong, "did you mean 'top_k'");
   wrong = Json::object({{"id", "h"}, {"text", "t"}, {"kind", "monotone"}, {"x", "tpp"}, {"direction", "increase"}});
   expect_error(wrong, "'y' is missing");
+  records::StudyRuns study;
+  study.study = Json::object({{"hypotheses", "h"}});
+  try {
+    hypotheses_parse(study);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.parts().where, "study.json, hypotheses");
+  }
 }
 
 // What is written is what is read, and says on how much each verdict rests.

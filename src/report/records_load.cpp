@@ -18,15 +18,11 @@ namespace {
 // Measurements that any records.jsonl may hold; `path` is its.
 void measurement_add(const Json& record, const std::string& path, StudyRecords& study) {
   const std::string type = record.get_string("type", "");
-  try {
+  error_within(fmt::format("{}, a record of type '{}'", path, type), [&] {
     if (type == "bench_train") study.steps.push_back(step_parse(record));
     if (type == "bench_grid") study.grids.push_back(grid_parse(record));
     if (type == "bench_operation") study.operations.push_back(operation_parse(record));
-  } catch (const Error& e) {
-    ErrorParts parts = e.parts();
-    if (parts.where.empty()) parts.where = fmt::format("{}, a record of type '{}'", path, type);
-    throw Error(parts);
-  }
+  });
   if (type == "roof") study.roof = record;
 }
 

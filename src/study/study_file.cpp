@@ -376,14 +376,8 @@ StudySpec study_load(const std::string& name_or_path) {
   StudySpec spec;
   spec.path = find_file(name_or_path);
   const Json root = toml_parse_file(spec.path);
-  try {
-    read_study(root, spec);
-  } catch (const Error& e) {  // a value of the wrong type, whose file only this function knows
-    if (!e.parts().where.empty()) throw;
-    ErrorParts parts = e.parts();
-    parts.where = spec.path;
-    throw Error(std::move(parts));
-  }
+  // Of a value of the wrong type, only this function knows the file.
+  error_within(spec.path, [&] { read_study(root, spec); });
   return spec;
 }
 

@@ -22,13 +22,8 @@ template <typename Read>
 auto read_json(const std::string& folder, const Read& read) {
   const std::string path = json_path(folder);
   const Json study = Json::parse_file(path);
-  try {
-    return read(study);
-  } catch (const Error& e) {
-    if (!e.parts().where.empty()) throw;
-    throw Error(
-        {.where = path, .what = e.parts().what, .wanted = e.parts().wanted, .got = e.parts().got, .fix = kRestore});
-  }
+  return error_within(
+      path, [&] { return read(study); }, kRestore);
 }
 
 // What decides results; a folder contains the runs of one such study only.
