@@ -208,6 +208,9 @@ TEST(Units, CountsAndBytes) {
   EXPECT_FALSE(parse_count("ten"));
   EXPECT_EQ(parse_bytes("80GiB"), 85899345920);
   EXPECT_EQ(format_exact(1729905152), "1,729,905,152");
+  EXPECT_EQ(format_plural(1, "run"), "1 run");
+  EXPECT_EQ(format_plural(0, "run"), "0 runs");
+  EXPECT_EQ(format_plural(2, "hypothesis", "hypotheses"), "2 hypotheses");
 }
 
 TEST(Memory, ForgottenPagesAreReadAgain) {
@@ -242,6 +245,30 @@ TEST(File, OutputsMakeTheirFolder) {
   EXPECT_EQ(file_read(test_path("new/inner/a")), "1");
   AppendFile(test_path("log/b")).append("2");
   EXPECT_EQ(file_read(test_path("log/b")), "2");
+}
+
+TEST(File, WhatCannotBeWrittenIsKnownBefore) {
+  file_write_atomic(test_path("kept"), "old");
+  file_check_writable(test_path("kept"));
+  file_check_writable(test_path("new"));
+  EXPECT_EQ(file_read(test_path("kept")), "old");
+  EXPECT_FALSE(file_exists(test_path("new")));
+  EXPECT_THROW(file_check_writable(test_folder()), Error);
+  EXPECT_THROW(file_check_writable(test_path("kept/inside")), Error);
+}
+
+TEST(File, AHandleIsClosedOnce) {
+  AppendFile first(test_path("first"));
+  AppendFile second = std::move(first);
+  EXPECT_FALSE(first.is_open());  // NOLINT: what a move leaves is the point
+  second.append("1");
+  second = AppendFile(test_path("second"));
+  second.append("2");
+  FileMap map(test_path("first"));
+  const FileMap moved = std::move(map);
+  EXPECT_EQ(map.bytes(), 0);  // NOLINT
+  EXPECT_EQ(moved.bytes(), 1);
+  EXPECT_EQ(file_read(test_path("second")), "2");
 }
 
 TEST(File, NameOfAPath) {

@@ -27,20 +27,22 @@ namespace {
 constexpr int kPollMilliseconds = 100;  // until Ctrl-C is seen
 const char* const kResume = "run the same command again: it resumes from the last checkpoint";
 
+constexpr std::pair<const char*, std::string ErrorParts::*> kParts[] = {{"where", &ErrorParts::where},
+                                                                        {"what", &ErrorParts::what},
+                                                                        {"wanted", &ErrorParts::wanted},
+                                                                        {"got", &ErrorParts::got},
+                                                                        {"fix", &ErrorParts::fix}};
+
 Json error_answer(const ErrorParts& parts) {
-  return Json::object({{"error", Json::object({{"where", parts.where},
-                                               {"what", parts.what},
-                                               {"wanted", parts.wanted},
-                                               {"got", parts.got},
-                                               {"fix", parts.fix}})}});
+  Json error = Json::object();
+  for (const auto& [key, part] : kParts) error.set(key, parts.*part);
+  return Json::object({{"error", std::move(error)}});
 }
 
 Error error_from_json(const Json& json) {
-  return Error({.where = json.get_string("where", ""),
-                .what = json.get_string("what", ""),
-                .wanted = json.get_string("wanted", ""),
-                .got = json.get_string("got", ""),
-                .fix = json.get_string("fix", "")});
+  ErrorParts parts;
+  for (const auto& [key, part] : kParts) parts.*part = json.get_string(key, "");
+  return Error(std::move(parts));
 }
 
 // Between fork and exec: only calls that are safe there. SIGTERM waits until child_main() handles it.

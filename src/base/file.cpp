@@ -40,10 +40,9 @@ std::string folder_of(const std::string& path) {
 }
 
 void sync_folder(const std::string& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;  // some file systems refuse; the rename itself is still atomic
-  ::fsync(fd);
-  ::close(fd);
+  // Some file systems refuse; the rename itself is still atomic.
+  const FileHandle opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (opened.is_open()) ::fsync(opened.get());
 }
 
 // Makes the file's folder when it is missing, so that no output needs a mkdir first.
@@ -55,6 +54,10 @@ int open_output(const std::string& path, int flags) {
 }
 
 }  // namespace
+
+FileHandle::~FileHandle() {
+  if (fd_ >= 0) ::close(fd_);
+}
 
 bool file_exists(const std::string& path) {
   std::error_code code;
@@ -68,25 +71,22 @@ bool folder_exists(const std::string& path) {
 }
 
 FileReader::FileReader(const std::string& path)
-    : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+    : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   // O_NONBLOCK: opening a named pipe without a writer returns at once, and the wait is ours.
-  if (fd_ < 0) throw_system_error(path, "opening", errno);
+  if (!file_.is_open()) throw_system_error(path, "opening", errno);
   struct stat info;
-  const bool known = ::fstat(fd_, &info) == 0;
+  const bool known = ::fstat(file_.get(), &info) == 0;
   if (known && S_ISDIR(info.st_mode)) {
-    ::close(fd_);
     throw Error({.where = path, .what = "is a folder", .wanted = "a file", .fix = "give a file inside the folder"});
   }
   may_block_ = !known || !S_ISREG(info.st_mode);
 }
 
-FileReader::~FileReader() { ::close(fd_); }
-
 void FileReader::wait_for_data() {
   constexpr int kMilliseconds = 200;  // an interrupt just before poll() is seen this late at most
   for (;;) {
     interrupt_check("run the same command again");
-    pollfd poll_one = {fd_, POLLIN, 0};
+    pollfd poll_one = {file_.get(), POLLIN, 0};
     const int ready = ::poll(&poll_one, 1, kMilliseconds);
     if (ready > 0) return;
     if (ready < 0 && errno != EINTR) throw_system_error(path_, "waiting for data", errno);
@@ -96,7 +96,7 @@ void FileReader::wait_for_data() {
 i64 FileReader::read(void* into, i64 bytes) {
   for (;;) {
     if (may_block_) wait_for_data();
-    const ssize_t got = ::read(fd_, into, static_cast<std::size_t>(bytes));
+    const ssize_t got = ::read(file_.get(), into, static_cast<std::size_t>(bytes));
     if (got >= 0) return got;
     if (errno != EINTR && errno != EAGAIN) throw_system_error(path_, "reading", errno);
   }
@@ -120,7 +120,7 @@ std::vector<std::string> folder_list(const std::string& path) {
   std::vector<std::string> names;
   std::error_code code;
   for (const auto& entry : fs::directory_iterator(path, code)) names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(names);
   return names;
 }
 
@@ -185,6 +185,11 @@ void file_write_atomic(const std::string& path, std::string_view content) {
   file.commit();
 }
 
+void file_check_writable(const std::string& path) {
+  if (folder_exists(path)) throw_system_error(path, "creating", EISDIR);
+  AtomicFile file(path);  // removed again
+}
+
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   std::error_code code;
   if (const fs::file_status status = fs::status(path_, code); fs::exists(status) && fs::is_other(status)) {
@@ -194,57 +199,39 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
                  .fix = "write to a file, or print results with --json"});
   }
   temporary_ = path_ + "." + std::to_string(::getpid()) + ".tmp";
-  fd_ = open_output(temporary_, O_TRUNC);
-  if (fd_ < 0) throw_system_error(path_, "creating", errno);
+  file_ = FileHandle(open_output(temporary_, O_TRUNC));
+  if (!file_.is_open()) throw_system_error(path_, "creating", errno);
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) {
-    ::close(fd_);
-    ::unlink(temporary_.c_str());
-  }
+  if (file_.is_open()) ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::write(const void* data, i64 bytes) { write_all(fd_, path_, data, bytes); }
+void AtomicFile::write(const void* data, i64 bytes) { write_all(file_.get(), path_, data, bytes); }
 
 void AtomicFile::commit() {
-  if (::fsync(fd_) != 0) throw_system_error(path_, "syncing", errno);
-  const int fd = fd_;
-  fd_ = -1;
-  if (::close(fd) != 0) {
+  if (::fsync(file_.get()) != 0) throw_system_error(path_, "syncing", errno);
+  const auto succeed = [&](int result, const char* action) {
+    if (result == 0) return;
     const int code = errno;
     ::unlink(temporary_.c_str());
-    throw_system_error(path_, "closing", code);
-  }
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const int code = errno;
-    ::unlink(temporary_.c_str());
-    throw_system_error(path_, "renaming into place", code);
-  }
+    throw_system_error(path_, action, code);
+  };
+  succeed(::close(file_.release()), "closing");
+  succeed(::rename(temporary_.c_str(), path_.c_str()), "renaming into place");
   sync_folder(folder_of(path_));
 }
 
-AppendFile::AppendFile(const std::string& path) : path_(path) {
-  fd_ = open_output(path, O_APPEND);
-  if (fd_ < 0) throw_system_error(path, "opening for append", errno);
+AppendFile::AppendFile(const std::string& path) : path_(path), file_(open_output(path, O_APPEND)) {
+  if (!file_.is_open()) throw_system_error(path, "opening for append", errno);
 }
 
-AppendFile::~AppendFile() {
-  if (fd_ >= 0) ::close(fd_);
+void AppendFile::append(std::string_view bytes) {
+  write_all(file_.get(), path_, bytes.data(), static_cast<i64>(bytes.size()));
 }
-
-AppendFile::AppendFile(AppendFile&& other) noexcept : path_(std::move(other.path_)), fd_(other.fd_) { other.fd_ = -1; }
-
-AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-void AppendFile::append(std::string_view bytes) { write_all(fd_, path_, bytes.data(), static_cast<i64>(bytes.size())); }
 
 void AppendFile::sync() {
-  if (::fsync(fd_) != 0) throw_system_error(path_, "syncing", errno);
+  if (::fsync(file_.get()) != 0) throw_system_error(path_, "syncing", errno);
 }
 
 void file_map_forget(const u8* data, i64 bytes) {
@@ -254,16 +241,11 @@ void file_map_forget(const u8* data, i64 bytes) {
 }
 
 FileMap::FileMap(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) throw_system_error(path, "opening", errno);
+  const FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.is_open()) throw_system_error(path, "opening", errno);
   struct stat info;
-  if (::fstat(fd, &info) != 0) {
-    const int code = errno;
-    ::close(fd);
-    throw_system_error(path, "reading its size", code);
-  }
+  if (::fstat(file.get(), &info) != 0) throw_system_error(path, "reading its size", errno);
   if (!S_ISREG(info.st_mode)) {
-    ::close(fd);
     throw Error({.where = path,
                  .what = "cannot be memory-mapped",
                  .wanted = "a regular file",
@@ -271,30 +253,14 @@ FileMap::FileMap(const std::string& path) {
                  .fix = S_ISDIR(info.st_mode) ? "give a file inside the folder"
                                               : "write the data to a file and give that file"});
   }
-  void* mapped = nullptr;
-  if (info.st_size > 0) {
-    mapped = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd, 0);
-  }
-  const int code = errno;
-  ::close(fd);
-  if (mapped == MAP_FAILED) throw_system_error(path, "mapping", code);
-  bytes_ = info.st_size;
-  data_ = static_cast<const u8*>(mapped);
+  if (info.st_size == 0) return;
+  void* mapped = ::mmap(nullptr, static_cast<std::size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (mapped == MAP_FAILED) throw_system_error(path, "mapping", errno);
+  data_ = {static_cast<const u8*>(mapped), Unmap{info.st_size}};
 }
 
-FileMap::~FileMap() {
-  if (data_ != nullptr) ::munmap(const_cast<u8*>(data_), static_cast<std::size_t>(bytes_));
-}
-
-FileMap::FileMap(FileMap&& other) noexcept : data_(other.data_), bytes_(other.bytes_) {
-  other.data_ = nullptr;
-  other.bytes_ = 0;
-}
-
-FileMap& FileMap::operator=(FileMap&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
+void FileMap::Unmap::operator()(const u8* data) const {
+  ::munmap(const_cast<u8*>(data), static_cast<std::size_t>(bytes));
 }
 
 }  // namespace moebius

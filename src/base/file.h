@@ -3,8 +3,10 @@
 // Not for the layout of token shards (data/) or tensors (tensor/).
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/types.h"
@@ -15,14 +17,29 @@ bool file_exists(const std::string& path);  // anything but a folder: also a pip
 bool folder_exists(const std::string& path);
 std::string file_read(const std::string& path);
 
+// An open file, closed with its owner; moves as a unique_ptr does.
+class FileHandle {
+ public:
+  explicit FileHandle(int fd = -1) : fd_(fd) {}
+  FileHandle(FileHandle&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileHandle& operator=(FileHandle&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FileHandle();
+  int get() const { return fd_; }
+  bool is_open() const { return fd_ >= 0; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
 // A file, pipe or terminal, opened once and read from start to end. While it waits for a pipe's writer or for data, an
 // interrupt (base/interrupt.h) ends the wait with an Error. A folder is an Error.
 class FileReader {
  public:
   explicit FileReader(const std::string& path);
-  ~FileReader();
-  FileReader(const FileReader&) = delete;
-  FileReader& operator=(const FileReader&) = delete;
   // Fills up to `bytes` bytes; returns how many, 0 only at the end.
   i64 read(void* into, i64 bytes);
   const std::string& path() const { return path_; }
@@ -31,7 +48,7 @@ class FileReader {
   void wait_for_data();
 
   std::string path_;
-  int fd_;
+  FileHandle file_;
   bool may_block_ = false;  // not a regular file
 };
 
@@ -65,6 +82,9 @@ void folder_recover(const std::string& target, const std::string& retired);
 // removed and the old file is untouched.
 void file_write_atomic(const std::string& path, std::string_view content);
 
+// Throws the Error with which file_write_atomic() would end, before long work whose result goes to `path`.
+void file_check_writable(const std::string& path);
+
 // The same in pieces: write(), then commit(). Destroyed without commit: nothing happened.
 class AtomicFile {
  public:
@@ -77,7 +97,7 @@ class AtomicFile {
 
  private:
   std::string path_, temporary_;
-  int fd_ = -1;
+  FileHandle file_;
 };
 
 // Appends whole lines to a file, whose folder is made when it is missing; each call is one write(2), so a crash leaves
@@ -86,16 +106,13 @@ class AppendFile {
  public:
   AppendFile() = default;
   explicit AppendFile(const std::string& path);
-  ~AppendFile();
-  AppendFile(AppendFile&& other) noexcept;
-  AppendFile& operator=(AppendFile&& other) noexcept;
-  bool is_open() const { return fd_ >= 0; }
+  bool is_open() const { return file_.is_open(); }
   void append(std::string_view bytes);
   void sync();
 
  private:
   std::string path_;
-  int fd_ = -1;
+  FileHandle file_;
 };
 
 // Releases the pages of a mapped file; a later read loads them again. For files that are read once, because their pages
@@ -107,15 +124,15 @@ class FileMap {
  public:
   FileMap() = default;
   explicit FileMap(const std::string& path);
-  ~FileMap();
-  FileMap(FileMap&& other) noexcept;
-  FileMap& operator=(FileMap&& other) noexcept;
-  const u8* data() const { return data_; }
-  i64 bytes() const { return bytes_; }
+  const u8* data() const { return data_.get(); }
+  i64 bytes() const { return data_ == nullptr ? 0 : data_.get_deleter().bytes; }
 
  private:
-  const u8* data_ = nullptr;
-  i64 bytes_ = 0;
+  struct Unmap {
+    i64 bytes;
+    void operator()(const u8* data) const;
+  };
+  std::unique_ptr<const u8, Unmap> data_;
 };
 
 }  // namespace moebius

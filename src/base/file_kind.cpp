@@ -56,11 +56,7 @@ constexpr std::array kMagics = {
     Magic{"GGUF"sv, 0, true, {"a GGUF model", "GGUF is not read: give the checkpoint that it was made from"}},
     Magic{"MMIDIDX\0\0"sv, 0, false, {"the index (.idx) of a Megatron token shard", "give the shard's prefix"}},
     Magic{"%PDF-"sv, 0, false, {"a PDF document", "extract its text: pdftotext FILE.pdf"}},
-    Magic{"\x7f"
-          "ELF"sv,
-          0,
-          false,
-          {"a program", "give another file"}},
+    Magic{"\177ELF"sv, 0, false, {"a program", "give another file"}},
     Magic{"\x89PNG\r\n"sv, 0, false, {"a PNG picture", "give another file"}},
     Magic{"\xff\xfe\0\0"sv, 0, false, {"text in UTF-32", "convert it: iconv -f utf-32 -t utf-8 FILE > NEW"}},
     Magic{"\0\0\xfe\xff"sv, 0, false, {"text in UTF-32", "convert it: iconv -f utf-32 -t utf-8 FILE > NEW"}},

@@ -141,7 +141,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     const std::size_t first = text_.find('\n');
     if (first == std::string_view::npos || first + 1 >= text_.size()) return where_;
     const std::string_view before = text_.substr(0, at);
-    return fmt::format("{}, line {}", where_, 1 + std::count(before.begin(), before.end(), '\n'));
+    return fmt::format("{}, line {}", where_, 1 + std::ranges::count(before, '\n'));
   }
 
   // The word, as Python and JavaScript write values, that includes the byte at `at`.
@@ -408,6 +408,12 @@ std::string Json::get_string(std::string_view key, std::string otherwise) const 
   const Json* value = find(key);
   if (value == nullptr || value->is_null()) return otherwise;
   return value->as_string();
+}
+
+const Json::Array& Json::get_array(std::string_view key) const {
+  static const Array none;
+  const Json* value = find(key);
+  return value == nullptr || value->is_null() ? none : value->as_array();
 }
 
 void Json::push_back(Json value) {

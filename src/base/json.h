@@ -83,6 +83,7 @@ class Json {
   double get_double(std::string_view key, double otherwise) const;
   bool get_bool(std::string_view key, bool otherwise) const;
   std::string get_string(std::string_view key, std::string otherwise) const;
+  const Array& get_array(std::string_view key) const;  // empty when the key is absent or null
 
   void push_back(Json value);
   // Elements of an array or members of an object; 0 for anything else.

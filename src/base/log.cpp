@@ -18,34 +18,23 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-// In the order of LogLevel.
-struct Level {
-  const char* name;
-  spdlog::level::level_enum level;
-};
-constexpr Level kLevels[] = {{"debug", spdlog::level::debug},
-                             {"info", spdlog::level::info},
-                             {"warning", spdlog::level::warn},
-                             {"error", spdlog::level::err}};
-
-spdlog::level::level_enum to_spdlog(LogLevel level) { return kLevels[static_cast<std::size_t>(level)].level; }
+// spdlog has `trace` below our first level; its names of the others are ours.
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+  return static_cast<spdlog::level::level_enum>(static_cast<int>(level) + spdlog::level::debug);
+}
 
 }  // namespace
 
 void log_set_level(LogLevel level) { logger().set_level(to_spdlog(level)); }
 
-const char* log_level_name() {
-  for (const Level& one : kLevels) {
-    if (one.level == logger().level()) return one.name;
-  }
-  return "info";
+std::string log_level_name() {
+  const spdlog::string_view_t name = spdlog::level::to_string_view(logger().level());
+  return {name.data(), name.size()};
 }
 
-LogLevel log_level_of(std::string_view name) {
-  for (std::size_t i = 0; i < std::size(kLevels); ++i) {
-    if (name == kLevels[i].name) return static_cast<LogLevel>(i);
-  }
-  return LogLevel::info;
+LogLevel log_level_of(const std::string& name) {
+  const int level = spdlog::level::from_str(name) - spdlog::level::debug;
+  return level < 0 || level > static_cast<int>(LogLevel::error) ? LogLevel::info : static_cast<LogLevel>(level);
 }
 
 void log_message(LogLevel level, std::string_view text) {

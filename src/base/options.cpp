@@ -18,7 +18,7 @@ namespace {
 
 std::string with_hyphens(std::string_view key) {
   std::string text(key);
-  std::replace(text.begin(), text.end(), '_', '-');
+  std::ranges::replace(text, '_', '-');
   return text;
 }
 
@@ -37,7 +37,7 @@ void check_range(const Option& option, double value, const std::string& where) {
 
 void check_choice(const Option& option, const std::string& value, const std::string& where) {
   const auto& choices = option.notes.choices;
-  if (choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end()) return;
+  if (choices.empty() || std::ranges::find(choices, value) != choices.end()) return;
   throw Error({.where = where,
                .what = fmt::format("'{1}' is not a value of '{0}'", option.key, value),
                .wanted = fmt::format("one of: {}", fmt::join(choices, ", ")),
@@ -105,7 +105,7 @@ struct SetText {
   void operator()(const EnumField& field) const {
     check_choice(option, text, where);
     const auto& choices = option.notes.choices;
-    field.set(field.field, static_cast<std::size_t>(std::find(choices.begin(), choices.end(), text) - choices.begin()));
+    field.set(field.field, static_cast<std::size_t>(std::ranges::find(choices, text) - choices.begin()));
   }
 
   template <typename T>
@@ -150,18 +150,10 @@ struct SetJson {
   }
   template <typename T>
   void operator()(std::vector<T>* field) const {
-    if (!value.is_array()) {
-      std::vector<T> values;
-      if (value.is_string()) {
-        SetText{option, value.as_string(), where}(&values);
-      } else {
-        SetJson{option, value, where}(&values.emplace_back());
-      }
-      *field = std::move(values);
-      return;
-    }
+    if (value.is_string()) return SetText{option, value.as_string(), where}(field);
     std::vector<T> values;
-    for (const Json& item : value.as_array()) SetJson{option, item, where}(&values.emplace_back());
+    for (const Json& item : value.is_array() ? value.as_array() : Json::Array{value})
+      SetJson{option, item, where}(&values.emplace_back());
     *field = std::move(values);
   }
 };
@@ -243,7 +235,7 @@ Json OptionList::to_json() const {
   Json object = Json::object();
   for (const Option& option : options_) {
     std::string key = option.key;
-    std::replace(key.begin(), key.end(), '-', '_');
+    std::ranges::replace(key, '-', '_');
     object.set(key, std::visit(ToJson{option}, option.target));
   }
   return object;
@@ -257,7 +249,7 @@ std::string nearest_advice(std::string_view word, const std::vector<std::string>
 
 std::size_t index_of_word(std::string_view word, const std::vector<std::string>& known, std::string_view what,
                           const std::string& where) {
-  const auto at = std::find(known.begin(), known.end(), word);
+  const auto at = std::ranges::find(known, word);
   if (at != known.end()) return static_cast<std::size_t>(at - known.begin());
   throw Error({.where = where,
                .what = fmt::format("unknown {} '{}'", what, word),

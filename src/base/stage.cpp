@@ -254,6 +254,9 @@ void print_all_options(const std::vector<Stage>& stages) {
   print_options_table(list);
 }
 
+// Not fmt::print: it throws when standard error cannot be written (a log file on a full disk).
+void error_print(const char* text) { std::fputs(fmt::format("error: {}\n", text).c_str(), stderr); }
+
 int run_stage(const std::vector<Stage>& stages, const std::vector<std::string>& words) {
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     print_stages(stages);
@@ -289,19 +292,15 @@ int stage_main(const std::vector<Stage>& stages, int argc, char** argv) {
   } catch (const StageExit& exit) {
     return exit.code;
   } catch (const Error& e) {
-    // Not fmt::print: it throws when standard error cannot be written (a log file on a full disk).
-    std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
+    error_print(e.what());
     return interrupt_requested() ? 130 : 1;
   } catch (const std::system_error& e) {  // fmt::print, when standard output cannot be written
-    std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
-    return 1;
+    error_print(e.what());
   } catch (const std::bad_alloc&) {
-    std::fputs(
-        "error: out of memory\n  to do:  use a smaller model, micro-batch or sequence; everything saved before is "
-        "intact\n",
-        stderr);
-    return 1;
+    error_print(
+        "out of memory\n  to do:  use a smaller model, micro-batch or sequence; everything saved before is intact");
   }
+  return 1;
 }
 
 }  // namespace moebius

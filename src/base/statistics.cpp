@@ -1,10 +1,8 @@
 // Means, fits and the bootstrap.
 #include "base/statistics.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -16,9 +14,7 @@ namespace {
 double or_zero(double se) { return std::isfinite(se) ? se : 0; }
 
 std::vector<double> ranks_of(const std::vector<double>& values) {
-  std::vector<std::size_t> order(values.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  const std::vector<std::size_t> order = order_by(values.size(), [&](std::size_t i) { return values[i]; });
   std::vector<double> ranks(values.size());
   for (std::size_t begin = 0; begin < order.size();) {
     std::size_t end = begin + 1;
@@ -121,27 +117,19 @@ double student_t95(i64 df) {
 }
 
 SeedMean seed_mean(const std::vector<double>& values, const std::vector<double>& item_se) {
-  SeedMean result;
-  Interval& interval = result.interval;
-  interval.estimate = mean_of(values);
-  double half = kUnknown;
+  const double mean = mean_of(values);
   if (values.size() > 1) {
     const double n = static_cast<double>(values.size());
-    half = student_t95(static_cast<i64>(values.size()) - 1) * deviation_of(values) / std::sqrt(n);
-    result.kind = IntervalKind::seeds;
-  } else if (values.size() == 1 && item_se.size() == 1 && std::isfinite(item_se[0])) {
-    half = 1.96 * item_se[0];
-    result.kind = IntervalKind::items;
+    const double half = student_t95(static_cast<i64>(values.size()) - 1) * deviation_of(values) / std::sqrt(n);
+    return {interval_around(mean, half), IntervalKind::seeds};
   }
-  interval.low = interval.estimate - half;
-  interval.high = interval.estimate + half;
-  return result;
+  if (values.size() == 1 && item_se.size() == 1 && std::isfinite(item_se[0]))
+    return {interval_around(mean, 1.96 * item_se[0]), IntervalKind::items};
+  return {interval_around(mean, kUnknown), IntervalKind::none};
 }
 
 Interval difference_of(const std::vector<double>& a, const std::vector<double>& a_se, const std::vector<double>& b,
                        const std::vector<double>& b_se) {
-  Interval interval;
-  interval.estimate = mean_of(b) - mean_of(a);
   double half = kUnknown;
   const double na = static_cast<double>(a.size()), nb = static_cast<double>(b.size());
   if (a.size() > 1 && b.size() > 1) {
@@ -150,9 +138,7 @@ Interval difference_of(const std::vector<double>& a, const std::vector<double>& 
   } else if (a.size() == 1 && b.size() == 1) {
     half = 1.96 * std::sqrt(a_se[0] * a_se[0] + b_se[0] * b_se[0]);
   }
-  interval.low = interval.estimate - half;
-  interval.high = interval.estimate + half;
-  return interval;
+  return interval_around(mean_of(b) - mean_of(a), half);
 }
 
 double slope_of(const std::vector<double>& x, const std::vector<double>& y) {
@@ -209,7 +195,7 @@ Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic,
     if (std::isfinite(value)) draws.push_back(value);
   }
   if (static_cast<i64>(draws.size()) < replicates / 2) return interval;
-  std::sort(draws.begin(), draws.end());
+  std::ranges::sort(draws);
   i64 df = -static_cast<i64>(groups.size());
   for (const Group& group : groups) df += static_cast<i64>(group.size());
   const double widen = student_t95(df) / 1.96;

@@ -3,8 +3,10 @@
 // interval. Deterministic: the bootstrap draws from base/rng.h. Knows nothing of records or pages.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "base/types.h"
@@ -29,6 +31,8 @@ struct Interval {
   bool below(double bound) const { return known() && high < bound; }
 };
 
+inline Interval interval_around(double estimate, double half) { return {estimate, estimate - half, estimate + half}; }
+
 // The least and the largest of the numbers that were added; NaN is none.
 struct Range {
   double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
@@ -38,6 +42,15 @@ struct Range {
   }
   bool known() const { return low <= high; }
 };
+
+// 0 ... count - 1 by rising key(i), equal keys in their order.
+template <typename Key>
+std::vector<std::size_t> order_by(std::size_t count, const Key& key) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, {}, key);
+  return order;
+}
 
 double mean_of(const std::vector<double>& values);
 // Percentile of sorted values, linear between them; share in [0, 1]. NaN of none.

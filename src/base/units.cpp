@@ -95,6 +95,11 @@ std::string format_exact(i64 value) {
   return value < 0 ? "-" + digits : digits;
 }
 
+std::string format_plural(i64 count, std::string_view word, std::string_view many) {
+  return count == 1 || !many.empty() ? fmt::format("{} {}", count, count == 1 ? word : many)
+                                     : fmt::format("{} {}s", count, word);
+}
+
 std::string csv_field(std::string_view text) {
   const bool blank_at_end = !text.empty() && (text.front() == ' ' || text.back() == ' ');
   if (text.find_first_of(",\"\r\n\t") == std::string_view::npos && !blank_at_end) return std::string(text);

@@ -18,6 +18,8 @@ std::string format_count(double value);      // 1.73B
 std::string format_bytes(double bytes);      // 3.4 GiB
 std::string format_seconds(double seconds);  // 2h 05m, 3m 20s, 12.3 s
 std::string format_flops(double flops);      // 1.39e+20 as "139 EFLOP"
+// "1 run", "2 runs"; `many` where it is not the word with an s: "2 hypotheses".
+std::string format_plural(i64 count, std::string_view word, std::string_view many = "");
 // As a field of a CSV: quoted when it must be.
 std::string csv_field(std::string_view text);
 // With separators: 1,729,905,152.

@@ -187,7 +187,7 @@ TaskSpec load_toml_task(const std::string& path) {
   table.read("title", task.title);
   std::string skill = records::enum_name(task.skill);
   table.read("skill", skill);
-  task.skill = records::skill_parse(skill, path);
+  task.skill = records::enum_parse<records::Skill>(skill, "skill", path);
   table.read("measure", task.measure);
   check_task_measure(task, "", "");
   table.read("chance", task.chance);
@@ -246,7 +246,8 @@ TaskSpec load_item_task(const std::string& path) {
   if (!file_exists(meta)) return task;
   task.meta = Json::parse_file(meta);
   if (!task.meta.is_object()) throw Error({.where = meta, .what = "not a JSON object"});
-  task.skill = records::skill_parse(task.meta.get_string("skill", records::enum_name(task.skill)), meta);
+  task.skill =
+      records::enum_parse<records::Skill>(task.meta.get_string("skill", records::enum_name(task.skill)), "skill", meta);
   task.measure = task.meta.get_string("measure", "");
   check_task_measure(task, task.meta.get_string("better", ""), task.meta.get_string("unit", ""));
   return task;

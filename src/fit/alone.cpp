@@ -82,14 +82,13 @@ i64 form_column(const Form& form, const std::string& need) {
                            : need == "granularity"            ? "ln G"
                            : need.rfind("parameters", 0) == 0 ? "ln N"
                                                               : "";
-  const auto found = std::find(form.columns.begin(), form.columns.end(), name);
+  const auto found = std::ranges::find(form.columns, name);
   return found == form.columns.end() ? -1 : found - form.columns.begin();
 }
 
 void mark_terms(const Form& form, i64 column, std::vector<bool>& marked) {
   for (const std::vector<FormPart>& term : form.terms) {
-    const bool of_column =
-        std::any_of(term.begin(), term.end(), [column](const FormPart& part) { return part.column == column; });
+    const bool of_column = std::ranges::any_of(term, [column](const FormPart& part) { return part.column == column; });
     for (const FormPart& part : term) {
       if (of_column) marked[static_cast<std::size_t>(part.coefficient)] = true;
     }

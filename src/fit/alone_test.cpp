@@ -90,6 +90,24 @@ TEST(Alone, FewRunsClaimLittleAndRightly) {
   }
 }
 
+// A coefficient that fails by its linearised errors shows the interval that it fails by.
+TEST(Alone, TheWiderIntervalIsShown) {
+  i64 failed = 0;
+  for (i64 seed = 1; seed <= 12; ++seed) {
+    const LawFit fit =
+        fit_law(planted(Law::chinchilla, 8, seed), Law::chinchilla, {.bootstrap = 40, .holdout = "none", .starts = 12});
+    const Alone alone = alone_at(fit);
+    for (std::size_t i = 0; i < fit.coefficients.size(); ++i) {
+      const Coefficient& c = fit.coefficients[i];
+      if (c.note.find("wider than the bootstrap's") == std::string::npos) continue;
+      ++failed;
+      const double width = form_of(fit.kind).is_log[i] ? std::log(c.high / c.low) : c.high - c.low;
+      EXPECT_GE(width, 1.999 * alone.half[i]) << c.name << " " << c.low << " to " << c.high << ", " << c.note;
+    }
+  }
+  EXPECT_GT(failed, 0);
+}
+
 // Without a bootstrap the linearised errors are all there is.
 TEST(Alone, WithoutABootstrapTheErrorsStillJudge) {
   EXPECT_FALSE(

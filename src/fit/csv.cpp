@@ -26,7 +26,7 @@ char separator_of(std::string_view text) {
     const std::size_t at = kSeparators.find(c);
     if (!in_quotes && at != std::string_view::npos) ++counts[at];
   }
-  return kSeparators[static_cast<std::size_t>(std::max_element(counts.begin(), counts.end()) - counts.begin())];
+  return kSeparators[static_cast<std::size_t>(std::ranges::max_element(counts) - counts.begin())];
 }
 
 struct Scanned {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "base/interrupt.h"
 #include "base/parallel.h"
@@ -38,7 +37,7 @@ std::vector<Minimum> minimize_all(const Objective& objective, const std::vector<
     const Objective own = objective;  // scratch space; NOLINT(performance-unnecessary-copy-initialization)
     minima[static_cast<std::size_t>(task)] = minimize(own, starts[static_cast<std::size_t>(task)], options);
   });
-  std::stable_sort(minima.begin(), minima.end(), [](const Minimum& a, const Minimum& b) { return a.cost < b.cost; });
+  std::ranges::stable_sort(minima, {}, &Minimum::cost);
   return minima;
 }
 
@@ -55,11 +54,8 @@ std::vector<std::vector<double>> starts_ranked(const Objective& objective, std::
         costs[static_cast<std::size_t>(i)] = cost;
     }
   });
-  std::vector<std::size_t> order(starts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return costs[a] < costs[b]; });
   std::vector<std::vector<double>> chosen;
-  for (const std::size_t i : order) {
+  for (const std::size_t i : order_by(starts.size(), [&](std::size_t at) { return costs[at]; })) {
     if (std::ssize(chosen) == count || !std::isfinite(costs[i])) break;
     chosen.push_back(std::move(starts[i]));
   }
@@ -78,15 +74,14 @@ std::vector<Minimum> spread(const std::vector<Minimum>& minima, i64 count) {
   std::vector<Minimum> chosen, others;
   for (const Minimum& minimum : minima) {
     if (!std::isfinite(minimum.cost)) continue;
-    const bool known =
-        std::any_of(chosen.begin(), chosen.end(), [&](const Minimum& m) { return same_place(m, minimum); });
+    const bool known = std::ranges::any_of(chosen, [&](const Minimum& m) { return same_place(m, minimum); });
     (known ? others : chosen).push_back(minimum);
   }
   if (std::ssize(chosen) > count) chosen.resize(static_cast<std::size_t>(count));
   for (const Minimum& other : others) {
     if (std::ssize(chosen) < count) chosen.push_back(other);
   }
-  std::stable_sort(chosen.begin(), chosen.end(), [](const Minimum& a, const Minimum& b) { return a.cost < b.cost; });
+  std::ranges::stable_sort(chosen, {}, &Minimum::cost);
   return chosen;
 }
 
@@ -189,12 +184,9 @@ LawFit fit_law(const Runs& all, Law law, const FitOptions& options) {
   fit.huber_delta = options.huber_delta < 0 ? form_of(law).huber_delta : options.huber_delta;
   fit.weight_decay = options.weight_decay < 0 ? form_of(law).weight_decay : options.weight_decay;
   for (const std::string& name : law_coefficients(law)) fit.coefficients.push_back({.name = name});
-  if (std::ssize(fit.points) <= std::ssize(fit.coefficients)) {
-    judge_too_few(fit);
-    return fit;
-  }
   const Objective objective(law, fit.points, fit.huber_delta, fit.weight_decay);
-  fit.minima = best_optima(objective, fit.points, options.starts, 3);
+  if (std::ssize(fit.points) > std::ssize(fit.coefficients))
+    fit.minima = best_optima(objective, fit.points, options.starts, 3);
   if (!fit.fitted()) {
     judge_too_few(fit);
     return fit;

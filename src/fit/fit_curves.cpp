@@ -23,32 +23,34 @@ constexpr int kCurvePoints = 49, kSearchPoints = 241;
 constexpr double kSearchBeyond = 100;    // the optimum is looked for in this factor beyond the sizes that were run
 constexpr double kOptimumRatioMax = 10;  // of the interval's ends: more is no knowledge
 constexpr i64 kSamplesForInterval = 20;  // bootstrap samples; fewer give no interval
-constexpr i64 kSizes = 3;                // different sizes (or sparsities) that make a curve worth drawing
+constexpr double kEqualComputes = (1 + kEqualCompute) * (1 + kEqualCompute);  // largest ratio in a group
+constexpr i64 kSizes = 3;  // different sizes (or sparsities) that make a curve worth drawing
 
-// Coefficient vectors: the best optimum, and the samples.
-struct Vectors {
-  std::vector<double> best;
-  const std::vector<std::vector<double>>* samples = nullptr;
+// A fitted law with the coefficients of its best optimum.
+struct DrawnLaw {
+  const LawFit& fit;
+  std::vector<double> best = coefficients_from_theta(fit.kind, fit.minima.front().theta);
+  double value(const LawPoint& point) const { return law_value(fit.kind, best, point); }
 };
 
 // 95 % of the values that are finite; unknown of too few.
 Range band_of(std::vector<double> values) {
   std::erase_if(values, [](double v) { return !std::isfinite(v); });
   if (std::ssize(values) < kSamplesForInterval) return {kMissing, kMissing};
-  std::sort(values.begin(), values.end());
+  std::ranges::sort(values);
   return {percentile(values, (1 - kIntervalLevel) / 2), percentile(values, (1 + kIntervalLevel) / 2)};
 }
 
-Range band_at(Law law, const Vectors& vectors, const LawPoint& point) {
+Range band_at(const LawFit& fit, const LawPoint& point) {
   std::vector<double> values;
-  for (const std::vector<double>& sample : *vectors.samples) values.push_back(law_value(law, sample, point));
+  for (const std::vector<double>& sample : fit.samples) values.push_back(law_value(fit.kind, sample, point));
   return band_of(std::move(values));
 }
 
 // The law at a point, with its band, as a point of a curve over x.
-CurvePoint curve_point(Law law, const Vectors& vectors, double x, const LawPoint& point) {
-  const Range band = band_at(law, vectors, point);
-  return {.x = x, .y = law_value(law, vectors.best, point), .low = band.low, .high = band.high};
+CurvePoint curve_point(const DrawnLaw& law, double x, const LawPoint& point) {
+  const Range band = band_at(law.fit, point);
+  return {.x = x, .y = law.value(point), .low = band.low, .high = band.high};
 }
 
 // y over x, linear between the means at equal x, constant outside.
@@ -92,7 +94,7 @@ std::vector<std::size_t> thinned(const std::vector<std::size_t>& all) {
 // The size that the law takes: empty when it does not weigh a size against tokens.
 std::string size_column(Law law) {
   const std::vector<std::string> needs = law_needs(law);
-  return std::find(needs.begin(), needs.end(), "tokens") == needs.end() ? "" : needs.front();
+  return std::ranges::find(needs, "tokens") == needs.end() ? "" : needs.front();
 }
 
 // Runs that differ in size and tokens alone, as the law sees them.
@@ -131,8 +133,7 @@ std::vector<Family> families_of(const LawFit& fit, const std::string& size) {
   }
   std::vector<Family> families;
   for (auto& [key, family] : by_key) families.push_back(std::move(family));
-  std::stable_sort(families.begin(), families.end(),
-                   [](const Family& a, const Family& b) { return a.runs.size() > b.runs.size(); });
+  std::ranges::stable_sort(families, [](const Family& a, const Family& b) { return a.runs.size() > b.runs.size(); });
   return families;
 }
 
@@ -150,7 +151,7 @@ double best_size(Law law, const std::vector<double>& coefficients, const Family&
       log_grid(family.sizes.low / kSearchBeyond, family.sizes.high * kSearchBeyond, kSearchPoints);
   std::vector<double> losses;
   for (const double size : grid) losses.push_back(law_value(law, coefficients, at_size(family, size, compute)));
-  const auto least = std::min_element(losses.begin(), losses.end());
+  const auto least = std::ranges::min_element(losses);
   if (!std::isfinite(*least) || least == losses.begin() || least + 1 == losses.end()) return kMissing;
   // The vertex of the parabola through the three lowest points, in ln size.
   const double left = *(least - 1) - *least, right = *(least + 1) - *least;
@@ -169,13 +170,12 @@ std::string outside_runs(const Family& family, const LawPoint& at, double size) 
   return sizes.empty() ? outside("tokens", at.tokens, family.tokens) : sizes;
 }
 
-records::Optimum optimum_of(const LawFit& fit, const Vectors& vectors, const Family& family, double compute) {
-  const double best = best_size(fit.kind, vectors.best, family, compute);
+records::Optimum optimum_of(const DrawnLaw& law, const Family& family, double compute) {
+  const LawFit& fit = law.fit;
+  const double best = best_size(fit.kind, law.best, family, compute);
   std::vector<double> sizes;
-  for (const std::vector<double>& sample : *vectors.samples) {
-    sizes.push_back(best_size(fit.kind, sample, family, compute));
-  }
-  const i64 without = std::count_if(sizes.begin(), sizes.end(), [](double s) { return !std::isfinite(s); });
+  for (const std::vector<double>& sample : fit.samples) sizes.push_back(best_size(fit.kind, sample, family, compute));
+  const i64 without = std::ranges::count_if(sizes, [](double s) { return !std::isfinite(s); });
   const Range band = band_of(sizes);
   std::string why;
   if (!fit.verdict.known()) {
@@ -203,20 +203,21 @@ records::Optimum optimum_of(const LawFit& fit, const Vectors& vectors, const Fam
     return optimum;
   }
   optimum.tokens = at.tokens;
-  optimum.loss = law_value(fit.kind, vectors.best, at);
+  optimum.loss = law.value(at);
   optimum.verdict = leaves ? "determined; its interval extends beyond the sizes that were run" : "determined";
   return optimum;
 }
 
-records::IsoflopGroup isoflop_of(const LawFit& fit, const Vectors& vectors, const Family& family,
-                                 const std::string& column, const std::vector<std::size_t>& runs, double compute) {
+records::IsoflopGroup isoflop_of(const DrawnLaw& law, const Family& family, const std::string& column,
+                                 const std::vector<std::size_t>& runs, double compute) {
+  const LawFit& fit = law.fit;
   records::IsoflopGroup group{.family = family.name,
                               .compute = compute,
                               .size_column = column,
                               .runs = std::ssize(runs),
                               .points = {},
                               .curve = {},
-                              .optimum = optimum_of(fit, vectors, family, compute)};
+                              .optimum = optimum_of(law, family, compute)};
   Range drawn = runs.empty() ? family.sizes : Range();
   for (const std::size_t i : runs) drawn.add(point_number(fit.points[i], column));
   for (const std::size_t i : thinned(runs)) {
@@ -226,7 +227,7 @@ records::IsoflopGroup isoflop_of(const LawFit& fit, const Vectors& vectors, cons
   if (fit.verdict.known()) {
     for (const double size : log_grid(drawn.low / 1.3, drawn.high * 1.3, kCurvePoints)) {
       const LawPoint p = at_size(family, size, compute);
-      group.curve.push_back(curve_point(fit.kind, vectors, size, p));
+      group.curve.push_back(curve_point(law, size, p));
       group.curve.back().tokens = p.tokens;
     }
   }
@@ -239,27 +240,29 @@ double geometric_mean(const std::vector<double>& values, const std::vector<std::
   return std::exp(sum / static_cast<double>(chosen.size()));
 }
 
+std::vector<double> computes_of(const LawFit& fit) {
+  std::vector<double> computes;
+  for (const LawPoint& p : fit.points) computes.push_back(run_compute(p));
+  return computes;
+}
+
 // Groups of at least kSizes different sizes at equal compute; by compute.
 std::vector<std::pair<double, std::vector<std::size_t>>> equal_compute(const LawFit& fit, const Family& family,
                                                                        const std::string& column) {
-  std::vector<double> computes;
-  for (const std::size_t i : family.runs) computes.push_back(run_compute(fit.points[i]));
+  const std::vector<double> computes = computes_of(fit);
   std::vector<std::pair<double, std::vector<std::size_t>>> groups;
-  for (const auto& window : value_windows(computes, (1 + kEqualCompute) * (1 + kEqualCompute))) {
+  for (const std::vector<std::size_t>& window : value_windows(computes, family.runs, kEqualComputes)) {
     std::set<double> sizes;
-    std::vector<std::size_t> runs;
-    for (const std::size_t i : window) {
-      runs.push_back(family.runs[i]);
-      sizes.insert(point_number(fit.points[family.runs[i]], column));
-    }
+    for (const std::size_t i : window) sizes.insert(point_number(fit.points[i], column));
     if (std::ssize(sizes) >= kSizes && groups.size() < kGroups)
-      groups.emplace_back(geometric_mean(computes, window), runs);
+      groups.emplace_back(geometric_mean(computes, window), window);
   }
-  std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::ranges::stable_sort(groups, {}, [](const auto& one) { return one.first; });
   return groups;
 }
 
-void isoflop_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& curves) {
+void isoflop_add(const DrawnLaw& law, records::LawCurves& curves) {
+  const LawFit& fit = law.fit;
   std::string& note = curves.isoflop_note;
   const std::string column = size_column(fit.kind);
   if (column.empty()) {
@@ -273,15 +276,14 @@ void isoflop_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& 
       const auto groups = equal_compute(fit, family, column);
       if (groups.empty() || ++shown > kFamilies) continue;
       for (const auto& [compute, runs] : groups)
-        curves.isoflop.push_back(isoflop_of(fit, vectors, family, column, runs, compute));
+        curves.isoflop.push_back(isoflop_of(law, family, column, runs, compute));
     }
     if (shown == 0 && largest.sizes.high > 1.2 * largest.sizes.low) {
       Range ends;
       for (const std::size_t i : largest.runs) ends.add(run_compute(fit.points[i]));
       std::set<double> computes = {ends.low, std::sqrt(ends.low * ends.high), ends.high};
       if (ends.high < 1.5 * ends.low) computes = {ends.high};
-      for (const double compute : computes)
-        curves.isoflop.push_back(isoflop_of(fit, vectors, largest, column, {}, compute));
+      for (const double compute : computes) curves.isoflop.push_back(isoflop_of(law, largest, column, {}, compute));
       note = fmt::format(
           "fewer than {} sizes at equal compute (within {:.0f} %): the curves are drawn at the smallest, middle and "
           "largest compute of the runs, without points",
@@ -311,8 +313,8 @@ CurvePoint sparsity_point(const LawFit& fit, std::size_t i) {
 }
 
 // The law between the group's mixtures of experts: all that varies with E varies linearly in E / k there.
-std::vector<CurvePoint> sparsity_curve(const LawFit& fit, const Vectors& vectors, const std::vector<std::size_t>& moe,
-                                       double tokens) {
+std::vector<CurvePoint> sparsity_curve(const DrawnLaw& law, const std::vector<std::size_t>& moe, double tokens) {
+  const LawFit& fit = law.fit;
   std::vector<CurvePoint> curve;
   if (!fit.verdict.known()) return curve;
   Interpolation total, active, granularity;
@@ -332,7 +334,7 @@ std::vector<CurvePoint> sparsity_curve(const LawFit& fit, const Vectors& vectors
     p.parameters_active = active(spread);
     p.granularity = granularity(spread);
     p.tokens = tokens;
-    curve.push_back(curve_point(fit.kind, vectors, 1 - 1 / spread, p));
+    curve.push_back(curve_point(law, 1 - 1 / spread, p));
     curve.back().experts = p.experts;
   }
   return curve;
@@ -346,27 +348,18 @@ struct SparsityGroup {
 // Mixtures of experts of one k and one number of shared experts at equal compute and equal tokens, with the dense runs that belong to them.
 std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
   std::map<std::pair<double, double>, std::vector<std::size_t>> by_k;
-  std::vector<double> computes, tokens;
+  const std::vector<double> computes = computes_of(fit);
+  std::vector<double> tokens;
   for (std::size_t i = 0; i < fit.points.size(); ++i) {
     const LawPoint& p = fit.points[i];
-    computes.push_back(run_compute(p));
     tokens.push_back(p.tokens);
     if (!is_dense(p) && p.top_k > 0 && computes[i] > 0 && tokens[i] > 0)
       by_k[{p.top_k, point_number(p, "experts_shared")}].push_back(i);
   }
-  const auto windows = [](const std::vector<double>& values, const std::vector<std::size_t>& chosen, double ratio) {
-    std::vector<double> few;
-    for (const std::size_t i : chosen) few.push_back(values[i]);
-    std::vector<std::vector<std::size_t>> result = value_windows(few, ratio);
-    for (auto& window : result) {
-      for (std::size_t& i : window) i = chosen[i];
-    }
-    return result;
-  };
   std::vector<SparsityGroup> groups;
   for (const auto& [used, runs] : by_k) {
-    for (const auto& equal : windows(computes, runs, (1 + kEqualCompute) * (1 + kEqualCompute))) {
-      for (const auto& window : windows(tokens, equal, 1.05)) {
+    for (const auto& equal : value_windows(computes, runs, kEqualComputes)) {
+      for (const auto& window : value_windows(tokens, equal, 1.05)) {
         std::set<double> spreads;
         for (const std::size_t i : window) spreads.insert(spread_of(fit.points[i]));
         if (std::ssize(spreads) < kSizes) continue;
@@ -380,16 +373,16 @@ std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
       }
     }
   }
-  std::stable_sort(groups.begin(), groups.end(),
-                   [](const auto& a, const auto& b) { return a.moe.size() > b.moe.size(); });
+  std::ranges::stable_sort(groups, [](const auto& a, const auto& b) { return a.moe.size() > b.moe.size(); });
   if (groups.size() > kGroups) groups.resize(kGroups);
-  std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) {
+  std::ranges::stable_sort(groups, [](const auto& a, const auto& b) {
     return a.top_k != b.top_k ? a.top_k < b.top_k : a.compute < b.compute;
   });
   return groups;
 }
 
-void sparsity_add(const LawFit& fit, const Vectors& vectors, records::LawCurves& curves) {
+void sparsity_add(const DrawnLaw& law, records::LawCurves& curves) {
+  const LawFit& fit = law.fit;
   std::string& note = curves.sparsity_note;
   if (!knows_sparsity(fit.kind)) {
     note = "the law has no sparsity term";
@@ -403,7 +396,7 @@ void sparsity_add(const LawFit& fit, const Vectors& vectors, records::LawCurves&
       for (const auto* runs : {&group.dense, &group.moe}) {
         for (const std::size_t i : thinned(*runs)) shown.points.push_back(sparsity_point(fit, i));
       }
-      shown.curve = sparsity_curve(fit, vectors, group.moe, group.tokens);
+      shown.curve = sparsity_curve(law, group.moe, group.tokens);
     }
     if (curves.sparsity.empty()) {
       note = fmt::format("fewer than {} numbers of experts at the same k, tokens and compute (within {:.0f} %)", kSizes,
@@ -414,10 +407,9 @@ void sparsity_add(const LawFit& fit, const Vectors& vectors, records::LawCurves&
 
 }  // namespace
 
-std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& values, double ratio) {
-  std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < values.size(); ++i) order.push_back(i);
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& values, std::vector<std::size_t> order,
+                                                    double ratio) {
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return values[i]; });
   std::vector<std::vector<std::size_t>> windows;
   while (!order.empty()) {
     std::size_t begin = 0, end = 0, best_begin = 0, best_count = 0;
@@ -443,11 +435,11 @@ records::LawCurves fit_curves(const LawFit& fit) {
     curves.isoflop_note = curves.sparsity_note = fit.verdict.text;
     return curves;
   }
-  const Vectors vectors{coefficients_from_theta(fit.kind, fit.minima.front().theta), &fit.samples};
-  isoflop_add(fit, vectors, curves);
-  sparsity_add(fit, vectors, curves);
+  const DrawnLaw law{fit};
+  isoflop_add(law, curves);
+  sparsity_add(law, curves);
   for (const LawPoint& point : fit.points) {
-    const Range band = band_at(fit.kind, vectors, point);
+    const Range band = band_at(fit, point);
     curves.predicted.push_back({band.low, band.high});
   }
   return curves;

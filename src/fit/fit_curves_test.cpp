@@ -151,12 +151,12 @@ TEST(FitCurves, SparsityAtFixedCompute) {
 }
 
 TEST(FitCurves, Windows) {
-  const auto windows = value_windows({10, 1, 1.1, 100, 1.2, 11}, 1.3);
+  const auto windows = value_windows({10, 1, 1.1, 100, 1.2, 11}, {0, 1, 2, 3, 4, 5}, 1.3);
   ASSERT_EQ(windows.size(), 3u);
   EXPECT_EQ(windows[0], (std::vector<std::size_t>{1, 2, 4}));
   EXPECT_EQ(windows[1], (std::vector<std::size_t>{0, 5}));
   EXPECT_EQ(windows[2], (std::vector<std::size_t>{3}));
-  EXPECT_TRUE(value_windows({}, 2).empty());
+  EXPECT_TRUE(value_windows({}, {}, 2).empty());
 }
 
 // Planted: score = sigmoid(1 - 4 (L - 2.5)) above chance 0.25, no noise; the line must give it back within its band.

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
+
+#include "base/units.h"
 
 namespace moebius::fit {
 
@@ -32,23 +33,16 @@ std::string coefficient_line(const Coefficient& c) {
 
 // The largest residuals of the law, and whether its errors have a trend over compute.
 std::string residual_lines(const LawFit& fit) {
-  std::vector<std::size_t> order(fit.predicted.size());
-  std::iota(order.begin(), order.end(), 0);
+  const std::size_t n = fit.predicted.size();
   const auto relative = [&](std::size_t i) { return fit.predicted[i] / fit.points[i].loss - 1; };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return std::fabs(relative(a)) > std::fabs(relative(b)); });
+  const std::vector<std::size_t> order = order_by(n, [&](std::size_t i) { return -std::fabs(relative(i)); });
   std::string text = fmt::format("residuals: root mean square {:.4g} ({:.2g} of ln); largest:", fit.rmse, fit.rmse_log);
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i) {
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, n); ++i) {
     text += fmt::format("{} {} {:+.2f} %", i == 0 ? "" : ",", fit.names[order[i]], 100 * relative(order[i]));
   }
   text += '\n';
-  std::vector<std::size_t> by_compute(order.size());
-  std::iota(by_compute.begin(), by_compute.end(), 0);
-  std::stable_sort(by_compute.begin(), by_compute.end(), [&](std::size_t a, std::size_t b) {
-    return run_compute(fit.points[a]) < run_compute(fit.points[b]);
-  });
-  const std::size_t n = by_compute.size();
   if (n < 9 || !std::isfinite(run_compute(fit.points.front()))) return text;
+  const auto by_compute = order_by(n, [&](std::size_t i) { return run_compute(fit.points[i]); });
   text += "  mean error by compute, thirds:";
   for (std::size_t third = 0; third < 3; ++third) {
     const std::size_t begin = third * n / 3, end = (third + 1) * n / 3;
@@ -149,16 +143,17 @@ std::string fit_to_text(const LawFit& fit) {
     for (const Coefficient& c : fit.coefficients) text += coefficient_line(c);
     const std::string delta =
         std::isfinite(fit.huber_delta) ? fmt::format("Huber delta {:g}", fit.huber_delta) : "least squares";
-    text += fmt::format("objective: {:.8g} over {} runs ({}, {} residuals{}), AIC {:.1f}\n", fit.minima.front().cost,
-                        fit.points.size(), delta, form_of(fit.kind).log_residual ? "log" : "linear",
+    text += fmt::format("objective: {:.8g} over {} ({}, {} residuals{}), AIC {:.1f}\n", fit.minima.front().cost,
+                        format_plural(std::ssize(fit.points), "run"), delta,
+                        form_of(fit.kind).log_residual ? "log" : "linear",
                         fit.weight_decay > 0 ? fmt::format(", weight decay {:g}", fit.weight_decay) : "", fit.aic);
     text += residual_lines(fit);
   }
   if (fit.holdout) {
     const records::Holdout& held = *fit.holdout;
     const bool known = held.error_se == held.error_se;  // one run alone has no standard error
-    text += fmt::format("hold-out ({}, {} run{}): mean error {:.2f} %{}\n", held.kind, held.runs.size(),
-                        held.runs.size() == 1 ? "" : "s", 100 * held.error,
+    text += fmt::format("hold-out ({}, {}): mean error {:.2f} %{}\n", held.kind,
+                        format_plural(std::ssize(held.runs), "run"), 100 * held.error,
                         known ? fmt::format(" (standard error {:.2f} %)", 100 * held.error_se) : "");
   }
   for (const std::string& note : fit.notes) text += fmt::format("note: {}\n", note);
@@ -181,7 +176,7 @@ Comparison compare_laws(const std::vector<LawFit>& fits) {
   for (const LawFit& fit : fits) {
     if (fit.fitted() && fit.kind != Law::leverage) order.push_back(&fit);
   }
-  std::stable_sort(order.begin(), order.end(), [](const LawFit* a, const LawFit* b) { return a->aic < b->aic; });
+  std::ranges::stable_sort(order, {}, &LawFit::aic);
   Comparison comparison;
   std::vector<std::string> equals;
   for (std::size_t i = 0; i < order.size(); ++i) {

@@ -35,8 +35,9 @@ inline constexpr double kEqualCompute = 0.15;
 // optimum.h); else its value is null and its verdict says why.
 records::LawCurves fit_curves(const LawFit& fit);
 
-// Groups of indices whose `values` (positive) lie within a factor `ratio` of each other: the window that holds most
-// values first, ties to the least value, until nothing is left. Indices in a group rise with their value.
-std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& values, double ratio);
+// The indices `chosen` in groups whose `values` (positive) lie within a factor `ratio` of each other: the window that holds
+// most values first, ties to the least value, until nothing is left. Indices in a group rise with their value.
+std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& values, std::vector<std::size_t> chosen,
+                                                    double ratio);
 
 }  // namespace moebius::fit

@@ -7,10 +7,13 @@
 #include <cmath>
 #include <set>
 
+#include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
+#include "base/test_folder.h"
 #include "fit/fit_output.h"
 #include "fit/objective.h"
+#include "fit/run_fit.h"
 #include "fit/runs.h"
 
 namespace moebius::fit {
@@ -221,6 +224,18 @@ TEST(Percentile, IsLinearBetweenValues) {
   EXPECT_EQ(percentile({1, 2}, 0.25), 1.25);
   EXPECT_EQ(percentile({7}, 0.975), 7);
   EXPECT_TRUE(std::isnan(percentile({}, 0.5)));
+}
+
+// Not after the work: here even before the data are looked for.
+TEST(RunFit, AnOutputThatCannotBeWrittenIsNamedFirst) {
+  for (const std::string option : {"--out", "--write-runs"}) {
+    try {
+      run_fit({test_path("absent.csv"), "--law", "chinchilla", option, test_folder()});
+      ADD_FAILURE();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.parts().where, test_folder());
+    }
+  }
 }
 
 }  // namespace

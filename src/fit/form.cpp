@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/check.h"
 
@@ -11,7 +10,6 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr double kSquares = std::numeric_limits<double>::infinity();
 constexpr double kLogMax = 700;  // so that a coefficient that ran away stays a number
 
 std::vector<Form> forms() {
@@ -21,9 +19,7 @@ std::vector<Form> forms() {
        .columns = {"ln N", "ln D"},
        .terms = {{{0, -1}}, {{1, -1}, {3, 0, -1}}, {{2, -1}, {4, 1, -1}}},
        .is_log = {true, true, true, false, false},
-       .huber_delta = 1e-3,
-       .log_residual = true,
-       .weight_decay = 0},
+       .huber_delta = 1e-3},
       // theta = {ln c, ln g, gamma, ln a, alpha, ln b, beta}
       {.law = Law::fine_grained,
        .columns = {"ln N", "ln D", "ln G"},
@@ -41,9 +37,7 @@ std::vector<Form> forms() {
                  {{6, -1}, {7, 2, -1}, {8, 0, -1}},
                  {{9, -1}}},
        .is_log = {true, false, true, false, true, false, true, false, false, true},
-       .huber_delta = 1e-3,
-       .log_residual = true,
-       .weight_decay = 0},
+       .huber_delta = 1e-3},
       // theta = {ln a, alpha, delta, gamma, ln b, beta, omega, zeta, ln Es, ln(Em/Es - 1), ln c}
       {.law = Law::joint,
        .columns = {"ln N", "ln D"},
@@ -53,26 +47,19 @@ std::vector<Form> forms() {
        .is_log = {true, false, false, false, true, false, false, false, true, true, true},
        .start_at = 8,
        .huber_delta = 0.01,
-       .log_residual = true,
        .weight_decay = 1e-5},
       // theta = {a, b, c, d, ln Es, ln(Em/Es - 1)}; ln L = a ln N + b ln Eh + c ln N ln Eh / ln 10 + d ln 10
       {.law = Law::routed,
        .columns = {"ln N", "ln N / ln 10", "ln 10"},
        .terms = {{{0, 0}, {1, -1, 1, true}, {2, 1, 1, true}, {3, 2}}},
        .is_log = {false, false, false, false, true, true},
-       .start_at = 4,
-       .huber_delta = kSquares,
-       .log_residual = true,
-       .weight_decay = 0},
+       .start_at = 4},
       // theta = {a, d, gamma, beta, ln As, ln(Am/As - 1)}
       {.law = Law::leverage,
        .columns = {"lg C", "(lb G)^2", "lb G"},
        .terms = {{{0, -1, 1, true}, {1, 0, 1, true}, {2, 1, 1, true}, {3, 2, 1, true}}},
        .is_log = {false, false, false, false, true, true},
-       .start_at = 4,
-       .huber_delta = kSquares,
-       .log_residual = true,
-       .weight_decay = 0},
+       .start_at = 4},
   };
   all.push_back(all.front());  // FLAME: the same over active parameters
   all.back().law = Law::flame;
@@ -83,7 +70,7 @@ std::vector<Form> forms() {
 
 const Form& form_of(Law law) {
   static const std::vector<Form> all = forms();
-  const auto at = std::find_if(all.begin(), all.end(), [&](const Form& form) { return form.law == law; });
+  const auto at = std::ranges::find(all, law, &Form::law);
   CHECK(at != all.end(), "every law has a form");
   return *at;
 }

@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/interrupt.h"
 #include "base/progress.h"
 #include "base/rng.h"
+#include "base/statistics.h"
+#include "base/units.h"
 #include "fit/fit.h"
 
 namespace moebius::fit {
@@ -18,16 +19,6 @@ namespace {
 
 constexpr i64 kFoldStarts = 12;        // of each refit
 constexpr u64 kFoldStep = 1ull << 40;  // beyond every bootstrap sample's step
-
-// Runs by compute, the smallest first; in their order where equal.
-std::vector<i64> by_compute(const std::vector<LawPoint>& points) {
-  std::vector<i64> order(points.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
-    return run_compute(points[static_cast<std::size_t>(a)]) < run_compute(points[static_cast<std::size_t>(b)]);
-  });
-  return order;
-}
 
 // The runs to hold out, one group a refit; empty when it cannot be done.
 std::vector<std::vector<i64>> groups_of(const FitOptions& options, const LawFit& fit, std::string& why_not) {
@@ -42,16 +33,14 @@ std::vector<std::vector<i64>> groups_of(const FitOptions& options, const LawFit&
       groups[static_cast<std::size_t>(i % std::ssize(groups))].push_back(order[static_cast<std::size_t>(i)]);
     return groups;
   }
-  for (const LawPoint& p : fit.points) {
-    if (!std::isfinite(run_compute(p))) {
-      why_not = "no hold-out: the compute of the runs is not known (columns flops, or parameters and tokens)";
-      return groups;
-    }
+  if (!std::ranges::all_of(fit.points, [](const LawPoint& p) { return std::isfinite(run_compute(p)); })) {
+    why_not = "no hold-out: the compute of the runs is not known (columns flops, or parameters and tokens)";
+    return groups;
   }
-  const std::vector<i64> order = by_compute(fit.points);
+  const auto compute = [&](std::size_t i) { return run_compute(fit.points[i]); };
+  const std::vector<std::size_t> order = order_by(fit.points.size(), compute);
   const i64 held = std::max<i64>(1, static_cast<i64>(std::lround(options.holdout_share * static_cast<double>(n))));
-  const double least = run_compute(fit.points[static_cast<std::size_t>(order.front())]);
-  if (!(run_compute(fit.points[static_cast<std::size_t>(order.back())]) > least * (1 + 1e-9))) {
+  if (!(compute(order.back()) > compute(order.front()) * (1 + 1e-9))) {
     why_not = "no hold-out by largest compute: all runs have the same compute (use --holdout folds)";
     return groups;
   }
@@ -95,8 +84,8 @@ void hold_out(const FitOptions& options, LawFit& fit) {
     interrupt_check("nothing was written");
     progress.update(done++);
     if (std::ssize(fit.points) - std::ssize(held) <= std::ssize(fit.coefficients)) {
-      fit.notes.push_back(fmt::format(
-          "no hold-out: without the {} held-out runs too few runs are left for the coefficients", held.size()));
+      fit.notes.push_back(fmt::format("no hold-out: without {} too few runs are left for the coefficients",
+                                      format_plural(std::ssize(held), "held-out run")));
       return;
     }
     predict_without(held, options, fit, holdout);

@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "base/units.h"
+#include "fit/power.h"
 #include "fit/rise_fall.h"
 
 namespace moebius::fit {
@@ -39,16 +42,18 @@ const KindRule& rule_of(HypothesisKind kind) {
   return rules[static_cast<std::size_t>(kind)];
 }
 
-const Json* filter_value(const RunRecords& run, const std::string& key) {
+std::optional<Json> filter_value(const RunRecords& run, const std::string& key) {
+  if (key == "dense") return Json(run.dense());
+  if (key == "model") return Json(run.model);
   const Json* config = run.find("config");
   const Json* value = config == nullptr ? nullptr : config->find(key);
-  return value != nullptr ? value : run.find(key);
+  if (value == nullptr) value = run.find(key);
+  return value == nullptr ? std::nullopt : std::optional(*value);
 }
 
 bool value_matches(const Json& value, const Json& wanted) {
   if (wanted.is_array()) {
-    return std::any_of(wanted.as_array().begin(), wanted.as_array().end(),
-                       [&](const Json& one) { return value_matches(value, one); });
+    return std::ranges::any_of(wanted.as_array(), [&](const Json& one) { return value_matches(value, one); });
   }
   if (wanted.is_object()) {
     if (!value.is_number()) return false;
@@ -70,7 +75,7 @@ void filter_check(const StudyRuns& study, const Json& filter, const std::string&
     }
   }
   for (const auto& [key, wanted] : filter.as_object()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
+    if (std::ranges::find(known, key) == known.end()) {
       throw Error({.where = where,
                    .what = fmt::format("no run has '{}' to filter by", key),
                    .fix = nearest_advice(key, known)});
@@ -84,9 +89,7 @@ void filter_check(const StudyRuns& study, const Json& filter, const std::string&
 
 Hypothesis parse_one(const StudyRuns& study, const Json& entry, const std::string& where) {
   Hypothesis hypothesis;
-  const auto& names = records::kEnumNames<HypothesisKind>;
-  hypothesis.kind = static_cast<HypothesisKind>(
-      index_of_word(entry.at("kind").as_string(), {names.begin(), names.end()}, "kind", where));
+  hypothesis.kind = records::enum_parse<HypothesisKind>(entry.at("kind").as_string(), "kind", where);
   const KindRule& rule = rule_of(hypothesis.kind);
   std::vector<std::string> keys = {"id", "text", "kind", "y"};
   keys.insert(keys.end(), rule.keys.begin(), rule.keys.end());
@@ -95,7 +98,7 @@ Hypothesis parse_one(const StudyRuns& study, const Json& entry, const std::strin
   hypothesis.text = entry.at("text").as_string();
   hypothesis.y = entry.at("y").as_string();
   records::metric_check(hypothesis.y, where + ", y");
-  const auto has = [&](const char* key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
+  const auto has = [&](const char* key) { return std::ranges::find(keys, key) != keys.end(); };
   if (has("x")) {
     hypothesis.x = entry.at("x").as_string();
     records::metric_check(hypothesis.x, where + ", x");
@@ -153,7 +156,7 @@ TestedRuns tested_runs(const StudyRuns& study, const Hypothesis& h) {
     any_off_chance |= off_chance(run, h.y, y);
     const Value value{x_is_logarithmic(h) ? std::log2(x.value) : x.value, y.value,
                       x_is_logarithmic(h) ? x.se / (x.value * std::log(2.0)) : x.se, y.se};
-    const auto at = std::find(tested.models.begin(), tested.models.end(), run.model);
+    const auto at = std::ranges::find(tested.models, run.model);
     if (at == tested.models.end()) {
       tested.models.push_back(run.model);
       tested.groups.push_back({value});
@@ -163,18 +166,17 @@ TestedRuns tested_runs(const StudyRuns& study, const Hypothesis& h) {
     }
   }
   tested.score_off_chance = any_off_chance || tested.runs_used == 0;
-  for (const Group& group : tested.groups) {
-    const i64 seeds = static_cast<i64>(group.size());
-    tested.seeds = tested.seeds == 0 ? seeds : std::min(tested.seeds, seeds);
-  }
+  const auto fewest = std::ranges::min_element(tested.groups, {}, [](const Group& group) { return group.size(); });
+  tested.seeds = fewest == tested.groups.end() ? 0 : std::ssize(*fewest);
   return tested;
 }
 
-i64 distinct_x(const TestedRuns& tested) {
-  std::vector<double> xs;
-  for (const Group& group : tested.groups) xs.push_back(group.front().x);
-  std::sort(xs.begin(), xs.end());
-  return std::unique(xs.begin(), xs.end()) - xs.begin();
+// False with the reason when these runs cannot test the hypothesis, however many seeds they have.
+bool testable(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result) {
+  PowerDesign design{.kind = h.kind, .x = {}, .in_b = tested.in_b};
+  for (const Group& group : tested.groups) design.x.push_back(group.front().x);
+  result.reason = power_problem(design);
+  return result.reason.empty();
 }
 
 // Verdict from an interval that should lie above 0 (sign = 1) or below (sign = -1).
@@ -194,10 +196,7 @@ void judge_by_sign(const Hypothesis& h, HypothesisVerdict& result) {
 
 // A monotone hypothesis fails where a single step between neighbours goes against it beyond noise (Bonferroni over steps).
 std::string step_against(const TestedRuns& tested, double sign, u64 number) {
-  std::vector<std::size_t> order(tested.groups.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](std::size_t a, std::size_t b) { return tested.groups[a].front().x < tested.groups[b].front().x; });
+  const auto order = order_by(tested.groups.size(), [&](std::size_t i) { return tested.groups[i].front().x; });
   const double coverage = 1 - 0.05 / static_cast<double>(std::max<std::size_t>(1, order.size() - 1));
   for (std::size_t i = 0; i + 1 < order.size(); ++i) {
     const std::vector<Group> pair = {tested.groups[order[i]], tested.groups[order[i + 1]]};
@@ -214,10 +213,7 @@ std::string step_against(const TestedRuns& tested, double sign, u64 number) {
 
 void test_monotone(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
   result.effect_name = fmt::format("{}: change per doubling of {}", metric_label(h.y), metric_label(h.x));
-  if (distinct_x(tested) < 3) {
-    result.reason = "a trend needs three values of x";
-    return;
-  }
+  if (!testable(tested, h, result)) return;
   const double sign = h.upward ? 1 : -1;
   result.effect = bootstrap(tested.groups, slope_of, number);
   judge_by_sign(h, result);
@@ -232,10 +228,7 @@ void test_monotone(const TestedRuns& tested, const Hypothesis& h, HypothesisVerd
 void test_peak(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
   const char* extremum = h.upward ? "maximum" : "minimum";
   result.effect_name = fmt::format("{} at which {} has its {}", metric_label(h.x), metric_label(h.y), extremum);
-  if (distinct_x(tested) < 4) {
-    result.reason = "a turning point needs four values of x";
-    return;
-  }
+  if (!testable(tested, h, result)) return;
   const double sign = h.upward ? 1 : -1;
   const RiseFall turn = rise_fall(tested.groups, sign, number);
   switch (turn.shape) {
@@ -268,10 +261,7 @@ void test_peak(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict&
 
 void test_correlation(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
   result.effect_name = fmt::format("rank correlation (Spearman) of {} with {}", metric_label(h.y), metric_label(h.x));
-  if (tested.groups.size() < 5) {
-    result.reason = "a correlation needs five configurations";
-    return;
-  }
+  if (!testable(tested, h, result)) return;
   result.effect = bootstrap(tested.groups, spearman_of, number);
   result.effect.low = std::max(-1.0, result.effect.low);
   result.effect.high = std::min(1.0, result.effect.high);
@@ -280,11 +270,7 @@ void test_correlation(const TestedRuns& tested, const Hypothesis& h, HypothesisV
 
 void test_two_groups(const TestedRuns& tested, const Hypothesis& h, HypothesisVerdict& result, u64 number) {
   result.effect_name = fmt::format("{}, runs b minus runs a", metric_label(h.y));
-  const i64 in_b = std::count(tested.in_b.begin(), tested.in_b.end(), true);
-  if (in_b == 0 || in_b == static_cast<i64>(tested.in_b.size())) {
-    result.reason = "one of the two groups is empty";
-    return;
-  }
+  if (!testable(tested, h, result)) return;
   const std::vector<bool>& flags = tested.in_b;
   result.effect = bootstrap(
       tested.groups,
@@ -315,7 +301,9 @@ std::string verdict_forbidden(const TestedRuns& tested) {
   if (tested.runs_wanted == 0) return "no run of the study matches";
   if (tested.runs_used == 0) return "none of its runs has the metrics yet";
   if (tested.runs_used < tested.runs_wanted) {
-    return fmt::format("{} of its {} runs lack the metrics", tested.runs_wanted - tested.runs_used, tested.runs_wanted);
+    const i64 lacking = tested.runs_wanted - tested.runs_used;
+    return fmt::format("{} of its {} {} the metrics", lacking, format_plural(tested.runs_wanted, "run"),
+                       lacking == 1 ? "lacks" : "lack");
   }
   if (tested.seeds == 1) return "one seed: another seed could reverse the effect, so no trend is reported";
   if (tested.seeds < kSeedsForVerdict)
@@ -327,33 +315,21 @@ std::string verdict_forbidden(const TestedRuns& tested) {
 }  // namespace
 
 bool filter_matches(const RunRecords& run, const Json& filter) {
-  for (const auto& [key, wanted] : filter.as_object()) {
-    if (key == "dense") {
-      if (!value_matches(Json(run.dense()), wanted)) return false;
-      continue;
-    }
-    if (key == "model") {
-      if (!value_matches(Json(run.model), wanted)) return false;
-      continue;
-    }
-    const Json* value = filter_value(run, key);
-    if (value == nullptr || !value_matches(*value, wanted)) return false;
-  }
-  return true;
+  return std::ranges::all_of(filter.as_object(), [&](const auto& one) {
+    const std::optional<Json> value = filter_value(run, one.first);
+    return value && value_matches(*value, one.second);
+  });
 }
 
 std::vector<Hypothesis> hypotheses_parse(const StudyRuns& study, const std::string& file) {
   std::vector<Hypothesis> hypotheses;
-  const Json* entries = study.study.find("hypotheses");
-  if (entries == nullptr) return hypotheses;
   const std::string path = file.empty() ? path_join(study.folder, "study.json") : file;
-  const Json::Array& list =
-      error_within(path + ", hypotheses", [&]() -> const Json::Array& { return entries->as_array(); });
-  for (const Json& entry : list) {
+  const auto entries_of = [&]() -> const Json::Array& { return study.study.get_array("hypotheses"); };
+  for (const Json& entry : error_within(path + ", hypotheses", entries_of)) {
     const Json* id = entry.find("id");
+    const bool named = id != nullptr && id->is_string();
     const std::string where =
-        fmt::format("{}, hypothesis {}", path,
-                    id != nullptr && id->is_string() ? id->as_string() : fmt::format("{}", hypotheses.size() + 1));
+        fmt::format("{}, hypothesis {}", path, named ? id->as_string() : std::to_string(hypotheses.size() + 1));
     hypotheses.push_back(error_within(where, [&] { return parse_one(study, entry, where); }));
   }
   return hypotheses;

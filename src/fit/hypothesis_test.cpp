@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/test_folder.h"
-#include "records/study_fake.h"
+#include "records/study_fake_test.h"
 
 namespace moebius::fit {
 namespace {

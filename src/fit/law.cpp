@@ -80,7 +80,7 @@ const std::vector<LawText>& texts() {
 }
 
 const LawText& text_of(Law law) {
-  const auto at = std::find_if(texts().begin(), texts().end(), [&](const LawText& text) { return text.law == law; });
+  const auto at = std::ranges::find_if(texts(), [&](const LawText& text) { return text.law == law; });
   CHECK(at != texts().end(), "every law has a text");
   return *at;
 }

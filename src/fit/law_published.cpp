@@ -99,9 +99,7 @@ const std::vector<PublishedFit> kSets = {
 
 const std::vector<PublishedFit>& published_fits() { return kSets; }
 
-const PublishedFit& published_default(Law law) {
-  return *std::find_if(kSets.begin(), kSets.end(), [&](const PublishedFit& fit) { return fit.law == law; });
-}
+const PublishedFit& published_default(Law law) { return *std::ranges::find(kSets, law, &PublishedFit::law); }
 
 const PublishedFit& published_fit(std::string_view name) {
   std::vector<std::string> names;

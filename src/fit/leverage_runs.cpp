@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/units.h"
 
 namespace moebius::fit {
 
@@ -28,7 +29,7 @@ struct LeverageSample {
 std::vector<LeverageSample> best_of_each_compute(const std::vector<LawPoint>& points) {
   std::vector<LeverageSample> all, best;
   for (const LawPoint& p : points) all.push_back({std::log(p.flops), p.loss});
-  std::sort(all.begin(), all.end(), [](const LeverageSample& a, const LeverageSample& b) {
+  std::ranges::sort(all, [](const LeverageSample& a, const LeverageSample& b) {
     return a.ln_compute != b.ln_compute ? a.ln_compute < b.ln_compute : a.loss < b.loss;
   });
   double group = -INFINITY;
@@ -121,8 +122,9 @@ DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& w
     throw no_curve(
         where,
         "the law 'leverage' needs a curve of loss over compute through dense runs, and these runs do not give one",
-        dense.empty() ? "no dense run"
-                      : fmt::format("{} dense runs of {} different flops", dense.size(), samples.size()));
+        dense.empty()
+            ? "no dense run"
+            : fmt::format("{} of {} different flops", format_plural(std::ssize(dense), "dense run"), samples.size()));
   }
   DenseCurve curve = curve_of(samples);
   curve.points = std::ssize(samples);
@@ -138,7 +140,7 @@ DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& w
 }
 
 Runs leverage_of_losses(const Runs& runs) {
-  const std::string where = fmt::format("{}", fmt::join(runs.sources, ", "));
+  const std::string where = runs.where();
   if (runs.measures_loss && runs.has_csv) {
     throw Error(
         {.where = where,
@@ -167,10 +169,10 @@ Runs leverage_of_losses(const Runs& runs) {
     throw no_curve(
         where,
         mixtures == 0 ? "no run is a mixture of experts" : "no mixture of experts has a loss that the dense runs reach",
-        mixtures == 0 ? fmt::format("{} dense runs", runs.count())
-                      : fmt::format("{} mixtures beyond the dense runs' compute", mixtures));
+        mixtures == 0 ? format_plural(runs.count(), "dense run")
+                      : format_plural(mixtures, "mixture") + " beyond the dense runs' compute");
   }
-  std::sort(errors.begin(), errors.end());
+  std::ranges::sort(errors);
   measured = runs_subset(measured, kept);
   measured.measures_leverage = true;
   measured.measures_loss = false;

@@ -62,7 +62,7 @@ Objective::Objective(Law law, const std::vector<LawPoint>& points, double huber_
       arguments.push_back(law == Law::leverage ? point_density(p) : point_number(p, "experts") - 1);
     }
     shifted_ = arguments;
-    std::sort(shifted_.begin(), shifted_.end());
+    std::ranges::sort(shifted_);
     shifted_.erase(std::unique(shifted_.begin(), shifted_.end()), shifted_.end());
     for (const double a : arguments) {
       shifted_index_.push_back(std::lower_bound(shifted_.begin(), shifted_.end(), a) - shifted_.begin());
@@ -113,36 +113,35 @@ void Objective::saturate(const double* theta) const {
 
 void Objective::part_column(const FormPart& part, i64 begin, i64 end, bool with_saturated) const {
   const i64 n = end - begin;
+  double* const out = part_.data();
   if (part.column < 0) {
-    std::fill_n(part_.data(), n, part.sign);
+    std::fill_n(out, n, part.sign);
   } else {
     const double* column = columns_[static_cast<std::size_t>(part.column)].data() + begin;
-    for (i64 i = 0; i < n; ++i) part_[static_cast<std::size_t>(i)] = part.sign * column[i];
+    for (i64 i = 0; i < n; ++i) out[i] = part.sign * column[i];
   }
   if (!part.saturated || !with_saturated) return;
-  for (i64 i = 0; i < n; ++i) part_[static_cast<std::size_t>(i)] *= saturated_[static_cast<std::size_t>(i)];
+  const double* const saturated = saturated_.data();
+  for (i64 i = 0; i < n; ++i) out[i] *= saturated[i];
 }
 
 void Objective::predict_block(const double* theta, i64 begin, i64 end) const {
   const i64 n = end - begin;
-  if (form_->start_at >= 0) {
-    for (i64 i = 0; i < n; ++i) {
-      saturated_[static_cast<std::size_t>(i)] =
-          level_[static_cast<std::size_t>(shifted_index_[static_cast<std::size_t>(begin + i)])];
-    }
-  }
-  std::fill_n(sum_.data(), n, 0.0);
+  double *const sum = sum_.data(), *const saturated = saturated_.data(), *const part_of = part_.data();
+  const i64* const index = shifted_index_.data() + begin;
+  for (i64 i = 0; form_->start_at >= 0 && i < n; ++i) saturated[i] = level_[static_cast<std::size_t>(index[i])];
+  std::fill_n(sum, n, 0.0);
   for (std::size_t k = 0; k < form_->terms.size(); ++k) {
     double* exponent = exp_.data() + k * kBlock;
     std::fill_n(exponent, n, 0.0);
     for (const FormPart& part : form_->terms[k]) {
       part_column(part, begin, end, true);
       const double factor = theta[part.coefficient];
-      for (i64 i = 0; i < n; ++i) exponent[i] += factor * part_[static_cast<std::size_t>(i)];
+      for (i64 i = 0; i < n; ++i) exponent[i] += factor * part_of[i];
     }
     for (i64 i = 0; i < n; ++i) {
       exponent[i] = std::exp(std::clamp(exponent[i], -kExponentMax, kExponentMax));
-      sum_[static_cast<std::size_t>(i)] += exponent[i];
+      sum[i] += exponent[i];
     }
   }
 }
@@ -166,11 +165,11 @@ bool Objective::evaluate(const double* theta, double* cost, double* gradient) co
   for (i64 begin = 0; begin < runs_; begin += kBlock) {
     const i64 end = std::min(begin + kBlock, runs_), n = end - begin;
     predict_block(theta, begin, end);
+    const double *const measured = measured_.data() + begin, *const weights = weights_.data() + begin;
     for (i64 i = 0; i < n; ++i) {
       const std::size_t at = static_cast<std::size_t>(i);
-      const double residual =
-          (form_->log_residual ? std::log(sum_[at]) : sum_[at]) - measured_[static_cast<std::size_t>(begin + i)];
-      const double size = std::fabs(residual), weight = weights_[static_cast<std::size_t>(begin + i)];
+      const double residual = (form_->log_residual ? std::log(sum_[at]) : sum_[at]) - measured[i];
+      const double size = std::fabs(residual), weight = weights[i];
       total += weight * (size <= delta ? 0.5 * residual * residual : delta * (size - 0.5 * delta));
       const double slope = size <= delta ? residual : std::copysign(delta, residual);
       scale_[at] = weight * slope / (form_->log_residual ? sum_[at] : 1.0);
@@ -185,28 +184,26 @@ bool Objective::evaluate(const double* theta, double* cost, double* gradient) co
 
 void Objective::add_gradient(const double* theta, i64 begin, i64 end, double* gradient) const {
   const i64 n = end - begin;
-  const bool saturates = form_->start_at >= 0;
-  std::fill_n(slope_.data(), n, 0.0);
+  double *const slope = slope_.data(), *const part_of = part_.data();
+  const double *const scale = scale_.data(), *const saturated = saturated_.data();
+  std::fill_n(slope, n, 0.0);
   for (std::size_t k = 0; k < form_->terms.size(); ++k) {
     double* weighted = exp_.data() + k * kBlock;
-    for (i64 i = 0; i < n; ++i) weighted[i] *= scale_[static_cast<std::size_t>(i)];
+    for (i64 i = 0; i < n; ++i) weighted[i] *= scale[i];
     for (const FormPart& part : form_->terms[k]) {
       part_column(part, begin, end, false);
-      if (part.saturated) {
-        const double factor = theta[part.coefficient];
-        for (i64 i = 0; i < n; ++i) {
-          const std::size_t at = static_cast<std::size_t>(i);
-          slope_[at] += factor * weighted[i] * part_[at];
-          part_[at] *= saturated_[at];
-        }
+      const double factor = theta[part.coefficient];
+      for (i64 i = 0; part.saturated && i < n; ++i) {
+        slope[i] += factor * weighted[i] * part_of[i];
+        part_of[i] *= saturated[i];
       }
-      gradient[part.coefficient] += dot(weighted, part_.data(), n);
+      gradient[part.coefficient] += dot(weighted, part_of, n);
     }
   }
-  for (i64 i = 0; saturates && i < n; ++i) {
+  for (i64 i = 0; form_->start_at >= 0 && i < n; ++i) {
     const std::size_t level = static_cast<std::size_t>(shifted_index_[static_cast<std::size_t>(begin + i)]);
-    gradient[form_->start_at] += slope_[static_cast<std::size_t>(i)] * level_start_[level];
-    gradient[form_->start_at + 1] += slope_[static_cast<std::size_t>(i)] * level_limit_[level];
+    gradient[form_->start_at] += slope[i] * level_start_[level];
+    gradient[form_->start_at + 1] += slope[i] * level_limit_[level];
   }
 }
 
@@ -224,23 +221,24 @@ void Objective::gauss_newton(const double* theta, double* matrix, double* column
   const i64 p = parameters();
   std::fill_n(matrix, p * p, 0.0);
   std::fill_n(column_norms, p, 0.0);
-  std::vector<double> row(static_cast<std::size_t>(p));
+  std::vector<double> gradient(static_cast<std::size_t>(p));
+  double* const row = gradient.data();
   saturate(theta);
   double weights = 0;
   for (i64 r = 0; r < runs_; ++r) {
     predict_block(theta, r, r + 1);
     const double predicted = sum_[0], weight = weights_[static_cast<std::size_t>(r)];
-    const double residual =
-        (form_->log_residual ? std::log(predicted) : predicted) - measured_[static_cast<std::size_t>(r)];
+    const double measured = measured_[static_cast<std::size_t>(r)];
+    const double residual = (form_->log_residual ? std::log(predicted) : predicted) - measured;
     scale_[0] = form_->log_residual ? 1 / predicted : 1.0;
-    std::fill(row.begin(), row.end(), 0.0);
-    add_gradient(theta, r, r + 1, row.data());
+    std::fill_n(row, p, 0.0);
+    add_gradient(theta, r, r + 1, row);
     const double share = weight * (std::fabs(residual) <= huber_delta_ ? 1.0 : huber_delta_ / std::fabs(residual));
     weights += weight;
     for (i64 a = 0; a < p; ++a) {
-      const double scaled = share * row[static_cast<std::size_t>(a)];
-      column_norms[a] += weight * row[static_cast<std::size_t>(a)] * row[static_cast<std::size_t>(a)];
-      for (i64 b = 0; b < p; ++b) matrix[a * p + b] += scaled * row[static_cast<std::size_t>(b)];
+      const double scaled = share * row[a];
+      column_norms[a] += weight * row[a] * row[a];
+      for (i64 b = 0; b < p; ++b) matrix[a * p + b] += scaled * row[b];
     }
   }
   for (i64 a = 0; a < p; ++a) {

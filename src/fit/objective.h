@@ -6,6 +6,7 @@
 // transform: so a law is a table of terms (form_of) and there is one evaluator for all.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,9 @@ struct Form {
   std::vector<std::vector<FormPart>> terms;  // the prediction is the sum of their exponentials
   std::vector<bool> is_log;                  // theta = ln of the coefficient
   i64 start_at = -1;                         // theta[start_at] = ln Es, theta[start_at + 1] = ln(Em/Es - 1); -1: none
-  double huber_delta;                        // infinity: least squares
-  bool log_residual;                         // ln predicted - ln measured, else predicted - measured
-  double weight_decay;                       // of theta, in the form of torch: weight_decay * sum theta^2
+  double huber_delta = std::numeric_limits<double>::infinity();  // infinity: least squares
+  bool log_residual = true;  // ln predicted - ln measured, else predicted - measured
+  double weight_decay = 0;   // of theta, in the form of torch: weight_decay * sum theta^2
   i64 count() const { return static_cast<i64>(is_log.size()); }
 };
 // |ln Es| and |ln(Em/Es - 1)| count up to here; a limit beyond e^60 starts is none.
@@ -79,12 +80,11 @@ class Objective {
   double huber_delta_ = 0, weight_decay_ = 0;
   i64 runs_ = 0;
   std::vector<std::vector<double>> columns_;
-  std::vector<double> measured_;    // or its logarithm, as the residual wants it
-  std::vector<double> weights_;     // how often a run counts
-  std::vector<double> shifted_;     // distinct arguments of the saturating transform
-  std::vector<i64> shifted_index_;  // of each run
-  mutable std::vector<double> level_, level_start_,
-      level_limit_;  // ln Eh and its derivatives, for each distinct argument
+  std::vector<double> measured_;                                   // or its logarithm, as the residual wants it
+  std::vector<double> weights_;                                    // how often a run counts
+  std::vector<double> shifted_;                                    // distinct arguments of the saturating transform
+  std::vector<i64> shifted_index_;                                 // of each run
+  mutable std::vector<double> level_, level_start_, level_limit_;  // ln Eh and its derivatives, by distinct argument
   mutable std::vector<double> exp_, sum_, scale_, part_, saturated_, slope_;
 };
 

@@ -85,13 +85,8 @@ Optimum optimum_at_compute(const Frontier& frontier, double compute) {
   const auto tokens = [&](double size) { return compute / frontier.flops_per_token(size); };
   const LogMinimum least = minimise_log([&](double size) { return frontier.loss(size, tokens(size)); },
                                         frontier.size_low, frontier.size_high);
-  Optimum optimum;
-  optimum.size = least.at;
-  optimum.tokens = tokens(least.at);
-  optimum.loss = least.value;
-  optimum.flops_training = compute;
-  optimum.edge = least.edge;
-  return optimum;
+  return {
+      .size = least.at, .tokens = tokens(least.at), .loss = least.value, .flops_training = compute, .edge = least.edge};
 }
 
 std::optional<Optimum> optimum_with_inference(const Frontier& frontier, double loss, double inference_tokens) {
@@ -105,14 +100,13 @@ std::optional<Optimum> optimum_with_inference(const Frontier& frontier, double l
   };
   const LogMinimum least = minimise_log(flops, frontier.size_low, frontier.size_high);
   if (!std::isfinite(least.value)) return std::nullopt;
-  Optimum optimum;
-  optimum.size = least.at;
-  optimum.tokens = *tokens_of(least.at);
-  optimum.loss = loss;
-  optimum.flops_training = frontier.flops_per_token(least.at) * optimum.tokens;
-  optimum.flops_inference = frontier.flops_per_token(least.at) * inference_tokens / 3;
-  optimum.edge = least.edge;
-  return optimum;
+  const double tokens = *tokens_of(least.at), each = frontier.flops_per_token(least.at);
+  return Optimum{.size = least.at,
+                 .tokens = tokens,
+                 .loss = loss,
+                 .flops_training = each * tokens,
+                 .flops_inference = each * inference_tokens / 3,
+                 .edge = least.edge};
 }
 
 double fine_grained_flops_per_token(double active_core, double d_model, double layers, double experts) {
@@ -127,7 +121,7 @@ LingAllocation ling_allocation(double compute, bool mixture_of_experts) {
 
 double routed_effective_parameters(const std::vector<double>& c, double parameters, double experts) {
   CHECK(c.size() == 6, "the routed law has six coefficients");
-  const double lg_experts = std::log10(saturating<double>(experts - 1, c[4], c[5])), lg_one = std::log10(c[4]);
+  const double lg_experts = std::log10(saturating(experts - 1, c[4], c[5])), lg_one = std::log10(c[4]);
   const double numerator = (c[0] + c[2] * lg_experts) * std::log10(parameters) + c[1] * (lg_experts - lg_one);
   return std::pow(10.0, numerator / (c[0] + c[2] * lg_one));
 }

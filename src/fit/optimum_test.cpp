@@ -25,7 +25,7 @@ PowerLaw chinchilla_power_law(const std::vector<double>& c) {
 
 // The paper's m, mu, n, nu are a, -alpha, b, -beta (2502.05172, table of reduced coefficients).
 PowerLaw joint_power_law(const std::vector<double>& c, double experts) {
-  const double ln_experts = std::log(saturating<double>(experts - 1, c[8], c[9]));
+  const double ln_experts = std::log(saturating(experts - 1, c[8], c[9]));
   return {.floor = c[10],
           .a = c[0] * std::exp(c[2] * ln_experts),
           .alpha = -(c[1] + c[3] * ln_experts),

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -21,17 +22,12 @@ constexpr int kBisections = 12;
 double student_t80(double df) { return 0.8416 + 0.36 / df + 0.17 / (df * df); }
 constexpr double kNormal90 = 1.2816;
 
-i64 distinct(std::vector<double> x) {
-  std::sort(x.begin(), x.end());
-  return std::unique(x.begin(), x.end()) - x.begin();
-}
-
 bool two_groups(HypothesisKind kind) { return kind == HypothesisKind::difference || kind == HypothesisKind::equal; }
 
 // sqrt of the sum of squared weights that the statistic gives to configurations' means.
 double weight_norm(const PowerDesign& design) {
   if (two_groups(design.kind)) {
-    const double b = static_cast<double>(std::count(design.in_b.begin(), design.in_b.end(), true));
+    const double b = static_cast<double>(std::ranges::count(design.in_b, true));
     return std::sqrt(1 / b + 1 / (static_cast<double>(design.in_b.size()) - b));
   }
   const double mean = mean_of(design.x);
@@ -85,11 +81,11 @@ template <typename Supports>
 double share_of(i64 studies, const Supports& supports) {
   std::vector<char> found(static_cast<std::size_t>(studies));
   parallel_for(studies, [&](i64 study, int) { found[static_cast<std::size_t>(study)] = supports(study); });
-  return static_cast<double>(std::count(found.begin(), found.end(), char{1})) / static_cast<double>(studies);
+  return static_cast<double>(std::ranges::count(found, char{1})) / static_cast<double>(studies);
 }
 
 double of_peak(const PowerDesign& design, const PowerNoise& noise) {
-  const auto [least, largest] = std::minmax_element(design.x.begin(), design.x.end());
+  const auto [least, largest] = std::ranges::minmax_element(design.x);
   const double middle = 0.5 * (*least + *largest), half = 0.5 * (*largest - *least);
   std::vector<double> shape;
   for (const double x : design.x) shape.push_back(1 - (x - middle) * (x - middle) / (half * half));
@@ -121,10 +117,10 @@ double of_correlation(const PowerDesign& design, const PowerNoise& noise) {
 
 const char* power_problem(const PowerDesign& design) {
   if (two_groups(design.kind)) {
-    const auto b = std::count(design.in_b.begin(), design.in_b.end(), true);
+    const auto b = std::ranges::count(design.in_b, true);
     return b == 0 || b == static_cast<std::ptrdiff_t>(design.in_b.size()) ? "one of the two groups is empty" : "";
   }
-  const i64 values = distinct(design.x);
+  const std::size_t values = std::set<double>(design.x.begin(), design.x.end()).size();
   if (design.kind == HypothesisKind::monotone && values < 3) return "a trend needs three values of x";
   if (design.kind == HypothesisKind::peak && values < 4) return "a turning point needs four values of x";
   if (design.kind == HypothesisKind::correlation && design.x.size() < 5)

@@ -29,7 +29,7 @@ struct PowerNoise {
   double item = 0;
 };
 
-// Empty when the design can be tested; else the sentence that says why not.
+// Empty when the design can be tested, with or without seeds; else the sentence that says why not.
 const char* power_problem(const PowerDesign& design);
 
 // monotone: slope of y for each unit of x; difference: of the groups' means; equal: the margin that can be shown when

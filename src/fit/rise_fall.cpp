@@ -37,7 +37,7 @@ std::vector<Point> joined_where(const std::vector<Point>& points, const Joins& j
 
 // Sorted by x, equal x joined; then neighbours joined evenly down to kPointsMax.
 std::vector<Point> join_points(std::vector<Point> points) {
-  std::sort(points.begin(), points.end(), [](const Point& a, const Point& b) { return a.x < b.x; });
+  std::ranges::sort(points, {}, &Point::x);
   points = joined_where(points, [&](std::size_t i, const Point& last) {
     return std::fabs(points[i].x - last.x) <= 1e-9 * std::max(1.0, std::fabs(points[i].x));
   });
@@ -100,7 +100,7 @@ RiseFallTest::RiseFallTest(std::vector<double> count, i64 df, u64 number) : coun
     const double deviation = df_ > 0 ? std::sqrt(squares / static_cast<double>(df_)) : 1.0;
     null_law_.push_back(largest_fall(block_means(noise)) / deviation);
   }
-  std::sort(null_law_.begin(), null_law_.end());
+  std::ranges::sort(null_law_);
 }
 
 std::vector<double> RiseFallTest::block_means(const std::vector<double>& y) const {
@@ -175,7 +175,7 @@ void RiseFallTest::locate(const SeedMeans& means, const std::vector<double>& blo
   const Parabola parabola = parabola_of(x, y);
   const double vertex = parabola.vertex();
   const bool sensible = parabola.curvature < 0 && vertex >= x.front() && vertex <= x.back();
-  const auto best = std::max_element(y.begin(), y.end()) - y.begin();
+  const auto best = std::ranges::max_element(y) - y.begin();
   result.at = {sensible ? vertex : x[static_cast<std::size_t>(best)], x.front(), x.back()};
 }
 
@@ -213,10 +213,8 @@ RiseFall RiseFallTest::test(const SeedMeans& means, double sign) const {
   return result;
 }
 
-RiseFall rise_fall(const std::vector<Group>& groups, double sign, u64 number, double deviation_given) {
-  SeedMeans means = seed_means(groups);
-  if (means.df == 0) means.deviation = deviation_given;
-  return RiseFallTests(number)(means, sign);
+RiseFall rise_fall(const std::vector<Group>& groups, double sign, u64 number) {
+  return RiseFallTests(number)(seed_means(groups), sign);
 }
 
 RiseFall RiseFallTests::operator()(const SeedMeans& means, double sign) {
@@ -225,7 +223,7 @@ RiseFall RiseFallTests::operator()(const SeedMeans& means, double sign) {
     nothing.points = static_cast<i64>(means.x.size());
     return nothing;
   }
-  auto at = std::find_if(designs_.begin(), designs_.end(), [&](const RiseFallTest& test) { return test.fits(means); });
+  auto at = std::ranges::find_if(designs_, [&](const RiseFallTest& test) { return test.fits(means); });
   if (at == designs_.end()) at = designs_.emplace(at, means.count, means.df, number_);
   return at->test(means, sign);
 }

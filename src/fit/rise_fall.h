@@ -16,7 +16,7 @@ constexpr std::size_t kPointsMax = 48;
 struct SeedMeans {
   std::vector<double> x, y, count;  // [points]; count: runs in a mean
   double deviation = kUnknown;      // of one run around its configuration's mean
-  i64 df = 0;                       // 0: the deviation was given and counts as known; unknown without it
+  i64 df = 0;
   bool noise_known() const { return deviation == deviation && deviation > 0; }
 };
 // Values that are not finite are left out.
@@ -73,9 +73,8 @@ class RiseFallTest {
   std::vector<double> null_law_;  // sorted
 };
 
-// Both steps for one set of data. Fewer than four points, or no known noise: not determined. A noise that is given
-// (of a pilot) replaces the pooled one when there are no seeds.
-RiseFall rise_fall(const std::vector<Group>& groups, double sign, u64 number, double deviation_given = kUnknown);
+// Both steps for one set of data. Fewer than four points, or no known noise: not determined.
+RiseFall rise_fall(const std::vector<Group>& groups, double sign, u64 number);
 
 // The same for many sets of data: the distribution of each design is simulated once.
 class RiseFallTests {

@@ -72,7 +72,6 @@ TEST(RiseFall, ClaimsNothingWithoutNoiseOrPoints) {
   const RiseFall one_seed = rise_fall(planted(curve, 7, 1, 0.1, 6), 1, 0);
   EXPECT_EQ(one_seed.shape, TurnShape::not_determined);
   EXPECT_TRUE(std::isnan(one_seed.p));
-  EXPECT_EQ(rise_fall(planted(curve, 7, 1, 0.1, 6), 1, 0, 0.1).shape, TurnShape::inside);  // a pilot's noise
   EXPECT_EQ(rise_fall(planted(curve, 3, 3, 0.1, 7), 1, 0).shape, TurnShape::not_determined);
   EXPECT_EQ(rise_fall({}, 1, 0).shape, TurnShape::not_determined);
   // Equal seeds at every point: a score that is at its floor.

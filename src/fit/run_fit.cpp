@@ -172,6 +172,9 @@ int run_fit(const std::vector<std::string>& words) {
   std::vector<std::string> data;
   const StageCommon common = stage_parse(kHelp, list, words, &data, 1000);
   refuse_repeated(data);
+  for (const std::string& path : {stage.out, stage.write_runs}) {
+    if (!path.empty() && !common.dry_run) file_check_writable(path);  // before the work, not after it
+  }
   if (stage.law.empty() && (stage.task_laws || stage.hypotheses)) return fit_without_laws(common, stage, data);
   if (stage.law.empty()) {
     throw Error({.where = "--law",
@@ -192,13 +195,15 @@ int run_fit(const std::vector<std::string>& words) {
   const std::vector<Law> laws =
       stage.law == "all" ? laws_possible(runs, skipped) : std::vector<Law>{law_from_name(stage.law)};
   if (common.dry_run) {
-    stage_print(common, list.to_json(), fmt::format("{} runs, {} laws\n", runs.count(), laws.size()));
+    stage_print(common, list.to_json(),
+                fmt::format("{}, {}\n", format_plural(runs.count(), "run"), format_plural(std::ssize(laws), "law")));
     return 0;
   }
   const i64 begin = clock_ns();
   std::vector<LawFit> fits;
   for (const Law law : laws) {
-    log_info(fmt::format("{}: {} runs, {} coefficients", law_name(law), runs.count(), law_coefficients(law).size()));
+    log_info(fmt::format("{}: {}, {} coefficients", law_name(law), format_plural(runs.count(), "run"),
+                         law_coefficients(law).size()));
     fits.push_back(fit_law(runs, law, options));
   }
   std::string text;

@@ -7,13 +7,13 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <numeric>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/file_kind.h"
 #include "base/options.h"
+#include "base/statistics.h"
 #include "base/units.h"
 #include "fit/csv.h"
 
@@ -56,7 +56,7 @@ std::vector<std::string> column_names() {
 }
 
 i64 header_find(const CsvTable& table, std::string_view name) {
-  const auto found = std::find(table.header.begin(), table.header.end(), name);
+  const auto found = std::ranges::find(table.header, name);
   return found == table.header.end() ? -1 : found - table.header.begin();
 }
 
@@ -105,7 +105,8 @@ void tokens_derive(Runs& runs, i64 first, const std::string& where) {
     p.tokens = p.flops / (6 * parameters);
     ++derived;
   }
-  if (derived > 0) runs.notes.push_back(fmt::format("{}: tokens = flops/(6 N) for {} runs", where, derived));
+  if (derived > 0)
+    runs.notes.push_back(fmt::format("{}: tokens = flops/(6 N) for {}", where, format_plural(derived, "run")));
 }
 
 }  // namespace
@@ -117,8 +118,7 @@ ColumnMap column_map(const std::vector<std::string>& texts) {
     const std::string ours = text.substr(0, equals);
     std::vector<std::string> names = column_names();
     names.emplace_back("leverage");
-    if (equals == std::string::npos || equals + 1 == text.size() ||
-        std::find(names.begin(), names.end(), ours) == names.end()) {
+    if (equals == std::string::npos || equals + 1 == text.size() || std::ranges::find(names, ours) == names.end()) {
       throw Error({.where = "--column",
                    .what = fmt::format("'{}' is not a column mapping", text),
                    .wanted = fmt::format("OURS=THEIRS, OURS one of {}", fmt::join(names, ", "))});
@@ -134,9 +134,10 @@ ColumnMap column_map(const std::vector<std::string>& texts) {
   return map;
 }
 
+std::string Runs::where() const { return fmt::format("{}", fmt::join(sources, ", ")); }
+
 bool Runs::has(std::string_view column) const {
-  return std::any_of(points.begin(), points.end(),
-                     [&](const LawPoint& p) { return !std::isnan(point_number(p, column)); });
+  return std::ranges::any_of(points, [&](const LawPoint& p) { return !std::isnan(point_number(p, column)); });
 }
 
 void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& where, const ColumnMap& map) {
@@ -158,7 +159,7 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
   }
   std::vector<i64> places;
   for (const Column& column : columns_known()) places.push_back(column_find(table, column, mapped));
-  if (std::all_of(places.begin(), places.end(), [](i64 at) { return at < 0; })) {
+  if (std::ranges::all_of(places, [](i64 at) { return at < 0; })) {
     throw Error(
         {.where = fmt::format("{}, line 1", where),
          .what = "the header has none of the known columns",
@@ -166,8 +167,7 @@ void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& whe
          .got = fmt::format("{}", fmt::join(table.header, ", ")).substr(0, 200),
          .fix = "name your columns: --column loss=NAME --column tokens=NAME ..."});
   }
-  i64 name_at = header_find(table, "run");
-  if (name_at < 0) name_at = header_find(table, "name");
+  const i64 run_at = header_find(table, "run"), name_at = run_at < 0 ? header_find(table, "name") : run_at;
   const i64 first = runs.count();
   for (std::size_t row = 0; row < table.rows.size(); ++row) {
     const std::vector<std::string>& fields = table.rows[row];
@@ -247,13 +247,12 @@ namespace {
 // The fine-grained law's N is without embedding and head: they are taken off where all runs say how large they are.
 void embedding_take_off(Runs& runs) {
   const auto known = [](const LawPoint& p) { return !std::isnan(p.parameters_embedding); };
-  const i64 count = std::count_if(runs.points.begin(), runs.points.end(), known);
-  const bool nothing = std::all_of(runs.points.begin(), runs.points.end(),
-                                   [](const LawPoint& p) { return p.parameters_embedding == 0; });
+  const i64 count = std::ranges::count_if(runs.points, known);
+  const bool nothing = std::ranges::all_of(runs.points, [](const LawPoint& p) { return p.parameters_embedding == 0; });
   if (count == 0 || nothing) return;
   if (count < runs.count()) {
-    runs.notes.push_back(
-        fmt::format("only {} of {} runs have parameters_embedding: N is unchanged", count, runs.count()));
+    runs.notes.push_back(fmt::format("only {} of {} runs {} parameters_embedding: N is unchanged", count, runs.count(),
+                                     count == 1 ? "has" : "have"));
     return;
   }
   for (std::size_t i = 0; i < runs.points.size(); ++i) {
@@ -299,9 +298,12 @@ Runs runs_usable(const Runs& runs, Law law) {
   }
   if (kept.empty()) return runs;  // what is lacking is said by runs_for_law
   Runs usable = std::ssize(kept) == runs.count() ? runs : runs_subset(runs, kept);
-  if (dense > 0) usable.notes.push_back(fmt::format("{} dense runs were left out: they have no granularity", dense));
+  if (dense > 0) {
+    usable.notes.push_back(format_plural(dense, "dense run was left out: it has no granularity",
+                                         "dense runs were left out: they have no granularity"));
+  }
   if (repeated > 0) {
-    usable.notes.push_back(fmt::format("{} duplicate runs were left out", repeated));
+    usable.notes.push_back(format_plural(repeated, "duplicate run was left out", "duplicate runs were left out"));
   }
   if (law == Law::fine_grained) embedding_take_off(usable);
   return usable;
@@ -311,18 +313,16 @@ std::string runs_lack(const Runs& all, Law law) {
   const Runs runs = runs_usable(all, law);
   std::vector<std::string> needs = law_needs(law);
   needs.emplace_back("loss");
-  for (const std::string& need : needs) {
-    for (const LawPoint& p : runs.points) {
-      if (lacks(runs, law, p, need)) return need;
-    }
-  }
-  return "";
+  const auto lacking = std::ranges::find_if(needs, [&](const std::string& need) {
+    return std::ranges::any_of(runs.points, [&](const LawPoint& p) { return lacks(runs, law, p, need); });
+  });
+  return lacking == needs.end() ? "" : *lacking;
 }
 
 std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
   if (runs.measures_leverage && law != Law::leverage) {
     throw Error(
-        {.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+        {.where = runs.where(),
          .what = fmt::format("the data are efficiency leverages, and the law '{}' describes a loss", law_name(law)),
          .fix = "use --law leverage, or name the column of the loss: --column loss=NAME"});
   }
@@ -333,7 +333,7 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
     for (std::size_t i = 0; i < runs.points.size() && name == "?"; ++i) {
       if (lacks(runs, law, runs.points[i], lacking)) name = runs.names[i];
     }
-    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+    throw Error({.where = runs.where(),
                  .what = none
                              ? fmt::format("column '{}' is missing; the law '{}' needs it", lacking, law_name(law))
                              : fmt::format("run '{}' has no '{}'; the law '{}' needs it", name, lacking, law_name(law)),
@@ -341,7 +341,7 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
                  .fix = fmt::format("add it, or name the column that holds it: --column {}=NAME", lacking)});
   }
   if (law == Law::leverage && !runs.measures_leverage) {
-    throw Error({.where = fmt::format("{}", fmt::join(runs.sources, ", ")),
+    throw Error({.where = runs.where(),
                  .what = "the data are losses, and the law 'leverage' describes C_dense/C_moe at equal loss",
                  .fix = "derive it from dense runs (leverage_of_losses), or give a column leverage"});
   }
@@ -349,14 +349,10 @@ std::vector<LawPoint> runs_for_law(const Runs& runs, Law law) {
 }
 
 std::vector<i64> runs_without_highest_loss(const Runs& runs, i64 count) {
-  std::vector<i64> order(runs.points.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](i64 a, i64 b) {
-    return runs.points[static_cast<std::size_t>(a)].loss > runs.points[static_cast<std::size_t>(b)].loss;
-  });
-  order.erase(order.begin(), order.begin() + std::min<std::ptrdiff_t>(count, std::ssize(order)));
-  std::sort(order.begin(), order.end());
-  return order;
+  const auto order = order_by(runs.points.size(), [&](std::size_t i) { return -runs.points[i].loss; });
+  std::vector<i64> kept(order.begin() + std::min<std::ptrdiff_t>(count, std::ssize(order)), order.end());
+  std::ranges::sort(kept);
+  return kept;
 }
 
 Runs runs_subset(const Runs& runs, const std::vector<i64>& kept) {

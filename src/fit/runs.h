@@ -28,6 +28,7 @@ struct Runs {
   std::vector<std::string> sources;  // paths, as given
   std::vector<std::string> notes;    // what was derived or left out, for the user
   i64 count() const { return static_cast<i64>(points.size()); }
+  std::string where() const;  // the sources, for messages
   // Whether any run has the column.
   bool has(std::string_view column) const;
 };

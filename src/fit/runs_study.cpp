@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/units.h"
 #include "records/run_records.h"
 
 namespace moebius::fit {
@@ -60,10 +61,7 @@ void run_add(Runs& runs, const records::RunRecords& run, const std::string& eval
 }  // namespace
 
 void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& columns) {
-  std::string eval_wanted;
-  for (const auto& [ours, theirs] : columns) {
-    if (ours == "loss") eval_wanted = theirs;
-  }
+  const std::string eval_wanted = columns.contains("loss") ? columns.at("loss") : "";
   std::vector<records::RunRecords> found;
   if (records::is_study_folder(folder)) {
     found = records::study_read(folder).runs;
@@ -93,8 +91,10 @@ void runs_add_study(Runs& runs, const std::string& folder, const ColumnMap& colu
         "granularity 4 d_model/expert_width; loss: {}",
         folder, eval_wanted.empty() ? "mean of the last 5 % of the training" : eval_wanted));
   }
-  if (unfinished > 0)
-    runs.notes.push_back(fmt::format("{}: {} runs are not finished and were left out", folder, unfinished));
+  if (unfinished > 0) {
+    const char *one = "run is not finished and was left out", *many = "runs are not finished and were left out";
+    runs.notes.push_back(fmt::format("{}: {}", folder, format_plural(unfinished, one, many)));
+  }
 }
 
 }  // namespace moebius::fit

@@ -44,7 +44,8 @@ void each_choice(const std::array<std::vector<double>, N>& lists, const Visit& v
 
 // What all additive laws share: the constant, and the parts of the rest that model and data have, with their exponents.
 struct Split {
-  double constant, model, data, alpha, beta;
+  double constant, model, alpha, beta;
+  double ln_data;  // of the scale of the data's part
 };
 
 std::vector<Split> splits(const Means& means) {
@@ -52,7 +53,7 @@ std::vector<Split> splits(const Means& means) {
   const std::vector<double> exponents = {0.1, 0.3, 0.6};
   each_choice<4>({{{0.3, 0.6, 0.85}, {0.25, 0.5, 0.75}, exponents, exponents}}, [&](const auto& n) {
     const double irreducible = n[0] * means.loss_least, rest = means.loss - irreducible;
-    all.push_back({irreducible, n[1] * rest, (1 - n[1]) * rest, n[2], n[3]});
+    all.push_back({irreducible, n[1] * rest, n[2], n[3], std::log((1 - n[1]) * rest) + n[3] * means.ln_tokens});
   });
   return all;
 }
@@ -64,8 +65,8 @@ void add_chinchilla(const Means& means, Starts& starts) {
     starts.push_back({n[2], n[0], n[1], n[3], n[4]});
   });
   for (const Split& s : splits(means)) {
-    starts.push_back({std::log(s.constant), std::log(s.model) + s.alpha * means.ln_parameters,
-                      std::log(s.data) + s.beta * means.ln_tokens, s.alpha, s.beta});
+    starts.push_back(
+        {std::log(s.constant), std::log(s.model) + s.alpha * means.ln_parameters, s.ln_data, s.alpha, s.beta});
   }
 }
 
@@ -75,8 +76,7 @@ void add_fine_grained(const Means& means, Starts& starts) {
       const auto [granular, gamma] = n;
       const double scale = s.alpha * means.ln_parameters;
       starts.push_back({std::log(s.constant), std::log(granular * s.model) + scale, gamma,
-                        std::log((1 - granular) * s.model) + scale, s.alpha,
-                        std::log(s.data) + s.beta * means.ln_tokens, s.beta});
+                        std::log((1 - granular) * s.model) + scale, s.alpha, s.ln_data, s.beta});
     });
   }
 }
@@ -86,10 +86,9 @@ void add_abnar(const Means& means, Starts& starts) {
     each_choice<4>({{{0.1, 0.3}, {0.2, 0.6}, {-0.3, 0.1}, {0.1, 0.3}}}, [&](const auto& n) {
       // Shares of c/(1-S)^lambda in the constant, of the mixed term in the model's part.
       const auto [sparse, mixed, lambda, gamma] = n;
-      starts.push_back({std::log((1 - mixed) * s.model) + s.alpha * means.ln_parameters, s.alpha,
-                        std::log(s.data) + s.beta * means.ln_tokens, s.beta, std::log(sparse * s.constant), lambda,
-                        std::log(mixed * s.model) + gamma * means.ln_parameters, 0.1, gamma,
-                        std::log((1 - sparse) * s.constant)});
+      starts.push_back({std::log((1 - mixed) * s.model) + s.alpha * means.ln_parameters, s.alpha, s.ln_data, s.beta,
+                        std::log(sparse * s.constant), lambda, std::log(mixed * s.model) + gamma * means.ln_parameters,
+                        0.1, gamma, std::log((1 - sparse) * s.constant)});
     });
   }
 }
@@ -100,8 +99,8 @@ void add_joint(const Means& means, Starts& starts) {
       const auto [omega, start, limit] = n;
       const double ln_experts = std::log(start) + 0.5;  // somewhere in the middle
       starts.push_back({std::log(s.model) + s.alpha * means.ln_parameters + 0.2 * ln_experts, -s.alpha, -0.2, 0.0,
-                        std::log(s.data) + s.beta * means.ln_tokens - omega * ln_experts, -s.beta, omega, 0.0,
-                        std::log(start), std::log(limit), std::log(s.constant)});
+                        s.ln_data - omega * ln_experts, -s.beta, omega, 0.0, std::log(start), std::log(limit),
+                        std::log(s.constant)});
     });
   }
 }
@@ -129,7 +128,7 @@ std::vector<std::vector<double>> starts_of(Law law, const std::vector<LawPoint>&
   for (const PublishedFit& fit : published_fits()) {
     if (fit.law != law) continue;
     const std::vector<double> theta = theta_from_coefficients(law, fit.values);
-    if (std::all_of(theta.begin(), theta.end(), [](double t) { return std::isfinite(t); })) starts.push_back(theta);
+    if (std::ranges::all_of(theta, [](double t) { return std::isfinite(t); })) starts.push_back(theta);
   }
   const Means means = means_of(law, points);
   if (law == Law::chinchilla || law == Law::flame) add_chinchilla(means, starts);

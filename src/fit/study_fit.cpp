@@ -7,6 +7,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/units.h"
 #include "fit/fit_output.h"
 #include "fit/runs.h"
 #include "fit/task_law.h"
@@ -38,8 +39,8 @@ std::string law_text(const TaskLaw& law) {
   std::string text = fmt::format("{}, {} ({}): {}\n", name, law.measure, skill, law.verdict.text);
   if (!law.fitted()) return text;
   text += fmt::format(
-      "  {} link; {} configurations, {} runs; residual {:.3g}, seed noise {}; left-out error {:.3g}, of the mean {:.3g}\n",
-      records::enum_name(*law.link), law.configurations, law.runs, law.residual,
+      "  {} link; {} configurations, {}; residual {:.3g}, seed noise {}; left-out error {:.3g}, of the mean {:.3g}\n",
+      records::enum_name(*law.link), law.configurations, format_plural(law.runs, "run"), law.residual,
       std::isfinite(law.seed_noise) ? fmt::format("{:.3g}", law.seed_noise) : "unknown", law.holdout_error,
       law.holdout_error_constant);
   for (const TaskTerm& term : law.terms) {
@@ -103,9 +104,9 @@ TaskLawsResult run_task_laws(const std::vector<std::string>& folders) {
   laws.present = true;
   const std::vector<TaskRun> runs = task_runs_load(folders, &laws.left_out);
   result.text = fmt::format(
-      "task laws over {} runs: change of eta for each nat of train loss, for each e-fold of active "
+      "task laws over {}: change of eta for each nat of train loss, for each e-fold of active "
       "FLOPs and of tokens per parameter, 95 %\n\n",
-      runs.size());
+      format_plural(std::ssize(runs), "run"));
   for (const TaskLaw& law : fit_task_laws(runs)) {
     laws.task_laws.push_back(law);
     result.text += law_text(law);

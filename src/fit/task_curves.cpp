@@ -51,14 +51,12 @@ Interval value_at(const TaskLaw& law, const std::vector<double>& row) {
   return {value, std::max(law.floor, value - half), value + half};
 }
 
-std::vector<records::CurvePoint> curve_of(const TaskLaw& law, const std::string& column,
-                                          double (*get)(const TaskLawPoint&)) {
+std::vector<records::CurvePoint> curve_of(const TaskLaw& law, const std::string& column, double TaskLawPoint::*number) {
   std::vector<records::CurvePoint> curve;
-  const auto used =
-      std::find_if(law.columns.begin(), law.columns.end(), [&](const TaskColumn& one) { return one.name == column; });
+  const auto used = std::ranges::find(law.columns, column, &TaskColumn::name);
   if (!law.fitted() || used == law.columns.end() || law.points.empty()) return curve;
   Range range;
-  for (const TaskLawPoint& point : law.points) range.add(get(point));
+  for (const TaskLawPoint& point : law.points) range.add(point.*number);
   const auto [low, high] = range;
   for (int i = 0; i < kTaskCurvePoints; ++i) {
     const double share = i / (kTaskCurvePoints - 1.0);
@@ -78,8 +76,8 @@ records::TaskCurves task_curves(const TaskLaw& law) {
     if (term.name == "flops") curves.at.flops = term.reference;
     if (term.name == "tpp") curves.at.tpp = term.reference;
   }
-  curves.over_train_loss = curve_of(law, "train_loss", [](const TaskLawPoint& p) { return p.train_loss; });
-  curves.over_flops = curve_of(law, "flops", [](const TaskLawPoint& p) { return p.flops; });
+  curves.over_train_loss = curve_of(law, "train_loss", &TaskLawPoint::train_loss);
+  curves.over_flops = curve_of(law, "flops", &TaskLawPoint::flops);
   return curves;
 }
 

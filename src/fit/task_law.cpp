@@ -35,15 +35,16 @@ struct Sample {
   std::vector<ParameterColumn> columns;  // train_loss, flops, tpp
 };
 
-double mean_over(const TaskPoint& point, double (*get)(const TaskRun&)) {
+double mean_over(const TaskPoint& point, double TaskRun::*number) {
   double sum = 0;
-  for (const TaskRun* run : point.runs) sum += get(*run);
+  for (const TaskRun* run : point.runs) sum += run->*number;
   return sum / static_cast<double>(point.runs.size());
 }
 
-ParameterColumn column_of(const std::string& name, std::vector<double> raw, bool logarithmic) {
-  ParameterColumn column{{name, 0, 1, logarithmic}, std::move(raw), ""};
-  for (double& value : column.values) value = logarithmic ? std::log(value) : value;
+ParameterColumn column_of(const std::string& name, const std::vector<TaskLawPoint>& points,
+                          double TaskLawPoint::*number, bool logarithmic) {
+  ParameterColumn column{{name, 0, 1, logarithmic}, {}, ""};
+  for (const TaskLawPoint& p : points) column.values.push_back(logarithmic ? std::log(p.*number) : p.*number);
   const double mean = mean_of(column.values), deviation = deviation_of(column.values);
   column.reference = logarithmic ? std::exp(mean) : mean;
   column.scale = deviation;
@@ -82,26 +83,23 @@ void mark_collinear(std::vector<ParameterColumn>& columns) {
 
 Sample sample_of(const std::vector<TaskPoint>& points, const TaskScore& measure) {
   Sample sample;
-  std::vector<double> loss, flops, tpp;
   for (const TaskPoint& point : points) {
     TaskLawPoint row;
     row.model = point.model;
     row.seeds = static_cast<i64>(point.runs.size());
     row.measured = 0;
-    row.train_loss = mean_over(point, [](const TaskRun& run) { return run.train_loss; });
-    row.flops = mean_over(point, [](const TaskRun& run) { return run.flops; });
-    row.tpp = mean_over(point, [](const TaskRun& run) { return run.tpp; });
+    row.train_loss = mean_over(point, &TaskRun::train_loss);
+    row.flops = mean_over(point, &TaskRun::flops);
+    row.tpp = mean_over(point, &TaskRun::tpp);
     for (const TaskRun* run : point.runs) row.measured += score_of(*run, measure)->value;
     row.measured /= static_cast<double>(row.seeds);
-    loss.push_back(row.train_loss);
-    flops.push_back(row.flops);
-    tpp.push_back(row.tpp);
     sample.y.push_back(row.measured);
     sample.weight.push_back(static_cast<double>(row.seeds));
     sample.points.push_back(std::move(row));
   }
-  sample.columns = {column_of("train_loss", std::move(loss), false), column_of("flops", std::move(flops), true),
-                    column_of("tpp", std::move(tpp), true)};
+  sample.columns = {column_of("train_loss", sample.points, &TaskLawPoint::train_loss, false),
+                    column_of("flops", sample.points, &TaskLawPoint::flops, true),
+                    column_of("tpp", sample.points, &TaskLawPoint::tpp, true)};
   mark_collinear(sample.columns);
   return sample;
 }
@@ -199,7 +197,7 @@ void set_terms(TaskLaw& law, const Sample& sample, const LinkFit& fit) {
   const auto interval = [&](std::size_t i, double scale) {
     const double half = spread * std::sqrt(fit.covariance[i][i]) / scale;
     const double value = fit.beta[i] / scale;
-    return Interval{value, value - half, value + half};
+    return interval_around(value, half);
   };
   law.terms.push_back({"intercept", kUnknown, interval(0, 1), Sign::not_determined, ""});
   std::size_t used = 0;

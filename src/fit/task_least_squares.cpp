@@ -102,7 +102,7 @@ struct Problem {
 
   // Least squares of the link's inverse, values kept off the ends.
   std::vector<double> start() const {
-    const double top = *std::max_element(y.begin(), y.end());
+    const double top = *std::ranges::max_element(y);
     const double ceiling = link == TaskLink::sigmoid_ceiling ? std::min(1.0, std::max(top, floor) + 0.05) : 1;
     std::vector<double> target;
     for (const double value : y) {

@@ -43,9 +43,8 @@ void take_scores(const records::EvalRecord& eval, std::vector<TaskScore>& scores
     score.chance_best = score.can_be_guessed
                             ? std::max(score.chance, eval.fields.get_double("chance_best", score.chance))
                             : score.chance;
-    const auto known = std::find_if(scores.begin(), scores.end(), [&](const TaskScore& other) {
-      return other.task == score.task && other.measure == score.measure;
-    });
+    const auto known = std::ranges::find_if(
+        scores, [&](const TaskScore& other) { return other.task == score.task && other.measure == score.measure; });
     if (known == scores.end()) {
       scores.push_back(score);
     } else {
@@ -118,8 +117,8 @@ std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores) {
     const bool loss = score.is_loss;
     if (score.skill.empty() || (!loss && !score.can_be_guessed)) continue;
     const std::string measure = loss ? "task_loss" : "score";
-    auto at = std::find_if(means.begin(), means.end(),
-                           [&](const TaskScore& mean) { return mean.skill == score.skill && mean.measure == measure; });
+    auto at = std::ranges::find_if(
+        means, [&](const TaskScore& mean) { return mean.skill == score.skill && mean.measure == measure; });
     if (at == means.end()) {
       means.push_back({.task = "all",
                        .skill = score.skill,
@@ -152,7 +151,7 @@ std::vector<TaskScore> task_measures(const std::vector<TaskRun>& runs) {
   for (const TaskRun& run : runs) {
     for (TaskScore score : run.scores) {
       const auto same = [&](const TaskScore& m) { return same_measure(m, score); };
-      if (std::any_of(measures.begin(), measures.end(), same)) continue;
+      if (std::ranges::any_of(measures, same)) continue;
       score.value = score.se = kUnknown;
       measures.push_back(std::move(score));
     }
@@ -172,7 +171,7 @@ std::vector<TaskPoint> task_points(const std::vector<TaskRun>& runs, const TaskS
   for (const TaskRun& run : runs) {
     const TaskScore* score = score_of(run, measure);
     if (score == nullptr || !std::isfinite(score->value) || !usable(run)) continue;
-    auto at = std::find_if(points.begin(), points.end(), [&](const TaskPoint& p) { return p.model == run.model; });
+    auto at = std::ranges::find(points, run.model, &TaskPoint::model);
     if (at == points.end()) {
       points.push_back({run.model, run.family, {}});
       at = points.end() - 1;

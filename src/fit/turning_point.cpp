@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/units.h"
 #include "fit/rise_fall.h"
 
 namespace moebius::fit {
@@ -22,12 +23,12 @@ constexpr std::size_t kConfigurationsMin = 4;
 struct Axis {
   TurnAxis name;
   bool logarithmic;
-  double (*get)(const TaskRun&);
+  double TaskRun::*number;
 };
 const Axis kAxes[] = {
-    {TurnAxis::tpp, true, [](const TaskRun& run) { return run.tpp; }},
-    {TurnAxis::parameters_total, true, [](const TaskRun& run) { return run.parameters_total; }},
-    {TurnAxis::train_loss, false, [](const TaskRun& run) { return run.train_loss; }},
+    {TurnAxis::tpp, true, &TaskRun::tpp},
+    {TurnAxis::parameters_total, true, &TaskRun::parameters_total},
+    {TurnAxis::train_loss, false, &TaskRun::train_loss},
 };
 
 std::vector<Group> groups_of(const std::vector<TaskPoint>& points, const TaskScore& measure, const Axis& axis) {
@@ -35,7 +36,7 @@ std::vector<Group> groups_of(const std::vector<TaskPoint>& points, const TaskSco
   for (const TaskPoint& point : points) {
     Group group;
     for (const TaskRun* run : point.runs) {
-      const double x = axis.get(*run);
+      const double x = run->*axis.number;
       group.push_back({axis.logarithmic ? std::log2(x) : x, score_of(*run, measure)->value});
     }
     groups.push_back(std::move(group));
@@ -64,13 +65,13 @@ void adjust(std::vector<TurningPoint>& turns) {
   for (std::size_t i = 0; i < turns.size(); ++i) {
     if (std::isnan(turns[i].p)) continue;
     const std::string key = order_key(turns[i]);
-    auto at = std::find_if(tests.begin(), tests.end(), [&](const Test& test) { return test.key == key; });
+    auto at = std::ranges::find(tests, key, &Test::key);
     if (at == tests.end()) at = tests.insert(tests.end(), Test{turns[i].p, {}, key});
     // The simulated distribution depends on the order of reading: the larger p is used for both.
     at->p = std::max(at->p, turns[i].p);
     at->members.push_back(i);
   }
-  std::stable_sort(tests.begin(), tests.end(), [](const Test& a, const Test& b) { return a.p < b.p; });
+  std::ranges::stable_sort(tests, {}, &Test::p);
   double floor = 0;
   for (std::size_t i = 0; i < tests.size(); ++i) {
     floor = std::max(floor, std::min(1.0, tests[i].p * static_cast<double>(tests.size() - i)));
@@ -89,8 +90,8 @@ void judge(TurningPoint& turn) {
                                                 ? "one seed, so the noise is not known"
                                                 : "the seeds show no noise, or x has fewer than four values");
   }
-  const std::string strength =
-      fmt::format("p = {:.2g}, {:.2g} after correction for {} tests", turn.p, turn.p_adjusted, turn.tests);
+  const std::string strength = fmt::format("p = {:.2g}, {:.2g} after correction for {}", turn.p, turn.p_adjusted,
+                                           format_plural(turn.tests, "test"));
   const char* extremum = records::enum_name(turn.direction);
   switch (turn.shape) {
     case TurnShape::inside:
@@ -119,8 +120,7 @@ TurningPoint test_along(const Axis& axis, const TaskScore& measure, const std::v
   turn.x = axis.name;
   turn.direction = measure.is_loss ? Extremum::minimum : Extremum::maximum;
   const std::vector<Group> groups = groups_of(points, measure, axis);
-  turn.seeds = static_cast<i64>(groups.front().size());
-  for (const Group& group : groups) turn.seeds = std::min(turn.seeds, static_cast<i64>(group.size()));
+  turn.seeds = std::ssize(*std::ranges::min_element(groups, {}, [](const Group& group) { return group.size(); }));
   const SeedMeans means = seed_means(groups);
   const RiseFall result = test(means, turn.direction == Extremum::minimum ? -1 : 1);
   const auto unit = [&](double x) { return axis.logarithmic ? std::exp2(x) : x; };
@@ -145,12 +145,11 @@ std::vector<TurningPoint> find_turning_points(const std::vector<TaskRun>& runs) 
     const std::vector<TaskPoint> all = task_points(runs, measure);
     std::vector<std::string> families;
     for (const TaskPoint& point : all) {
-      if (std::find(families.begin(), families.end(), point.family) == families.end()) families.push_back(point.family);
+      if (std::ranges::find(families, point.family) == families.end()) families.push_back(point.family);
     }
     for (const std::string& family : families) {
-      std::vector<TaskPoint> points;
-      std::copy_if(all.begin(), all.end(), std::back_inserter(points),
-                   [&](const TaskPoint& point) { return point.family == family; });
+      std::vector<TaskPoint> points = all;
+      std::erase_if(points, [&](const TaskPoint& point) { return point.family != family; });
       if (points.size() < kConfigurationsMin) continue;
       for (const Axis& axis : kAxes) turns.push_back(test_along(axis, measure, points, test));
     }

@@ -59,7 +59,7 @@ std::vector<std::string> scope_left(const LawFit& fit) {
 void interval_set(const LawFit& fit, std::size_t index, Coefficient& coefficient) {
   std::vector<double> values;
   for (const std::vector<double>& sample : fit.samples) values.push_back(sample[index]);
-  std::sort(values.begin(), values.end());
+  std::ranges::sort(values);
   coefficient.low = percentile(values, (1 - kIntervalLevel) / 2);
   coefficient.high = percentile(values, (1 + kIntervalLevel) / 2);
 }
@@ -99,7 +99,7 @@ void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficie
   } else if (error > kAloneWider * half) {
     Coefficient wide{.name = c.name, .value = c.value, .low = value(theta - error), .high = value(theta + error)};
     interval_judge(is_log, wide);
-    if (wide.determined && half > 0) {  // then this is the interval to give
+    if (half > 0) {  // then this is the interval to give
       c.low = std::fmin(c.low, wide.low);
       c.high = std::fmax(c.high, wide.high);
     }
@@ -128,7 +128,7 @@ void coefficients_judge(const LawFit& fit, std::vector<Coefficient>& coefficient
       if (pair.coefficients[i]) coefficient.note = fmt::format("{} and {} move together", pair.a, pair.b);
     }
     if (!coefficient.note.empty()) continue;
-    if (alone.norms[i] < kVanished * *std::max_element(alone.norms.begin(), alone.norms.end())) {
+    if (alone.norms[i] < kVanished * *std::ranges::max_element(alone.norms)) {
       coefficient.note = "its term has vanished from the prediction";
       continue;
     }
@@ -207,8 +207,7 @@ void judge(const Objective& objective, LawFit& fit) {
   }
   notes_add(objective, fit);
   const i64 p = std::ssize(fit.coefficients);
-  const i64 good = std::count_if(fit.coefficients.begin(), fit.coefficients.end(),
-                                 [](const Coefficient& c) { return c.determined; });
+  const i64 good = std::ranges::count_if(fit.coefficients, [](const Coefficient& c) { return c.determined; });
   const std::string flat = names_where(fit, [](const Coefficient& c) { return std::isnan(c.value); });
   const std::string loose = names_where(fit, [](const Coefficient& c) { return !c.determined; });
   if (!flat.empty()) {

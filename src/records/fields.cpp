@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -23,49 +24,38 @@ Fields& Fields::or_null(const char* key, std::string& v) {
   });
 }
 
+const Json& Fields::checked(bool right, const char* wanted) const {
+  if (!right) wrong(wanted);
+  return *json_;
+}
+
+// A writer has no json_.
 void Fields::value(double& v) {
-  if (!reading()) {
-    *out_ = std::isfinite(v) ? Json(v) : Json();
-  } else if (json_ != nullptr) {
-    if (!json_->is_number() || !std::isfinite(json_->as_double())) wrong("a finite number, or null");
-    v = json_->as_double();
-  }
+  if (!reading()) *out_ = number_or_null(v);
+  if (json_ == nullptr) return;
+  v = checked(json_->is_number() && std::isfinite(json_->as_double()), "a finite number, or null").as_double();
 }
 
 void Fields::value(i64& v) {
-  if (!reading()) {
-    *out_ = v;
-  } else if (json_ != nullptr) {
-    const double number = json_->is_number() ? json_->as_double() : kUnknown;
-    if (!(std::floor(number) == number && std::fabs(number) < 9e15)) wrong("a whole number");
-    v = json_->as_int();
-  }
+  if (!reading()) *out_ = v;
+  if (json_ == nullptr) return;
+  const double number = json_->is_number() ? json_->as_double() : kUnknown;
+  v = checked(std::floor(number) == number && std::fabs(number) < 9e15, "a whole number").as_int();
 }
 
 void Fields::value(bool& v) {
-  if (!reading()) {
-    *out_ = v;
-  } else if (json_ != nullptr) {
-    if (!json_->is_bool()) wrong("true or false");
-    v = json_->as_bool();
-  }
+  if (!reading()) *out_ = v;
+  if (json_ != nullptr) v = checked(json_->is_bool(), "true or false").as_bool();
 }
 
 void Fields::value(std::string& v) {
-  if (!reading()) {
-    *out_ = v;
-  } else if (json_ != nullptr) {
-    if (!json_->is_string()) wrong("a string");
-    v = json_->as_string();
-  }
+  if (!reading()) *out_ = v;
+  if (json_ != nullptr) v = checked(json_->is_string(), "a string").as_string();
 }
 
 void Fields::value(Json& v) {
-  if (!reading()) {
-    *out_ = v;
-  } else {
-    v = json_ == nullptr ? Json() : *json_;
-  }
+  if (!reading()) *out_ = v;
+  if (reading()) v = json_ == nullptr ? Json() : *json_;
 }
 
 void Fields::value(Interval& v) {
@@ -74,14 +64,11 @@ void Fields::value(Interval& v) {
 }
 
 void Fields::value(std::array<double, 2>& v) {
-  if (!reading()) {
-    *out_ = Json::array();
-  } else {
-    v = {kUnknown, kUnknown};
-    if (json_ != nullptr && count("two numbers") != 2) wrong("two numbers");
-  }
-  for (std::size_t i = 0; i < 2 && (!reading() || json_ != nullptr); ++i)
-    element(i, [&](Fields& one) { one.value(v[i]); });
+  std::vector<double> both(v.begin(), v.end());
+  value(both);
+  if (json_ != nullptr && both.size() != 2) wrong("two numbers");
+  both.resize(2, kUnknown);
+  v = {both[0], both[1]};
 }
 
 Fields Fields::child(const char* key) const {
@@ -94,26 +81,20 @@ Fields Fields::child(std::size_t i) const {
 }
 
 std::size_t Fields::count(const char* wanted) const {
-  if (json_ == nullptr) return 0;
-  if (!json_->is_array()) wrong(wanted);
-  return static_cast<std::size_t>(json_->count());
+  return json_ == nullptr ? 0 : static_cast<std::size_t>(checked(json_->is_array(), wanted).count());
 }
 
 std::vector<std::string> Fields::keys() const {
   std::vector<std::string> all;
   if (json_ == nullptr) return all;
-  if (!json_->is_object()) wrong("an object");
-  for (const auto& [key, value] : json_->as_object()) all.push_back(key);
+  for (const auto& [key, value] : checked(json_->is_object(), "an object").as_object()) all.push_back(key);
   return all;
 }
 
 std::size_t Fields::index_of(const std::string& name, const char* const* names, std::size_t count) const {
-  std::string known;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (name == names[i]) return i;
-    known += fmt::format("{}'{}'", i == 0 ? "" : ", ", names[i]);
-  }
-  wrong("one of " + known);
+  const auto* const at = std::find(names, names + count, name);
+  if (at == names + count) wrong(fmt::format("one of '{}'", fmt::join(names, names + count, "', '")));
+  return static_cast<std::size_t>(at - names);
 }
 
 void check_keys(const Json& json, const Json& all, const std::string& where, const std::string& fix) {

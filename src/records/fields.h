@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/options.h"
 #include "base/statistics.h"
 
 namespace moebius::records {
@@ -23,6 +24,12 @@ inline constexpr std::array<const char*, 0> kEnumNames = {};
 template <typename E>
 const char* enum_name(E value) {
   return kEnumNames<E>[static_cast<std::size_t>(value)];
+}
+
+// The value with this name. For any other name an Error with the nearest; `what`: what the names are of.
+template <typename E>
+E enum_parse(const std::string& name, std::string_view what, const std::string& where) {
+  return static_cast<E>(index_of_word(name, {kEnumNames<E>.begin(), kEnumNames<E>.end()}, what, where));
 }
 
 // What a null in an array stands for.
@@ -51,13 +58,10 @@ class Fields {
   template <typename T, typename Visit>
   Fields& each(const char* key, std::vector<T>& values, const Visit& visit_one) {
     return member(key, [&](Fields& at) {
-      if (at.reading()) values.resize(at.count("an array"));
-      if (!at.reading()) *at.out_ = Json::array();
-      for (std::size_t i = 0; i < values.size(); ++i)
-        at.element(i, [&](Fields& one) {
-          if (!one.reading()) *one.out_ = Json::object();
-          visit_one(one, values[i]);
-        });
+      at.elements(values, [&](Fields& one, T& value) {
+        if (!one.reading()) *one.out_ = Json::object();
+        visit_one(one, value);
+      });
     });
   }
   // An object with one member for each of `values`, named by its `name`.
@@ -104,9 +108,7 @@ class Fields {
   }
   template <typename T>
   void value(std::vector<T>& v) {
-    if (reading()) v.assign(count("an array"), empty_value<T>());
-    if (!reading()) *out_ = Json::array();
-    for (std::size_t i = 0; i < v.size(); ++i) element(i, [&](Fields& one) { one.value(v[i]); });
+    elements(v, [](Fields& one, T& element) { one.value(element); });
   }
 
   const std::string& file() const { return file_; }
@@ -119,29 +121,26 @@ class Fields {
 
   template <typename Visit>
   Fields& member(const char* key, const Visit& visit_value) {
-    if (reading()) {
-      Fields at = child(key);
-      visit_value(at);
-    } else {
-      Json written;
-      Fields at(&written, brief_);
-      visit_value(at);
-      out_->as_object().emplace_back(key, std::move(written));
-    }
+    visit_child(key, visit_value);
     return *this;
   }
-  template <typename Visit>
-  void element(std::size_t i, const Visit& visit_value) {
-    if (reading()) {
-      Fields at = child(i);
-      visit_value(at);
-    } else {
-      Json written;
-      Fields at(&written, brief_);
-      visit_value(at);
-      out_->push_back(std::move(written));
-    }
+  template <typename T, typename Visit>
+  void elements(std::vector<T>& v, const Visit& visit_one) {
+    if (reading()) v.assign(count("an array"), empty_value<T>());
+    if (!reading()) *out_ = Json::array();
+    for (std::size_t i = 0; i < v.size(); ++i) visit_child(i, [&](Fields& one) { visit_one(one, v[i]); });
   }
+  // `place`: a key or an index.
+  template <typename Place, typename Visit>
+  void visit_child(Place place, const Visit& visit_value) {
+    Json written;
+    Fields at = reading() ? child(place) : Fields(&written, brief_);
+    visit_value(at);
+    if (!reading()) put(place, std::move(written));
+  }
+  void put(const char* key, Json value) { out_->as_object().emplace_back(key, std::move(value)); }
+  void put(std::size_t, Json value) { out_->push_back(std::move(value)); }
+  const Json& checked(bool right, const char* wanted) const;  // json_, which must be `right`
   Fields child(const char* key) const;
   Fields child(std::size_t i) const;
   std::size_t count(const char* wanted) const;  // 0 for a missing value

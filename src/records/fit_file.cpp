@@ -155,8 +155,7 @@ void Recommendation::visit(Fields& f) {
 void Planted::visit(Fields& f) { f("name", name)("law", law).named("coefficients", coefficients); }
 
 const FittedLaw* FitFile::law(std::string_view name) const {
-  const auto at =
-      std::find_if(loss.laws.begin(), loss.laws.end(), [&](const FittedLaw& one) { return one.law == name; });
+  const auto at = std::ranges::find(loss.laws, name, &FittedLaw::law);
   return at == loss.laws.end() ? nullptr : &*at;
 }
 

@@ -3,25 +3,28 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "base/error.h"
-#include "base/options.h"
 
 namespace moebius::records {
 
 namespace {
 
-const char* direction_name(bool higher_is_better) { return higher_is_better ? "higher" : "lower"; }
-
-template <typename E>
-E enum_parse(const std::string& name, const std::string& what, const std::string& where) {
-  return static_cast<E>(index_of_word(name, {kEnumNames<E>.begin(), kEnumNames<E>.end()}, what, where));
-}
+struct Measures {
+  std::vector<Measure> measures;
+  void visit(Fields& f) { f.named("measures", measures); }
+};
 
 }  // namespace
 
-Skill skill_parse(const std::string& name, const std::string& where) { return enum_parse<Skill>(name, "skill", where); }
+void Measure::visit(Fields& f) {
+  for (const char* key : {"better", "unit"}) {
+    if (f.reading() && !f.has(key)) f.wrong(fmt::format("an object with '{}'", key));
+  }
+  Direction direction = better();
+  f("better", direction)("unit", unit).if_known("chance", chance);
+  higher_is_better = direction == Direction::higher;
+  if (f.reading() || main) f("main", main);
+}
 
 const std::vector<Measure>& known_measures() {
   static const std::vector<Measure> known = {
@@ -41,34 +44,10 @@ const std::vector<Measure>& known_measures() {
 }
 
 Json measures_to_json(const std::vector<Measure>& measures) {
-  Json all = Json::object();
-  for (const Measure& m : measures) {
-    Json one = Json::object();
-    one.set("better", direction_name(m.higher_is_better));
-    one.set("unit", enum_name(m.unit));
-    if (std::isfinite(m.chance)) one.set("chance", m.chance);
-    if (m.main) one.set("main", true);
-    all.set(m.name, std::move(one));
-  }
-  return all;
+  return fields_to_json(Measures{measures}).at("measures");
 }
 
-std::vector<Measure> measures_of(const Json& record) {
-  std::vector<Measure> measures;
-  const Json* all = record.find("measures");
-  if (all == nullptr) return measures;
-  for (const auto& [name, one] : all->as_object()) {
-    const std::string where = fmt::format("measure '{}' of an eval record", name);
-    Measure m;
-    m.name = name;
-    m.higher_is_better = index_of_word(one.at("better").as_string(), {"higher", "lower"}, "direction", where) == 0;
-    m.unit = enum_parse<Unit>(one.at("unit").as_string(), "unit", where);
-    m.chance = one.get_double("chance", kUnknown);
-    m.main = one.get_bool("main", false);
-    measures.push_back(std::move(m));
-  }
-  return measures;
-}
+std::vector<Measure> measures_of(const Json& record) { return fields_from_json<Measures>(record, "").measures; }
 
 void check_measure(const Measure& measure, const std::string& better, const std::string& unit,
                    const std::string& where) {
@@ -79,7 +58,7 @@ void check_measure(const Measure& measure, const std::string& better, const std:
                  .wanted = true_value,
                  .got = given});
   };
-  check("better", better, direction_name(measure.higher_is_better));
+  check("better", better, enum_name(measure.better()));
   check("unit", unit, enum_name(measure.unit));
 }
 

@@ -16,13 +16,15 @@ enum class Skill { memorisation, composition, look_up, addition, reasoning, know
 template <>
 inline constexpr std::array kEnumNames<Skill> = {"memorisation", "composition", "look-up", "addition",
                                                  "reasoning",    "knowledge",   "language"};
-// Throws Error that names the nearest skill.
-Skill skill_parse(const std::string& name, const std::string& where);
 
 enum class Unit { share_of_items, share_of_bits, bits, nats_per_token, bits_per_byte };
 template <>
 inline constexpr std::array kEnumNames<Unit> = {"share of items", "share of bits", "bits", "nats per token",
                                                 "bits per byte"};
+
+enum class Direction { higher, lower };  // which is better
+template <>
+inline constexpr std::array kEnumNames<Direction> = {"higher", "lower"};
 
 struct Measure {
   std::string name;  // the key of its value in the record: "acc"
@@ -30,6 +32,8 @@ struct Measure {
   Unit unit = Unit::share_of_items;
   double chance = kUnknown;  // what guessing reaches; NaN where guessing has no level
   bool main = false;         // the score, the loss and the knowledge share that a task is judged by
+  Direction better() const { return higher_is_better ? Direction::higher : Direction::lower; }
+  void visit(Fields& f);
 };
 
 // The scores that have a fixed meaning, without their chance: what eval writes, and what records hold that were written

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 
@@ -18,20 +19,18 @@ struct EvalPath {
   std::string key;
 };
 
-bool starts_with(const std::string& text, const char* prefix) { return text.rfind(prefix, 0) == 0; }
-
-// False when a piece is missing.
-bool eval_path_split(const std::string& path, EvalPath& out) {
+// Nothing when it is another path, or a piece is missing.
+std::optional<EvalPath> eval_path(const std::string& path) {
   const std::size_t key_begin = path.rfind('.');
-  if (key_begin < 5) return false;
-  out.test = path.substr(5, key_begin - 5);
-  out.key = path.substr(key_begin + 1);
-  const std::size_t dot = out.test.find('.');
-  return dot != std::string::npos && dot > 0 && dot + 1 < out.test.size() && !out.key.empty();
+  if (!path.starts_with("eval.") || key_begin < 5) return std::nullopt;
+  const EvalPath pieces{path.substr(5, key_begin - 5), path.substr(key_begin + 1)};
+  const std::size_t dot = pieces.test.find('.');
+  const bool complete = dot != std::string::npos && dot > 0 && dot + 1 < pieces.test.size() && !pieces.key.empty();
+  return complete ? std::optional(pieces) : std::nullopt;
 }
 
-const std::map<std::string, std::string>& labels() {
-  static const std::map<std::string, std::string> table = {
+std::string label_of(const std::string& key) {
+  static const std::map<std::string, std::string> labels = {
       {"parameters_total", "total parameters"},
       {"parameters_active", "active parameters"},
       {"flops_per_token_megatron", "FLOPs per token (Megatron's formula)"},
@@ -60,14 +59,10 @@ const std::map<std::string, std::string>& labels() {
       {"loss", "loss, nats per token"},
       {"bits_per_byte", "bits per byte"},
   };
-  return table;
-}
-
-std::string label_of(const std::string& key) {
-  const auto found = labels().find(key);
-  if (found != labels().end()) return found->second;
+  const auto found = labels.find(key);
+  if (found != labels.end()) return found->second;
   std::string text = key;
-  std::replace(text.begin(), text.end(), '_', ' ');
+  std::ranges::replace(text, '_', ' ');
   return text;
 }
 
@@ -91,9 +86,7 @@ Measured measured_in(const Json& fields, const std::string& key) {
 }
 
 void metric_check(const std::string& path, const std::string& where) {
-  EvalPath pieces;
-  const bool is_eval = starts_with(path, "eval.");
-  if (!path.empty() && (!is_eval || eval_path_split(path, pieces))) return;
+  if (!path.empty() && (!path.starts_with("eval.") || eval_path(path))) return;
   throw Error({.where = where,
                .what = fmt::format("'{}' is not a metric path", path),
                .wanted = "for example eval.facts.all.acc, train.loss_final, config.experts or parameters_total",
@@ -111,34 +104,29 @@ Measured chance_of(const RunRecords& run, const std::string& part_path) {
 }
 
 Measured metric_of(const RunRecords& run, const std::string& path) {
-  if (starts_with(path, "eval.")) {
-    EvalPath pieces;
-    if (!eval_path_split(path, pieces)) return {};
-    const EvalRecord* eval = run.eval_final(pieces.test);
-    return eval == nullptr ? Measured{} : measured_in(eval->fields, pieces.key);
+  if (const auto pieces = eval_path(path)) {
+    const EvalRecord* eval = run.eval_final(pieces->test);
+    return eval == nullptr ? Measured{} : measured_in(eval->fields, pieces->key);
   }
-  if (starts_with(path, "train.")) return measured_in(run.train_end, path.substr(6));
-  if (starts_with(path, "load.")) return load_measure(run, path.substr(5));
-  if (starts_with(path, "config.")) return {run.config_number(path.substr(7)), kUnknown};
+  if (path.starts_with("train.")) return measured_in(run.train_end, path.substr(6));
+  if (path.starts_with("load.")) return load_measure(run, path.substr(5));
+  if (path.starts_with("config.")) return {run.config_number(path.substr(7)), kUnknown};
   if (path == "flops_train") return {run.number("flops_per_token_megatron") * run.number("tokens_total"), kUnknown};
   return {run.number(path), kUnknown};
 }
 
 std::string metric_label(const std::string& path) {
-  EvalPath pieces;
-  if (starts_with(path, "eval.") && eval_path_split(path, pieces)) {
-    const std::size_t dot = pieces.test.rfind('.');
-    const std::string name = pieces.test.substr(0, dot), part = pieces.test.substr(dot + 1);
-    return fmt::format("{}{}: {}", name, part == "all" || part == name ? "" : ", " + part, label_of(pieces.key));
-  }
-  return label_of(path);
+  const auto pieces = eval_path(path);
+  if (!pieces) return label_of(path);
+  const std::size_t dot = pieces->test.rfind('.');
+  const std::string name = pieces->test.substr(0, dot), part = pieces->test.substr(dot + 1);
+  return fmt::format("{}{}: {}", name, part == "all" || part == name ? "" : ", " + part, label_of(pieces->key));
 }
 
 const Measure* measure_at(const RunRecords& run, const std::string& path) {
-  EvalPath pieces;
-  if (!starts_with(path, "eval.") || !eval_path_split(path, pieces)) return nullptr;
-  const EvalRecord* eval = run.eval_final(pieces.test);
-  return eval == nullptr ? nullptr : eval->measure(pieces.key);
+  const auto pieces = eval_path(path);
+  const EvalRecord* eval = pieces ? run.eval_final(pieces->test) : nullptr;
+  return eval == nullptr ? nullptr : eval->measure(pieces->key);
 }
 
 }  // namespace moebius::records

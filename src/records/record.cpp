@@ -32,7 +32,7 @@ std::vector<std::string> split_lines(const std::string& text) {
 i64 cut_broken_tail(const std::string& path) {
   if (!file_exists(path)) return 0;
   const std::string text = file_read(path);
-  const i64 lines = std::count(text.begin(), text.end(), '\n');
+  const i64 lines = std::ranges::count(text, '\n');
   if (text.empty() || text.back() == '\n') return lines;
   const std::size_t end = text.rfind('\n');
   if (::truncate(path.c_str(), end == std::string::npos ? 0 : static_cast<off_t>(end + 1)) != 0) {

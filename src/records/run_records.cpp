@@ -39,15 +39,14 @@ std::vector<const RunRecords*> runs_where(const std::vector<RunRecords>& runs, c
   return chosen;
 }
 
-StepPoint step_of(const Json& record) {
-  StepPoint point;
-  point.step = record.get_int("step", 0);
-  point.tokens = record.get_double("tokens", kUnknown);
-  point.loss = record.get_double("loss", kUnknown);
-  point.load_max_over_mean = record.get_double("load_max_over_mean", kUnknown);
-  point.dead_experts = record.get_double("dead_experts", kUnknown);
-  return point;
-}
+// Of run, eval, train_end and roof records, and of the configuration in them; each between blanks.
+constexpr std::string_view kNumbers =
+    " parameters_total parameters_active flops_per_token_megatron flops_per_token_6n tokens_total tpp sparsity seed "
+    "seed_init learning_rate balance_coefficient z_coefficient d_model layers heads experts top_k expert_width "
+    "shared_experts vocab sequence tokens chance chance_best items shots seconds tokens_per_s roof_share mfu "
+    "roofline_ratio_wall peak_memory_bytes loss_final bf16_flops_per_s f32_flops_per_s dram_bytes_per_s ";
+
+double number_of(const Json* value) { return value != nullptr && value->is_number() ? value->as_double() : kUnknown; }
 
 // Records that were written before they described their measures: those of the known names.
 std::vector<Measure> measures_by_name(const Json& record) {
@@ -55,7 +54,7 @@ std::vector<Measure> measures_by_name(const Json& record) {
   bool has_score = false;
   for (const Measure& one : known_measures()) {
     const Json* value = record.find(one.name);
-    if (value == nullptr || !value->is_number()) continue;
+    if (value == nullptr || value->is_null()) continue;
     measures.push_back(one);
     Measure& measure = measures.back();
     if (measure.unit != Unit::share_of_items) continue;
@@ -79,17 +78,21 @@ EvalRecord eval_of(const Json& record) {
   }
   eval.measures = measures_of(record);
   if (eval.measures.empty()) eval.measures = measures_by_name(record);
+  for (const Measure& one : eval.measures) {
+    for (const char* suffix : {"", "_se"}) record.get_double(one.name + suffix, kUnknown);
+  }
   eval.fields = record;
   return eval;
 }
 
 void record_add(const Json& record, RunRecords& run) {
   const std::string& type = record.at("type").as_string();
+  numbers_check(record);
   run.time_last = std::max(run.time_last, record.get_string("time", ""));
   if (type == "run") {
     run.run = record;
   } else if (type == "step") {
-    run.steps.push_back(step_of(record));
+    run.steps.push_back(fields_from_json<StepPoint>(record, ""));
   } else if (type == "router") {
     run.router = record;
   } else if (type == "eval") {
@@ -129,31 +132,24 @@ RunRecords run_planned(const std::string& folder, const Json& entry, std::set<st
                  .wanted = "a folder name that is unique in the study"});
   }
   run.path = path_join(path_join(path_join(folder, "runs"), run.name), kRecordsName);
-  run.role = run_role_of(entry.get_string("role", "main"));
+  run.role = enum_parse<RunRole>(entry.get_string("role", "main"), "role", "");
+  numbers_check(entry);
   run.planned = entry;
   return run;
 }
 
-[[noreturn]] void study_fault(const std::string& where, const Error& e) {
-  throw Error({.where = where,
-               .what = e.parts().what,
-               .wanted = e.parts().wanted,
-               .got = e.parts().got,
-               .fix = "docs/formats.md describes study.json; 'moebius study' writes it"});
-}
-
 std::vector<RunRecords> runs_planned(const std::string& folder, const Json& study, const std::string& path) {
+  const std::string fix = "docs/formats.md describes study.json; 'moebius study' writes it";
+  const auto entries_of = [&]() -> const Json::Array& {
+    study.at("name").as_string();
+    return study.at("runs").as_array();
+  };
   std::vector<RunRecords> runs;
   std::set<std::string> names;
-  std::string where = path;
-  try {
-    study.at("name").as_string();
-    for (const Json& entry : study.at("runs").as_array()) {
-      where = fmt::format("{}, run {}", path, runs.size() + 1);
-      runs.push_back(run_planned(folder, entry, names));
-    }
-  } catch (const Error& e) {
-    study_fault(where, e);
+  for (const Json& entry : error_within(path, entries_of, fix)) {
+    const std::string where = fmt::format("{}, run {}", path, runs.size() + 1);
+    runs.push_back(error_within(
+        where, [&] { return run_planned(folder, entry, names); }, fix));
   }
   return runs;
 }
@@ -165,13 +161,22 @@ void model_set(RunRecords& run) {
 
 }  // namespace
 
-RunRole run_role_of(const std::string& word) {
-  const auto& names = kEnumNames<RunRole>;
-  return static_cast<RunRole>(index_of_word(word, {names.begin(), names.end()}, "role", ""));
+void numbers_check(const Json& record) {
+  for (const Json* object : {&record, record.find("config")}) {
+    if (object == nullptr || !object->is_object()) continue;
+    for (const auto& [key, value] : object->as_object()) {
+      if (kNumbers.find(" " + key + " ") != std::string_view::npos) object->get_double(key, 0);
+    }
+  }
+}
+
+void StepPoint::visit(Fields& f) {
+  f("step", step)("tokens", tokens)("loss", loss)("load_max_over_mean", load_max_over_mean);
+  f("dead_experts", dead_experts);
 }
 
 const Measure* EvalRecord::measure(const std::string& name) const {
-  const auto at = std::find_if(measures.begin(), measures.end(), [&](const Measure& m) { return m.name == name; });
+  const auto at = std::ranges::find(measures, name, &Measure::name);
   return at == measures.end() ? nullptr : &*at;
 }
 
@@ -194,15 +199,11 @@ const Json* RunRecords::find(std::string_view key) const {
   return value != nullptr && !value->is_null() ? value : planned.find(key);
 }
 
-double RunRecords::number(std::string_view key) const {
-  const Json* value = find(key);
-  return value != nullptr && value->is_number() ? value->as_double() : kUnknown;
-}
+double RunRecords::number(std::string_view key) const { return number_of(find(key)); }
 
 double RunRecords::config_number(std::string_view key) const {
   const Json* config = find("config");
-  const Json* value = config == nullptr ? nullptr : config->find(key);
-  return value != nullptr && value->is_number() ? value->as_double() : kUnknown;
+  return number_of(config == nullptr ? nullptr : config->find(key));
 }
 
 std::string RunRecords::text(std::string_view key) const {
@@ -235,9 +236,7 @@ StudyRuns study_read(const std::string& folder, const std::vector<RunRole>& want
   study.folder = folder;
   study.study = Json::parse_file(path);
   study.runs = runs_planned(folder, study.study, path);
-  std::erase_if(study.runs, [&](const RunRecords& run) {
-    return std::find(wanted.begin(), wanted.end(), run.role) == wanted.end();
-  });
+  std::erase_if(study.runs, [&](const RunRecords& run) { return std::ranges::find(wanted, run.role) == wanted.end(); });
   study.runs_left_out =
       std::erase_if(study.runs, [](const RunRecords& run) { return run.planned.get_bool("left_out", false); });
   for (RunRecords& run : study.runs) {
@@ -263,7 +262,7 @@ std::vector<const RunRecords*> StudyRuns::sweep_runs() const {
 std::vector<Configuration> configurations_of(const std::vector<const RunRecords*>& runs) {
   std::vector<Configuration> all;
   for (const RunRecords* run : runs) {
-    auto at = std::find_if(all.begin(), all.end(), [&](const Configuration& one) { return one.model == run->model; });
+    auto at = std::ranges::find(all, run->model, &Configuration::model);
     if (at == all.end()) at = all.insert(all.end(), Configuration{.model = run->model, .runs = {}});
     at->runs.push_back(run);
   }

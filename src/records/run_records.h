@@ -22,7 +22,6 @@ inline constexpr std::array kEnumNames<RunStatus> = {"not started", "unfinished"
 enum class RunRole { main, sweep, trunk };
 template <>
 inline constexpr std::array kEnumNames<RunRole> = {"main", "sweep", "trunk"};
-RunRole run_role_of(const std::string& word);  // throws Error for another word
 
 // One `step` record; what it did not hold is NaN.
 struct StepPoint {
@@ -31,6 +30,7 @@ struct StepPoint {
   double loss = kUnknown;
   double load_max_over_mean = kUnknown;
   double dead_experts = kUnknown;
+  void visit(Fields& f);  // reads
 };
 
 // One `eval` record. `part` is the grade of a task or the source of a loss.
@@ -38,8 +38,7 @@ struct EvalRecord {
   std::string name, part, kind, skill;
   double tokens = 0;  // infinity when the record does not say: the end of the training
   Json fields;
-  std::vector<Measure> measures =
-      {};  // what it measured; of a record that does not describe them, those with known names
+  std::vector<Measure> measures = {};  // what it measured; where they are not described, those with known names
   const Measure* measure(const std::string& name) const;  // nullptr when it did not measure it
 };
 
@@ -95,6 +94,10 @@ i64 seeds_min(const std::vector<Configuration>& configurations);
 // Whether `folder` is a study's (it has a study.json), or a run's (it has a records.jsonl).
 bool is_study_folder(const std::string& folder);
 bool is_run_folder(const std::string& folder);
+
+// Throws Error that names the key when `record` has something else under a key that holds a number (docs/formats.md), so
+// that it does not read as a missing one.
+void numbers_check(const Json& record);
 
 // One run's folder. A line that is no record, or one with a wrong type, makes it broken: `problem` names file and line.
 // A last line without its end, as a killed run leaves it, is no record and no fault.

@@ -2,6 +2,7 @@
 // The files are written here by hand, as docs/formats.md says. What laws and pages make of runs is tested in their folders.
 #include "records/run_records.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "base/file.h"
@@ -67,7 +68,7 @@ TEST_F(RunFolders, EveryStatus) {
   EXPECT_EQ(runs[2].problem.where, records("broken") + ", line 2");
   EXPECT_EQ(runs[3].status, RunStatus::broken);
   EXPECT_EQ(runs[3].problem.where, records("typed") + ", line 2");
-  EXPECT_EQ(runs[3].problem.wanted, "a number");
+  EXPECT_EQ(runs[3].problem.wanted, "a finite number, or null");
   EXPECT_EQ(runs[4].status, RunStatus::missing);
   EXPECT_EQ(runs[5].status, RunStatus::missing);
 }
@@ -86,6 +87,29 @@ TEST_F(RunFolders, TheRunRecordWinsOverTheStudy) {
   EXPECT_TRUE(run.dense());
   EXPECT_NE(run.number("isa"), run.number("isa"));
   EXPECT_NE(run.number("absent"), run.number("absent"));
+}
+
+// Text in the place of a number is a fault with its place, not a number that was not measured.
+TEST_F(RunFolders, TextInThePlaceOfANumberIsNamed) {
+  const std::pair<const char*, std::string> lines[] = {
+      {"tokens_total", R"({"type":"run","tokens_total":"1000"})"},
+      {"top_k", R"({"type":"run","config":{"top_k":"2"}})"},
+      {"loss_final", R"({"type":"train_end","loss_final":"2.5"})"},
+      {"acc", eval_line(R"("acc":"0.5")")},
+      {"acc_se", eval_line(R"("acc":0.5,"acc_se":"0.1")")},
+      {"chance", eval_line(R"("acc":0.5,"chance":[0.1])")},
+      {"pass", eval_line(R"("pass":"1","measures":{"pass":{"better":"higher","unit":"share of items"}})")}};
+  for (const auto& [key, line] : lines) {
+    run_write(key, kStart + line + "\n");
+    const RunRecords run = run_read(path_join(folder_, std::string("runs/") + key));
+    EXPECT_EQ(run.status, RunStatus::broken) << key;
+    EXPECT_EQ(run.problem.where, records(key) + ", line 2");
+    EXPECT_NE(run.problem.what.find(fmt::format("'{}'", key)), std::string::npos) << run.problem.what;
+  }
+  run_write("null", kStart + eval_line(R"("acc":0.5,"acc_se":null,"chance":null)") + kEnd);
+  EXPECT_EQ(run_read(path_join(folder_, "runs/null")).status, RunStatus::done);
+  study_write(R"({"name":"s","runs":[{"name":"a"},{"name":"b","tpp":"20"}]})");
+  EXPECT_NE(fault().find("study.json, run 2: key 'tpp'"), std::string::npos) << fault();
 }
 
 TEST_F(RunFolders, FinalEvaluationsAreOfTheEnd) {

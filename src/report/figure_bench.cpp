@@ -33,26 +33,20 @@ std::string caption_of(const StepRecord& record) {
 }
 
 // The fields of every record; `rows` is the key of its operations, `name` that of their names.
-void bench_parse(const Json& record, const char* rows, const char* name, i64 rows_max, BenchRecord& bench) {
-  bench.isa = record.get_string("isa", "?");
-  bench.precision = record.get_string("precision", "?");
-  bench.threads = record.get_int("threads", 0);
-  bench.time = record.get_string("time", "");
+template <typename Record>
+Record bench_parse(const Json& record, const char* rows, const char* name, i64 rows_max) {
+  Record bench = records::fields_from_json<Record>(record, "");
   const Json::Array& operations = record.at(rows).as_array();
-  if (static_cast<i64>(operations.size()) > rows_max) {
+  if (std::ssize(operations) > rows_max) {
     throw Error({.what = fmt::format("'{}' has {} entries", rows, operations.size()),
                  .wanted = fmt::format("at most {}", rows_max)});
   }
   for (const Json& row : operations) {
-    bench.operations.push_back({.name = row.at(name).as_string(),
-                                .shape = row.get_string("shape", ""),
-                                .direction = row.get_string("direction", ""),
-                                .seconds = row.at("seconds").as_double(),
-                                .bound_seconds = row.get_double("bound_seconds", kUnknown),
-                                .flops = row.get_double("flops", kUnknown),
-                                .bytes = row.get_double("bytes", kUnknown),
-                                .time_over_bound = row.get_double("time_over_bound", kUnknown)});
+    BenchOperation& one = bench.operations.emplace_back(records::fields_from_json<BenchOperation>(row, ""));
+    one.name = row.at(name).as_string();
+    one.seconds = row.at("seconds").as_double();
   }
+  return bench;
 }
 
 // "reach 50.0 % of their roofline bound in the median, ..."; empty when no operation has a bound.
@@ -64,7 +58,7 @@ std::string shares_text(const std::vector<BenchRecord>& records) {
     }
   }
   if (shares.empty()) return "";
-  std::sort(shares.begin(), shares.end());
+  std::ranges::sort(shares);
   return fmt::format("reach {} of their roofline bound in the median, {} at the least and {} at the most",
                      share_text(shares[shares.size() / 2]), share_text(shares.front()), share_text(shares.back()));
 }
@@ -90,45 +84,49 @@ struct TimeBars {
 };
 
 // The columns that every table of operations ends with.
-std::vector<std::string> with_time_columns(std::vector<std::string> columns) {
+std::vector<CsvField> with_time_columns(std::vector<CsvField> columns) {
   for (const char* name : {"seconds", "bound_seconds", "time_over_bound", "flops", "bytes"}) columns.emplace_back(name);
   return columns;
 }
-std::vector<std::string> with_times(std::vector<std::string> fields, const BenchOperation& one) {
+std::vector<CsvField> with_times(std::vector<CsvField> fields, const BenchOperation& one) {
   for (const double value : {one.seconds, one.bound_seconds, one.time_over_bound, one.flops, one.bytes})
-    fields.push_back(csv_number(value));
+    fields.push_back(value);
   return fields;
 }
 
 }  // namespace
 
+void BenchOperation::visit(records::Fields& f) {
+  f("shape", shape)("direction", direction)("bound_seconds", bound_seconds)("flops", flops)("bytes", bytes);
+  f("time_over_bound", time_over_bound);
+}
+
+void BenchRecord::visit(records::Fields& f) { f("isa", isa)("precision", precision)("threads", threads)("time", time); }
+
+void StepRecord::visit(records::Fields& f) {
+  BenchRecord::visit(f);
+  f("parameters_total", parameters_total)("parameters_active", parameters_active)("tokens_per_step", tokens_per_step);
+  f("tokens_per_s", tokens_per_s)("step_seconds", step_seconds)("roofline_seconds", roofline_seconds);
+  f("roofline_ratio", roofline_ratio)("mfu", mfu);
+}
+
+void GridRecord::visit(records::Fields& f) {
+  BenchRecord::visit(f);
+  f("shapes", shapes)("shapes_measured", shapes_measured);
+}
+
 StepRecord step_parse(const Json& record) {
-  StepRecord step;
-  bench_parse(record, "operations", "name", kOperationsMax, step);
-  step.parameters_total = record.get_double("parameters_total", kUnknown);
-  step.parameters_active = record.get_double("parameters_active", kUnknown);
-  step.tokens_per_step = record.get_double("tokens_per_step", kUnknown);
-  step.tokens_per_s = record.get_double("tokens_per_s", kUnknown);
-  step.step_seconds = record.get_double("step_seconds", kUnknown);
-  step.roofline_seconds = record.get_double("roofline_seconds", kUnknown);
-  step.roofline_ratio = record.get_double("roofline_ratio", kUnknown);
-  step.mfu = record.get_double("mfu", kUnknown);
-  return step;
+  return bench_parse<StepRecord>(record, "operations", "name", kOperationsMax);
 }
 
 GridRecord grid_parse(const Json& record) {
-  GridRecord grid;
-  bench_parse(record, "rows", "operation", kGridRowsMax, grid);
+  GridRecord grid = bench_parse<GridRecord>(record, "rows", "operation", kGridRowsMax);
   grid.map = grid_map(record);
-  grid.shapes = record.get_double("shapes", kUnknown);
-  grid.shapes_measured = record.get_double("shapes_measured", kUnknown);
   return grid;
 }
 
 BenchRecord operation_parse(const Json& record) {
-  BenchRecord bench;
-  bench_parse(record, "rows", "operation", kOperationsMax, bench);
-  return bench;
+  return bench_parse<BenchRecord>(record, "rows", "operation", kOperationsMax);
 }
 
 std::string step_summary(const StepRecord& record) {

@@ -27,7 +27,7 @@ std::vector<LossBin> bins_of(const std::vector<Configuration>& points) {
     const double mean = mean_of(losses);
     if (std::isfinite(mean)) by_loss.emplace_back(mean, &point);
   }
-  std::stable_sort(by_loss.begin(), by_loss.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::ranges::stable_sort(by_loss, {}, [](const auto& one) { return one.first; });
   std::vector<LossBin> bins;
   if (by_loss.empty()) return bins;
   const double width = kBinShare * (by_loss.back().first - by_loss.front().first);
@@ -57,9 +57,8 @@ void law_add(const records::TaskLaw& law, View& view, CsvTable& csv) {
   for (const records::CurvePoint& p : law.curves.over_flops) {
     if (!std::isfinite(p.x) || !std::isfinite(p.y)) continue;
     line.points.push_back({p.x, p.y, p.low, p.high});
-    csv.row({"law", name, "", "", "", "", "flops_train", csv_number(p.x),
-             fmt::format("eval.{}.all.{}", law.task, law.measure), csv_number(p.y), csv_number(p.low),
-             csv_number(p.high), "law", ""});
+    csv.row({"law", name, "", "", "", "", "flops_train", p.x, fmt::format("eval.{}.all.{}", law.task, law.measure), p.y,
+             p.low, p.high, "law", ""});
   }
   add_if_any(view, std::move(line));
 }

@@ -9,6 +9,11 @@
 
 #include "base/units.h"
 
+namespace moebius::records {
+template <>
+inline constexpr std::array kEnumNames<IntervalKind> = {"seeds", "items", "none"};
+}  // namespace moebius::records
+
 namespace moebius::report {
 
 namespace {
@@ -18,15 +23,6 @@ double rounded(double value) {
   if (!std::isfinite(value) || value == 0) return value;
   const double scale = std::pow(10.0, 5 - std::floor(std::log10(std::fabs(value))));
   return std::isfinite(scale) && scale > 0 ? std::round(value * scale) / scale : value;
-}
-
-const char* interval_kind_name(IntervalKind kind) {
-  switch (kind) {
-    case IntervalKind::seeds: return "seeds";
-    case IntervalKind::items: return "items";
-    case IntervalKind::none: return "none";
-  }
-  return "";
 }
 
 std::string point_label(const RunRecords& run) {
@@ -97,11 +93,10 @@ Json strip_json(const HeatStrip& strip) {
 
 }  // namespace
 
-void CsvTable::row(const std::vector<std::string>& fields) {
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    if (i > 0) text_ += ',';
-    text_ += csv_field(fields[i]);
-  }
+CsvField::CsvField(double number) : text(std::isfinite(number) ? fmt::format("{}", number) : "") {}
+
+void CsvTable::row(const std::vector<CsvField>& fields) {
+  for (const CsvField& field : fields) text_ += (&field == fields.data() ? "" : ",") + csv_field(field.text);
   text_ += '\n';
 }
 
@@ -170,16 +165,12 @@ void point_add(const Configuration& point, const std::string& x, const std::stri
   const double at = mean_of(xs);
   series.points.push_back({at, mean.interval.estimate, mean.interval.low, mean.interval.high, point_label(run)});
   const double chance = records::chance_of(run, y.substr(0, y.rfind('.') + 1)).value;
-  csv.row({point.model, series.name, csv_number(run.config_number("experts")), csv_number(run.config_number("top_k")),
-           csv_number(run.config_number("d_model")), csv_number(static_cast<double>(ys.size())), x, csv_number(at), y,
-           csv_number(mean.interval.estimate), csv_number(mean.interval.low), csv_number(mean.interval.high),
-           interval_kind_name(mean.kind), csv_number(chance)});
+  csv.row({point.model, series.name, run.config_number("experts"), run.config_number("top_k"),
+           run.config_number("d_model"), static_cast<double>(ys.size()), x, at, y, mean.interval.estimate,
+           mean.interval.low, mean.interval.high, records::enum_name(mean.kind), chance});
 }
 
-void sort_by_x(Series& series) {
-  std::stable_sort(series.points.begin(), series.points.end(),
-                   [](const FigurePoint& a, const FigurePoint& b) { return a.x < b.x; });
-}
+void sort_by_x(Series& series) { std::ranges::stable_sort(series.points, {}, &FigurePoint::x); }
 
 }  // namespace
 
@@ -222,8 +213,7 @@ std::string skill_title(const std::string& skill) {
 std::vector<std::string> skills_of(const std::vector<TaskPart>& parts) {
   std::vector<std::string> skills;
   for (const std::string skill : records::kEnumNames<records::Skill>) {
-    if (std::any_of(parts.begin(), parts.end(), [&](const TaskPart& part) { return part.skill == skill; }))
-      skills.push_back(skill);
+    if (std::ranges::any_of(parts, [&](const TaskPart& part) { return part.skill == skill; })) skills.push_back(skill);
   }
   return skills;
 }
@@ -282,8 +272,8 @@ View score_curve_view(const FigureInput& in, const TaskPart& part, const std::st
     Series series{.name = run->name, .group = run->model, .style = in.styles.of_curve(*run)};
     for (const auto& [tokens, point] : by_tokens) {
       series.points.push_back(point);
-      csv.row({run->name, run->model, run->text("seed"), csv_number(tokens), part.name, part.part, key,
-               csv_number(point.y), csv_number(point.low), csv_number(point.high)});
+      csv.row({run->name, run->model, run->text("seed"), tokens, part.name, part.part, key, point.y, point.low,
+               point.high});
     }
     view.series.push_back(std::move(series));
   }
@@ -302,11 +292,11 @@ HeatStrip strip_of(const RunRecords& run, CsvTable& csv) {
     std::vector<i64> cells;
     for (const Json& share : load->as_array()) {
       const double over_mean = share.is_number() ? share.as_double() * static_cast<double>(load->count()) : 0;
-      csv.row({run.name, run.model, run.text("seed"), csv_number(tokens), csv_number(static_cast<double>(number)),
-               csv_number(static_cast<double>(cells.size())), "load_over_mean", csv_number(over_mean)});
+      csv.row({run.name, run.model, run.text("seed"), tokens, static_cast<double>(number),
+               static_cast<double>(cells.size()), "load_over_mean", over_mean});
       cells.push_back(std::lround(100 * over_mean));
     }
-    std::sort(cells.begin(), cells.end(), std::greater<>());
+    std::ranges::sort(cells, std::greater<>());
     strip.layers.push_back(std::move(cells));
     ++number;
   }
@@ -319,7 +309,5 @@ Json figure_json(const Figure& figure) {
                        {"panels", array_of(figure.panels, panel_json)},
                        {"strips", array_of(figure.strips, strip_json)}});
 }
-
-std::string csv_number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : ""; }
 
 }  // namespace moebius::report

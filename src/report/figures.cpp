@@ -152,8 +152,7 @@ Figure figure_load(const FigureInput& in) {
     if (run->dense()) continue;
     Series series = curve_of(in.styles, *run, [](const StepPoint& step) { return step.load_max_over_mean; });
     for (const FigurePoint& point : series.points) {
-      figure.csv.row({run->name, run->model, run->text("seed"), csv_number(point.x), "", "", "max_over_mean",
-                      csv_number(point.y)});
+      figure.csv.row({run->name, run->model, run->text("seed"), point.x, "", "", "max_over_mean", point.y});
     }
     add_if_any(panel.views[0], std::move(series));
   }
@@ -182,7 +181,7 @@ Figure figure_curves(const FigureInput& in) {
     Series series = curve_of(in.styles, *run, [](const StepPoint& step) { return step.loss; });
     if (series.points.empty()) continue;
     for (const FigurePoint& point : series.points) {
-      figure.csv.row({run->name, run->model, run->text("seed"), csv_number(point.x), csv_number(point.y)});
+      figure.csv.row({run->name, run->model, run->text("seed"), point.x, point.y});
     }
     whole.views[0].series.push_back(series);
     const double half = 0.5 * series.points.back().x;
@@ -236,7 +235,7 @@ Figure figure_cost(const FigureInput& in) {
       series.points.push_back({.x = static_cast<double>(series.points.size()),
                                .y = value * (measure == std::string("roof_share") ? 100 : 1),
                                .label = run->name});
-      figure.csv.row({run->name, run->model, run->text("seed"), measure, csv_number(value)});
+      figure.csv.row({run->name, run->model, run->text("seed"), measure, value});
     }
     add_if_any(view, std::move(series));
     figure.panels.push_back({.title = label, .bars = true, .views = {std::move(view)}});
@@ -262,46 +261,39 @@ Figures figures_of_latest(const std::vector<Record>& records, Figure (*figure)(c
 }
 
 // What a figure needs.
-enum class Needs { runs, done_runs, configurations, bench_train, bench_grid, bench_operation, fit };
-
-bool has(const FigureInput& in, Needs needs) {
-  switch (needs) {
-    case Needs::runs: return !in.runs.empty();
-    case Needs::done_runs: return !in.done.empty();
-    case Needs::configurations: return in.study.is_study && !in.configurations.empty();
-    case Needs::bench_train: return !in.study.steps.empty();
-    case Needs::bench_grid: return !in.study.grids.empty();
-    case Needs::bench_operation: return !in.study.operations.empty();
-    case Needs::fit: return in.study.has_fit;
-  }
-  return false;
-}
+bool has_runs(const FigureInput& in) { return !in.runs.empty(); }
+bool has_done_runs(const FigureInput& in) { return !in.done.empty(); }
+bool has_configurations(const FigureInput& in) { return in.study.is_study && !in.configurations.empty(); }
+bool has_steps(const FigureInput& in) { return !in.study.steps.empty(); }
+bool has_grids(const FigureInput& in) { return !in.study.grids.empty(); }
+bool has_operations(const FigureInput& in) { return !in.study.operations.empty(); }
+bool has_fit(const FigureInput& in) { return in.study.has_fit; }
 
 struct FigureRow {
   const char* id;  // of the figure; with several figures their common prefix
-  Needs needs;
+  bool (*needs)(const FigureInput& in);
   Figures (*build)(const FigureInput& in);
 };
 
 // All figures, in the report's order. A new one is a function, in a file of its own, and a row here.
 const FigureRow kFigures[] = {
-    {"loss_parameters", Needs::configurations, one<figure_loss_parameters>},
-    {"task_", Needs::configurations, figures_of_tasks},
-    {"equal_loss", Needs::configurations, one<figure_equal_loss>},
-    {"knowledge", Needs::configurations, one<figure_knowledge>},
-    {"learning_curves", Needs::runs, one<figure_curves>},
-    {"score_curves", Needs::runs, one<figure_score_curves>},
-    {"expert_load", Needs::runs, one<figure_load>},
-    {"cost", Needs::done_runs, one<figure_cost>},
-    {"bench", Needs::bench_train, [](const FigureInput& in) { return figures_of_latest(in.study.steps, figure_step); }},
-    {"grid", Needs::bench_grid, [](const FigureInput& in) { return figures_of_latest(in.study.grids, figure_grid); }},
-    {"operations", Needs::bench_operation,
+    {"loss_parameters", has_configurations, one<figure_loss_parameters>},
+    {"task_", has_configurations, figures_of_tasks},
+    {"equal_loss", has_configurations, one<figure_equal_loss>},
+    {"knowledge", has_configurations, one<figure_knowledge>},
+    {"learning_curves", has_runs, one<figure_curves>},
+    {"score_curves", has_runs, one<figure_score_curves>},
+    {"expert_load", has_runs, one<figure_load>},
+    {"cost", has_done_runs, one<figure_cost>},
+    {"bench", has_steps, [](const FigureInput& in) { return figures_of_latest(in.study.steps, figure_step); }},
+    {"grid", has_grids, [](const FigureInput& in) { return figures_of_latest(in.study.grids, figure_grid); }},
+    {"operations", has_operations,
      [](const FigureInput& in) { return Figures{figure_operations(in.study.operations)}; }},
-    {"law_isoflop", Needs::fit, one<figure_isoflop>},
-    {"law_sparsity", Needs::fit, one<figure_sparsity>},
-    {"law_predicted", Needs::fit, one<figure_predicted>},
-    {"task_laws", Needs::fit, one<figure_task_laws>},
-    {"turning_points", Needs::fit, one<figure_turning>},
+    {"law_isoflop", has_fit, one<figure_isoflop>},
+    {"law_sparsity", has_fit, one<figure_sparsity>},
+    {"law_predicted", has_fit, one<figure_predicted>},
+    {"task_laws", has_fit, one<figure_task_laws>},
+    {"turning_points", has_fit, one<figure_turning>},
 };
 
 }  // namespace
@@ -310,10 +302,10 @@ std::vector<Figure> figures_build(const StudyRecords& study) {
   const FigureInput in(study);
   Figures figures;
   for (const FigureRow& row : kFigures) {
-    if (!has(in, row.needs)) continue;
+    if (!row.needs(in)) continue;
     for (Figure& figure : row.build(in)) {
       CHECK(figure.id.starts_with(row.id), "a figure has the id of its row");
-      figure.of_laws = row.needs == Needs::fit;
+      figure.of_laws = row.needs == has_fit;
       keep(figures, std::move(figure));
     }
   }

@@ -11,19 +11,26 @@
 
 namespace moebius::report {
 
+// A field of a CSV: text or a number; a number that is not finite is an empty field.
+struct CsvField {
+  std::string text;
+  CsvField(std::string t) : text(std::move(t)) {}  // NOLINT: implicit on purpose, like the next two
+  CsvField(const char* t) : text(t) {}             // NOLINT
+  CsvField(double number);                         // NOLINT
+};
+
 // A CSV in the making: a header and rows of fields.
 class CsvTable {
  public:
-  explicit CsvTable(const std::vector<std::string>& header = {}) {
+  explicit CsvTable(const std::vector<CsvField>& header = {}) {
     if (!header.empty()) row(header);
   }
-  void row(const std::vector<std::string>& fields);
+  void row(const std::vector<CsvField>& fields);
   const std::string& text() const { return text_; }
 
  private:
   std::string text_;
 };
-std::string csv_number(double value);  // empty for NaN
 
 struct FigurePoint {
   double x = 0, y = 0;

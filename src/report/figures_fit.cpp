@@ -54,9 +54,8 @@ Series curve_series(const std::vector<CurvePoint>& points, const std::string& na
 
 void isoflop_rows(const FittedLaw& law, const records::IsoflopGroup& group, CsvTable& csv) {
   const auto row = [&](const char* what, const std::string& run, const CurvePoint& p, double low, double high) {
-    csv.row({law.law, group.family, csv_number(group.compute), what, run, group.size_column, csv_number(p.x),
-             csv_number(low), csv_number(high), csv_number(p.tokens), csv_number(p.y), csv_number(p.low),
-             csv_number(p.high), what == std::string("optimum") ? group.optimum.verdict : ""});
+    csv.row({law.law, group.family, group.compute, what, run, group.size_column, p.x, low, high, p.tokens, p.y, p.low,
+             p.high, what == std::string("optimum") ? group.optimum.verdict : ""});
   };
   for (const CurvePoint& p : group.points) row("run", p.run, p, kUnknown, kUnknown);
   for (const CurvePoint& p : group.curve) row("law", "", p, kUnknown, kUnknown);
@@ -91,7 +90,7 @@ View isoflop_view(const FittedLaw& law, const std::string& family, CsvTable& csv
 std::vector<std::string> families_of(const std::vector<records::IsoflopGroup>& groups) {
   std::vector<std::string> families;
   for (const records::IsoflopGroup& group : groups) {
-    if (std::find(families.begin(), families.end(), group.family) == families.end()) families.push_back(group.family);
+    if (std::ranges::find(families, group.family) == families.end()) families.push_back(group.family);
   }
   return families;
 }
@@ -155,8 +154,8 @@ std::string sparsity_name(const FittedLaw& law, const records::SparsityGroup& gr
     return fmt::format("{}, {} FLOPs", g.family, flops_text(g.compute));
   };
   const std::string name = name_of(group);
-  const auto same = std::count_if(law.curves.sparsity.begin(), law.curves.sparsity.end(),
-                                  [&](const records::SparsityGroup& g) { return name_of(g) == name; });
+  const auto same =
+      std::ranges::count_if(law.curves.sparsity, [&](const records::SparsityGroup& g) { return name_of(g) == name; });
   return same > 1 ? fmt::format("{}, {} tokens", name, format_count(group.tokens)) : name;
 }
 
@@ -195,9 +194,8 @@ Figure figure_sparsity(const FigureInput& in) {
       ++style;
       for (const auto& [what, rows] : {std::pair{"run", &points}, std::pair{"law", &curve}}) {
         for (const CurvePoint& p : *rows) {
-          figure.csv.row({law.law, group.family, csv_number(group.compute), csv_number(group.tokens), what, p.run,
-                          csv_number(p.experts), csv_number(1 - 1 / p.x), csv_number(p.x), csv_number(p.y),
-                          csv_number(p.low), csv_number(p.high)});
+          figure.csv.row({law.law, group.family, group.compute, group.tokens, what, p.run, p.experts, 1 - 1 / p.x, p.x,
+                          p.y, p.low, p.high});
         }
       }
     }
@@ -245,9 +243,8 @@ void predictions_add(const FittedLaw& law, Panel& left, Panel& right, CsvTable& 
   const std::size_t stride = 1 + (runs.size() - 1) / kDrawn;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const Prediction& r = runs[i];
-    csv.row({law.law, r.run, csv_number(r.compute), csv_number(r.measured), csv_number(r.predicted), csv_number(r.low),
-             csv_number(r.high), csv_number(100 * (r.predicted / r.measured - 1)), csv_number(r.held_out),
-             csv_number(100 * (r.held_out / r.measured - 1))});
+    csv.row({law.law, r.run, r.compute, r.measured, r.predicted, r.low, r.high, 100 * (r.predicted / r.measured - 1),
+             r.held_out, 100 * (r.held_out / r.measured - 1)});
     if (i % stride != 0 || !std::isfinite(r.measured) || !std::isfinite(r.predicted)) continue;
     const bool bars = runs.size() <= kIntervalsDrawn;
     const auto percent = [&](double value) { return 100 * (value / r.measured - 1); };
@@ -305,15 +302,14 @@ View task_law_view(const TaskLaw& law, CsvTable& csv) {
   Series predicted{.name = "the law at their own FLOPs and TPP", .style = 4, .line = false};
   const bool shown = law.verdict.known();
   for (const records::TaskLawPoint& p : law.points) {
-    csv.row({law.task, law.skill, law.measure, "configuration", p.model, csv_number(p.train_loss), csv_number(p.flops),
-             csv_number(p.tpp), csv_number(p.measured), csv_number(p.predicted), "", ""});
+    csv.row({law.task, law.skill, law.measure, "configuration", p.model, p.train_loss, p.flops, p.tpp, p.measured,
+             p.predicted, "", ""});
     if (std::isfinite(p.train_loss) && std::isfinite(p.measured)) measured.points.push_back({p.train_loss, p.measured});
     if (shown && std::isfinite(p.train_loss) && std::isfinite(p.predicted))
       predicted.points.push_back({p.train_loss, p.predicted});
   }
   for (const CurvePoint& p : law.curves.over_train_loss) {
-    csv.row({law.task, law.skill, law.measure, "law", "", csv_number(p.x), "", "", "", csv_number(p.y),
-             csv_number(p.low), csv_number(p.high)});
+    csv.row({law.task, law.skill, law.measure, "law", "", p.x, "", "", "", p.y, p.low, p.high});
   }
   add_if_any(view, std::move(measured));
   if (!shown) return view;
@@ -338,7 +334,7 @@ Figure figure_task_laws(const FigureInput& in) {
   const std::vector<TaskLaw>& laws = in.study.fit.tasks.task_laws;
   std::vector<std::string> skills;
   for (const TaskLaw& law : laws) {
-    if (std::find(skills.begin(), skills.end(), law.skill) == skills.end()) skills.push_back(law.skill);
+    if (std::ranges::find(skills, law.skill) == skills.end()) skills.push_back(law.skill);
   }
   for (const std::string& skill : skills) {
     Panel panel{
@@ -351,8 +347,7 @@ Figure figure_task_laws(const FigureInput& in) {
           panel.views.push_back(task_law_view(law, figure.csv));
       }
     }
-    std::stable_partition(panel.views.begin(), panel.views.end(),
-                          [](const View& view) { return view.series.size() > 1; });
+    std::ranges::stable_partition(panel.views, [](const View& view) { return view.series.size() > 1; });
     if (panel.views.size() == 1) panel.title += ": " + panel.views.front().name;
     figure.panels.push_back(std::move(panel));
   }
@@ -383,8 +378,8 @@ Figure figure_turning(const FigureInput& in) {
               .x_label = x_label};
     Series series{.name = turn.family, .style = 0};
     for (const TurningPoint::Point& p : turn.points) {
-      figure.csv.row({turn.task, turn.skill, turn.measure, x, turn.family, csv_number(p.x), csv_number(p.y), verdict,
-                      csv_number(turn.p_adjusted), csv_number(at.estimate), csv_number(at.low), csv_number(at.high)});
+      figure.csv.row({turn.task, turn.skill, turn.measure, x, turn.family, p.x, p.y, verdict, turn.p_adjusted,
+                      at.estimate, at.low, at.high});
       if (std::isfinite(p.x) && std::isfinite(p.y)) series.points.push_back({p.x, p.y});
     }
     add_if_any(view, std::move(series));
@@ -393,7 +388,7 @@ Figure figure_turning(const FigureInput& in) {
     panel.views.push_back(std::move(view));
   }
   // What was found comes first.
-  std::stable_partition(panel.views.begin(), panel.views.end(), [](const View& view) { return !view.marks.empty(); });
+  std::ranges::stable_partition(panel.views, [](const View& view) { return !view.marks.empty(); });
   figure.panels.push_back(std::move(panel));
   return figure;
 }

@@ -49,7 +49,7 @@ struct GridPanel {
   std::map<std::pair<std::string, std::string>, const Json*> cells;
 
   static void remember(std::vector<std::string>& labels, const std::string& label) {
-    if (std::find(labels.begin(), labels.end(), label) == labels.end()) labels.push_back(label);
+    if (std::ranges::find(labels, label) == labels.end()) labels.push_back(label);
   }
   void put(const std::pair<std::string, std::string>& place, const Json* row) {
     remember(rows, place.first);
@@ -72,8 +72,8 @@ struct GridPanel {
   }
   void sort() {
     const auto less = [](const std::string& a, const std::string& b) { return numbers(a) < numbers(b); };
-    std::sort(rows.begin(), rows.end(), less);
-    std::sort(columns.begin(), columns.end(), less);
+    std::ranges::sort(rows, less);
+    std::ranges::sort(columns, less);
   }
   i64 height() const { return kTitleHeight + static_cast<i64>(rows.size()) * kCellHeight + 16; }
   i64 width() const { return kLabelWidth + static_cast<i64>(columns.size()) * kCellWidth + 16; }
@@ -119,7 +119,7 @@ std::string grid_map(const Json& record) {
   for (const Json& row : rows) {
     if (!(row.get_double("time_over_bound", kUnknown) > 0)) continue;
     const std::string title = row.at("operation").as_string() + ", " + row.at("direction").as_string();
-    auto panel = std::find_if(panels.begin(), panels.end(), [&](const auto& one) { return one.first == title; });
+    auto panel = std::ranges::find_if(panels, [&](const auto& one) { return one.first == title; });
     if (panel == panels.end()) panel = panels.insert(panels.end(), {title, GridPanel{}});
     panel->second.put(axes(row), &row);
   }

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "base/units.h"
 #include "report/assets.h"
 #include "report/tables.h"
 
@@ -12,10 +14,25 @@ namespace moebius::report {
 
 namespace {
 
+// `text` with the i-th character of `from` written as the i-th text of `as`.
+std::string escaped(std::string_view text, std::string_view from, const std::vector<std::string_view>& as) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    const std::size_t at = from.find(c);
+    out += at == std::string_view::npos ? std::string_view(&c, 1) : as[at];
+  }
+  return out;
+}
+
 std::string list_of(const std::vector<std::string>& sentences) {
   std::string out = "<ul>";
   for (const std::string& sentence : sentences) out += "<li>" + html_escape(sentence) + "</li>";
   return out + "</ul>\n";
+}
+
+std::string details(const std::string& title, const std::string& body) {
+  return fmt::format("<details><summary>{}</summary>\n{}</details>\n", html_escape(title), body);
 }
 
 std::string section(const std::string& id, const std::string& title, const std::string& body) {
@@ -53,9 +70,9 @@ std::string hypotheses_body(const records::Verdicts& verdicts) {
                        html_escape(result.text), html_escape(result.id), verdict_badge(result.outcome));
     out += fmt::format("<td class=\"wrap\"><span class=\"effect\">{}</span><div class=\"small\">{}</div></td>",
                        html_escape(interval_text(result.effect)), html_escape(result.effect_name));
-    out += fmt::format(
-        "<td class=\"wrap\">{}<div class=\"small\">{} configurations, at least {} seed{} each</div></td></tr>\n",
-        html_escape(result.reason), result.configurations, result.seeds, result.seeds == 1 ? "" : "s");
+    out += fmt::format("<td class=\"wrap\">{}<div class=\"small\">{}, at least {} each</div></td></tr>\n",
+                       html_escape(result.reason), format_plural(result.configurations, "configuration"),
+                       format_plural(result.seeds, "seed"));
   }
   return out + "</tbody></table></div>\n";
 }
@@ -91,6 +108,11 @@ std::string plot_style(const Panel& panel) {
   return fmt::format(" style=\"height:{}px\"", static_cast<i64>(std::fmin(2400, 90 + each * bars)));
 }
 
+std::string csv_link(const std::string& name, const std::string& csv, const std::string& text) {
+  return fmt::format("<a class=\"download\" download=\"{}.csv\" href=\"{}\">{}</a>", name, data_uri_csv(csv),
+                     html_escape(text));
+}
+
 std::string figure_html(const Figure& figure, i64 number) {
   const std::string id = html_escape(figure.id);
   std::string out =
@@ -112,25 +134,20 @@ std::string figure_html(const Figure& figure, i64 number) {
   }
   out += "</div>\n" + strips_html(figure);
   if (!figure.svg.empty()) out += "<div class=\"scroll\">\n" + figure.svg + "</div>\n";
-  out += fmt::format(
-      "<figcaption>{} <a class=\"download\" download=\"{}.csv\" href=\"{}\">data as CSV</a></figcaption>\n</figure>\n",
-      html_escape(figure.caption), id, data_uri_csv(figure.csv.text()));
-  return out;
+  return out + fmt::format("<figcaption>{} {}</figcaption>\n</figure>\n", html_escape(figure.caption),
+                           csv_link(id, figure.csv.text(), "data as CSV"));
 }
 
 std::string header_html(const StudyRecords& study, const std::string& title) {
   std::string out = "<header>\n<h1>" + html_escape(title) + "</h1>\n";
   const std::string question = study.study.get_string("question", "");
   if (!question.empty()) out += "<p class=\"question\">" + html_escape(question) + "</p>\n";
-  i64 done = 0;
-  for (const RunRecords& run : study.runs) done += run.status == RunStatus::done ? 1 : 0;
-  out += fmt::format("<p class=\"meta\">{} {} &middot; {} of {} run{} done",
-                     study.is_study       ? "study"
-                     : study.runs.empty() ? "folder"
-                                          : "run",
-                     html_escape(study.study.get_string("name", "")), done, study.runs.size(),
-                     study.runs.size() == 1 ? "" : "s");
-  if (study.runs.empty()) out.erase(out.rfind(" &middot;"));
+  const char* kind = study.is_study ? "study" : study.runs.empty() ? "folder" : "run";
+  out += fmt::format("<p class=\"meta\">{} {}", kind, html_escape(study.study.get_string("name", "")));
+  if (!study.runs.empty()) {
+    out += fmt::format(" &middot; {} of {} done", std::ranges::count(study.runs, RunStatus::done, &RunRecords::status),
+                       format_plural(std::ssize(study.runs), "run"));
+  }
   if (study.time_last.size() >= 16) {
     out += fmt::format(" &middot; records up to {} {} UTC", html_escape(study.time_last.substr(0, 10)),
                        html_escape(study.time_last.substr(11, 5)));
@@ -150,17 +167,12 @@ std::string summary_body(const Summary& summary) {
   return out;
 }
 
-std::string csv_link(const std::string& name, const std::string& csv, const std::string& text) {
-  return fmt::format("<a class=\"download\" download=\"{}.csv\" href=\"{}\">{}</a>", name, data_uri_csv(csv),
-                     html_escape(text));
-}
-
 std::string runs_body(const StudyRecords& study) {
   std::string out = html_table(table_models(study)) + html_table(table_training(study));
   const Table scores = table_scores(study), grades = table_grades(study);
   if (!scores.rows.empty()) out += html_table(scores);
   if (!grades.rows.empty() && grades.columns.size() <= 20) {
-    out += "<details><summary>Scores by grade of difficulty</summary>\n" + html_table(grades) + "</details>\n";
+    out += details("Scores by grade of difficulty", html_table(grades));
   }
   return out + "<p>" + csv_link("runs", runs_csv(study), "all runs as CSV") + " " +
          csv_link("scores", scores_csv(study), "all scores as CSV") + "</p>\n";
@@ -204,20 +216,16 @@ std::string laws_body(const FitFile& fit, const std::string& figures) {
   } else {
     out += html_table(table_laws(fit));
     const std::vector<std::string> notes = law_notes(fit);
-    if (!notes.empty()) out += "<details><summary>Notes on the laws</summary>\n" + list_of(notes) + "</details>\n";
+    if (!notes.empty()) out += details("Notes on the laws", list_of(notes));
   }
   const Table coefficients = table_coefficients(fit);
-  if (!coefficients.rows.empty()) {
-    out +=
-        "<details><summary>Coefficients with their intervals</summary>\n" + html_table(coefficients) + "</details>\n";
-  }
+  if (!coefficients.rows.empty()) out += details("Coefficients with their intervals", html_table(coefficients));
   out += figures;
   for (const Table& table : {table_task_laws(fit), table_turning_points(fit)}) {
     if (table.rows.empty()) continue;
     const std::string text = html_table(table);
-    out += table.rows.size() <= 16 ? text
-                                   : fmt::format("<details><summary>{}: {} rows</summary>\n{}</details>\n",
-                                                 html_escape(table.title), table.rows.size(), text);
+    const std::size_t rows = table.rows.size();
+    out += rows <= 16 ? text : details(fmt::format("{}: {} rows", table.title, rows), text);
   }
   if (!fit.tasks.left_out.empty()) out += "<h3>Runs that the laws could not use</h3>\n" + list_of(fit.tasks.left_out);
   return out;
@@ -246,32 +254,11 @@ std::string figures_script(const std::vector<Figure>& figures) {
 }  // namespace
 
 std::string html_escape(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
-    }
-  }
-  return out;
+  return escaped(text, "&<>\"'", {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"});
 }
 
 std::string json_for_script(const Json& value) {
-  std::string out;
-  for (const char c : value.dump()) {
-    switch (c) {
-      case '<': out += "\\u003c"; break;
-      case '>': out += "\\u003e"; break;
-      case '&': out += "\\u0026"; break;
-      default: out += c;
-    }
-  }
-  return out;
+  return escaped(value.dump(), "<>&", {"\\u003c", "\\u003e", "\\u0026"});
 }
 
 std::string data_uri_csv(std::string_view csv) {

@@ -30,7 +30,9 @@ void measurement_add(const Json& record, const std::string& path, StudyRecords& 
 void study_records_read(StudyRecords& study) {
   const std::string path = path_join(study.folder, "records.jsonl");
   if (!file_exists(path)) return;
+  i64 line = 0;
   for (const Json& record : records::read(path)) {
+    error_within(fmt::format("{}, line {}", path, ++line), [&] { records::numbers_check(record); });
     study.time_last = std::max(study.time_last, record.get_string("time", ""));
     measurement_add(record, path, study);
     if (record.get_string("type", "") == "runs_end") study.idle_seconds += record.get_double("idle_seconds", 0);
@@ -47,39 +49,25 @@ void study_records_read(StudyRecords& study) {
 
 // The optional parts of study.json, so that a wrong type is an error here and not in the middle of the page.
 void shapes_check(const Json& study) {
-  const auto wrong = [](const std::string& key, const std::string& wanted) {
-    throw Error({.what = fmt::format("'{}' has a wrong form", key), .wanted = wanted});
-  };
   for (const char* key : {"title", "question", "learning_rate_rule"}) {
-    const Json* value = study.find(key);
-    if (value != nullptr && !value->is_null() && !value->is_string()) wrong(key, "a text");
+    study.get_string(key, "");
   }
   for (const char* key : {"data", "evaluations", "hypotheses"}) {
-    const Json* value = study.find(key);
-    if (value == nullptr) continue;
-    if (!value->is_array()) wrong(key, "an array of objects");
-    for (const Json& entry : value->as_array()) {
-      if (!entry.is_object()) wrong(key, "an array of objects");
+    for (const Json& entry : study.get_array(key)) {
+      if (!entry.is_object()) {
+        throw Error({.what = fmt::format("'{}' has a wrong form", key), .wanted = "an array of objects"});
+      }
       for (const char* number : {"weight", "tokens_unique", "tokens_seen"}) entry.get_double(number, 0);
       for (const char* text : {"source", "name", "note", "id"}) entry.get_string(text, "");
     }
   }
-  const Json* notes = study.find("notes");
-  if (notes == nullptr) return;
-  if (!notes->is_array()) wrong("notes", "an array of texts");
-  for (const Json& note : notes->as_array()) note.as_string();
+  for (const Json& note : study.get_array("notes")) note.as_string();
 }
 
 void study_read(StudyRecords& study) {
   const std::string path = path_join(study.folder, "study.json");
   static_cast<records::StudyRuns&>(study) = records::study_read(study.folder, {RunRole::main, RunRole::sweep});
-  try {
-    shapes_check(study.study);
-  } catch (const Error& e) {
-    ErrorParts parts = e.parts();
-    parts.where = path;
-    throw Error(parts);
-  }
+  error_within(path, [&] { shapes_check(study.study); });
   study_records_read(study);
   for (const RunRecords& run : study.runs) study.time_last = std::max(study.time_last, run.time_last);
 }

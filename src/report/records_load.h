@@ -33,24 +33,28 @@ using records::StepPoint;
 struct BenchOperation {
   std::string name, shape, direction;  // shape: of those alone
   double seconds = kUnknown, bound_seconds = kUnknown, flops = kUnknown, bytes = kUnknown, time_over_bound = kUnknown;
+  void visit(records::Fields& f);  // reads all but the name and the time, which a record must have
 };
 // What every record of `bench` has; a `bench_operation` record has nothing else.
 struct BenchRecord {
-  std::string isa, precision, time;
+  std::string isa = "?", precision = "?", time;
   i64 threads = 0;
   std::vector<BenchOperation> operations;
+  void visit(records::Fields& f);  // reads, without the operations; the same for those below
 };
 
 // A `bench_train` record: one training step, operation by operation.
 struct StepRecord : BenchRecord {
   double parameters_total = kUnknown, parameters_active = kUnknown, tokens_per_step = kUnknown, tokens_per_s = kUnknown;
   double step_seconds = kUnknown, roofline_seconds = kUnknown, roofline_ratio = kUnknown, mfu = kUnknown;
+  void visit(records::Fields& f);
 };
 
 // A `bench_grid` record: operations alone over many shapes.
 struct GridRecord : BenchRecord {
   std::string map;  // as SVG
   double shapes = kUnknown, shapes_measured = kUnknown;
+  void visit(records::Fields& f);
 };
 
 // `study` is made up from the run for a single run; `runs` are without trunks.

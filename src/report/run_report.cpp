@@ -59,9 +59,7 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
                                    {"effect_name", result.effect_name},
                                    {"reason", result.reason}}));
   }
-  i64 done = 0;
   for (const RunRecords& run : study.runs) {
-    done += run.status == RunStatus::done ? 1 : 0;
     if (run.status != RunStatus::done) missing.push_back(run.name);
   }
   Json laws = Json::array();
@@ -76,7 +74,7 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
        {"figures_folder", paths.figures},
        {"figures", std::move(drawn)},
        {"hypotheses", std::move(tested)},
-       {"runs_done", done},
+       {"runs_done", std::ssize(study.runs) - missing.count()},
        {"runs_missing", std::move(missing)},
        {"summary",
         Json::object(
@@ -85,10 +83,10 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
 
 std::string text_of(const Json& result) {
   std::string text;
-  for (const char* part : {"done", "shows", "shows_not"}) {
-    text += fmt::format("{}\n", part == std::string("done")    ? "What was done"
-                                : part == std::string("shows") ? "What the numbers show"
-                                                               : "What they do not show");
+  for (const auto& [part, title] : {std::pair{"done", "What was done"},
+                                    {"shows", "What the numbers show"},
+                                    {"shows_not", "What they do not show"}}) {
+    text += fmt::format("{}\n", title);
     for (const Json& sentence : result.at("summary").at(part).as_array()) text += "  - " + sentence.as_string() + "\n";
   }
   for (const Json& one : result.at("hypotheses").as_array()) {

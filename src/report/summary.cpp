@@ -33,10 +33,6 @@ Range range_of(const std::vector<const RunRecords*>& runs, const std::string& pa
   return range;
 }
 
-std::string plural(i64 count, const std::string& word, const std::string& many = "") {
-  return fmt::format("{} {}", count, count == 1 ? word : many.empty() ? word + "s" : many);
-}
-
 std::vector<std::string> names_with(const StudyRecords& study, RunStatus status) {
   std::vector<std::string> names;
   for (const RunRecords& run : study.runs) {
@@ -54,9 +50,9 @@ void say_runs(const StudyRecords& study, Summary& out) {
     if (!study.fit.data.empty()) out.done.push_back("The data: " + joined(study.fit.data) + ".");
     return;
   }
-  out.done.push_back(done == all
-                         ? fmt::format("All {} of the study are done.", plural(all, "run"))
-                         : fmt::format("{} of {} are done: this report is preliminary.", done, plural(all, "run")));
+  out.done.push_back(
+      done == all ? fmt::format("All {} of the study are done.", format_plural(all, "run"))
+                  : fmt::format("{} of {} are done: this report is preliminary.", done, format_plural(all, "run")));
   if (all == 1) {
     out.done.back() = done == 1 ? "The run is done." : "The run is not finished: this report is preliminary.";
   }
@@ -77,7 +73,7 @@ void say_sizes(const StudyRecords& study, const std::vector<const RunRecords*>& 
   const Range total = range_of(runs, "parameters_total"), active = range_of(runs, "parameters_active");
   const Range tokens = range_of(runs, "tokens_total"), tpp = range_of(runs, "tpp");
   if (study.is_study && points.size() > 1) {
-    std::string text = fmt::format("{}", plural(static_cast<i64>(points.size()), "configuration"));
+    std::string text = format_plural(std::ssize(points), "configuration");
     if (total.known()) text += fmt::format(" of {} parameters", range_text(total, format_count));
     if (active.known()) text += fmt::format(", {} of them active", range_text(active, format_count));
     out.done.push_back(text + ".");
@@ -125,12 +121,12 @@ void say_seeds(const std::vector<Configuration>& points, Summary& out) {
 }
 
 void say_verdicts(const StudyRecords& study, Summary& out) {
-  const Json* hypotheses = study.study.find("hypotheses");
-  if (hypotheses == nullptr || hypotheses->count() == 0) return;
+  const i64 count = std::ssize(study.study.get_array("hypotheses"));
+  if (count == 0) return;
   const std::string command = fmt::format("'moebius fit {} --hypotheses' tests them", study.folder);
   if (!study.verdicts) {
     out.shows.push_back(
-        fmt::format("{}: not tested yet; {}.", plural(hypotheses->count(), "hypothesis", "hypotheses"), command));
+        fmt::format("{}: not tested yet; {}.", format_plural(count, "hypothesis", "hypotheses"), command));
     return;
   }
   i64 counts[3] = {0, 0, 0};
@@ -138,9 +134,9 @@ void say_verdicts(const StudyRecords& study, Summary& out) {
   out.shows.push_back(
       fmt::format("Hypotheses: {} supported, {} refuted, {} unresolved.", counts[0], counts[1], counts[2]));
   if (study.verdicts->runs_done != std::ssize(study.done_runs())) {
-    out.shows_not.push_back(
-        fmt::format("The verdicts on the hypotheses are based on {} finished runs, but {} are finished now ({}).",
-                    study.verdicts->runs_done, study.done_runs().size(), command));
+    out.shows_not.push_back(fmt::format("The verdicts on the hypotheses are based on {}, but {} are finished now ({}).",
+                                        format_plural(study.verdicts->runs_done, "finished run"),
+                                        study.done_runs().size(), command));
   }
 }
 
@@ -168,8 +164,7 @@ void spread_add(const std::vector<Configuration>& points, const std::string& pat
   }
   if (known.size() < 2) return;
   const auto lower = [](const auto& a, const auto& b) { return mean_of(a.second.values) < mean_of(b.second.values); };
-  auto low = std::min_element(known.begin(), known.end(), lower),
-       high = std::max_element(known.begin(), known.end(), lower);
+  auto low = std::ranges::min_element(known, lower), high = std::ranges::max_element(known, lower);
   const auto best = higher_is_better ? high : low, worst = higher_is_better ? low : high;
   const auto text = [](const auto& it) {
     return fmt::format("{} ({})", it->first->model, number_text(mean_of(it->second.values)));
@@ -330,24 +325,20 @@ void say_limits(const StudyRecords& study, const std::vector<const RunRecords*>&
 
 void say_data(const StudyRecords& study, Summary& out) {
   std::vector<std::string> repeated;
-  const Json* data = study.study.find("data");
-  for (i64 i = 0; data != nullptr && i < data->count(); ++i) {
-    const Json& source = (*data)[i];
+  for (const Json& source : study.study.get_array("data")) {
     const double passes = source.get_double("tokens_seen", 0) / source.get_double("tokens_unique", kUnknown);
     if (passes > 1.5) repeated.push_back(fmt::format("{} ({:.1f} times)", source.get_string("source", "?"), passes));
   }
   say_names(out.shows_not, "The effect of repeated data: some sources were seen more than 1.5 times: {}.", repeated);
   if (study.runs_left_out > 0) {
-    out.shows_not.push_back(fmt::format("The results of the {} runs that were left out to stay within the time limit.",
-                                        study.runs_left_out));
+    const std::string runs = format_plural(study.runs_left_out, "run that was", "runs that were");
+    out.shows_not.push_back(fmt::format("The results of the {} left out to stay within the time limit.", runs));
   }
-  const Json* evaluations = study.study.find("evaluations");
-  for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {
-    const std::string note = (*evaluations)[i].get_string("note", "");
-    if (!note.empty()) out.shows_not.push_back(fmt::format("{}: {}", (*evaluations)[i].get_string("name", "?"), note));
+  for (const Json& evaluation : study.study.get_array("evaluations")) {
+    const std::string note = evaluation.get_string("note", "");
+    if (!note.empty()) out.shows_not.push_back(fmt::format("{}: {}", evaluation.get_string("name", "?"), note));
   }
-  const Json* notes = study.study.find("notes");
-  for (i64 i = 0; notes != nullptr && i < notes->count(); ++i) out.shows_not.push_back((*notes)[i].as_string());
+  for (const Json& note : study.study.get_array("notes")) out.shows_not.push_back(note.as_string());
 }
 
 }  // namespace
@@ -370,8 +361,7 @@ Summary summary_build(const StudyRecords& study) {
   say_limits(study, runs, out);
   say_data(study, out);
   if (out.shows.empty()) {
-    const bool evaluated =
-        std::any_of(runs.begin(), runs.end(), [](const RunRecords* run) { return !run->evals.empty(); });
+    const bool evaluated = std::ranges::any_of(runs, [](const RunRecords* run) { return !run->evals.empty(); });
     out.shows.emplace_back(evaluated ? "Nothing beyond the numbers in the tables."
                                      : "Nothing yet: no evaluation has been recorded.");
   }

@@ -82,41 +82,42 @@ Table table_models(const StudyRecords& study) {
 }
 
 Table table_training(const StudyRecords& study) {
+  using Run = const RunRecords*;
+  const auto metric = [](const char* path, std::string (*text)(double)) {
+    return [path, text](Run run) { return text(metric_of(*run, path).value); };
+  };
+  const auto state = [](Run run) {
+    return Cell(records::enum_name(run->status), run->status == RunStatus::done ? "" : "warn");
+  };
+  const auto dead = [](Run run) {
+    const double count = metric_of(*run, "load.dead_experts").value;
+    return Cell(plain_text(count), count > 0 ? "warn" : "");
+  };
+  const auto memory = [](double bytes) { return std::isfinite(bytes) ? format_bytes(bytes) : "-"; };
+  std::vector<Table::Field<Run>> fields = {
+      {{"run", false}, [](Run run) { return run->name; }},
+      {{"state", false}, state},
+      {{"final loss", true, "nats per token, mean over the last 5 % of the tokens"},
+       metric("train.loss_final", number_text)}};
+  for (const TaskPart& part : loss_parts(study)) {
+    const std::string path = part.path(part.with_unit(records::Unit::bits_per_byte));
+    fields.push_back({{part.part, true, "held-out " + part.part + ", bits per byte"},
+                      [path](Run run) { return measure_text(metric_of(*run, path)); }});
+  }
+  const std::initializer_list<Table::Field<Run>> rest = {
+      {{"load max/mean", true, "busiest expert over the mean, worst layer, last step"},
+       metric("load.max_over_mean", number_text)},
+      {{"dead", true, "unused experts, summed over layers"}, dead},
+      {{"tokens/s"}, metric("train.tokens_per_s", count_text)},
+      {{"roofline", true, "share of the steps' roofline that training reached"},
+       metric("train.roofline_ratio_wall", percent_text)},
+      {{"MFU", true, "share of the machine's roof"}, metric("train.mfu", percent_text)},
+      {{"time", true, "wall time of the training"}, [](Run run) { return seconds_text(run->seconds); }},
+      {{"memory", true, "peak"}, metric("train.peak_memory_bytes", memory)}};
+  fields.insert(fields.end(), rest);
   Table table{.title = "Training",
               .note = "Held-out losses in bits per byte, \u00b1 one standard error over documents."};
-  const std::vector<TaskPart> parts = loss_parts(study);
-  table.columns = {
-      {"run", false}, {"state", false}, {"final loss", true, "nats per token, mean over the last 5 % of the tokens"}};
-  for (const TaskPart& part : parts)
-    table.columns.push_back({part.part, true, "held-out " + part.part + ", bits per byte"});
-  for (const Column& column :
-       std::vector<Column>{{"load max/mean", true, "busiest expert over the mean, worst layer, last step"},
-                           {"dead", true, "unused experts, summed over layers"},
-                           {"tokens/s"},
-                           {"roofline", true, "share of the steps' roofline that training reached"},
-                           {"MFU", true, "share of the machine's roof"},
-                           {"time", true, "wall time of the training"},
-                           {"memory", true, "peak"}}) {
-    table.columns.push_back(column);
-  }
-  for (const RunRecords* run : runs_in_table(study)) {
-    const bool done = run->status == RunStatus::done;
-    std::vector<Cell> row = {run->name, Cell(records::enum_name(run->status), done ? "" : "warn"),
-                             number_text(metric_of(*run, "train.loss_final").value)};
-    for (const TaskPart& part : parts) {
-      row.emplace_back(measure_text(metric_of(*run, part.path(part.with_unit(records::Unit::bits_per_byte)))));
-    }
-    const double dead = metric_of(*run, "load.dead_experts").value,
-                 bytes = metric_of(*run, "train.peak_memory_bytes").value;
-    row.emplace_back(number_text(metric_of(*run, "load.max_over_mean").value));
-    row.emplace_back(plain_text(dead), dead > 0 ? "warn" : "");
-    row.emplace_back(count_text(metric_of(*run, "train.tokens_per_s").value));
-    row.emplace_back(percent_text(metric_of(*run, "train.roofline_ratio_wall").value));
-    row.emplace_back(percent_text(metric_of(*run, "train.mfu").value));
-    row.emplace_back(seconds_text(run->seconds));
-    row.emplace_back(std::isfinite(bytes) ? format_bytes(bytes) : "-");
-    table.rows.push_back(std::move(row));
-  }
+  table.fill<Run>(runs_in_table(study), fields);
   return table;
 }
 
@@ -124,32 +125,22 @@ Table table_scores(const StudyRecords& study) {
   Table table{.title = "Scores",
               .note =
                   "\u00b1 one standard error over items. Task loss in nats per answer token. \u00b0 less than three "
-                  "standard errors above chance.",
-              .columns = {{"run", false}}};
-  std::vector<std::pair<TaskPart, std::string>> columns;
+                  "standard errors above chance."};
+  using Run = const RunRecords*;
+  std::vector<Table::Field<Run>> fields = {{{"run", false}, [](Run run) { return run->name; }}};
   for (const TaskPart& part : task_parts(study)) {
     if (part.part != "all") continue;
+    const auto add = [&](const std::string& key, const std::string& title, const std::string& hint) {
+      if (!key.empty())
+        fields.push_back({{part.name + " " + title, true, hint}, [=](Run run) { return score_cell(*run, part, key); }});
+    };
     const std::string chance = std::isfinite(part.chance) ? fmt::format(", chance {:.3g}", part.chance) : "";
-    for (const std::string& score : part.scores()) {
-      columns.emplace_back(part, score);
-      table.columns.push_back(
-          {part.name + " " + metric_label(score), true, fmt::format("{} items{}", part.items, chance)});
-    }
-    if (!part.loss().empty()) {
-      columns.emplace_back(part, part.loss());
-      table.columns.push_back({part.name + " loss", true, "nats per answer token"});
-    }
-    if (!part.with_unit(records::Unit::bits).empty()) {
-      columns.emplace_back(part, part.with_unit(records::Unit::bits));
-      table.columns.push_back({part.name + " bits", true, "knowledge, bits"});
-    }
+    for (const std::string& score : part.scores())
+      add(score, metric_label(score), fmt::format("{} items{}", part.items, chance));
+    add(part.loss(), "loss", "nats per answer token");
+    add(part.with_unit(records::Unit::bits), "bits", "knowledge, bits");
   }
-  if (columns.empty()) return table;
-  for (const RunRecords* run : study.main_runs()) {
-    std::vector<Cell> row = {run->name};
-    for (const auto& [part, key] : columns) row.push_back(score_cell(*run, part, key));
-    table.rows.push_back(std::move(row));
-  }
+  if (fields.size() > 1) table.fill<Run>(study.main_runs(), fields);
   return table;
 }
 
@@ -204,18 +195,21 @@ Table table_sweep(const StudyRecords& study) {
 }
 
 Table table_data(const StudyRecords& study) {
+  const auto number = [](std::string (*text)(double), const char* key) {
+    return [text, key](const Json& source) { return text(source.get_double(key, kUnknown)); };
+  };
+  const auto passes = [](const Json& source) {
+    const double times = source.get_double("tokens_seen", kUnknown) / source.get_double("tokens_unique", kUnknown);
+    return std::isfinite(times) ? fmt::format("{:.2f}", times) : "-";
+  };
   Table table{.title = "Data mixture"};
-  table.columns = {{"source", false}, {"weight"}, {"unique tokens"}, {"tokens seen"}, {"passes"}, {"note", false}};
-  const Json* data = study.study.find("data");
-  for (i64 i = 0; data != nullptr && i < data->count(); ++i) {
-    const Json& source = (*data)[i];
-    const double unique = source.get_double("tokens_unique", kUnknown),
-                 seen = source.get_double("tokens_seen", kUnknown);
-    const double passes = seen / unique;
-    table.rows.push_back({source.get_string("source", "?"), percent_text(source.get_double("weight", kUnknown)),
-                          count_text(unique), count_text(seen),
-                          std::isfinite(passes) ? fmt::format("{:.2f}", passes) : "-", source.get_string("note", "")});
-  }
+  table.fill<Json>(study.study.get_array("data"),
+                   {{{"source", false}, [](const Json& source) { return source.get_string("source", "?"); }},
+                    {{"weight"}, number(percent_text, "weight")},
+                    {{"unique tokens"}, number(count_text, "tokens_unique")},
+                    {{"tokens seen"}, number(count_text, "tokens_seen")},
+                    {{"passes"}, passes},
+                    {{"note", false}, [](const Json& source) { return source.get_string("note", ""); }}});
   return table;
 }
 
@@ -223,24 +217,17 @@ Table table_evaluations(const StudyRecords& study) {
   Table table{.title = "Evaluations"};
   table.columns = {{"task", false}, {"skill", false}, {"items"}, {"chance"}, {"grades", false}, {"note", false}};
   std::map<std::string, std::string> notes;
-  const Json* evaluations = study.study.find("evaluations");
-  for (i64 i = 0; evaluations != nullptr && i < evaluations->count(); ++i) {
-    notes[(*evaluations)[i].get_string("name", "")] = (*evaluations)[i].get_string("note", "");
-  }
-  const std::vector<TaskPart> parts = task_parts(study);
-  for (const TaskPart& whole : parts) {
-    const bool first = std::none_of(parts.begin(), parts.end(),
-                                    [&](const TaskPart& p) { return p.name == whole.name && &p < &whole; });
-    if (!first) continue;
+  for (const Json& entry : study.study.get_array("evaluations"))
+    notes[entry.get_string("name", "")] = entry.get_string("note", "");
+  std::vector<TaskPart> parts = task_parts(study);  // a task's parts are together, the whole first
+  for (auto part = parts.begin(); part != parts.end();) {
+    const TaskPart& whole = *part;
     std::vector<std::string> grades;
-    TaskPart shown = whole;
-    for (const TaskPart& part : parts) {
-      if (part.name != whole.name) continue;
-      if (part.part == "all") shown = part;
-      if (part.part != "all") grades.push_back(part.part);
+    for (; part != parts.end() && part->name == whole.name; ++part) {
+      if (part->part != "all") grades.push_back(part->part);
     }
-    table.rows.push_back({whole.name, whole.skill, count_text(static_cast<double>(shown.items)),
-                          number_text(shown.chance), grades.empty() ? "-" : joined(grades), notes[whole.name]});
+    table.rows.push_back({whole.name, whole.skill, count_text(static_cast<double>(whole.items)),
+                          number_text(whole.chance), grades.empty() ? "-" : joined(grades), notes[whole.name]});
   }
   return table;
 }
@@ -268,7 +255,7 @@ std::vector<std::pair<std::string, std::string>> machine_facts(const StudyRecord
   std::vector<std::pair<std::string, std::string>> facts;
   for (const auto& [key, value] : study.machine.as_object()) {
     std::string name = key;
-    std::replace(name.begin(), name.end(), '_', ' ');
+    std::ranges::replace(name, '_', ' ');
     if (key == "memory_bytes" && value.is_number()) {
       facts.emplace_back("memory", format_bytes(value.as_double()));
     } else if (is_number_or_text(value)) {
@@ -303,23 +290,23 @@ std::string runs_csv(const StudyRecords& study) {
       "sparsity",         "learning_rate",     "balance_coefficient",      "z_coefficient"};
   const std::vector<std::string> train = {"loss_final", "tokens_per_s",        "roof_share",
                                           "mfu",        "roofline_ratio_wall", "peak_memory_bytes"};
-  std::vector<std::string> header = {"run", "model", "role", "status", "seed"};
+  std::vector<CsvField> header = {"run", "model", "role", "status", "seed"};
   header.insert(header.end(), config.begin(), config.end());
   header.insert(header.end(), numbers.begin(), numbers.end());
   header.emplace_back("balance_scope");
   header.insert(header.end(), train.begin(), train.end());
-  for (const char* last : {"seconds", "load_max_over_mean", "dead_experts"}) header.emplace_back(last);
+  header.insert(header.end(), {"seconds", "load_max_over_mean", "dead_experts"});
   CsvTable csv(header);
   for (const RunRecords& run : study.runs) {
-    std::vector<std::string> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main",
-                                    records::enum_name(run.status), csv_number(seed_of(run))};
-    for (const std::string& key : config) row.push_back(csv_number(run.config_number(key)));
-    for (const std::string& key : numbers) row.push_back(csv_number(run.number(key)));
-    row.push_back(run.text("balance_scope"));
-    for (const std::string& key : train) row.push_back(csv_number(metric_of(run, "train." + key).value));
-    row.push_back(csv_number(run.seconds));
-    row.push_back(csv_number(metric_of(run, "load.max_over_mean").value));
-    row.push_back(csv_number(metric_of(run, "load.dead_experts").value));
+    std::vector<CsvField> row = {run.name, run.model, run.role == RunRole::sweep ? "sweep" : "main",
+                                 records::enum_name(run.status), seed_of(run)};
+    for (const std::string& key : config) row.emplace_back(run.config_number(key));
+    for (const std::string& key : numbers) row.emplace_back(run.number(key));
+    row.emplace_back(run.text("balance_scope"));
+    for (const std::string& key : train) row.emplace_back(metric_of(run, "train." + key).value);
+    row.emplace_back(run.seconds);
+    row.emplace_back(metric_of(run, "load.max_over_mean").value);
+    row.emplace_back(metric_of(run, "load.dead_experts").value);
     csv.row(row);
   }
   return csv.text();
@@ -330,15 +317,12 @@ std::string scores_csv(const StudyRecords& study) {
                 "chance", "measure", "value", "se"});
   for (const RunRecords* run : study.main_runs()) {
     for (const EvalRecord& eval : run->evals) {
-      const auto number = [&](const std::string& name) {
-        return csv_number(records::measured_in(eval.fields, name).value);
-      };
+      const auto number = [&](const std::string& name) { return records::measured_in(eval.fields, name).value; };
       for (const records::Measure& one : eval.measures) {
         const Measured measured = records::measured_in(eval.fields, one.name);
         if (!measured.known()) continue;
-        csv.row({run->name, run->model, run->text("seed"), csv_number(eval.tokens), eval.kind, eval.name, eval.part,
-                 eval.skill, number("items"), number("shots"), number("chance"), one.name, csv_number(measured.value),
-                 csv_number(measured.se)});
+        csv.row({run->name, run->model, run->text("seed"), eval.tokens, eval.kind, eval.name, eval.part, eval.skill,
+                 number("items"), number("shots"), number("chance"), one.name, measured.value, measured.se});
       }
     }
   }

@@ -84,7 +84,7 @@ std::vector<std::string> law_notes(const FitFile& fit) {
   for (const FittedLaw& law : fit.loss.laws) {
     for (const std::string& note : law.notes) {
       // The notes of the data's reader are at every law.
-      if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+      if (std::ranges::find(notes, note) == notes.end()) notes.push_back(note);
     }
   }
   return notes;
@@ -132,7 +132,7 @@ Table table_task_laws(const FitFile& fit) {
 Table table_turning_points(const FitFile& fit) {
   Table table{.title = "Tests for a turning point as experts are added"};
   std::vector<TurningPoint> turns = fit.tasks.turning_points;
-  std::stable_partition(turns.begin(), turns.end(), [](const TurningPoint& turn) { return turn.found(); });
+  std::ranges::stable_partition(turns, [](const TurningPoint& turn) { return turn.found(); });
   const auto x_label = [](const TurningPoint& turn) {
     return metric_label(turn.x == records::TurnAxis::train_loss ? "train.loss_final" : records::enum_name(turn.x));
   };

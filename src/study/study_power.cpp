@@ -21,7 +21,7 @@ records::StudyRuns records_of(const StudyPlan& plan) {
     records::RunRecords run;
     run.name = entry.at("name").as_string();
     run.model = entry.at("model").as_string();
-    if (records::run_role_of(entry.at("role").as_string()) != records::RunRole::main)
+    if (records::enum_parse<records::RunRole>(entry.at("role").as_string(), "role", "") != records::RunRole::main)
       run.role = records::RunRole::sweep;
     run.planned = entry;
     run.run = Json::object();
