@@ -48,7 +48,8 @@ class Children {
   bool stopping_ = false;
 };
 
-// The child's side: Ctrl-C is left to the parent, and the answer to `work` goes to standard output. Returns the exit code.
+// The child's side: Ctrl-C is left to the parent, and the answer to `work` goes to standard output. Returns the exit
+// code.
 int child_main(const std::string& name, const std::function<Json()>& work);
 
 }  // namespace moebius

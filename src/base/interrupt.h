@@ -5,9 +5,9 @@
 namespace moebius {
 
 void interrupt_install();
-// In a child whose parent forwards interrupts: Ctrl-C, which a terminal sends to both, is left to the parent, and SIGTERM
-// sets the flag, no matter how often it arrives. From interrupt_block_for_child(), called between fork and exec, to
-// interrupt_install_in_child() both signals wait.
+// In a child whose parent forwards interrupts: Ctrl-C, which a terminal sends to both, is left to the parent, and
+// SIGTERM sets the flag, no matter how often it arrives. From interrupt_block_for_child(), called between fork and
+// exec, to interrupt_install_in_child() both signals wait.
 void interrupt_block_for_child();
 void interrupt_install_in_child();
 bool interrupt_requested();

@@ -1,9 +1,9 @@
 // JSON values: parse, build, print. Objects keep their order of insertion. Numbers are i64 or double; doubles print in
 // the shortest form that reads back equal.
-// Rules for all JSON that is read: UTF-8 with or without a byte order mark; a key that appears twice in one object is an
-// Error; NaN and Infinity are an Error; half of a surrogate pair (\ud83d alone) becomes U+FFFD, as in jq.
-// Rules for all JSON that is written: a number that is not finite prints as null (not known), and bytes that are not valid
-// UTF-8 print as U+FFFD, so that every reader accepts the result.
+// Rules for all JSON that is read: UTF-8 with or without a byte order mark; a key that appears twice in one object is
+// an Error; NaN and Infinity are an Error; half of a surrogate pair (\ud83d alone) becomes U+FFFD, as in jq.
+// Rules for all JSON that is written: a number that is not finite prints as null (not known), and bytes that are not
+// valid UTF-8 print as U+FFFD, so that every reader accepts the result.
 // The parser is nlohmann-json's, in json.cpp alone, so that no other file pays for its header.
 #pragma once
 
@@ -93,7 +93,8 @@ class Json {
   // indent < 0: one line.
   std::string dump(int indent = -1) const;
 
-  // `where`: a file name, perhaps with a line. Throws Error with `where`, line (when the text has several), column, key.
+  // `where`: a file name, perhaps with a line. Throws Error with `where`, line (when the text has several), column,
+  // key.
   static Json parse(std::string_view text, const std::string& where);
   // Known files of other kinds (archives, Git LFS pointers, UTF-16) are named.
   static Json parse_file(const std::string& path);

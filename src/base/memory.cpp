@@ -1,5 +1,5 @@
-// Numbers from /proc/self/status, /proc/meminfo and /sys/fs/cgroup. The peak is VmHWM and not getrusage's ru_maxrss: that
-// one remembers the process that forked us.
+// Numbers from /proc/self/status, /proc/meminfo and /sys/fs/cgroup. The peak is VmHWM and not getrusage's ru_maxrss:
+// that one remembers the process that forked us.
 // In, out: memory.h.
 #include "base/memory.h"
 

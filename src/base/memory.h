@@ -9,7 +9,8 @@ namespace moebius {
 // Resident now, and the largest it has been (VmRSS, VmHWM: code, libraries, stacks, heap and mapped files). 0: unknown.
 i64 memory_resident();
 i64 memory_peak();
-// Resets the peak to what is resident now; false if the system forbids it: then the peak remains that of the whole process.
+// Resets the peak to what is resident now; false if the system forbids it: then the peak remains that of the whole
+// process.
 bool memory_peak_reset();
 
 // Memory that may still be taken: MemAvailable, or what the control group (v2) leaves if that is less.

@@ -123,7 +123,8 @@ struct SetText {
   }
 };
 
-// Sets a field from a value of a file. Text is read as that of a flag is ("2M", "a,b"); items of a list may hold commas.
+// Sets a field from a value of a file. Text is read as that of a flag is ("2M", "a,b"); items of a list may hold
+// commas.
 struct SetJson {
   const Option& option;
   const Json& value;

@@ -65,8 +65,8 @@ class OptionList {
   std::vector<Option> options_;
 };
 
-// The advice for a word that is none of `candidates`: "did you mean '...'?" with the closest by edit distance, or `otherwise`
-// if none is close.
+// The advice for a word that is none of `candidates`: "did you mean '...'?" with the closest by edit distance, or
+// `otherwise` if none is close.
 std::string nearest_advice(std::string_view word, const std::vector<std::string>& candidates,
                            const std::string& otherwise = "");
 // The place of `word` among `known`, the names of a `what`. Throws Error for any other word.

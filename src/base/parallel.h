@@ -28,9 +28,10 @@ class TaskRef {
   void (*call_)(const void*, i64, int);
 };
 
-// Runs task(0..num_tasks-1, thread) and returns when all are done. Each thread begins with a contiguous share of the tasks, in their
-// order, then helps with the last tasks of the others: neighbouring tasks should touch neighbouring memory.
-// `thread` is in [0, parallel_threads()) and names scratch space. The first exception of a task is rethrown here.
+// Runs task(0..num_tasks-1, thread) and returns when all are done. Each thread begins with a contiguous share of the
+// tasks, in their order, then helps with the last tasks of the others: neighbouring tasks should touch neighbouring
+// memory. `thread` is in [0, parallel_threads()) and names scratch space. The first exception of a task is rethrown
+// here.
 void parallel_for(i64 num_tasks, TaskRef task);
 
 // Number of chunks of `grain` in n (the last may be short): the usual cut of work by shape.

@@ -28,7 +28,8 @@ class Progress {
   bool terminal_, finished_ = false, line_open_ = false;
 };
 
-// From here on this process prints separate lines, each after `name`, even on a terminal, since other processes write there too.
+// From here on this process prints separate lines, each after `name`, even on a terminal, since other processes write
+// there too.
 void progress_share_terminal(const std::string& name);
 
 // Nanoseconds of a monotonic clock.

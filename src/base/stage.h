@@ -44,8 +44,8 @@ StageCommon stage_parse(const StageHelp& help, OptionList& options, const std::v
 // Standard output: with --json the object on one line, else the text as it is.
 void stage_print(const StageCommon& common, const Json& result, const std::string& text);
 
-// The hidden word that makes a stage print its part of docs/options.md; stage_parse answers it. A stage whose first word
-// is an action lets each action answer by stage_options_page.
+// The hidden word that makes a stage print its part of docs/options.md; stage_parse answers it. A stage whose first
+// word is an action lets each action answer by stage_options_page.
 inline constexpr const char* kOptionsPage = "--options-markdown";
 void stage_options_page(const std::function<int(const std::vector<std::string>& words)>& run);
 

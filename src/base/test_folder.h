@@ -1,6 +1,7 @@
 // Tests only: a folder of its own for every test, so that test runs of several checkouts do not meet on one machine.
-// In: nothing (the running test's name); out: a path under the system's temporary folder (googletest's: TEST_TMPDIR, else
-// /tmp), removed when the test ends, kept for looking at when it failed. Not for programs: they write where they are told.
+// In: nothing (the running test's name); out: a path under the system's temporary folder (googletest's: TEST_TMPDIR,
+// else /tmp), removed when the test ends, kept for looking at when it failed. Not for programs: they write where they
+// are told.
 #pragma once
 
 #include <gtest/gtest.h>

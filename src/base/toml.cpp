@@ -1,8 +1,8 @@
 // TOML files as Json values; the only file that includes toml++.
 #include <fmt/format.h>
 
-// toml++ 3 takes the default of a switch in is_non_ascii_horizontal_whitespace for unreachable, but U+00A1 to U+0499 outside
-// a string reach it: undefined behaviour. There the answer is no.
+// toml++ 3 takes the default of a switch in is_non_ascii_horizontal_whitespace for unreachable, but U+00A1 to U+0499
+// outside a string reach it: undefined behaviour. There the answer is no.
 #include <toml++/impl/preprocessor.h>
 #pragma push_macro("TOML_UNREACHABLE")
 #undef TOML_UNREACHABLE

@@ -11,7 +11,8 @@ namespace moebius::fit {
 
 namespace {
 
-// A direction with less than this share of the largest eigenvalue of the scaled Gauss-Newton matrix does not exist in the
+// A direction with less than this share of the largest eigenvalue of the scaled Gauss-Newton matrix does not exist in
+// the
 // data: rounding alone gives 1e-16, correlated but determined coefficients 1e-9 and more.
 constexpr double kFlatEigenvalue = 1e-13;
 constexpr double kFlatPart = 1e-3;  // a coefficient belongs to a flat direction from this component on
@@ -76,7 +77,8 @@ double line_distance(const std::vector<LawPoint>& points, const std::string& a, 
   return std::sqrt(std::max(0.0, bb - ab * ab / aa) / n);
 }
 
-// The form's columns that hold the logarithm of this number; -1: it is in no column (the experts of the saturating laws).
+// The form's columns that hold the logarithm of this number; -1: it is in no column (the experts of the saturating
+// laws).
 i64 form_column(const Form& form, const std::string& need) {
   const std::string name = need == "tokens"                   ? "ln D"
                            : need == "granularity"            ? "ln G"

@@ -1,5 +1,5 @@
-// What the bootstrap alone would call determined and the runs do not hold: weight decay, levers on one line, runs too few,
-// runs given twice.
+// What the bootstrap alone would call determined and the runs do not hold: weight decay, levers on one line, runs too
+// few, runs given twice.
 #include "fit/fit.h"
 
 #include <gtest/gtest.h>
@@ -69,8 +69,8 @@ TEST(Alone, LeversOnOneLineCannotBeToldApart) {
   EXPECT_TRUE(levers_together(fit_law(planted(Law::chinchilla, 30, 1), Law::chinchilla, {.bootstrap = 0})).empty());
 }
 
-// With hardly more runs than coefficients most samples of the bootstrap have fewer different runs than coefficients, so its intervals
-// are far too narrow: by them alone three in five of the verdicts from six runs were wrong.
+// With hardly more runs than coefficients most samples of the bootstrap have fewer different runs than coefficients, so
+// its intervals are far too narrow: by them alone three in five of the verdicts from six runs were wrong.
 TEST(Alone, FewRunsClaimLittleAndRightly) {
   const std::vector<double>& truth = published_default(Law::chinchilla).values;
   for (const i64 count : {6, 8}) {

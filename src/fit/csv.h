@@ -21,8 +21,8 @@ struct CsvTable {
 
 CsvTable csv_parse(std::string_view text, const std::string& where);
 
-// A number in plain or scientific notation, all of `text` but blanks around it. NaN for an empty field; throws Error with
-// `where` for anything else. "inf" and "nan" are accepted here; the caller decides about them.
+// A number in plain or scientific notation, all of `text` but blanks around it. NaN for an empty field; throws Error
+// with `where` for anything else. "inf" and "nan" are accepted here; the caller decides about them.
 double csv_number(std::string_view text, const std::string& where);
 
 }  // namespace moebius::fit

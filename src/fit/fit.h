@@ -1,4 +1,5 @@
-// Fits a law to runs: many starts, the three best optima, bootstrap intervals, hold-out error, a verdict in plain words.
+// Fits a law to runs: many starts, the three best optima, bootstrap intervals, hold-out error, a verdict in plain
+// words.
 // In: runs and options; out: LawFit, all that fit.json says of a law. Comparison of laws, curves, text: fit_output.h.
 // The same numbers for any number of threads: a start or a sample is one task.
 #pragma once
@@ -32,7 +33,8 @@ using records::Verdict;
 inline constexpr double kIntervalLevel = 0.95;
 inline constexpr double kDecayMuch = 0.1;  // a weight decay beyond this share of the objective gets a note
 
-// What fit.json says of the law (its texts, ranges, residuals and curves are filled in by fitted_law), and the fit itself.
+// What fit.json says of the law (its texts, ranges, residuals and curves are filled in by fitted_law), and the fit
+// itself.
 struct LawFit : records::FittedLaw {
   Law kind = Law::chinchilla;
   std::vector<std::string> names;  // of the runs
@@ -66,9 +68,10 @@ void hold_out(const FitOptions& options, LawFit& fit);
 // exponents, its scales set so that the mean run is predicted; the published sets.
 std::vector<std::vector<double>> starts_of(Law law, const std::vector<LawPoint>& points);
 
-// What the runs alone say of each coefficient, beside the bootstrap: errors linearised at the optimum with the weight decay
-// taken away, and how far the decay holds a coefficient from where the runs would have it. The bootstrap misses both: its
-// samples start at the optimum, stay there when a sample has too few different runs, and all carry the same decay.
+// What the runs alone say of each coefficient, beside the bootstrap: errors linearised at the optimum with the weight
+// decay taken away, and how far the decay holds a coefficient from where the runs would have it. The bootstrap misses
+// both: its samples start at the optimum, stay there when a sample has too few different runs, and all carry the same
+// decay.
 struct Alone {
   std::vector<double> half;   // half of the 95 % interval: Student's t with runs - coefficients degrees of freedom
   std::vector<double> pull;   // theta without the decay, minus theta; 0 without a decay

@@ -345,7 +345,8 @@ struct SparsityGroup {
   std::vector<std::size_t> moe, dense;
 };
 
-// Mixtures of experts of one k and one number of shared experts at equal compute and equal tokens, with the dense runs that belong to them.
+// Mixtures of experts of one k and one number of shared experts at equal compute and equal tokens, with the dense runs
+// that belong to them.
 std::vector<SparsityGroup> sparsity_groups(const LawFit& fit) {
   std::map<std::pair<double, double>, std::vector<std::size_t>> by_k;
   const std::vector<double> computes = computes_of(fit);

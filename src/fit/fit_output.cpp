@@ -1,4 +1,5 @@
-// Filling the structs of fit.json, sentences, and the pairwise comparison of laws (rules and their reasons: docs/fit.md).
+// Filling the structs of fit.json, sentences, and the pairwise comparison of laws (rules and their reasons:
+// docs/fit.md).
 #include "fit/fit_output.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// A fit as the structs of fit.json (records/fit_file.h) and as text for people: coefficients, curves to draw, laws against
-// each other. In: fits; out: structs, text. Nothing in either depends on threads or time.
+// A fit as the structs of fit.json (records/fit_file.h) and as text for people: coefficients, curves to draw, laws
+// against each other. In: fits; out: structs, text. Nothing in either depends on threads or time.
 #pragma once
 
 #include <string>
@@ -13,8 +13,8 @@ using records::Comparison;
 using records::SkippedLaw;
 
 // Laws of different quantities (loss, leverage) and laws without a fit are left out.
-// Two laws are told apart when AIC differs by 2 or more and the paired difference of held-out errors is beyond twice its
-// standard error, both in favour of the same law (AIC alone without a hold-out).
+// Two laws are told apart when AIC differs by 2 or more and the paired difference of held-out errors is beyond twice
+// its standard error, both in favour of the same law (AIC alone without a hold-out).
 Comparison compare_laws(const std::vector<LawFit>& fits);
 
 records::FittedLaw fitted_law(const LawFit& fit);
@@ -35,8 +35,8 @@ inline constexpr double kEqualCompute = 0.15;
 // optimum.h); else its value is null and its verdict says why.
 records::LawCurves fit_curves(const LawFit& fit);
 
-// The indices `chosen` in groups whose `values` (positive) lie within a factor `ratio` of each other: the window that holds
-// most values first, ties to the least value, until nothing is left. Indices in a group rise with their value.
+// The indices `chosen` in groups whose `values` (positive) lie within a factor `ratio` of each other: the window that
+// holds most values first, ties to the least value, until nothing is left. Indices in a group rise with their value.
 std::vector<std::vector<std::size_t>> value_windows(const std::vector<double>& values, std::vector<std::size_t> chosen,
                                                     double ratio);
 

@@ -54,8 +54,8 @@ TEST(Fit, ReachesThePublishedChinchillaOptimum) {
   EXPECT_EQ(std::ssize(fit.holdout->runs), 48);
 }
 
-// The same points' objective at the notebook's printed optimum, and at the paper's rounded digits, which lie a little higher
-// in the flat valley.
+// The same points' objective at the notebook's printed optimum, and at the paper's rounded digits, which lie a little
+// higher in the flat valley.
 TEST(Fit, ObjectiveAtThePrintedCoefficients) {
   const Objective objective(Law::chinchilla, chinchilla_runs().points, 1e-3, 0);
   const auto cost_of = [&](const char* set) {

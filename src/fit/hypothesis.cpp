@@ -194,7 +194,8 @@ void judge_by_sign(const Hypothesis& h, HypothesisVerdict& result) {
   result.reason = kReasons[static_cast<std::size_t>(result.outcome)];
 }
 
-// A monotone hypothesis fails where a single step between neighbours goes against it beyond noise (Bonferroni over steps).
+// A monotone hypothesis fails where a single step between neighbours goes against it beyond noise (Bonferroni over
+// steps).
 std::string step_against(const TestedRuns& tested, double sign, u64 number) {
   const auto order = order_by(tested.groups.size(), [&](std::size_t i) { return tested.groups[i].front().x; });
   const double coverage = 1 - 0.05 / static_cast<double>(std::max<std::size_t>(1, order.size() - 1));

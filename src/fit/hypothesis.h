@@ -34,7 +34,8 @@ std::vector<Hypothesis> hypotheses_parse(const records::StudyRuns& study, const 
 // `number` numbers the test (random stream of the bootstrap).
 HypothesisVerdict hypothesis_test(const records::StudyRuns& study, const Hypothesis& hypothesis, u64 number);
 
-// Tests all hypotheses of the study in `folder`. `moebius fit` and `moebius study` write the result to FOLDER/verdicts.json.
+// Tests all hypotheses of the study in `folder`. `moebius fit` and `moebius study` write the result to
+// FOLDER/verdicts.json.
 records::Verdicts study_verdicts(const std::string& folder);
 std::string verdicts_text(const records::Verdicts& verdicts);
 

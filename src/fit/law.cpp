@@ -1,5 +1,5 @@
-// Names, formulas, sources, needs and values of the laws. The published coefficients are in law_published.cpp, the formulas
-// themselves in law_terms.h.
+// Names, formulas, sources, needs and values of the laws. The published coefficients are in law_published.cpp, the
+// formulas themselves in law_terms.h.
 #include "fit/law.h"
 
 #include <algorithm>

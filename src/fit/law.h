@@ -47,7 +47,8 @@ const std::vector<Law>& all_laws();
 
 // The point's number for a column's name, as the laws see it: a model with no or one expert has experts = top_k = 1.
 double point_number(const LawPoint& point, std::string_view column);
-// (K + s)/(E + s), the share of the experts that a token uses, s shared ones counted (2507.17702, A); 1 for a dense model.
+// (K + s)/(E + s), the share of the experts that a token uses, s shared ones counted (2507.17702, A); 1 for a dense
+// model.
 double point_density(const LawPoint& point);
 
 // Names of the coefficients as the paper prints them, in the order of every coefficient vector.

@@ -1,4 +1,5 @@
-// The leverage out of losses: planted dense curves and mixtures give theirs back; without a dense curve there is an error.
+// The leverage out of losses: planted dense curves and mixtures give theirs back; without a dense curve there is an
+// error.
 #include "fit/runs.h"
 
 #include <gtest/gtest.h>

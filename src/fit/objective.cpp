@@ -1,4 +1,5 @@
-// The evaluator of all laws: blocks of runs, one pass for the exponentials, one for the residuals, one for the gradient.
+// The evaluator of all laws: blocks of runs, one pass for the exponentials, one for the residuals, one for the
+// gradient.
 #include "fit/objective.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // What a fit minimises: the Huber loss of a law's residuals over runs, with exact derivatives, fast.
-// In: a law, runs; theta, the law's coefficients in the variables of the fit (logarithms of the scale coefficients). Out: cost,
-// gradient, residuals, Jacobian. One object is used by one thread at a time. Nothing is allocated by an evaluation.
+// In: a law, runs; theta, the law's coefficients in the variables of the fit (logarithms of the scale coefficients).
+// Out: cost, gradient, residuals, Jacobian. One object is used by one thread at a time. Nothing is allocated by an
+// evaluation.
 //
 // Every law here is ln or linear of a sum of exponentials, and every exponent is linear in theta but for one saturating
 // transform: so a law is a table of terms (form_of) and there is one evaluator for all.
@@ -63,8 +64,8 @@ class Objective {
   double penalty(const double* theta) const;
   // Predictions (not logarithms) of all runs.
   void predict(const double* theta, double* predicted) const;
-  // J^T W J + the decay's part, W the weights of iteratively reweighted least squares for Huber's loss; p x p, row-major.
-  // `column_norms` (p): root mean square of each column of J without W.
+  // J^T W J + the decay's part, W the weights of iteratively reweighted least squares for Huber's loss; p x p,
+  // row-major. `column_norms` (p): root mean square of each column of J without W.
   void gauss_newton(const double* theta, double* matrix, double* column_norms) const;
 
  private:

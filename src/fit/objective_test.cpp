@@ -45,7 +45,8 @@ TEST(Objective, PredictsWhatTheFormulaSays) {
   }
 }
 
-// Five-point differences. Huber's second derivative jumps, which differences see when a run crosses over: hence short steps.
+// Five-point differences. Huber's second derivative jumps, which differences see when a run crosses over: hence short
+// steps.
 TEST(Objective, GradientAgreesWithDifferences) {
   for (const Law law : all_laws()) {
     for (const double delta : {1e-2, 1e9}) {

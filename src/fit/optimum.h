@@ -1,5 +1,5 @@
-// Optima of a loss law under a budget: the split of training FLOPs between size and tokens, by a search in one variable;
-// the inference-adjusted optimum; Ling's allocation.
+// Optima of a loss law under a budget: the split of training FLOPs between size and tokens, by a search in one
+// variable; the inference-adjusted optimum; Ling's allocation.
 // In: a law's coefficients, or what a model of a given size costs and loses. Out: sizes and tokens. Not for shapes that
 // can be built (plan) and not for fitting (fit.h). Formulas: docs/plan.md.
 #pragma once
@@ -49,8 +49,9 @@ Optimum optimum_at_compute(const Frontier& frontier, double compute);
 // Nothing when no size of the range reaches the loss.
 std::optional<Optimum> optimum_with_inference(const Frontier& frontier, double loss, double inference_tokens);
 
-// Krajewski et al. 2024 (2402.07871): FLOPs per token of `layers` blocks of width d: 6 for each active parameter without
-// embedding and router (12 d^2 a block), and 14 d for each of the `experts` = G E for routing, dispatch and combination.
+// Krajewski et al. 2024 (2402.07871): FLOPs per token of `layers` blocks of width d: 6 for each active parameter
+// without embedding and router (12 d^2 a block), and 14 d for each of the `experts` = G E for routing, dispatch and
+// combination.
 double fine_grained_flops_per_token(double active_core, double d_model, double layers, double experts);
 
 // Ling team 2025 (2507.17702): FLOPs per token and tokens for C training FLOPs, both without the embedding.
@@ -59,24 +60,25 @@ struct LingAllocation {
 };
 LingAllocation ling_allocation(double compute, bool mixture_of_experts);
 
-// Clark et al. 2022 (2202.01169), effective parameter count: the parameters of the dense model with the loss of a base of
-// `parameters` with `experts`, lg Nbar = ((a + c lg Eh) lg N + b (lg Eh - lg Es)) / (a + c lg Es).
+// Clark et al. 2022 (2202.01169), effective parameter count: the parameters of the dense model with the loss of a base
+// of `parameters` with `experts`, lg Nbar = ((a + c lg Eh) lg N + b (lg Eh - lg Es)) / (a + c lg Es).
 // `coefficients` of the law `routed`.
 double routed_effective_parameters(const std::vector<double>& coefficients, double parameters, double experts);
 
 // Kimi team 2025 (2507.20534), sparsity law: training FLOPs for the validation loss 1.5, as a multiple of those at
-// `sparsity` 48. Sparsity is experts / experts per token, 8 of them per token and one shared. The report has no closed form:
-// its points at 8, 16, 32 and 48 are joined by lines in the two logarithms. NaN outside 8 to 48.
+// `sparsity` 48. Sparsity is experts / experts per token, 8 of them per token and one shared. The report has no closed
+// form: its points at 8, 16, 32 and 48 are joined by lines in the two logarithms. NaN outside 8 to 48.
 double kimi_flops_ratio(double sparsity);
 
 // Zhao et al. 2025 (2509.23678): with G experts that a token uses and a share S of shared ones among them, the loss is
 // (e G + f/G + m S^2 + n S) times a term in the sizes, plus terms without G and S. So at every size the best are
-// G* = sqrt(f/e), S* = -n/(2 m); the paper's text: 7 and 0.31. From a single secondary source, not checked against the paper.
+// G* = sqrt(f/e), S* = -n/(2 m); the paper's text: 7 and 0.31. From a single secondary source, not checked against the
+// paper.
 double zhao_best_experts_active();
 double zhao_best_shared_ratio();
 
-// Wan et al. 2026 (2603.21862): FLOPs a token and tokens for C training FLOPs. From a single secondary source, which says
-// that C is in EFLOPs; only with C in FLOPs do the two come near Ling's, so that is how they are read here.
+// Wan et al. 2026 (2603.21862): FLOPs a token and tokens for C training FLOPs. From a single secondary source, which
+// says that C is in EFLOPs; only with C in FLOPs do the two come near Ling's, so that is how they are read here.
 LingAllocation wan_allocation(double compute);
 
 }  // namespace moebius::fit

@@ -137,8 +137,8 @@ Frontier fine_grained(double granularity) {
   return frontier;
 }
 
-// 2402.07871, table 2: the compute-optimal models. The coefficients are printed with two digits, so size and tokens move
-// by some per cent and the loss by up to 0.025; the granularity is exact.
+// 2402.07871, table 2: the compute-optimal models. The coefficients are printed with two digits, so size and tokens
+// move by some per cent and the loss by up to 0.025; the granularity is exact.
 TEST(Optimum, KrajewskiTable2) {
   struct Row {
     double active, tokens, granularity, flops, loss, flops_formula;
@@ -252,8 +252,8 @@ TEST(Optimum, Ling) {
   EXPECT_NEAR(leverage(0.031, 12, 1e22), 7.245, 0.001);
   EXPECT_NEAR(leverage(0.034, 12, 1e22), 6.961, 0.001);
   EXPECT_NEAR(leverage(1, 2, 1e22), 0.991, 0.001);
-  // Ling-mini-beta: 12 of 384 experts and a shared one, experts of 384 at d 2048. With 0.85B active and 1T tokens it equals a
-  // dense model of 6.1B: at about 6 N D FLOPs the law says so within 10 %.
+  // Ling-mini-beta: 12 of 384 experts and a shared one, experts of 384 at d 2048. With 0.85B active and 1T tokens it
+  // equals a dense model of 6.1B: at about 6 N D FLOPs the law says so within 10 %.
   EXPECT_NEAR(leverage(13.0 / 385, 2 * 2048 / 384.0, 6 * 0.85e9 * 1e12), 6.1 / 0.85, 0.1 * 6.1 / 0.85);
   EXPECT_GT(leverage(0.031, best, 1e22), leverage(0.031, best * 1.05, 1e22));
   EXPECT_GT(leverage(0.031, best, 1e22), leverage(0.031, best / 1.05, 1e22));

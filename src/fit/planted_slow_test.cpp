@@ -1,4 +1,5 @@
-// Planted coefficients of every law come back within their bootstrap intervals as often as 95 % intervals should hold them.
+// Planted coefficients of every law come back within their bootstrap intervals as often as 95 % intervals should hold
+// them.
 #include "fit/fit.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
-// How small an effect can the runs of a study show? In: the design of one hypothesis (x and seeds of its configurations)
-// and the noise of one run. Out: the smallest effect that the report's test of that kind supports in 80 % of studies at
-// 5 % two-sided, and the seeds that a smaller one needs. The tests themselves are base/statistics.h's and
-// fit/rise_fall.h's; what they decide is docs/report.md's.
+// How small an effect can the runs of a study show? In: the design of one hypothesis (x and seeds of its
+// configurations) and the noise of one run. Out: the smallest effect that the report's test of that kind supports in 80
+// % of studies at 5 % two-sided, and the seeds that a smaller one needs. The tests themselves are base/statistics.h's
+// and fit/rise_fall.h's; what they decide is docs/report.md's.
 #pragma once
 
 #include <vector>

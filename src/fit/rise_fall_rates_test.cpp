@@ -1,6 +1,6 @@
-// How often the rise-and-fall test reports a turning point that does not exist, and how often it finds one that does, next to
-// two tests that assume a curve: slopes of a parabola at both ends (Lind and Mehlum 2010) and two lines broken at the
-// best point (Simonsohn 2018). Prints the table of docs/task-laws.md. Slow: thousands of simulated studies.
+// How often the rise-and-fall test reports a turning point that does not exist, and how often it finds one that does,
+// next to two tests that assume a curve: slopes of a parabola at both ends (Lind and Mehlum 2010) and two lines broken
+// at the best point (Simonsohn 2018). Prints the table of docs/task-laws.md. Slow: thousands of simulated studies.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -33,9 +33,9 @@ struct Runs {
   bool has(std::string_view column) const;
 };
 
-// A CSV with the columns parameters_total, parameters_active, tokens, flops, experts, top_k, experts_shared, granularity,
-// parameters_embedding, loss (or `leverage`); any may be missing. `tokens` = flops/(6 N) when the file has flops, N and no
-// tokens (N: active parameters, or all). Throws Error with file and line.
+// A CSV with the columns parameters_total, parameters_active, tokens, flops, experts, top_k, experts_shared,
+// granularity, parameters_embedding, loss (or `leverage`); any may be missing. `tokens` = flops/(6 N) when the file has
+// flops, N and no tokens (N: active parameters, or all). Throws Error with file and line.
 // `where` names the text in messages.
 void runs_add_csv_text(Runs& runs, std::string_view text, const std::string& where, const ColumnMap& columns);
 // The finished main runs of a study's folder, or one run's folder.
@@ -46,11 +46,13 @@ void runs_add(Runs& runs, const std::string& path, const ColumnMap& columns);
 // Throws Error when two of the paths are the same file or folder: each of its runs would count twice.
 void refuse_repeated(const std::vector<std::string>& paths);
 
-// The runs that `law` is about: each only once when several agree in every number (a file given twice), and for fine-grained
-// without dense models that have no granularity, and with N without parameters_embedding where all runs have it. Notes say so.
+// The runs that `law` is about: each only once when several agree in every number (a file given twice), and for
+// fine-grained without dense models that have no granularity, and with N without parameters_embedding where all runs
+// have it. Notes say so.
 Runs runs_usable(const Runs& runs, Law law);
 
-// The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss. For `leverage` the runs must measure it.
+// The runs as `law` sees them. Throws Error that names the column when a run lacks what the law needs, or the loss. For
+// `leverage` the runs must measure it.
 std::vector<LawPoint> runs_for_law(const Runs& runs, Law law);
 // The same question of the usable runs without throwing: the first lacking column, or empty.
 std::string runs_lack(const Runs& runs, Law law);
@@ -72,9 +74,9 @@ std::string runs_to_csv(const Runs& runs);
 // Run i is a pure function of seed and i.
 Runs synthetic_runs(const PublishedFit& planted, i64 count, double noise, i64 seed);
 
-// Ling's efficiency leverage out of losses (arXiv 2507.17702: EL = C_dense/C_moe at equal loss): a curve of the dense runs' loss
-// over compute, and for each mixture of experts the compute at which that curve has its loss, divided by its own.
-// L = E + A/C^alpha through the best dense run of each compute, least squares of ln L.
+// Ling's efficiency leverage out of losses (arXiv 2507.17702: EL = C_dense/C_moe at equal loss): a curve of the dense
+// runs' loss over compute, and for each mixture of experts the compute at which that curve has its loss, divided by its
+// own. L = E + A/C^alpha through the best dense run of each compute, least squares of ln L.
 struct DenseCurve {
   double constant = kMissing, scale = kMissing, exponent = kMissing;
   double rmse_log = kMissing;                                // of ln L, with the degrees of freedom that are left
@@ -84,12 +86,14 @@ struct DenseCurve {
   double compute_at(double loss) const;  // infinite for a loss that the curve never reaches
 };
 
-// Throws Error with `where` when there are fewer than four dense runs of different compute, or when their loss does not fall with it.
+// Throws Error with `where` when there are fewer than four dense runs of different compute, or when their loss does not
+// fall with it.
 DenseCurve dense_curve(const std::vector<LawPoint>& points, const std::string& where);
 
-// The mixtures of experts of `runs` with `loss` = leverage and notes on the curve and on what was left out: runs whose equal dense model
-// would need more than twice the largest (or less than half of the least) compute of a dense run. Throws Error when nothing is left.
-// Of studies the granularity is halved (theirs is 4 d/d_expert, Ling's 2 d/d_expert).
+// The mixtures of experts of `runs` with `loss` = leverage and notes on the curve and on what was left out: runs whose
+// equal dense model would need more than twice the largest (or less than half of the least) compute of a dense run.
+// Throws Error when nothing is left. Of studies the granularity is halved (theirs is 4 d/d_expert, Ling's 2
+// d/d_expert).
 Runs leverage_of_losses(const Runs& runs);
 
 }  // namespace moebius::fit

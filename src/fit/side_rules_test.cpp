@@ -27,8 +27,8 @@ TEST(SideRules, EffectiveParametersAreTheDenseModelOfEqualLoss) {
   }
 }
 
-// 2202.01169 prints its dense law as (Nc/N)^0.078 with Nc = 3.568e13. Each router's law has that slope at one expert, and
-// its loss within 2 %.
+// 2202.01169 prints its dense law as (Nc/N)^0.078 with Nc = 3.568e13. Each router's law has that slope at one expert,
+// and its loss within 2 %.
 TEST(SideRules, RoutedLawsAtOneExpertAreTheDenseLaw) {
   for (const char* name : {"clark-s-base", "clark-rl-r", "clark-hash"}) {
     const std::vector<double>& c = published_fit(name).values;

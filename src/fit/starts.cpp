@@ -1,4 +1,5 @@
-// Starts of every law. A grid says which share of the mean loss a term has and how steep it is; the term's scale follows.
+// Starts of every law. A grid says which share of the mean loss a term has and how steep it is; the term's scale
+// follows.
 #include "fit/fit.h"
 
 #include <algorithm>

@@ -12,8 +12,8 @@ namespace moebius::fit {
 // The laws whose columns all runs have; the others with the reason in `skipped`.
 std::vector<Law> laws_possible(const Runs& runs, std::vector<SkippedLaw>& skipped);
 
-// With the form of `--law all`. Throws Error when no run of the study is finished. The same folder gives the same content
-// for any number of threads.
+// With the form of `--law all`. Throws Error when no run of the study is finished. The same folder gives the same
+// content for any number of threads.
 records::FitFile study_fit(const std::string& folder, const FitOptions& options);
 
 // Task laws and turning points of study folders.

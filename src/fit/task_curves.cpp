@@ -22,8 +22,8 @@ std::vector<double> row_at(const TaskLaw& law, const std::string& column, double
   return row;
 }
 
-// A band of eta carried through the link, so that it stays between floor and ceiling; a fitted ceiling's own error comes
-// in by the derivative of y.
+// A band of eta carried through the link, so that it stays between floor and ceiling; a fitted ceiling's own error
+// comes in by the derivative of y.
 Interval value_at(const TaskLaw& law, const std::vector<double>& row) {
   const bool fitted_ceiling = law.link == TaskLink::sigmoid_ceiling;
   double eta = 0;

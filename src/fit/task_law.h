@@ -1,8 +1,8 @@
 // Task laws: from train loss, active FLOPs and tokens per parameter to a task's loss and score. In: runs with scores.
 // Out: for each task and measure coefficients with intervals, the error on configurations left out, and a verdict in
 // plain words. After arXiv 2508.18672, which compares tasks at equal train loss but prints no formula: the form is ours
-// (docs/task-laws.md), with a sigmoid from loss to score as Dubey et al. 2024 (2407.21783) and Bhagia et al. 2024 (2412.04403)
-// use. Not for turning points (turning_point.h): these laws are monotone in each of their variables.
+// (docs/task-laws.md), with a sigmoid from loss to score as Dubey et al. 2024 (2407.21783) and Bhagia et al. 2024
+// (2412.04403) use. Not for turning points (turning_point.h): these laws are monotone in each of their variables.
 #pragma once
 
 #include <string>
@@ -57,8 +57,9 @@ double link_value(TaskLink link, double eta, double floor, double ceiling);
 LinkFit fit_link(TaskLink link, const std::vector<std::vector<double>>& rows, const std::vector<double>& y,
                  const std::vector<double>& weight, double floor);
 
-// The law as lines with 95 % bands: score over train loss at the runs' mean FLOPs and TPP, and over FLOPs at their mean train
-// loss. A curve is empty when the law lacks its term, or without a fit. The band is that of the law's mean, not of one run.
+// The law as lines with 95 % bands: score over train loss at the runs' mean FLOPs and TPP, and over FLOPs at their mean
+// train loss. A curve is empty when the law lacks its term, or without a fit. The band is that of the law's mean, not
+// of one run.
 records::TaskCurves task_curves(const TaskLaw& law);
 
 }  // namespace moebius::fit

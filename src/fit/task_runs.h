@@ -39,7 +39,8 @@ struct TaskRun {
 std::vector<TaskRun> task_runs_load(const std::vector<std::string>& folders,
                                     std::vector<std::string>* left_out = nullptr);
 
-// The means over the tasks of each skill that has several: the losses, and the scores above chance. Each task weighs the same.
+// The means over the tasks of each skill that has several: the losses, and the scores above chance. Each task weighs
+// the same.
 std::vector<TaskScore> skill_means(const std::vector<TaskScore>& scores);
 
 // The distinct (task, skill, measure) triples, in the order of appearance. value and se are unknown.

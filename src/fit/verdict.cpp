@@ -86,8 +86,8 @@ double half_width(bool is_log, const Coefficient& c) {
   return is_log ? 0.5 * std::log(c.high / c.low) : 0.5 * (c.high - c.low);
 }
 
-// A second look at a coefficient that its bootstrap interval calls determined: what do the runs say without the weight decay,
-// linearised, with the degrees of freedom that are left?
+// A second look at a coefficient that its bootstrap interval calls determined: what do the runs say without the weight
+// decay, linearised, with the degrees of freedom that are left?
 void alone_judge(const LawFit& fit, const Alone& alone, std::size_t i, Coefficient& c) {
   const bool is_log = form_of(fit.kind).is_log[i];
   const double half = half_width(is_log, c), theta = fit.minima.front().theta[i], error = alone.half[i];

@@ -1,8 +1,8 @@
 // One list of a record's fields for its writer and its reader, so that the two cannot drift apart.
 //   struct Point { std::string run; double loss = kUnknown; void visit(Fields& f) { f("run", run)("loss", loss); } };
-// In: a struct with such a `visit`; out: JSON, or the struct filled from JSON. Numbers that are not finite are written as
-// null; a key that is missing or null keeps its default; a value of the wrong type is an Error that names file and key,
-// like "laws[2].residuals[7].measured".
+// In: a struct with such a `visit`; out: JSON, or the struct filled from JSON. Numbers that are not finite are written
+// as null; a key that is missing or null keeps its default; a value of the wrong type is an Error that names file and
+// key, like "laws[2].residuals[7].measured".
 #pragma once
 
 #include <array>
@@ -153,8 +153,8 @@ class Fields {
   std::string file_, path_;
 };
 
-// A whole file's struct from its JSON (Errors name `where`), and back. Writing takes a copy since `visit` may fill what it
-// visits.
+// A whole file's struct from its JSON (Errors name `where`), and back. Writing takes a copy since `visit` may fill what
+// it visits.
 template <typename T>
 T fields_from_json(const Json& json, const std::string& where) {
   T value;

@@ -1,5 +1,5 @@
-// What an evaluation's scores mean: the skill that a task tests and, for each score, its direction, unit and chance level.
-// Written into eval records by eval; read there by fit and report, which need not know any score by name.
+// What an evaluation's scores mean: the skill that a task tests and, for each score, its direction, unit and chance
+// level. Written into eval records by eval; read there by fit and report, which need not know any score by name.
 // Not for the values themselves: they are in the records.
 #pragma once
 
@@ -42,7 +42,8 @@ const std::vector<Measure>& known_measures();
 
 // {"acc": {"better": "higher", "unit": "share of items", "chance": 0.25, "main": true}, ...}
 Json measures_to_json(const std::vector<Measure>& measures);
-// Those of an eval record; empty for a record that was written before records had them. Throws Error for a broken entry.
+// Those of an eval record; empty for a record that was written before records had them. Throws Error for a broken
+// entry.
 std::vector<Measure> measures_of(const Json& record);
 
 // Throws Error unless `better` and `unit` (empty: not said) describe `measure`.

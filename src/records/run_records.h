@@ -95,8 +95,8 @@ i64 seeds_min(const std::vector<Configuration>& configurations);
 bool is_study_folder(const std::string& folder);
 bool is_run_folder(const std::string& folder);
 
-// Throws Error that names the key when `record` has something else under a key that holds a number (docs/formats.md), so
-// that it does not read as a missing one.
+// Throws Error that names the key when `record` has something else under a key that holds a number (docs/formats.md),
+// so that it does not read as a missing one.
 void numbers_check(const Json& record);
 
 // One run's folder. A line that is no record, or one with a wrong type, makes it broken: `problem` names file and line.

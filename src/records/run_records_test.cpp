@@ -1,5 +1,6 @@
 // Runs' and studies' folders as a study, a kill or damage leaves them: what is read, and which faults are named where.
-// The files are written here by hand, as docs/formats.md says. What laws and pages make of runs is tested in their folders.
+// The files are written here by hand, as docs/formats.md says. What laws and pages make of runs is tested in their
+// folders.
 #include "records/run_records.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// verdicts.json: the hypotheses of a study with the verdict on each, as `study` and `moebius fit --hypotheses` write it and
-// `report` reads it. The keys: docs/formats.md. The tests behind the verdicts: fit/hypothesis.h.
+// verdicts.json: the hypotheses of a study with the verdict on each, as `study` and `moebius fit --hypotheses` write it
+// and `report` reads it. The keys: docs/formats.md. The tests behind the verdicts: fit/hypothesis.h.
 #pragma once
 
 #include <string>

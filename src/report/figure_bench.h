@@ -1,6 +1,7 @@
-// The records of `moebius bench` as figures: of `train` the time of every operation beside its roofline bound, of `grid` the
-// map of the shares of the bound, of `operation` the operations alone beside their bounds. In: `bench_train`, `bench_grid`,
-// `bench_operation` records (docs/formats.md). Out: StepRecord, GridRecord, BenchRecord, Figures with their CSVs. Measures nothing.
+// The records of `moebius bench` as figures: of `train` the time of every operation beside its roofline bound, of
+// `grid` the map of the shares of the bound, of `operation` the operations alone beside their bounds. In:
+// `bench_train`, `bench_grid`, `bench_operation` records (docs/formats.md). Out: StepRecord, GridRecord, BenchRecord,
+// Figures with their CSVs. Measures nothing.
 #pragma once
 
 #include <string>

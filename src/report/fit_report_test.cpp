@@ -1,5 +1,5 @@
-// Figures and tables of laws, task laws and turning points, from a fit.json whose numbers can be checked by hand; the same
-// with parts missing and with values that are wrong. Also the figures of bench records.
+// Figures and tables of laws, task laws and turning points, from a fit.json whose numbers can be checked by hand; the
+// same with parts missing and with values that are wrong. Also the figures of bench records.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
-// The map of a measured grid (`moebius bench grid`, docs/formats.md): one SVG, a panel for each operation and direction, a cell
-// for each shape, coloured by the share of its roofline bound that was reached.
-// In: a `bench_grid` record, or what the command prints with --json; out: text. Measures nothing (bench), judges nothing.
+// The map of a measured grid (`moebius bench grid`, docs/formats.md): one SVG, a panel for each operation and
+// direction, a cell for each shape, coloured by the share of its roofline bound that was reached.
+// In: a `bench_grid` record, or what the command prints with --json; out: text. Measures nothing (bench), judges
+// nothing.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
-// The tables of a report: runs, scores, sweep, data, machine, laws (tables_fit.cpp). In: StudyRecords, FitFile; out: Table (rows
-// of cells), which html.h prints, and the CSVs of all runs and all scores. What is not determined is written so, in place of a number.
+// The tables of a report: runs, scores, sweep, data, machine, laws (tables_fit.cpp). In: StudyRecords, FitFile; out:
+// Table (rows of cells), which html.h prints, and the CSVs of all runs and all scores. What is not determined is
+// written so, in place of a number.
 #pragma once
 
 #include <functional>
