@@ -70,40 +70,31 @@ void put_bytes(std::string& out, u64 field, std::string_view bytes) {
   out += bytes;
 }
 
+void put_frame(std::string& out, std::string_view message) {
+  const std::size_t begin = out.size();
+  put_fixed(out, message.size(), 8);
+  put_fixed(out, crc_masked(std::string_view(out).substr(begin, 8)), 4);
+  out += message;
+  put_fixed(out, crc_masked(message), 4);
+}
+
 std::string frame_of(std::string_view message) {
   std::string frame;
-  frame.reserve(message.size() + 16);
-  put_fixed(frame, message.size(), 8);
-  put_fixed(frame, crc_masked(std::string_view(frame).substr(0, 8)), 4);
-  frame += message;
-  put_fixed(frame, crc_masked(message), 4);
+  put_frame(frame, message);
   return frame;
 }
 
-u64 varint_bytes(u64 value) {
-  u64 bytes = 1;
-  for (; value >= 0x80; value >>= 7) ++bytes;
-  return bytes;
-}
-
-// Straight into `out`, lengths worked out beforehand: a run writes this many times and should not allocate for it.
+// Messages in messages; their memory is kept, since a run writes this many times and should not allocate for it.
 void put_scalar_frame(std::string& out, std::string_view tag, i64 step, float value, double wall_time_s) {
-  const u64 entry_bytes = 1 + varint_bytes(tag.size()) + tag.size() + 5;
-  const u64 summary_bytes = 1 + varint_bytes(entry_bytes) + entry_bytes;
-  const u64 event_bytes =
-      9 + 1 + varint_bytes(static_cast<u64>(step)) + 1 + varint_bytes(summary_bytes) + summary_bytes;
-  const std::size_t begin = out.size();
-  put_fixed(out, event_bytes, 8);
-  put_fixed(out, crc_masked(std::string_view(out).substr(begin, 8)), 4);
-  put_double(out, 1, wall_time_s);
-  put_int(out, 2, step);
-  put_key(out, 5, Wire::bytes);
-  put_varint(out, summary_bytes);
-  put_key(out, 1, Wire::bytes);
-  put_varint(out, entry_bytes);
-  put_bytes(out, 1, tag);
-  put_float(out, 2, value);
-  put_fixed(out, crc_masked(std::string_view(out).substr(begin + 12)), 4);
+  thread_local std::string entry, summary, event;
+  for (std::string* message : {&entry, &summary, &event}) message->clear();
+  put_bytes(entry, 1, tag);
+  put_float(entry, 2, value);
+  put_bytes(summary, 1, entry);
+  put_double(event, 1, wall_time_s);
+  put_int(event, 2, step);
+  put_bytes(event, 5, summary);
+  put_frame(out, event);
 }
 
 double wall_time_now_s() {

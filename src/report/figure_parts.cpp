@@ -29,6 +29,11 @@ std::string point_label(const RunRecords& run) {
   return run.dense() ? "dense" : fmt::format("E{:g}", run.config_number("experts"));
 }
 
+i64 style_in(const std::map<std::string, i64>& styles, const std::string& name) {
+  const auto found = styles.find(name);
+  return found == styles.end() ? 0 : found->second;
+}
+
 Json point_json(const FigurePoint& point) {
   Json json = Json::object({{"x", number_or_null(rounded(point.x))}, {"y", number_or_null(rounded(point.y))}});
   for (const auto& [key, value] : {std::pair{"low", point.low}, std::pair{"high", point.high},
@@ -137,15 +142,9 @@ std::string Styles::series_of(const RunRecords& run) const {
   return width + (run.dense() ? "dense" : fmt::format("k = {:g}", run.config_number("top_k"))) + tokens;
 }
 
-i64 Styles::of(const RunRecords& run) const {
-  const auto found = series_styles.find(series_of(run));
-  return found == series_styles.end() ? 0 : found->second;
-}
-
-i64 Styles::of_curve(const RunRecords& run) const {
-  const auto found = model_styles.find(run.model);
-  return found == model_styles.end() ? 0 : found->second;
-}
+// Every run of the study has an entry; others look like the first.
+i64 Styles::of(const RunRecords& run) const { return style_in(series_styles, series_of(run)); }
+i64 Styles::of_curve(const RunRecords& run) const { return style_in(model_styles, run.model); }
 
 namespace {
 

@@ -23,6 +23,16 @@ using records::TurningPoint;
 constexpr std::size_t kDrawn = 1500;          // points in one panel; the CSV has all
 constexpr std::size_t kIntervalsDrawn = 300;  // more bars than this cover the points
 
+// The different texts of one member, in their order.
+template <typename T>
+std::vector<std::string> distinct(const std::vector<T>& all, std::string T::*text) {
+  std::vector<std::string> texts;
+  for (const T& one : all) {
+    if (std::ranges::find(texts, one.*text) == texts.end()) texts.push_back(one.*text);
+  }
+  return texts;
+}
+
 std::string view_name(const FittedLaw& law, const std::string& family) {
   std::string name = law.law;
   if (!family.empty() && family != "all runs") name += ", " + family;
@@ -87,14 +97,6 @@ View isoflop_view(const FittedLaw& law, const std::string& family, CsvTable& csv
   return view;
 }
 
-std::vector<std::string> families_of(const std::vector<records::IsoflopGroup>& groups) {
-  std::vector<std::string> families;
-  for (const records::IsoflopGroup& group : groups) {
-    if (std::ranges::find(families, group.family) == families.end()) families.push_back(group.family);
-  }
-  return families;
-}
-
 // Why optima are missing; where there are many, how many, and an example.
 std::string open_text(const std::vector<std::string>& open) {
   if (open.empty()) return "";
@@ -118,7 +120,7 @@ Figure figure_isoflop(const FigureInput& in) {
   std::vector<std::string> open;
   std::string notes;
   for (const FittedLaw& law : in.study.fit.loss.laws) {
-    for (const std::string& family : families_of(law.curves.isoflop))
+    for (const std::string& family : distinct(law.curves.isoflop, &records::IsoflopGroup::family))
       panel.views.push_back(isoflop_view(law, family, figure.csv));
     for (const records::IsoflopGroup& group : law.curves.isoflop) {
       if (group.optimum.determined) continue;
@@ -210,9 +212,8 @@ namespace {
 // ---- predicted against measured
 
 // A run against the law, with what a fit predicted that had not seen it.
-struct Prediction {
-  std::string run;
-  double measured, predicted, low, high, compute, held_out = kUnknown;
+struct Prediction : records::Residual {
+  double low = kUnknown, high = kUnknown, held_out = kUnknown;
 };
 
 std::vector<Prediction> predictions_of(const FittedLaw& law) {
@@ -221,9 +222,11 @@ std::vector<Prediction> predictions_of(const FittedLaw& law) {
     errors[law.holdout->runs[i]] = law.holdout->errors[i];
   std::vector<Prediction> all;
   for (const records::Residual& r : law.residuals) {
-    const bool has_interval = all.size() < law.curves.predicted.size();
-    const auto [low, high] = has_interval ? law.curves.predicted[all.size()] : std::array{kUnknown, kUnknown};
-    Prediction one{r.run, r.measured, r.predicted, low, high, r.compute};
+    Prediction one{r};
+    if (all.size() < law.curves.predicted.size()) {
+      one.low = law.curves.predicted[all.size()][0];
+      one.high = law.curves.predicted[all.size()][1];
+    }
     if (const auto error = errors.find(r.run); error != errors.end()) one.held_out = r.measured * (1 + error->second);
     all.push_back(std::move(one));
   }
@@ -332,11 +335,7 @@ Figure figure_task_laws(const FigureInput& in) {
       .csv = CsvTable({"task", "skill", "measure", "what", "model", "train_loss", "flops", "tpp", "measured",
                        "predicted", "low", "high"})};
   const std::vector<TaskLaw>& laws = in.study.fit.tasks.task_laws;
-  std::vector<std::string> skills;
-  for (const TaskLaw& law : laws) {
-    if (std::ranges::find(skills, law.skill) == skills.end()) skills.push_back(law.skill);
-  }
-  for (const std::string& skill : skills) {
+  for (const std::string& skill : distinct(laws, &TaskLaw::skill)) {
     Panel panel{
         .title = skill_title(skill), .x_label = "training loss, nats per token", .selector = skill, .menu = "measure"};
     if (skill.empty()) panel.selector = "other";
