@@ -137,28 +137,61 @@ std::string hypotheses_add(const StageOptions& stage, const std::vector<std::str
   return text;
 }
 
-// Without --law.
-int fit_without_laws(const StageCommon& common, const StageOptions& stage, const std::vector<std::string>& folders) {
-  if (folders.empty()) {
+// The runs to fit, without those of --drop-highest-loss; `total`: with them.
+Runs runs_chosen(const std::vector<std::string>& data, const StageOptions& stage, i64 seed, i64& total) {
+  const Runs all = runs_read(data, stage, seed);
+  Runs runs = runs_subset(all, runs_without_highest_loss(all, stage.drop_highest_loss));
+  if (runs.count() == 0) {
+    throw Error({.where = "--drop-highest-loss",
+                 .what = "no run is left",
+                 .wanted = fmt::format("fewer than {}, the number of runs", all.count())});
+  }
+  if (!stage.write_runs.empty()) file_write_atomic(stage.write_runs, runs_to_csv(runs));
+  total = all.count();
+  return runs;
+}
+
+// Fits the laws into `file`; returns their text.
+std::string laws_fit(const Runs& runs, const std::vector<Law>& laws, const std::vector<SkippedLaw>& skipped,
+                     const FitOptions& options, bool all, records::FitFile& file) {
+  const i64 begin = clock_ns();
+  std::vector<LawFit> fits;
+  std::string text;
+  for (const Law law : laws) {
+    log_info(fmt::format("{}: {}, {} coefficients", law_name(law), format_plural(runs.count(), "run"),
+                         law_coefficients(law).size()));
+    fits.push_back(fit_law(runs, law, options));
+    text += fit_to_text(fits.back()) + "\n";
+  }
+  const Comparison comparison = compare_laws(fits);
+  if (all) text += comparison_to_text(skipped, comparison);
+  file.loss = fitted_laws(fits, skipped, comparison);
+  if (!all) file.loss.form = records::LawsForm::one;
+  file.loss.seed = options.seed;
+  file.data = runs.sources;
+  log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - begin) * 1e-9)));
+  return text;
+}
+
+// What does not depend on the data.
+void words_check(const StageCommon& common, const StageOptions& stage, const std::vector<std::string>& data) {
+  refuse_repeated(data);
+  if (stage.law.empty() && !stage.task_laws && !stage.hypotheses) {
+    throw Error({.where = "--law",
+                 .what = "no law is given",
+                 .wanted = "one of the laws of moebius fit --help, or all; or --task-laws, --hypotheses",
+                 .fix = "for example: moebius fit runs/quick --law all"});
+  }
+  if (stage.law.empty() && data.empty()) {
     throw Error({.where = "moebius fit",
                  .what = "no study is given",
                  .wanted = "the folders of studies",
                  .fix = stage.task_laws ? "for example: moebius fit runs/quick --task-laws"
                                         : "for example: moebius fit runs/quick --hypotheses"});
   }
-  records::FitFile file;
-  file.data = folders;
-  std::string text;
-  if (stage.task_laws) {
-    const TaskLawsResult tasks = run_task_laws(folders);
-    file.tasks = tasks.laws;
-    text = tasks.text;
+  for (const std::string& path : {stage.out, stage.write_runs}) {
+    if (!path.empty() && !common.dry_run) file_check_writable(path);  // before the work, not after it
   }
-  Json json = records::fit_to_json(file);
-  if (!stage.out.empty()) file_write_atomic(stage.out, json.dump(1) + "\n");
-  text += hypotheses_add(stage, folders, json);
-  stage_print(common, json, text);
-  return 0;
 }
 
 }  // namespace
@@ -171,64 +204,38 @@ int run_fit(const std::vector<std::string>& words) {
   options.describe(list);
   std::vector<std::string> data;
   const StageCommon common = stage_parse(kHelp, list, words, &data, 1000);
-  refuse_repeated(data);
-  for (const std::string& path : {stage.out, stage.write_runs}) {
-    if (!path.empty() && !common.dry_run) file_check_writable(path);  // before the work, not after it
-  }
-  if (stage.law.empty() && (stage.task_laws || stage.hypotheses)) return fit_without_laws(common, stage, data);
-  if (stage.law.empty()) {
-    throw Error({.where = "--law",
-                 .what = "no law is given",
-                 .wanted = "one of the laws of moebius fit --help, or all; or --task-laws, --hypotheses",
-                 .fix = "for example: moebius fit runs/quick --law all"});
-  }
-  Runs runs = runs_read(data, stage, options.seed);
-  const i64 before = runs.count();
-  runs = runs_subset(runs, runs_without_highest_loss(runs, stage.drop_highest_loss));
-  if (runs.count() == 0) {
-    throw Error({.where = "--drop-highest-loss",
-                 .what = "no run is left",
-                 .wanted = fmt::format("fewer than {}, the number of runs", before)});
-  }
-  if (!stage.write_runs.empty()) file_write_atomic(stage.write_runs, runs_to_csv(runs));
+  words_check(common, stage, data);
+  records::FitFile file;
+  file.data = data;
   std::vector<SkippedLaw> skipped;
-  const std::vector<Law> laws =
-      stage.law == "all" ? laws_possible(runs, skipped) : std::vector<Law>{law_from_name(stage.law)};
+  std::vector<Law> laws;
+  Runs runs;
+  i64 total = 0;
+  if (!stage.law.empty()) {
+    runs = runs_chosen(data, stage, options.seed, total);
+    laws = stage.law == "all" ? laws_possible(runs, skipped) : std::vector<Law>{law_from_name(stage.law)};
+  }
   if (common.dry_run) {
-    stage_print(common, list.to_json(),
-                fmt::format("{}, {}\n", format_plural(runs.count(), "run"), format_plural(std::ssize(laws), "law")));
+    const std::string text =
+        fmt::format("{}, {}\n", format_plural(runs.count(), "run"), format_plural(std::ssize(laws), "law"));
+    stage_print(common, list.to_json(), text);
     return 0;
   }
-  const i64 begin = clock_ns();
-  std::vector<LawFit> fits;
-  for (const Law law : laws) {
-    log_info(fmt::format("{}: {}, {} coefficients", law_name(law), format_plural(runs.count(), "run"),
-                         law_coefficients(law).size()));
-    fits.push_back(fit_law(runs, law, options));
-  }
   std::string text;
-  for (const LawFit& fit : fits) text += fit_to_text(fit) + "\n";
-  const Comparison comparison = compare_laws(fits);
-  const bool all = stage.law == "all";
-  if (all) text += comparison_to_text(skipped, comparison);
-  records::FitFile file;
-  file.loss = fitted_laws(fits, skipped, comparison);
-  if (!all) file.loss.form = records::LawsForm::one;
-  file.loss.runs_dropped = before - runs.count();
-  file.loss.runs_total = before;
-  file.loss.seed = options.seed;
-  file.data = runs.sources;
-  text += add_planted(file, stage);
+  if (!stage.law.empty()) {
+    text = laws_fit(runs, laws, skipped, options, stage.law == "all", file) + add_planted(file, stage);
+    file.loss.runs_total = total;
+    file.loss.runs_dropped = total - runs.count();
+  }
   if (stage.task_laws) {
     const TaskLawsResult tasks = run_task_laws(data);
     file.tasks = tasks.laws;
-    text += "\n" + tasks.text;
+    text += (text.empty() ? "" : "\n") + tasks.text;
   }
   if (!stage.out.empty()) records::fit_write(file, stage.out);
   Json result = records::fit_to_json(file, !stage.full);
   text += hypotheses_add(stage, data, result);
   stage_print(common, result, text);
-  log_info(fmt::format("fitted in {}", format_seconds(static_cast<double>(clock_ns() - begin) * 1e-9)));
   return 0;
 }
 

@@ -60,7 +60,7 @@ Table table_models(const StudyRecords& study) {
   };
   Table table{.title = "Models"};
   table.fill<Run>(runs_in_table(study),
-                  {{{"run", false}, [](Run run) { return run->name; }},
+                  {{{"run", false}, &RunRecords::name},
                    {{"d", true, "model width"}, config("d_model")},
                    {{"layers"}, config("layers")},
                    {{"E", true, "experts in a layer"},
@@ -95,7 +95,7 @@ Table table_training(const StudyRecords& study) {
   };
   const auto memory = [](double bytes) { return std::isfinite(bytes) ? format_bytes(bytes) : "-"; };
   std::vector<Table::Field<Run>> fields = {
-      {{"run", false}, [](Run run) { return run->name; }},
+      {{"run", false}, &RunRecords::name},
       {{"state", false}, state},
       {{"final loss", true, "nats per token, mean over the last 5 % of the tokens"},
        metric("train.loss_final", number_text)}};
@@ -127,7 +127,7 @@ Table table_scores(const StudyRecords& study) {
                   "\u00b1 one standard error over items. Task loss in nats per answer token. \u00b0 less than three "
                   "standard errors above chance."};
   using Run = const RunRecords*;
-  std::vector<Table::Field<Run>> fields = {{{"run", false}, [](Run run) { return run->name; }}};
+  std::vector<Table::Field<Run>> fields = {{{"run", false}, &RunRecords::name}};
   for (const TaskPart& part : task_parts(study)) {
     if (part.part != "all") continue;
     const auto add = [&](const std::string& key, const std::string& title, const std::string& hint) {
@@ -182,7 +182,7 @@ Table table_sweep(const StudyRecords& study) {
   for (Run run : study.sweep_runs()) losses[run->model].add(loss_of(run));
   Table table{.title = "Learning-rate sweep"};
   table.fill<Run>(study.sweep_runs(),
-                  {{{"model", false}, [](Run run) { return run->model; }},
+                  {{{"model", false}, &RunRecords::model},
                    {{"learning rate"}, [](Run run) { return plain_text(run->number("learning_rate")); }},
                    {{"final loss"},
                     [&](Run run) {

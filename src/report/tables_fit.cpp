@@ -19,7 +19,9 @@ using records::Knowledge;
 using records::TaskLaw;
 using records::TurningPoint;
 
-Cell verdict_cell(const records::Verdict& verdict) {
+template <typename Row>
+Cell verdict_of(const Row& law) {
+  const records::Verdict& verdict = law.verdict;
   return {verdict.text, verdict.knowledge == Knowledge::determined ? "good wrap"
                         : verdict.known()                          ? "wrap"
                                                                    : "warn wrap"};
@@ -39,11 +41,16 @@ Cell coefficient_cell(const Interval& value, bool determined) {
   return {text, "muted"};
 }
 
-Cell term_cell(const TaskLaw& law, const std::string& name) {
-  for (const records::TaskTerm& term : law.terms) {
-    if (term.name == name) return coefficient_cell(term.value, term.determined());
-  }
-  return {"-", "muted"};
+template <typename Row>
+auto number_of(double Row::*number) {
+  return [number](const Row& row) { return number_text(row.*number); };
+}
+
+auto term_of(const char* name) {
+  return [name](const TaskLaw& law) {
+    const auto term = std::ranges::find(law.terms, name, &records::TaskTerm::name);
+    return term == law.terms.end() ? Cell("-", "muted") : coefficient_cell(term->value, term->determined());
+  };
 }
 
 std::string model_text(const records::RecommendedShape& m) {
@@ -59,19 +66,17 @@ std::string model_text(const records::RecommendedShape& m) {
 
 Table table_laws(const FitFile& fit) {
   Table table{.title = "Loss laws"};
-  table.fill<FittedLaw>(fit.loss.laws,
-                        {{{"law", false}, [](const FittedLaw& law) { return law.law; }},
-                         {{"form", false}, [](const FittedLaw& law) { return Cell(law.formula, "wrap"); }},
-                         {{"verdict", false, "whether the runs determine the law's coefficients"},
-                          [](const FittedLaw& law) { return verdict_cell(law.verdict); }},
-                         {{"runs"}, [](const FittedLaw& law) { return format_count(static_cast<double>(law.runs)); }},
-                         {{"objective", true, "what the fit minimised, at its optimum"},
-                          [](const FittedLaw& law) { return number_text(law.objective); }},
-                         {{"held-out error", true, "mean of abs(predicted - measured) / measured over held-out runs"},
-                          [](const FittedLaw& law) { return percent_or(law.holdout_error()); }},
-                         {{"AIC", true, "lower is better; comparable on equal data only"}, [](const FittedLaw& law) {
-                            return std::isfinite(law.aic) ? fmt::format("{:.1f}", law.aic) : "-";
-                          }}});
+  table.fill<FittedLaw>(
+      fit.loss.laws, {{{"law", false}, &FittedLaw::law},
+                      {{"form", false}, [](const FittedLaw& law) { return Cell(law.formula, "wrap"); }},
+                      {{"verdict", false, "whether the runs determine the law's coefficients"}, verdict_of<FittedLaw>},
+                      {{"runs"}, [](const FittedLaw& law) { return format_count(static_cast<double>(law.runs)); }},
+                      {{"objective", true, "what the fit minimised, at its optimum"}, number_of(&FittedLaw::objective)},
+                      {{"held-out error", true, "mean of abs(predicted - measured) / measured over held-out runs"},
+                       [](const FittedLaw& law) { return percent_or(law.holdout_error()); }},
+                      {{"AIC", true, "lower is better; comparable on equal data only"}, [](const FittedLaw& law) {
+                         return std::isfinite(law.aic) ? fmt::format("{:.1f}", law.aic) : "-";
+                       }}});
   for (const auto& [law, reason] : fit.loss.skipped) {
     table.rows.push_back({law, {"", "muted"}, {"not fitted: " + reason, "muted wrap"}, "-", "-", "-", "-"});
   }
@@ -113,19 +118,16 @@ Table table_task_laws(const FitFile& fit) {
         // "all" is the mean over the tasks of a skill.
         [](const TaskLaw& law) { return law.task == "all" ? "mean of " + law.skill : law.task; }},
        {{"measure", false}, [](const TaskLaw& law) { return metric_label(law.measure); }},
-       {{"verdict", false}, [](const TaskLaw& law) { return verdict_cell(law.verdict); }},
+       {{"verdict", false}, verdict_of<TaskLaw>},
        {{"link", false}, [](const TaskLaw& law) { return law.link ? records::enum_name(*law.link) : "-"; }},
-       {{"for each nat of training loss", false, "change of eta, inside the link"},
-        [](const TaskLaw& law) { return term_cell(law, "train_loss"); }},
-       {{"for each e-fold of FLOPs", false, "change of eta at equal loss and TPP"},
-        [](const TaskLaw& law) { return term_cell(law, "flops"); }},
-       {{"for each e-fold of TPP", false, "change of eta at equal loss and FLOPs"},
-        [](const TaskLaw& law) { return term_cell(law, "tpp"); }},
+       {{"for each nat of training loss", false, "change of eta, inside the link"}, term_of("train_loss")},
+       {{"for each e-fold of FLOPs", false, "change of eta at equal loss and TPP"}, term_of("flops")},
+       {{"for each e-fold of TPP", false, "change of eta at equal loss and FLOPs"}, term_of("tpp")},
        {{"leave-one-out error", true, "root mean square over configurations, each predicted by a fit without it"},
-        [](const TaskLaw& law) { return number_text(law.holdout_error); }},
+        number_of(&records::TaskLaw::holdout_error)},
        {{"leave-one-out error of the mean", true,
          "the same if the mean of the others is the prediction: a law must be better"},
-        [](const TaskLaw& law) { return number_text(law.holdout_error_constant); }}});
+        number_of(&records::TaskLaw::holdout_error_constant)}});
   return table;
 }
 
@@ -141,14 +143,13 @@ Table table_turning_points(const FitFile& fit) {
     return Cell(turn.verdict, turn.found() ? "good wrap" : open ? "warn wrap" : "wrap");
   };
   table.fill<TurningPoint>(
-      turns, {{{"task", false}, [](const TurningPoint& turn) { return turn.task; }},
+      turns, {{{"task", false}, &TurningPoint::task},
               {{"measure", false}, [](const TurningPoint& turn) { return metric_label(turn.measure); }},
               {{"over", false}, x_label},
               {{"runs", false, "all else equal"}, [](const TurningPoint& turn) { return Cell(turn.family, "wrap"); }},
               {{"verdict", false}, verdict},
               {{"shape", false}, [](const TurningPoint& turn) { return records::enum_name(turn.shape); }},
-              {{"p, adjusted", true, "after Holm's correction"},
-               [](const TurningPoint& turn) { return number_text(turn.p_adjusted); }},
+              {{"p, adjusted", true, "after Holm's correction"}, number_of(&TurningPoint::p_adjusted)},
               {{"at", false, "with its 95 % interval"},
                [](const TurningPoint& turn) { return turn.at ? interval_text(*turn.at) : "-"; }}});
   return table;
@@ -175,7 +176,7 @@ Table table_choices(const FitFile& fit) {
   };
   table.fill<Choice>(
       fit.recommended->choices,
-      {{{"law", false}, [](const Choice& choice) { return choice.law; }},
+      {{{"law", false}, &Choice::law},
        {{"width"}, whole(&Shape::d_model)},
        {{"layers"}, whole(&Shape::layers)},
        {{"experts"}, whole(&Shape::experts)},
