@@ -41,6 +41,10 @@ namespace {
 constexpr int kDepthMax = 200;
 constexpr const char* kCorrect = "correct the file at this place";
 
+bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::ranges::find(words, word) != words.end();
+}
+
 // Builds Json values from parser events; refuses duplicate keys and absurd depth, and words every fault itself.
 class Builder : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -167,18 +171,14 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
                   "(jq -c . FILE writes that form)"};
     }
     const std::string_view word = word_at(at);
-    for (const std::string_view name : {"NaN", "Infinity", "-Infinity", "nan", "inf", "-inf", "+Infinity"}) {
-      if (word == name) {
-        return {.what = fmt::format("not valid JSON: {} is not a JSON number", word),
-                .fix = "write null in its place, or leave the key out"};
-      }
+    if (is_one_of(word, {"NaN", "Infinity", "-Infinity", "nan", "inf", "-inf", "+Infinity"})) {
+      return {.what = fmt::format("not valid JSON: {} is not a JSON number", word),
+              .fix = "write null in its place, or leave the key out"};
     }
-    for (const std::string_view name : {"None", "True", "False", "undefined"}) {
-      if (word == name) {
-        return {.what = fmt::format("not valid JSON: {} is not a JSON value", word),
-                .wanted = "null, true or false",
-                .fix = "write the file with a JSON library, for example Python's json.dumps"};
-      }
+    if (is_one_of(word, {"None", "True", "False", "undefined"})) {
+      return {.what = fmt::format("not valid JSON: {} is not a JSON value", word),
+              .wanted = "null, true or false",
+              .fix = "write the file with a JSON library, for example Python's json.dumps"};
     }
     if (complete_) {
       return {.what = "not valid JSON: there is more text after the end of the value",

@@ -28,6 +28,12 @@ constexpr i64 kTasksMax = i64{1} << 32;
 
 thread_local bool inside_task = false;
 
+// While it lives, this thread is inside a task.
+struct InsideTask {
+  const bool outer = std::exchange(inside_task, true);
+  ~InsideTask() { inside_task = outer; }
+};
+
 inline void cpu_relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -108,15 +114,8 @@ class Pool {
 
  private:
   void run_in_place(i64 num_tasks, TaskRef task) {
-    const bool outer = inside_task;
-    inside_task = true;
-    try {
-      for (i64 i = 0; i < num_tasks; ++i) task(i, current_thread_);
-    } catch (...) {
-      inside_task = outer;
-      throw;
-    }
-    inside_task = outer;
+    const InsideTask inside;
+    for (i64 i = 0; i < num_tasks; ++i) task(i, current_thread_);
   }
 
   // Waits only for the workers that entered this region: on a shared machine, a worker may be descheduled for
@@ -129,7 +128,7 @@ class Pool {
   }
 
   void work(int thread) {
-    inside_task = true;
+    const InsideTask inside;
     current_thread_ = thread;
     for (i64 i; (i = shares_[thread].take_first()) >= 0;) run_task(i, thread);
     for (int next = 1; next < num_threads_; ++next) {
@@ -137,7 +136,6 @@ class Pool {
       for (i64 i; (i = other.take_last()) >= 0;) run_task(i, thread);
     }
     current_thread_ = 0;
-    inside_task = false;
   }
 
   void run_task(i64 i, int thread) {

@@ -162,6 +162,8 @@ void model_set(RunRecords& run) {
 }  // namespace
 
 void numbers_check(const Json& record) {
+  const std::string type = record.get_string("type", "run");  // entries of study.json have none
+  if (type != "run" && type != "eval" && type != "train_end" && type != "roof") return;
   for (const Json* object : {&record, record.find("config")}) {
     if (object == nullptr || !object->is_object()) continue;
     for (const auto& [key, value] : object->as_object()) {

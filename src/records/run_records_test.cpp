@@ -93,15 +93,18 @@ TEST_F(RunFolders, TheRunRecordWinsOverTheStudy) {
 // Text in the place of a number is a fault with its place, not a number that was not measured.
 TEST_F(RunFolders, TextInThePlaceOfANumberIsNamed) {
   const std::pair<const char*, std::string> lines[] = {
-      {"tokens_total", R"({"type":"run","tokens_total":"1000"})"},
-      {"top_k", R"({"type":"run","config":{"top_k":"2"}})"},
-      {"loss_final", R"({"type":"train_end","loss_final":"2.5"})"},
+      {"tokens_total", R"({"type":"run","tokens_total":"1000"})"
+                       "\n"},
+      {"top_k", R"({"type":"run","config":{"top_k":"2"}})"
+                "\n"},
+      {"loss_final", R"({"type":"train_end","loss_final":"2.5"})"
+                     "\n"},
       {"acc", eval_line(R"("acc":"0.5")")},
       {"acc_se", eval_line(R"("acc":0.5,"acc_se":"0.1")")},
       {"chance", eval_line(R"("acc":0.5,"chance":[0.1])")},
       {"pass", eval_line(R"("pass":"1","measures":{"pass":{"better":"higher","unit":"share of items"}})")}};
   for (const auto& [key, line] : lines) {
-    run_write(key, kStart + line + "\n");
+    run_write(key, kStart + line);
     const RunRecords run = run_read(path_join(folder_, std::string("runs/") + key));
     EXPECT_EQ(run.status, RunStatus::broken) << key;
     EXPECT_EQ(run.problem.where, records(key) + ", line 2");
