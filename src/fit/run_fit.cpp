@@ -130,7 +130,8 @@ std::string hypotheses_add(const StageOptions& stage, const std::vector<std::str
     const records::Verdicts verdicts = study_verdicts(folder);
     const std::string path = path_join(folder, records::kVerdictsName);
     records::verdicts_write(verdicts, path);
-    for (const Json& one : records::verdicts_to_json(verdicts).at("hypotheses").as_array()) all.push_back(one);
+    const Json json = records::verdicts_to_json(verdicts);
+    for (const Json& one : json.at("hypotheses").as_array()) all.push_back(one);
     text += fmt::format("\n{}written: {}\n", verdicts_text(verdicts), path);
   }
   result.set("hypotheses", std::move(all));
