@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/test_folder.h"
+#include "fit/run_fit.h"
 #include "records/study_fake_test.h"
 
 namespace moebius::fit {
@@ -233,6 +234,13 @@ TEST(Verdicts, FileHoldsTheVerdicts) {
   EXPECT_EQ(read.hypotheses[0].seeds, 3);
   EXPECT_EQ(records::verdicts_to_json(read), records::verdicts_to_json(made));
   EXPECT_NE(verdicts_text(read).find("supported   h: "), std::string::npos) << verdicts_text(read);
+
+  file_remove(path);
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(run_fit({fake.folder, "--hypotheses", "--json", "--log", "error"}), 0);
+  const Json printed = Json::parse(testing::internal::GetCapturedStdout(), "output");
+  EXPECT_EQ(printed.at("hypotheses"), records::verdicts_to_json(made).at("hypotheses"));
+  EXPECT_EQ(records::verdicts_to_json(records::verdicts_read(path)), records::verdicts_to_json(made));
 }
 
 }  // namespace
