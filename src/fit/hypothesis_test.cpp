@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/test_folder.h"
 #include "fit/run_fit.h"
-#include "records/study_fake_test.h"
+#include "records/study_fake.h"
 
 namespace moebius::fit {
 namespace {

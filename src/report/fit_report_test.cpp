@@ -10,7 +10,7 @@
 #include "report/figure_parts.h"
 #include "report/html.h"
 #include "report/run_report.h"
-#include "records/study_fake_test.h"
+#include "records/study_fake.h"
 #include "report/tables.h"
 
 namespace moebius::report {

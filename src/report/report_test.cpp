@@ -9,7 +9,7 @@
 #include "base/units.h"
 #include "report/html.h"
 #include "report/run_report.h"
-#include "records/study_fake_test.h"
+#include "records/study_fake.h"
 
 namespace moebius::report {
 namespace {
