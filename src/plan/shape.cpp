@@ -18,11 +18,10 @@ using fit::Law;
 
 constexpr i64 kExpertMultiple = 32;
 
-std::vector<Form> joint_forms() {
+// The form with `first`, twice as many, ... and `last` experts.
+std::vector<Form> doubling(Form form, i64 first, i64 last) {
   std::vector<Form> forms;
-  for (i64 experts = 1; experts <= 32; experts *= 2) {
-    forms.push_back({.law = Law::joint, .experts = experts, .top_k = 1, .width = 3});
-  }
+  for (form.experts = first; form.experts <= last; form.experts *= 2) forms.push_back(form);
   return forms;
 }
 
@@ -44,18 +43,8 @@ std::vector<Form> fine_grained_forms(const std::string& fit_name) {
 
 // The law sees k / E alone; the form is Mixtral's with experts of 2 d (as in 2508.18672).
 std::vector<Form> abnar_forms() {
-  std::vector<Form> forms = {{.law = Law::abnar, .width = 4}};
-  for (i64 experts = 4; experts <= 64; experts *= 2) {
-    forms.push_back({.law = Law::abnar, .experts = experts, .top_k = 2, .width = 2});
-  }
-  return forms;
-}
-
-std::vector<Form> routed_forms() {
-  std::vector<Form> forms;
-  for (i64 experts = 1; experts <= 512; experts *= 2) {
-    forms.push_back({.law = Law::routed, .experts = experts, .top_k = 1, .width = 4, .gelu = true});
-  }
+  std::vector<Form> forms = doubling({.law = Law::abnar, .top_k = 2, .width = 2}, 4, 64);
+  forms.insert(forms.begin(), {.law = Law::abnar, .width = 4});
   return forms;
 }
 
@@ -93,8 +82,8 @@ std::vector<Form> forms_of(Law law, const std::string& fit_name) {
     case Law::chinchilla: return {{.law = law, .width = 8.0 / 3}};
     case Law::fine_grained: return fine_grained_forms(fit_name);
     case Law::abnar: return abnar_forms();
-    case Law::joint: return joint_forms();
-    case Law::routed: return routed_forms();
+    case Law::joint: return doubling({.law = law, .width = 3}, 1, 32);
+    case Law::routed: return doubling({.law = law, .width = 4, .gelu = true}, 1, 512);
     case Law::leverage: return leverage_forms();
     case Law::flame:
       return {{.law = law, .experts = 64, .top_k = 6, .shared = 2, .width = 0.6875, .dense_width = 5.34375}};

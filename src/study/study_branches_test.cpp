@@ -94,7 +94,7 @@ TEST(StudyBranches, PlanCountsTheTrunkOnce) {
   EXPECT_EQ(plan.runs[1].role, records::RunRole::main);
   EXPECT_EQ(plan.runs[3].tokens, 13 * 256);  // 8 steps and 5 of decay: round(0.4 * 13)
   EXPECT_EQ(plan.runs[3].tokens_own(), 5 * 256);
-  EXPECT_DOUBLE_EQ(plan.runs[3].tpp, 13.0 * 256 / static_cast<double>(plan.runs[3].counts.parameters_total));
+  EXPECT_DOUBLE_EQ(plan.runs[3].tpp(), 13.0 * 256 / static_cast<double>(plan.runs[3].counts.parameters_total));
   EXPECT_EQ(tokens_most(plan), 13 * 256);
   estimate_seconds(plan, {{"E2", {1.0, 0, 0}}, {"E4", {1.0, 0, 0}}});
   i64 own = 0;
@@ -164,7 +164,7 @@ TEST(StudyBranches, BranchesEqualRunsThatGoAlone) {
     const Json start = records::read(path_join(out, "records.jsonl"), "run").at(0);
     EXPECT_EQ(start.at("tokens_total").as_int(), run.tokens);
     EXPECT_EQ(start.at("branch_of").as_string(), run.branch_of);
-    EXPECT_DOUBLE_EQ(start.at("tpp").as_double(), run.tpp);
+    EXPECT_DOUBLE_EQ(start.at("tpp").as_double(), run.tpp());
     EXPECT_EQ(evaluated_at(folder, run.name).back(), run.tokens);
     EXPECT_EQ(evaluated_at(folder, run.name).size(), 3u) << run.name;  // untrained, half way, at the end
     if (run.config.experts.experts == 4) {

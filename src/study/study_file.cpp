@@ -284,10 +284,8 @@ std::string find_file(const std::string& name_or_path) {
 Json StudyData::to_json() const {
   Json texts = Json::array();
   for (const StudyText& source : text) {
-    Json inputs = Json::array();
-    for (const std::string& file : source.input) inputs.push_back(file);
     texts.push_back(Json::object({{"name", source.name},
-                                  {"input", inputs},
+                                  {"input", source.input},
                                   {"field", source.field},
                                   {"share", source.share},
                                   {"held_out_bytes", source.held_out_bytes}}));

@@ -76,10 +76,6 @@ PlannedRun plan_run(const StudySpec& spec, const model::ModelConfig& config, i64
   run.config = config;
   run.counts = model::count_model(config, spec.data.sequence);
   run.learning_rate = spec.learning_rate.value;
-  run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
-  run.sparsity = config.experts.experts > 1
-                     ? 1.0 - static_cast<double>(config.experts.top_k) / static_cast<double>(config.experts.experts)
-                     : 0.0;
   return run;
 }
 
@@ -91,7 +87,6 @@ void add_branched(StudyPlan& plan, const model::ModelConfig& config, i64 seed) {
   const BranchPlan steps = plan_branches(spec.branches, options, spec.path);
   const auto set_tokens = [&](PlannedRun& run, i64 steps_total) {
     run.tokens = steps_total * options.batch_tokens;
-    run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
     run.warmup_steps = steps.warmup_steps;
   };
   const std::string seed_part = spec.seeds.size() > 1 ? fmt::format("-s{}", seed) : "";
@@ -124,7 +119,6 @@ void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs)
       run.name = fmt::format("sweep-{}-lr{:g}", config->name, rate);
       run.role = records::RunRole::sweep;
       run.tokens = spec.learning_rate.sweep_tokens > 0 ? spec.learning_rate.sweep_tokens : spec.tokens / 5;
-      run.tpp = static_cast<double>(run.tokens) / static_cast<double>(run.counts.parameters_total);
       run.learning_rate = rate;
       plan.runs.push_back(std::move(run));
     }
@@ -328,11 +322,12 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
 void PlannedRun::visit(records::Fields& f) {
   Json shape = config.to_json();
   std::string scope = "micro-batch";
+  double of_tokens = tpp(), idle = sparsity();
   double rate = learning_rate > 0 ? learning_rate : kUnknown;
   f("name", name)("model", model)("role", role)("seed", seed)("config", shape);
   f("parameters_total", counts.parameters_total)("parameters_active", counts.parameters_active);
   f("flops_per_token_megatron", counts.flops_per_token_megatron)("flops_per_token_6n", counts.flops_per_token_6n);
-  f("tokens_total", tokens)("tpp", tpp)("sparsity", sparsity)("learning_rate", rate);
+  f("tokens_total", tokens)("tpp", of_tokens)("sparsity", idle)("learning_rate", rate);
   f("balance_coefficient", config.losses.balance_coefficient)("balance_scope", scope);
   f("seconds_estimated", seconds_estimated);
   if (left_out) f("left_out", left_out);
@@ -369,7 +364,7 @@ std::string plan_table(const StudyPlan& plan) {
   for (const PlannedRun& run : plan.runs) {
     text += fmt::format("{:<22} {:>12} {:>12} {:>11} {:>8.2f} {:>8} {:>9} {:>10}\n", run.name,
                         format_exact(run.counts.parameters_total), format_exact(run.counts.parameters_active),
-                        format_count(run.counts.flops_per_token_megatron), run.tpp,
+                        format_count(run.counts.flops_per_token_megatron), run.tpp(),
                         format_count(static_cast<double>(run.tokens)),
                         run.learning_rate > 0 ? fmt::format("{:.2g}", run.learning_rate) : "sweep",
                         run.left_out                ? "left out"

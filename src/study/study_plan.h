@@ -24,8 +24,6 @@ struct PlannedRun {
   model::ModelConfig config;
   model::ModelCounts counts;
   double learning_rate = 0;       // 0: not known before the sweep
-  double tpp = 0;                 // tokens / total parameters (2508.18672)
-  double sparsity = 0;            // 1 - k/E
   double seconds_estimated = 0;   // with evaluations; a branch's without the trunk's steps
   bool left_out = false;          // it does not fit the study's minutes
   std::string branch_of;          // a branch: the name of its trunk
@@ -35,6 +33,13 @@ struct PlannedRun {
   std::vector<i64> branch_steps;  // a trunk: where branches begin
 
   i64 tokens_own() const { return tokens - tokens_shared; }
+  // Tokens / total parameters (2508.18672).
+  double tpp() const { return static_cast<double>(tokens) / static_cast<double>(counts.parameters_total); }
+  // 1 - k/E; 0 for a dense model.
+  double sparsity() const {
+    const auto& e = config.experts;
+    return e.experts > 1 ? 1.0 - static_cast<double>(e.top_k) / static_cast<double>(e.experts) : 0.0;
+  }
   void visit(records::Fields& f);  // for writing: the object of study.json
 };
 

@@ -114,8 +114,8 @@ TEST(StudyPower, TheReportFindsWhatTheDryRunPromises) {
   EXPECT_NEAR(pair, 0.8, 0.07);
   double low = 1e9, high = -1e9;
   for (const PlannedRun& run : plan.runs) {
-    low = std::min(low, std::log2(run.tpp));
-    high = std::max(high, std::log2(run.tpp));
+    low = std::min(low, std::log2(run.tpp()));
+    high = std::max(high, std::log2(run.tpp()));
   }
   const double top = share_supported(plan, 2, [&](const Json& run) {
     const double u = (2 * std::log2(run.at("tpp").as_double()) - low - high) / (high - low);

@@ -209,8 +209,8 @@ TEST(StudyPlan, OvernightGridSpansTokensPerParameter) {
   double low = 1e9, high = 0;
   for (const PlannedRun& run : plan.runs) {
     if (run.role != records::RunRole::main) continue;
-    low = std::min(low, run.tpp);
-    high = std::max(high, run.tpp);
+    low = std::min(low, run.tpp());
+    high = std::max(high, run.tpp());
   }
   EXPECT_LE(low, 1.0);
   EXPECT_GE(high, 100.0);

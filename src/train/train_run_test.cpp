@@ -416,6 +416,40 @@ TEST(TrainRun, AFullDiskLosesNothing) {
   EXPECT_EQ(losses_of(out), losses_of(other));
 }
 
+// What decides the resumed run has no default: a key that is missing is named.
+TEST(TrainRun, AStateWithoutAKeyIsRefused) {
+  const std::string out = fresh_folder("state_key");
+  tiny_run(tiny_options(out, 2), fixed_roof());
+  const Json whole = Json::parse_file(path_join(out, "checkpoint/state.json"));
+  EXPECT_EQ(TrainState::from_json(whole, out).step, 2);
+  for (const std::string key : {"step", "flops", "isa_past", "data"}) {
+    Json state = Json::object();
+    for (const auto& [name, value] : whole.as_object()) {
+      if (name != key) state.set(name, value);
+    }
+    const std::string error = error_of([&] { TrainState::from_json(state, out); });
+    EXPECT_NE(error.find("'" + key + "' is missing"), std::string::npos) << error;
+  }
+  Json wrong = whole;
+  wrong.set("step", "two");
+  const std::string error = error_of([&] { TrainState::from_json(wrong, out); });
+  EXPECT_NE(error.find("'step'"), std::string::npos) << error;
+  EXPECT_NE(error.find("restore an older checkpoint"), std::string::npos) << error;
+}
+
+TEST(TrainRun, RecordsWithoutACheckpointAreRemovedWithAWarning) {
+  const std::string out = fresh_folder("no_checkpoint"), records = path_join(out, "records.jsonl");
+  tiny_run(tiny_options(out, 2), fixed_roof());
+  const std::size_t lines = records::read(records).size();
+  folder_remove_all(path_join(out, "checkpoint"));
+  ::testing::internal::CaptureStderr();
+  tiny_run(tiny_options(out, 2), fixed_roof());
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("no checkpoint to resume from"), std::string::npos) << log;
+  EXPECT_NE(log.find("again at step 0"), std::string::npos) << log;
+  EXPECT_EQ(records::read(records).size(), lines);
+}
+
 TEST(TrainRun, TrainsOnShardsAndSaysWhenTheyAreTooSmall) {
   const std::string folder = fresh_folder("shards");
   folder_make(folder);
