@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "eval/metrics.h"
 #include "eval/python_random.h"
+#include "eval/template.h"
 #include "eval/text_rules.h"
 
 namespace moebius::eval {

@@ -28,7 +28,8 @@ void describe(EvalOptions& options, OptionList& list) {
   list.add("loss-form", &options.loss_form,
            "between prompt and gold answer: nothing (as-published) or the task's delimiter; empty: the task's choice",
            {.choices = {"", "as-published", "with-separator"}});
-  list.add("measures", &options.measures, "limit each task to these measures: choice, generate, loss; empty: all");
+  list.add("measures", &options.measures,
+           "limit each task to these measures: choice, generate, loss, loglikelihood, rolling; empty: all");
   list.add("positions-max", &options.positions_max, "longest input; 0: the model's", {.unit = "tokens", .min = 0});
   list.add("rows-max", &options.rows_max, "tokens of one pass through the network", {.unit = "tokens", .min = 16});
   list.add("sequences-max", &options.sequences_max, "number of prompts for which text is generated at a time",
@@ -44,14 +45,11 @@ Evaluator::Evaluator(const data::Tokenizer& tokenizer, EvalOptions options)
   for (const std::string& word : options_.tasks) {
     Loaded loaded;
     loaded.spec = find_task(word, options_.task_folders);
-    auto keep = [&](const char* measure) {
-      return options_.measures.empty() ||
-             std::find(options_.measures.begin(), options_.measures.end(), measure) != options_.measures.end();
-    };
-    loaded.spec.choice &= keep("choice");
-    loaded.spec.generate &= keep("generate");
-    loaded.spec.loss &= keep("loss");
-    measured |= loaded.spec.choice || loaded.spec.generate || loaded.spec.loss;
+    std::erase_if(loaded.spec.measures, [&](const std::string& measure) {
+      const std::vector<std::string>& kept = options_.measures;
+      return !kept.empty() && std::find(kept.begin(), kept.end(), measure) == kept.end();
+    });
+    measured |= !loaded.spec.measures.empty();
     loaded.items = make_items(loaded.spec, {options_.shots, options_.limit});
     tasks_.push_back(std::move(loaded));
   }
@@ -133,7 +131,15 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
                                 {"skill", records::enum_name(loaded.spec.skill)}});
     record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
     for (const auto& [key, value] : summary.as_object()) record.set(key, value);
-    if (loaded.spec.loss)
+    const Generation& generation = loaded.spec.generation;
+    if (loaded.spec.has("generate") && generation.temperature > 0) {
+      record.set("repeats", generation.repeats);
+      record.set("temperature", generation.temperature);
+      record.set("top_p", generation.top_p);
+      record.set("top_k", generation.top_k);
+      record.set("seed", generation.seed);
+    }
+    if (loaded.spec.has("loss") || loaded.spec.has("loglikelihood"))
       record.set("loss_form", context.loss_form.empty() ? loaded.spec.loss_form : context.loss_form);
     if (loaded.spec.meta.is_object() && loaded.spec.meta.contains("prompts_in_training")) {
       record.set("prompts_in_training", loaded.spec.meta.at("prompts_in_training"));

@@ -24,7 +24,7 @@ struct EvalOptions {
   i64 loss_window = 0;
   bool loss_prefix = false;
   std::string loss_form;              // of the tasks: as-published, with-separator; empty: the task's
-  std::vector<std::string> measures;  // of choice, generate, loss; empty: the task's
+  std::vector<std::string> measures;  // of kMeasures; empty: the task's
   i64 positions_max = 0;              // 0: the model's
   i64 rows_max = 4096;                // tokens of one pass
   i64 sequences_max = 64;             // generated at a time

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numbers>
 
 #include "base/error.h"
@@ -62,49 +63,44 @@ LossDocuments read_loss_documents(const LossSource& source, const data::Tokenize
   return out;
 }
 
-namespace {
-
-// The windows of all documents; document_of[r] is the document of request r.
-std::vector<LoglikRequest> windows_of(const data::Tokenizer& tokenizer, const LossDocuments& source, i64 window,
-                                      bool prefix, std::vector<std::size_t>& document_of) {
+std::vector<LoglikRequest> rolling_windows(const std::vector<i32>& document, std::vector<i32> context, i64 window) {
   std::vector<LoglikRequest> requests;
-  for (std::size_t d = 0; d < source.documents.size(); ++d) {
-    const std::vector<i32>& document = source.documents[d];
-    std::vector<i32> context;
-    if (prefix) context = {prefix_token(tokenizer)};
-    for (std::size_t at = 0; at < document.size();) {
-      if (context.empty()) {
-        context = {document[at++]};
-        continue;
-      }
-      const std::size_t end = std::min(document.size(), at + static_cast<std::size_t>(window));
-      LoglikRequest request;
-      request.context = context;
-      request.continuation.assign(document.begin() + static_cast<std::ptrdiff_t>(at),
-                                  document.begin() + static_cast<std::ptrdiff_t>(end));
-      request.group = static_cast<i64>(requests.size());
-      requests.push_back(std::move(request));
-      document_of.push_back(d);
-      // The next window needs one token of context; a short last one takes what a full one has room for (the harness's
-      // rolling windows).
-      at = end;
-      const std::size_t next = std::min(document.size() - at, static_cast<std::size_t>(window));
-      const std::size_t keep = std::min(at, static_cast<std::size_t>(window) - next + 1);
-      context.assign(document.begin() + static_cast<std::ptrdiff_t>(at - keep),
-                     document.begin() + static_cast<std::ptrdiff_t>(at));
+  for (std::size_t at = 0; at < document.size();) {
+    if (context.empty()) {
+      context = {document[at++]};
+      continue;
     }
+    const std::size_t end = std::min(document.size(), at + static_cast<std::size_t>(window));
+    LoglikRequest& request = requests.emplace_back();
+    request.context = context;
+    request.continuation.assign(document.begin() + static_cast<std::ptrdiff_t>(at),
+                                document.begin() + static_cast<std::ptrdiff_t>(end));
+    // The next window needs one token of context; a short last one takes what a full one has room for (the harness's
+    // rolling windows).
+    at = end;
+    const std::size_t next = std::min(document.size() - at, static_cast<std::size_t>(window));
+    const std::size_t keep = std::min(at, static_cast<std::size_t>(window) - next + 1);
+    context.assign(document.begin() + static_cast<std::ptrdiff_t>(at - keep),
+                   document.begin() + static_cast<std::ptrdiff_t>(at));
   }
   return requests;
 }
-
-}  // namespace
 
 LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tokenizer, const LossDocuments& source,
                          const LossOptions& options, const ScoreLimits& limits) {
   i64 window = limits.positions_max > 0 ? limits.positions_max : engine.positions_max;
   if (options.window > 0) window = std::min(window, options.window);
+  std::vector<i32> prefix;
+  if (options.prefix) prefix = {prefix_token(tokenizer)};
   std::vector<std::size_t> document_of;
-  const std::vector<LoglikRequest> requests = windows_of(tokenizer, source, window, options.prefix, document_of);
+  std::vector<LoglikRequest> requests;
+  for (std::size_t d = 0; d < source.documents.size(); ++d) {
+    for (LoglikRequest& request : rolling_windows(source.documents[d], prefix, window)) {
+      request.group = std::ssize(requests);
+      requests.push_back(std::move(request));
+      document_of.push_back(d);
+    }
+  }
   if (requests.empty()) {
     throw Error({.where = source.name,
                  .what = "no held-out document has two tokens",

@@ -41,6 +41,10 @@ struct LossDocuments {
 // tokenizer, or the source has no tokens.
 LossDocuments read_loss_documents(const LossSource& source, const data::Tokenizer& tokenizer, i64 tokens_max);
 
+// Disjoint windows of at most `window` tokens over a document, each after at least one token of context. `context` precedes
+// the first token; empty: the first token is not scored. Each is a request of group 0.
+std::vector<LoglikRequest> rolling_windows(const std::vector<i32>& document, std::vector<i32> context, i64 window);
+
 LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tokenizer, const LossDocuments& documents,
                          const LossOptions& options, const ScoreLimits& limits);
 

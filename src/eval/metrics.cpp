@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <numbers>
 
 #include "base/check.h"
 #include "base/options.h"
+#include "eval/template.h"
 #include "records/measure.h"
 
 namespace moebius::eval {
@@ -104,8 +107,9 @@ records::Measure measure_of(const std::string& name) {
 
 // The measures of a record that has `names`.
 std::vector<records::Measure> measures_for(const TaskSpec& spec, const std::vector<std::string>& names, double chance) {
-  const bool chosen = std::find(names.begin(), names.end(), "acc") != names.end();
-  const std::string score = !spec.measure.empty() ? spec.measure : chosen ? "acc" : "exact_match";
+  const auto has = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  const std::string by_kind = has("acc") ? "acc" : has("exact_match") ? "exact_match" : "bits_per_byte";
+  const std::string score = spec.measure.empty() ? by_kind : spec.measure;
   std::vector<records::Measure> measures;
   for (const std::string& name : names) {
     records::Measure m = measure_of(name);
@@ -116,12 +120,37 @@ std::vector<records::Measure> measures_for(const TaskSpec& spec, const std::vect
   return measures;
 }
 
+// Perplexities of whole texts: exp(nats / words), and so on, over all items. Their errors follow from those of the exponents.
+void set_perplexities(const std::vector<RollingSums>& all, std::vector<std::string>& names, Json& out) {
+  std::vector<double> nats, tokens, words, bytes;
+  for (const RollingSums& one : all) {
+    nats.push_back(one.nats);
+    tokens.push_back(one.tokens);
+    words.push_back(one.words);
+    bytes.push_back(one.bytes);
+  }
+  const auto set = [&](const char* name, const Mean& m) {
+    names.emplace_back(name);
+    set_mean(out, name, m);
+  };
+  const auto perplexity = [](const Mean& m) { return Mean{std::exp(m.mean), std::exp(m.mean) * m.se, m.n}; };
+  set("word_perplexity", perplexity(ratio_of(nats, words)));
+  set("byte_perplexity", perplexity(ratio_of(nats, bytes)));
+  set("token_perplexity", perplexity(ratio_of(nats, tokens)));
+  const Mean bits = ratio_of(nats, bytes);
+  set("bits_per_byte", {bits.mean / std::numbers::ln2, bits.se / std::numbers::ln2, bits.n});
+}
+
 Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vector<EvalItem>& items,
                 const std::vector<ItemScores>& scores, const std::vector<i64>& members) {
-  Json out = Json::object({{"grade", grade}, {"items", static_cast<i64>(members.size())}});
+  const i64 skipped = std::count_if(members.begin(), members.end(), [&](i64 i) {
+    return scores[static_cast<std::size_t>(i)].record.contains("skipped");
+  });
+  Json out = Json::object({{"grade", grade}, {"items", std::ssize(members) - skipped}});
   InOrder<double> values;
   std::vector<double> chance, chance_best, known, total, raw;
-  i64 truncated = 0, alone = 0, skipped = 0;
+  std::vector<RollingSums> rolling;
+  i64 truncated = 0, alone = 0;
   for (const i64 i : members) {
     const ItemScores& s = scores[static_cast<std::size_t>(i)];
     if (!s.record.contains("skipped")) {  // else it has no choices to guess among
@@ -132,12 +161,12 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
     }
     truncated += s.record.get_bool("truncated", false);
     alone += s.record.get_bool("encoded_alone", false);
-    skipped += s.record.contains("skipped");
     if (s.bits_total > 0) {
       known.push_back(s.bits_known);
       total.push_back(s.bits_total);
       raw.push_back(s.record.get_double("knowledge_bits_raw", 0));
     }
+    if (s.rolling.tokens > 0) rolling.push_back(s.rolling);
     for (const auto& [name, value] : s.scores) add_in_order(values, name, value);
   }
   const double chance_mean = mean_of(chance).mean;
@@ -156,6 +185,7 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
     set_mean(out, "knowledge_share_raw", ratio_of(raw, total));
     for (const char* name : {"knowledge_bits", "knowledge_share", "knowledge_share_raw"}) names.emplace_back(name);
   }
+  if (!rolling.empty()) set_perplexities(rolling, names, out);
   out.set("measures", records::measures_to_json(measures_for(spec, names, chance_mean)));
   if (truncated > 0) out.set("items_truncated", truncated);
   if (alone > 0) out.set("items_encoded_alone", alone);
@@ -171,7 +201,9 @@ Json summary_of(const TaskSpec& spec, const std::string& grade, const std::vecto
 
 void check_task_measure(const TaskSpec& spec, const std::string& better, const std::string& unit) {
   if (spec.measure.empty()) return;
-  const std::vector<std::string> scores = {"acc", "acc_norm", "exact_match", "task_loss"};
+  const std::vector<std::string> scores = {
+      "acc",       "acc_norm",      "exact_match",    "exact_match_vote", "exact_match_any",
+      "task_loss", "bits_per_byte", "word_perplexity"};
   index_of_word(spec.measure, scores, "measure", spec.path);
   records::check_measure(measure_of(spec.measure), better, unit, spec.path);
 }

@@ -219,7 +219,7 @@ TEST(Evaluate, AMissingValueSkipsOnlyItsItem) {
       "missing-choice.toml", head + "choices = \"{c}\"\nanswer_index = \"{a}\"\nmeasures = [\"choice\", \"loss\"]\n");
   rows(R"({"q": null, "c": ["y", "x"], "a": 0})", R"({"q": "Q", "c": ["y", "x"], "a": null})");
   Json record = records_of(choice);
-  EXPECT_EQ(record.get_int("items", 0), 4);
+  EXPECT_EQ(record.get_int("items", 0), 2);
   EXPECT_EQ(record.get_int("items_skipped", 0), 2);
   EXPECT_EQ(record.get_double("chance", 0), 0.5);  // of the scored items
   for (const auto& [second, third] :

@@ -1,7 +1,7 @@
 // Task: the seam between kinds of evaluation. A task runs the engine on its items and gives every item scores.
 // choice: multiple choice by log-likelihood (acc, acc_norm; knowledge bits of generated items). generate: exact match of
-// generated text. loss: the gold answer's loss per token and per byte. Scoring is lm-evaluation-harness's: docs/eval.md.
-// Not for means over items: metrics.h.
+// generated text. loss, loglikelihood: the gold answer's loss per token and per byte, and whether it is the greedy text.
+// rolling: perplexity of whole texts. Scoring is lm-evaluation-harness's: docs/eval.md. Not for means over items: metrics.h.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,11 @@
 
 namespace moebius::eval {
 
+// Of a text that was scored token by token.
+struct RollingSums {
+  double nats = 0, tokens = 0, words = 0, bytes = 0;
+};
+
 // The scores of one item. `scores` become means over items; `record` becomes the item's line in items/TASK.jsonl.
 struct ItemScores {
   std::vector<std::pair<std::string, double>> scores;
@@ -24,6 +29,7 @@ struct ItemScores {
   double chance = 0;      // of guessing right; 0 for generated answers
   double bits_known = 0;  // knowledge bits of this item, of bits_total (0: the item does not count)
   double bits_total = 0;
+  RollingSums rolling;  // without tokens: none
   void add(const std::string& name, double value);
 };
 
@@ -69,5 +75,8 @@ i64 best_choice_normalised(const std::vector<double>& sums, const std::vector<st
 
 // 1 when any of `answers` equals the extracted text after both were normalised.
 double exact_match(const TaskSpec& spec, const std::string& extracted, const std::vector<std::string>& answers);
+
+// The text that occurs most often, of equally frequent ones the first (the harness's majority vote). At least one text.
+std::string most_frequent(const std::vector<std::string>& texts);
 
 }  // namespace moebius::eval

@@ -57,10 +57,10 @@ TEST(Items, EveryShippedTaskMakesItems) {
     for (const EvalItem& item : items) {
       EXPECT_FALSE(item.prompt.empty()) << path;
       EXPECT_FALSE(item.target.empty()) << path;
-      if (task.choice) {
+      if (task.has("choice")) {
         EXPECT_GE(item.choices.size(), 2u) << path << " " << item.index;
       }
-      if (task.generate) {
+      if (task.has("generate")) {
         EXPECT_GE(item.answers.size(), 1u) << path;
       }
     }

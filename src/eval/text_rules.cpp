@@ -5,10 +5,7 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
-#include <cmath>
-
 #include "base/error.h"
-#include "base/options.h"
 #include "base/utf8.h"
 
 namespace moebius::eval {
@@ -85,17 +82,39 @@ namespace {
 
 std::string substitute(const pcre2_code* code, const std::string& text, const char* replacement, u32 options) {
   PCRE2_SIZE size = text.size() * 2 + 64;
-  std::string out(size, '\0');
-  const int count =
-      pcre2_substitute(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
-                       PCRE2_SUBSTITUTE_GLOBAL | options, nullptr, nullptr, reinterpret_cast<PCRE2_SPTR>(replacement),
-                       PCRE2_ZERO_TERMINATED, reinterpret_cast<PCRE2_UCHAR*>(out.data()), &size);
-  if (count < 0) throw Error({.what = "a regular expression failed on a text", .got = text.substr(0, 200)});
+  std::string out;
+  int count = PCRE2_ERROR_NOMEMORY;
+  for (int attempt = 0; attempt < 2 && count == PCRE2_ERROR_NOMEMORY; ++attempt) {  // the second time with enough room
+    out.assign(size, '\0');
+    count = pcre2_substitute(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
+                             PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH | options, nullptr, nullptr,
+                             reinterpret_cast<PCRE2_SPTR>(replacement), PCRE2_ZERO_TERMINATED,
+                             reinterpret_cast<PCRE2_UCHAR*>(out.data()), &size);
+  }
+  if (count < 0) {
+    char message[200] = {};
+    pcre2_get_error_message(count, reinterpret_cast<PCRE2_UCHAR*>(message), sizeof message);
+    throw Error(
+        {.what = fmt::format("a regular expression failed on a text: {}", message), .got = text.substr(0, 200)});
+  }
   out.resize(size);
   return out;
 }
 
 }  // namespace
+
+i64 words(std::string_view text) {
+  i64 count = 1;
+  bool in_space = false;
+  for (std::size_t i = 0; i < text.size();) {
+    u32 code = 0;
+    i += static_cast<std::size_t>(decode_utf8(text.data() + i, text.data() + text.size(), code));
+    const bool space = is_space(code);
+    count += space && !in_space;
+    in_space = space;
+  }
+  return count;
+}
 
 std::string lower_case(const std::string& text) {
   // PCRE2's own case tables: \L in an extended replacement.
@@ -109,6 +128,10 @@ std::string lower_case(const std::string& text) {
 }
 
 std::string Pattern::removed_from(const std::string& text) const { return substitute(impl_->code, text, "", 0); }
+
+std::string Pattern::replaced_in(const std::string& text, const std::string& replacement) const {
+  return substitute(impl_->code, text, replacement.c_str(), 0);
+}
 
 std::vector<std::vector<std::string>> Pattern::find_all(const std::string& text) const {
   std::vector<std::vector<std::string>> found;
@@ -141,27 +164,46 @@ std::vector<std::vector<std::string>> Pattern::find_all(const std::string& text)
   return found;
 }
 
-std::string extract(const Extraction& rule, const std::string& text) {
+namespace {
+
+// The first group that is not empty; a match without groups counts as its only one.
+std::optional<std::string> first_group(const std::vector<std::string>& groups) {
+  for (const std::string& group : groups) {
+    if (!group.empty() || groups.size() == 1) return group;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::string> extract_or_none(const Extraction& rule, const std::string& text) {
   std::string out = text;
   if (!rule.after.empty()) {
     const std::size_t at = text.rfind(rule.after);
-    if (at == std::string::npos) return "[invalid]";
+    if (at == std::string::npos) return std::nullopt;
     out = stripped(std::string_view(text).substr(at + rule.after.size()));
     out = stripped(std::string_view(out).substr(0, out.find_first_of(".\n")));
   }
   if (rule.regex) {
     const auto found = rule.regex->find_all(text);
-    out = "[invalid]";
-    if (!found.empty()) {
-      const auto& groups = rule.last ? found.back() : found.front();
-      for (const std::string& group : groups) {
-        if (group.empty() && groups.size() > 1) continue;
-        out = stripped(group);
-        break;
-      }
-    }
+    if (found.empty()) return std::nullopt;
+    const std::optional<std::string> group = first_group(rule.last ? found.back() : found.front());
+    if (!group) return std::nullopt;
+    out = stripped(*group);
   }
   return rule.strip ? stripped(out) : out;
+}
+
+std::string extract(const Extraction& rule, const std::string& text) {
+  return extract_or_none(rule, text).value_or("[invalid]");
+}
+
+std::vector<std::string> matches_of(const Pattern& pattern, const std::string& text) {
+  std::vector<std::string> out;
+  for (const auto& groups : pattern.find_all(text)) {
+    if (std::optional<std::string> group = first_group(groups)) out.push_back(std::move(*group));
+  }
+  return out;
 }
 
 std::string normalised(const Normalisation& rule, const std::string& text) {
@@ -174,91 +216,6 @@ std::string normalised(const Normalisation& rule, const std::string& text) {
     });
   }
   return out;
-}
-
-std::string value_text(const Json& value) {
-  if (value.is_string()) return value.as_string();
-  if (value.is_number() && !value.is_int()) {
-    const double x = value.as_double();
-    if (std::floor(x) == x && std::fabs(x) < 1e15) return std::to_string(static_cast<i64>(x));
-  }
-  return value.is_null() ? "" : value.dump();
-}
-
-namespace {
-
-const Json& field_of(const Json& row, const std::string& path, const std::string& where) {
-  const Json* at = &row;
-  std::size_t begin = 0;
-  while (true) {
-    const std::size_t dot = path.find('.', begin);
-    const std::string key = path.substr(begin, dot == std::string::npos ? dot : dot - begin);
-    if (!at->is_object()) {
-      throw Error({.where = where,
-                   .what = fmt::format("there is no field '{}'", path),
-                   .fix = fmt::format("'{}' is not an object", path.substr(0, begin - 1))});
-    }
-    const Json* next = at->find(key);
-    if (next == nullptr) {
-      std::vector<std::string> keys;
-      for (const auto& member : at->as_object()) keys.push_back(member.first);
-      throw MissingValue({.where = where,
-                          .what = fmt::format("there is no field '{}'", path),
-                          .fix = nearest_advice(key, keys, fmt::format("the fields are: {}", fmt::join(keys, ", ")))});
-    }
-    if (next->is_null()) {
-      throw MissingValue({.where = where,
-                          .what = fmt::format("the field '{}' is null", path),
-                          .fix = fmt::format("require = [\"{}\"] in the task skips such rows", path)});
-    }
-    at = next;
-    if (dot == std::string::npos) return *at;
-    begin = dot + 1;
-  }
-}
-
-// The text of a field in a template. A list or object would become JSON.
-std::string field_text(const Json& value, const std::string& field, const std::string& where) {
-  if (!value.is_array() && !value.is_object()) return value_text(value);
-  throw Error(
-      {.where = where,
-       .what = fmt::format("the field '{}' is {}, not a text", field, value.is_array() ? "a list" : "an object"),
-       .got = value.dump().substr(0, 100)});
-}
-
-}  // namespace
-
-Json render(const std::string& pattern, const Json& row, const std::string& where) {
-  std::string out;
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if ((c == '{' || c == '}') && i + 1 < pattern.size() && pattern[i + 1] == c) {
-      out += c;
-      ++i;
-    } else if (c == '{') {
-      const std::size_t end = pattern.find('}', i);
-      if (end == std::string::npos) {
-        throw Error(
-            {.where = where, .what = "a template has '{' without '}'", .got = pattern, .fix = "write {{ for a brace"});
-      }
-      const std::string field = pattern.substr(i + 1, end - i - 1);
-      const Json& value = field_of(row, field, where);
-      if (i == 0 && end + 1 == pattern.size()) return value;
-      out += field_text(value, field, where);
-      i = end;
-    } else if (c == '}') {
-      throw Error(
-          {.where = where, .what = "a template has '}' without '{'", .got = pattern, .fix = "write }} for a brace"});
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
-std::string render_text(const std::string& pattern, const Json& row, const std::string& where) {
-  const Json value = render(pattern, row, where);
-  return field_text(value, value.is_string() ? "" : pattern.substr(1, pattern.size() - 2), where);
 }
 
 }  // namespace moebius::eval

@@ -39,7 +39,10 @@ const std::vector<Measure>& known_measures() {
       {.name = "bits_per_byte", .higher_is_better = false, .unit = Unit::bits_per_byte},
       {.name = "knowledge_share_raw", .unit = Unit::share_of_bits},
       {.name = "answer_loss", .higher_is_better = false, .unit = Unit::nats_per_token},
-      {.name = "step_loss", .higher_is_better = false, .unit = Unit::nats_per_token}};
+      {.name = "step_loss", .higher_is_better = false, .unit = Unit::nats_per_token},
+      {.name = "word_perplexity", .higher_is_better = false, .unit = Unit::perplexity},
+      {.name = "byte_perplexity", .higher_is_better = false, .unit = Unit::perplexity},
+      {.name = "token_perplexity", .higher_is_better = false, .unit = Unit::perplexity}};
   return known;
 }
 

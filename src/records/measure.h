@@ -17,10 +17,10 @@ template <>
 inline constexpr std::array kEnumNames<Skill> = {"memorisation", "composition", "look-up", "addition",
                                                  "reasoning",    "knowledge",   "language"};
 
-enum class Unit { share_of_items, share_of_bits, bits, nats_per_token, bits_per_byte };
+enum class Unit { share_of_items, share_of_bits, bits, nats_per_token, bits_per_byte, perplexity };
 template <>
-inline constexpr std::array kEnumNames<Unit> = {"share of items", "share of bits", "bits", "nats per token",
-                                                "bits per byte"};
+inline constexpr std::array kEnumNames<Unit> = {"share of items", "share of bits", "bits",
+                                                "nats per token", "bits per byte", "perplexity"};
 
 enum class Direction { higher, lower };  // which is better
 template <>
