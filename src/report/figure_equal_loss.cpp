@@ -69,8 +69,8 @@ Figure figure_equal_loss(const FigureInput& in) {
   Figure figure{
       .id = "equal_loss", .title = "Scores at equal training loss against active FLOPs", .csv = point_table()};
   figure.caption =
-      "Each line joins configurations whose training losses differ by at most a sixth of the whole range: a slope means that "
-      "active FLOPs matter beyond the loss. Labels: number of experts. The thick line is the task law at the runs' mean "
+      "Points of one marker are configurations whose training losses differ by at most a sixth of the whole range. They are "
+      "not joined, since they may differ in more than their FLOPs. Labels: number of experts. The thick line is the task law at the runs' mean "
       "loss and TPP (dotted: 95 %), if it is determined. Bars are 95 % intervals: over seeds if a configuration "
       "has at least two, otherwise over test items.";
   const std::vector<LossBin> bins = bins_of(in.configurations);
@@ -82,20 +82,21 @@ Figure figure_equal_loss(const FigureInput& in) {
                 .selector = skill};
     for (const TaskPart& part : parts) {
       if (part.skill != skill) continue;
-      for (const std::string& key : part.scores()) {
-        View view{.y_label = metric_label(key)};
-        score_view_finish(part, key, view);
-        i64 style = 0;
-        for (const LossBin& bin : bins) {
-          Series series = series_of(bin.points, fmt::format("loss {:.3f} to {:.3f}", bin.low, bin.high), style++,
-                                    "flops_train", part.path(key), figure.csv);
-          if (series.points.size() > 1) view.series.push_back(std::move(series));
-        }
-        if (!view.series.empty() && part.part == "all") {
-          if (const records::TaskLaw* law = law_of(in.study.fit, part.name, key)) law_add(*law, view, figure.csv);
-        }
-        panel.views.push_back(std::move(view));
+      const std::string key = part.score();
+      if (key.empty()) continue;
+      View view{.y_label = metric_label(key)};
+      score_view_finish(part, key, view);
+      i64 style = 0;
+      for (const LossBin& bin : bins) {
+        Series series = series_of(bin.points, fmt::format("loss {:.3f} to {:.3f}", bin.low, bin.high), style++,
+                                  "flops_train", part.path(key), figure.csv);
+        series.line = false;  // its configurations may differ in more than their FLOPs
+        if (series.points.size() > 1) view.series.push_back(std::move(series));
       }
+      if (!view.series.empty() && part.part == "all") {
+        if (const records::TaskLaw* law = law_of(in.study.fit, part.name, key)) law_add(*law, view, figure.csv);
+      }
+      panel.views.push_back(std::move(view));
     }
     figure.panels.push_back(std::move(panel));
   }

@@ -217,14 +217,13 @@ std::vector<std::string> skills_of(const std::vector<TaskPart>& parts) {
   return skills;
 }
 
-std::string part_title(const TaskPart& part, const std::string& score) {
-  std::string title = part.name + (part.part == "all" ? ", whole" : ", " + part.part);
-  if (part.scores().size() > 1 && !score.empty()) title += fmt::format(" ({})", metric_label(score));
-  return title;
+std::string part_title(const TaskPart& part) {
+  return part.name + (part.part == "all" ? ", whole" : ", grade " + part.part);
 }
 
 void score_view_finish(const TaskPart& part, const std::string& score, View& view) {
-  view.name = part_title(part, score);
+  view.name = part_title(part);
+  view.y_label = metric_label(score);
   if (std::isfinite(part.chance)) view.rules.push_back({part.chance, fmt::format("chance {:.3g}", part.chance)});
 }
 

@@ -53,7 +53,7 @@ std::string skill_title(const std::string& skill);  // "Reasoning"
 // The skills of the tasks, in the order in which reports show them.
 std::vector<std::string> skills_of(const std::vector<TaskPart>& parts);
 // "facts, whole (exact match)": a task's grade and, where it has several, the score, for menus.
-std::string part_title(const TaskPart& part, const std::string& score);
+std::string part_title(const TaskPart& part);
 // The view of a score: its name for the menu, and the line at chance.
 void score_view_finish(const TaskPart& part, const std::string& score, View& view);
 

@@ -31,6 +31,9 @@ void panel_add(const FigureInput& in, const std::string& title, const std::strin
 void keep(std::vector<Figure>& figures, Figure figure) {
   std::erase_if(figure.panels, [](Panel& panel) {
     std::erase_if(panel.views, [](const View& view) { return view.series.empty(); });
+    for (View& view : panel.views) {
+      for (Series& series : view.series) series.line &= series.curve || series.points.size() > 2;  // two show no trend
+    }
     return panel.views.empty();
   });
   if (!figure.panels.empty() || !figure.strips.empty() || !figure.svg.empty()) figures.push_back(std::move(figure));
@@ -43,7 +46,7 @@ Figure figure_loss_parameters(const FigureInput& in) {
       "experts k{}. {} Training loss is the mean over the last 5 % of the tokens; held-out losses are over the same text for all models. {}",
       in.styles.several_widths ? " and width d" : "",
       in.styles.several_tokens ? "Each line joins models trained on the same number of tokens."
-                               : "All models saw the same tokens in the same order.",
+                               : "All models of one seed saw the same tokens in the same order.",
       kBarsNote);
   panel_add(in, "Training loss", "parameters_total", "train.loss_final", figure);
   for (const TaskPart& part : loss_parts(in.study)) {
@@ -78,20 +81,14 @@ void skill_panels(const FigureInput& in, const std::vector<TaskPart>& parts, con
   score.title = skill_title(skill) + ": score";
   for (const TaskPart& part : parts) {
     if (part.skill != skill) continue;
-    std::vector<std::string> scores = part.scores();
-    if (scores.empty()) scores.emplace_back();
-    for (const std::string& key : scores) {
-      if (!part.loss().empty()) {
-        // The same loss beside every score, in the CSV only once.
-        CsvTable unused;
-        View& view = loss.views.emplace_back(
-            view_of(in, axis.x, part.path(part.loss()), key == scores.front() ? figure.csv : unused));
-        view.name = part_title(part, key);
-      }
-      if (key.empty()) continue;
-      View& view = score.views.emplace_back(view_of(in, axis.x, part.path(key), figure.csv));
-      score_view_finish(part, key, view);
+    const std::string key = part.score();
+    if (!part.loss().empty()) {
+      View& view = loss.views.emplace_back(view_of(in, axis.x, part.path(part.loss()), figure.csv));
+      view.name = part_title(part);
     }
+    if (key.empty()) continue;
+    View& view = score.views.emplace_back(view_of(in, axis.x, part.path(key), figure.csv));
+    score_view_finish(part, key, view);
   }
   figure.panels.push_back(std::move(loss));
   figure.panels.push_back(std::move(score));
@@ -126,7 +123,7 @@ Figure figure_knowledge(const FigureInput& in) {
       const std::string bits = part.with_unit(records::Unit::bits);
       if (bits.empty()) continue;
       panel.views.push_back(view_of(in, x, part.path(bits), figure.csv));
-      panel.views.back().name = part_title(part, "");
+      panel.views.back().name = part_title(part);
     }
     figure.panels.push_back(std::move(panel));
   }
@@ -199,17 +196,17 @@ Figure figure_score_curves(const FigureInput& in) {
       .title = "Scores during training",
       .caption =
           "Scores of the evaluations during training, against tokens seen. The dashed line is chance. "
-          "Bars are 95 % intervals over test items.",
+          "Runs with fewer than three evaluations are shown as points. Bars are 95 % intervals over test items.",
       .csv = CsvTable({"run", "model", "seed", "tokens", "task", "grade", "measure", "value", "low", "high"})};
   const std::vector<TaskPart> parts = task_parts(in.study);
   for (const std::string& skill : skills_of(parts)) {
     Panel panel{.title = skill_title(skill), .x_label = "tokens seen", .x_kind = XKind::tokens, .selector = skill};
     for (const TaskPart& part : parts) {
       if (part.skill != skill) continue;
-      for (const std::string& key : part.scores()) {
-        panel.views.push_back(score_curve_view(in, part, key, figure.csv));
-        score_view_finish(part, key, panel.views.back());
-      }
+      const std::string key = part.score();
+      if (key.empty()) continue;
+      panel.views.push_back(score_curve_view(in, part, key, figure.csv));
+      score_view_finish(part, key, panel.views.back());
     }
     figure.panels.push_back(std::move(panel));
   }
@@ -221,8 +218,7 @@ Figure figure_cost(const FigureInput& in) {
                 .title = "Speed and time",
                 .caption =
                     "Share of this machine's roof (model FLOPs per second over the measured peak of bf16 products), "
-                    "tokens per second and wall time of each run's training. Runs of equal FLOPs differ in time, since "
-                    "more experts mean more memory traffic.",
+                    "tokens per second and wall time of each run's training.",
                 .csv = CsvTable({"run", "model", "seed", "measure", "value"})};
   for (const auto& [measure, label] :
        {std::pair{"roof_share", "share of the roof, %"}, std::pair{"tokens_per_s", "tokens per second"},

@@ -339,8 +339,8 @@ TEST(FitReport, NotDeterminedIsNeverANumber) {
   const std::string page =
       html_table(table_coefficients(fit)) + html_table(table_task_laws(fit)) + html_table(table_turning_points(fit));
   EXPECT_NE(page.find("0.3400 [0.3060, 0.3740]"), std::string::npos) << page;
-  EXPECT_NE(page.find("not determined [0.01111, 0.01358]"), std::string::npos) << page;
-  EXPECT_EQ(page.find("0.01235"), std::string::npos);
+  EXPECT_NE(page.find("not determined"), std::string::npos) << page;
+  for (const char* number : {"0.01111", "0.01235", "0.01358"}) EXPECT_EQ(page.find(number), std::string::npos);
   EXPECT_EQ(page.find("0.7654"), std::string::npos);
   EXPECT_NE(page.find("4.000 [2.900, 5.500]"), std::string::npos);
   const std::vector<std::string> sentences = recommended_sentences(fit);

@@ -140,14 +140,13 @@ std::string figure_html(const Figure& figure, i64 number) {
 
 std::string header_html(const StudyRecords& study, const std::string& title) {
   std::string out = "<header>\n<h1>" + html_escape(title) + "</h1>\n";
-  const std::string question = study.study.get_string("question", "");
-  if (!question.empty()) out += "<p class=\"question\">" + html_escape(question) + "</p>\n";
   const char* kind = study.is_study ? "study" : study.runs.empty() ? "folder" : "run";
   out += fmt::format("<p class=\"meta\">{} {}", kind, html_escape(study.study.get_string("name", "")));
-  if (!study.runs.empty()) {
-    out += fmt::format(" &middot; {} of {} done", std::ranges::count(study.runs, RunStatus::done, &RunRecords::status),
-                       format_plural(std::ssize(study.runs), "run"));
-  }
+  const RunCounts counts = run_counts(study);
+  if (!study.runs.empty())
+    out += fmt::format(" &middot; {} of {} done", counts.runs_done, format_plural(counts.runs, "run"));
+  if (counts.trials > 0) out += fmt::format(" &middot; {}", format_plural(counts.trials, "learning-rate trial"));
+  if (study.runs_left_out > 0) out += fmt::format(" &middot; {} left out", format_plural(study.runs_left_out, "run"));
   if (study.time_last.size() >= 16) {
     out += fmt::format(" &middot; records up to {} {} UTC", html_escape(study.time_last.substr(0, 10)),
                        html_escape(study.time_last.substr(11, 5)));
@@ -155,16 +154,31 @@ std::string header_html(const StudyRecords& study, const std::string& title) {
   return out + " &middot; made by moebius from the records alone</p>\n</header>\n";
 }
 
-std::string summary_body(const Summary& summary) {
-  std::string out = "<div class=\"summary\">\n";
-  out += "<div class=\"card\"><h3>What was done</h3>" + list_of(summary.done) + "</div>\n";
-  out += "<div class=\"card\"><h3>What the numbers show</h3>" + list_of(summary.shows) + "</div>\n";
-  if (!summary.shows_not.empty()) {
-    out += "<div class=\"card\"><h3>What they do not show</h3>" + list_of(summary.shows_not) + "</div>\n";
-  }
-  out += "</div>\n";
-  if (!summary.spreads.empty()) out += html_table(table_spreads(summary));
-  return out;
+// The answer in three parts; what is behind it folds away.
+std::string summary_body(const StudyRecords& study, const Summary& summary) {
+  const Answer answer = answer_build(study);
+  std::string out = "<dl class=\"answer\">";
+  const auto add = [&](const char* term, const std::string& text) {
+    if (!text.empty()) out += fmt::format("<dt>{}</dt><dd>{}</dd>", term, html_escape(text));
+  };
+  add("Asked", answer.asked);
+  add("Found", answer.found);
+  add("Not known", answer.open);
+  out += "</dl>\n";
+  std::string cards = "<div class=\"summary\">\n";
+  const auto card = [&](const char* title, const std::vector<std::string>& sentences) {
+    if (!sentences.empty())
+      cards += fmt::format("<div class=\"card\"><h3>{}</h3>{}</div>\n", title, list_of(sentences));
+  };
+  card("What was done", summary.done);
+  card("What the numbers show", summary.shows);
+  card("What the numbers do not show", summary.shows_not);
+  cards += "</div>\n";
+  if (!summary.spreads.empty()) cards += html_table(table_spreads(summary));
+  // Without hypotheses the details are all there is to say.
+  const bool has_answer = study.verdicts && !study.verdicts->hypotheses.empty();
+  return out +
+         (has_answer ? details("Details: what was done, what the numbers show, and what they do not", cards) : cards);
 }
 
 std::string runs_body(const StudyRecords& study) {
@@ -204,7 +218,11 @@ std::string setting_body(const StudyRecords& study) {
 std::string recommended_body(const FitFile& fit) {
   const std::vector<std::string> sentences = recommended_sentences(fit);
   std::string out = "<p class=\"effect\">" + html_escape(sentences.front()) + "</p>\n";
-  if (sentences.size() > 1) out += list_of({sentences.begin() + 1, sentences.end()});
+  const bool none = !fit.recommended || fit.recommended->choices.empty();
+  if (sentences.size() > 1) {
+    const std::string reasons = list_of({sentences.begin() + 1, sentences.end()});
+    out += none ? details("Why", reasons) : reasons;
+  }
   if (fit.recommended && !fit.recommended->choices.empty()) out += html_table(table_choices(fit));
   return out;
 }
@@ -306,7 +324,7 @@ std::string html_page(const StudyRecords& study, const Summary& summary, const s
   struct Part {
     std::string id, title, nav, body;
   };
-  std::vector<Part> parts = {{"summary", "Summary", "Summary", summary_body(summary)}};
+  std::vector<Part> parts = {{"summary", "Summary", "Summary", summary_body(study, summary)}};
   if (study.verdicts && !study.verdicts->hypotheses.empty())
     parts.push_back({"hypotheses", "Hypotheses", "Hypotheses", hypotheses_body(*study.verdicts)});
   if (study.has_fit) {

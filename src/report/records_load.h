@@ -86,8 +86,8 @@ struct TaskPart {
   std::vector<records::Measure> measures;  // all that were measured
   double chance = kUnknown;                // of its scores
   i64 items = 0;
-  std::vector<std::string> scores() const;          // shares of items
-  std::string loss() const;                         // the loss that the task is judged by; empty: none
+  std::string score() const;  // the share of items that the task is judged by; empty: none. All scores are in the CSV
+  std::string loss() const;   // the loss that the task is judged by; empty: none
   std::string with_unit(records::Unit unit) const;  // the first measure in this unit; empty: none
   std::string path(const std::string& key) const { return "eval." + name + "." + part + "." + key; }
 };

@@ -65,6 +65,7 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
   Json laws = Json::array();
   for (const records::FittedLaw& law : study.fit.loss.laws)
     laws.push_back(Json::object({{"law", law.law}, {"verdict", law.verdict.text}}));
+  const Answer answer = answer_build(study);
   const records::Recommendation model = study.fit.recommended.value_or(records::Recommendation{});
   const auto text_or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   return Json::object(
@@ -76,6 +77,7 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
        {"hypotheses", std::move(tested)},
        {"runs_done", std::ssize(study.runs) - missing.count()},
        {"runs_missing", std::move(missing)},
+       {"answer", Json::object({{"asked", answer.asked}, {"found", answer.found}, {"not_known", answer.open}})},
        {"summary",
         Json::object(
             {{"done", Json(summary.done)}, {"shows", Json(summary.shows)}, {"shows_not", Json(summary.shows_not)}})}});
@@ -83,9 +85,13 @@ Json result_of(const StudyRecords& study, const Summary& summary, const std::vec
 
 std::string text_of(const Json& result) {
   std::string text;
+  for (const auto& [part, title] : {std::pair{"asked", "Asked"}, {"found", "Found"}, {"not_known", "Not known"}}) {
+    const std::string& sentence = result.at("answer").at(part).as_string();
+    if (!sentence.empty()) text += fmt::format("{}: {}\n", title, sentence);
+  }
   for (const auto& [part, title] : {std::pair{"done", "What was done"},
                                     {"shows", "What the numbers show"},
-                                    {"shows_not", "What they do not show"}}) {
+                                    {"shows_not", "What the numbers do not show"}}) {
     text += fmt::format("{}\n", title);
     for (const Json& sentence : result.at("summary").at(part).as_array()) text += "  - " + sentence.as_string() + "\n";
   }

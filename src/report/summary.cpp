@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 
 #include "base/units.h"
@@ -14,7 +15,7 @@ namespace moebius::report {
 
 namespace {
 
-constexpr double kClearlyOffChance = 5;  // standard errors above chance for "clearly"
+constexpr double kClearlyOffChance = 5;  // standard errors above guessing, for a grade that was picked afterwards
 
 std::string range_text(const Range& range, std::string (*format)(double)) {
   return range.low == range.high ? format(range.low) : format(range.low) + " to " + format(range.high);
@@ -41,18 +42,26 @@ std::vector<std::string> names_with(const StudyRecords& study, RunStatus status)
   return names;
 }
 
+// "8 of 12 runs are done", "all 12 runs are done".
+std::string count_text(i64 done, i64 all, const char* what) {
+  return done == all && all > 1
+             ? fmt::format("all {} are done", format_plural(all, what))
+             : fmt::format("{} of {} {} done", done, format_plural(all, what), all == 1 ? "is" : "are");
+}
+
 void say_runs(const StudyRecords& study, Summary& out) {
-  const i64 all = static_cast<i64>(study.runs.size());
-  const i64 done = static_cast<i64>(names_with(study, RunStatus::done).size());
-  if (all == 0 && !study.is_study) {
+  if (study.runs.empty() && !study.is_study) {
     out.done.emplace_back(study.has_fit ? "Laws were fitted to runs outside this folder."
                                         : "The folder has measurements of speed, but no training runs.");
     if (!study.fit.data.empty()) out.done.push_back("The data: " + joined(study.fit.data) + ".");
     return;
   }
-  out.done.push_back(
-      done == all ? fmt::format("All {} of the study are done.", format_plural(all, "run"))
-                  : fmt::format("{} of {} are done: this report is preliminary.", done, format_plural(all, "run")));
+  const RunCounts counts = run_counts(study);
+  const i64 all = counts.runs + counts.trials, done = counts.runs_done + counts.trials_done;
+  std::string text = count_text(counts.runs_done, counts.runs, "run");
+  if (counts.trials > 0) text += ", " + count_text(counts.trials_done, counts.trials, "learning-rate trial");
+  text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
+  out.done.push_back(done == all ? text + "." : text + ": this report is preliminary.");
   if (all == 1) {
     out.done.back() = done == 1 ? "The run is done." : "The run is not finished: this report is preliminary.";
   }
@@ -198,7 +207,7 @@ void say_spreads(const StudyRecords& study, const std::vector<Configuration>& po
       spread_add(points, part.path(key), higher_is_better, metric_label(part.path(key)), out);
     };
     if (!part.loss().empty()) add(part.loss(), false);
-    for (const std::string& score : part.scores()) add(score, true);
+    if (!part.score().empty()) add(part.score(), true);
   }
   i64 pairs = 0, noise = 0;
   std::vector<std::string> extremes;
@@ -242,36 +251,34 @@ void say_chance(const StudyRecords& study, const std::vector<const RunRecords*>&
   std::vector<std::string> flat;
   for (const TaskPart& whole : parts) {
     if (whole.part != "all") continue;
-    for (const std::string& score : whole.scores()) {
-      const OffChance best = best_of(runs, whole, score);
-      if (best.model.empty()) continue;
-      out.off_chance.push_back(best);
-      const std::string what = metric_label(whole.path(score));
-      if (records::above_chance(best.value, best.se, best.chance)) {
-        out.shows.push_back(
-            fmt::format("{}: the best run, {}, reaches {}, {:.1f} standard errors above chance ({:.3g}){}.", what,
-                        best.model, measure_text({best.value, best.se}), best.distance(), best.chance,
-                        best.distance() >= kClearlyOffChance ? ": clearly above chance" : ""));
-        continue;
-      }
-      std::vector<std::string> grades;
-      for (const TaskPart& part : parts) {
-        if (part.name != whole.name || part.part == "all") continue;
-        if (best_of(runs, part, score).distance() >= kClearlyOffChance) grades.push_back(part.part);
-      }
-      if (grades.empty()) {
-        flat.push_back(what);
-      } else {
-        out.shows.push_back(
-            fmt::format("{}: overall within {:g} standard errors of chance, but clearly above it at grade {}.", what,
-                        records::kChanceErrors, joined(grades)));
-      }
+    const std::string score = whole.score();
+    if (score.empty()) continue;
+    const OffChance best = best_of(runs, whole, score);
+    if (best.model.empty()) continue;
+    out.off_chance.push_back(best);
+    const std::string what = metric_label(whole.path(score));
+    if (records::above_chance(best.value, best.se, best.chance)) {
+      out.shows.push_back(fmt::format("{}: at most {} ({}); guessing reaches {:.3g}.", what,
+                                      measure_text({best.value, best.se}), best.model, best.chance));
+      continue;
+    }
+    std::vector<std::string> grades;
+    for (const TaskPart& part : parts) {
+      if (part.name != whole.name || part.part == "all") continue;
+      if (best_of(runs, part, score).distance() >= kClearlyOffChance) grades.push_back(part.part);
+    }
+    if (grades.empty()) {
+      flat.push_back(what);
+    } else {
+      out.shows.push_back(fmt::format("{}: overall within {:g} standard errors of guessing, but above it at grade {}.",
+                                      what, records::kChanceErrors, joined(grades)));
     }
   }
-  say_names(out.shows_not,
-            "Anything about {}: no run is three standard errors above chance, so these scores cannot tell models apart "
-            "(their task losses still may).",
-            flat);
+  say_names(
+      out.shows_not,
+      "Anything about {}: no run is three standard errors above guessing, so these scores cannot tell models apart "
+      "(their task losses still may).",
+      flat);
 }
 
 void say_loads(const std::vector<const RunRecords*>& runs, Summary& out) {
@@ -342,6 +349,16 @@ void say_data(const StudyRecords& study, Summary& out) {
 }
 
 }  // namespace
+
+RunCounts run_counts(const StudyRecords& study) {
+  RunCounts counts;
+  for (const RunRecords& run : study.runs) {
+    const bool trial = run.role == records::RunRole::sweep, done = run.status == RunStatus::done;
+    ++(trial ? counts.trials : counts.runs);
+    if (done) ++(trial ? counts.trials_done : counts.runs_done);
+  }
+  return counts;
+}
 
 Summary summary_build(const StudyRecords& study) {
   Summary out;

@@ -23,6 +23,20 @@ struct OffChance {
   double distance() const { return (value - chance) / se; }
 };
 
+// What a page begins with, a sentence or a few each.
+struct Answer {
+  std::string asked;  // the study's question; empty: none
+  std::string found;  // the resolved hypotheses with their effects
+  std::string open;   // the unresolved ones with their reasons, and the limits of the runs
+};
+Answer answer_build(const StudyRecords& study);
+
+// Learning-rate trials are no runs of the study's comparison, and counted apart.
+struct RunCounts {
+  i64 runs = 0, runs_done = 0, trials = 0, trials_done = 0;
+};
+RunCounts run_counts(const StudyRecords& study);
+
 struct Summary {
   std::vector<std::string> done, shows, shows_not;
   std::vector<Spread> spreads;

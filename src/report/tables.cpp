@@ -135,8 +135,7 @@ Table table_scores(const StudyRecords& study) {
         fields.push_back({{part.name + " " + title, true, hint}, [=](Run run) { return score_cell(*run, part, key); }});
     };
     const std::string chance = std::isfinite(part.chance) ? fmt::format(", chance {:.3g}", part.chance) : "";
-    for (const std::string& score : part.scores())
-      add(score, metric_label(score), fmt::format("{} items{}", part.items, chance));
+    add(part.score(), metric_label(part.score()), fmt::format("{} items{}", part.items, chance));
     add(part.loss(), "loss", "nats per answer token");
     add(part.with_unit(records::Unit::bits), "bits", "knowledge, bits");
   }
@@ -152,9 +151,8 @@ Table table_grades(const StudyRecords& study) {
   const std::vector<Configuration> points = configurations_of(study.main_runs());
   for (const Configuration& point : points) table.columns.push_back({point.model, true, ""});
   for (const TaskPart& part : task_parts(study)) {
-    std::vector<std::string> keys = part.scores();
-    if (!part.loss().empty()) keys.push_back(part.loss());
-    for (const std::string& key : keys) {
+    for (const std::string& key : {part.score(), part.loss()}) {
+      if (key.empty()) continue;
       std::vector<Cell> row = {part.name, part.part, metric_label(key),
                                key == part.loss() ? "-" : number_text(part.chance)};
       for (const Configuration& point : points) {

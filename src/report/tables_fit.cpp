@@ -33,12 +33,10 @@ std::string count_or(double value, const std::string& otherwise = "-") {
 
 std::string percent_or(double share) { return std::isfinite(share) ? fmt::format("{:.2f} %", 100 * share) : "-"; }
 
-// "-5.2 [-7, -3]" or "not determined", the interval beside it when there is one.
+// "-5.2 [-7, -3]" or "not determined": the range of a coefficient that is not determined helps no reader.
 Cell coefficient_cell(const Interval& value, bool determined) {
   if (determined && std::isfinite(value.estimate)) return {interval_text(value), "effect"};
-  std::string text = "not determined";
-  if (value.known()) text += fmt::format(" [{}, {}]", number_text(value.low), number_text(value.high));
-  return {text, "muted"};
+  return {"not determined", "muted"};
 }
 
 template <typename Row>

@@ -38,12 +38,11 @@ std::vector<TaskPart> parts_of_kind(const StudyRecords& study, const std::string
 
 }  // namespace
 
-std::vector<std::string> TaskPart::scores() const {
-  std::vector<std::string> names;
-  for (const records::Measure& one : measures) {
-    if (one.unit == records::Unit::share_of_items) names.push_back(one.name);
-  }
-  return names;
+std::string TaskPart::score() const {
+  const auto is_score = [](const records::Measure& one) { return one.unit == records::Unit::share_of_items; };
+  auto at = std::ranges::find_if(measures, [&](const auto& one) { return one.main && is_score(one); });
+  if (at == measures.end()) at = std::ranges::find_if(measures, is_score);
+  return at == measures.end() ? "" : at->name;
 }
 
 std::string TaskPart::loss() const {
