@@ -57,8 +57,8 @@ Words read_words(const std::vector<std::string>& words) {
   list.add("out", &given.out, "folder for records and items; empty: scores are only printed", {.unit = "FOLDER"});
   list.add(
       "precision", &given.precision,
-      "of weights and products; bf16 may change the log-probability of a choice by up to 0.4 nats (median 0.01), so use f32 "
-      "where the scores of single items matter",
+      "of weights and products; bf16 shifts the log-probability of a choice, typically by 0.01 nats, seldom by 0.4 "
+      "or more, so use f32 where the scores of single items matter",
       {.choices = {"bf16", "f32"}});
   list.add("trace", &given.trace, "write shape, checksum and time of every operation, one JSON object per line (slow)",
            {.unit = "FILE"});

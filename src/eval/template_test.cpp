@@ -1,13 +1,17 @@
-// Tests of what task files say about rows: lists and filters in templates, `require`, rules on choices, contexts, examples
-// with a template of their own.
+// Tests of what task files say: lists and filters in templates, `require`, rules on choices, contexts, examples with a
+// template of their own, repeats, the measures loglikelihood and rolling. The engine is a hash (fake_engine.h).
 #include <gtest/gtest.h>
+
+#include <map>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/test_folder.h"
+#include "data/reader.h"
 #include "eval/evaluate.h"
 #include "eval/fake_engine.h"
 #include "eval/template.h"
+#include "records/measure.h"
 
 namespace moebius::eval {
 namespace {
@@ -250,6 +254,98 @@ TEST(Examples, FromAnotherFileWithATemplateOfTheirOwn) {
                "measures = [\"choice\"]\nprompt = \"Q: {q}\\nA:\"\nchoices = \"{o}\"\nanswer_index = \"{i}\"\n"
                "[few_shot]\nfile = \"copy.jsonl\"\nshots = 1\ndraw = \"first\"\nprompt = \"Example {q}\"\n");
   EXPECT_EQ(copy.at(0).prompt, "Example 7+7? 14\n\nQ: 5+5?\nA:");
+}
+
+TEST(Repeats, MeanVoteAndAnyOfEachExtraction) {
+  std::string rows;
+  for (int i = 0; i < 30; ++i) rows += R"({"q": "question )" + std::to_string(i) + R"(", "a": "e"})" + "\n";
+  place("rows.jsonl", rows);
+  const std::string head = "files = [\"rows.jsonl\"]\nmeasures = [\"generate\"]\nprompt = \"{q}\"\nanswers = \"{a}\"\n";
+  const std::string rules =
+      "[[extract]]\nregex = '([aeiou])'\n[[extract]]\nname = \"last\"\nregex = '([aeiou])'\npick = \"last\"\n";
+  EvalOptions options;
+  options.tasks = {
+      place("task.toml", head + "[generation]\ntokens_max = 20\ntemperature = 1\nrepeats = 5\nseed = 3\n" + rules)};
+  options.items_folder = test_path("items");
+  const auto tokenizer =
+      data::Tokenizer::load(std::string(MOEBIUS_SOURCE_DIR) + "/tests/golden/lm_eval/model/tokenizer.json");
+  const Json record = Evaluator(tokenizer, options).run(fake_engine(400, 512), 0, 0).at(0);
+  const auto lines = data::read_rows(options.items_folder + "/task.jsonl");
+  ASSERT_EQ(lines.size(), 30u);
+  for (const char* suffix : {"", "_last"}) {
+    double mean = 0, vote = 0, any = 0;
+    for (const Json& line : lines) {
+      std::map<std::string, i64> counts;
+      std::string most;
+      const Json& extracted = line.at(std::string("extracted") + suffix);
+      ASSERT_EQ(extracted.count(), 5);
+      for (const Json& text : extracted.as_array()) ++counts[text.as_string()];
+      for (const Json& text : extracted.as_array()) {
+        if (most.empty() || counts[text.as_string()] > counts[most]) most = text.as_string();
+      }
+      mean += static_cast<double>(counts["e"]) / 5 / 30;
+      vote += (most == "e") / 30.0;
+      any += (counts["e"] > 0) / 30.0;
+    }
+    EXPECT_NEAR(record.at(std::string("exact_match") + suffix).as_double(), mean, 1e-12) << suffix;
+    EXPECT_NEAR(record.at(std::string("exact_match_vote") + suffix).as_double(), vote, 1e-12) << suffix;
+    EXPECT_NEAR(record.at(std::string("exact_match_any") + suffix).as_double(), any, 1e-12) << suffix;
+    EXPECT_GT(any, mean) << suffix;
+    EXPECT_GT(mean, 0) << suffix;
+    EXPECT_TRUE(record.contains(std::string("exact_match_vote") + suffix + "_se"));
+  }
+  EXPECT_EQ(record.get_int("repeats", 0), 5);
+  EXPECT_EQ(record.get_int("seed", 0), 3);
+  EXPECT_EQ(record.get_double("temperature", 0), 1);
+  const auto fault = [&](const std::string& text) {
+    return error_of([&] { load_task(place("task.toml", head + text)); });
+  };
+  expect_has(fault("[generation]\nrepeats = 4\n"), {"all repeats give the same text", "temperature = 0.7"});
+  expect_has(fault("[generation]\nrepeats = 0\n"), {"repeats is out of range", "1 to 10000"});
+  expect_has(fault("[generation]\ntemperature = -1\n"), {"temperature is out of range"});
+  for (const char* top_p : {"top-p = 0", "top_p = 1.5"}) {
+    expect_has(fault("[generation]\n" + std::string(top_p) + "\n"), {"top_p is out of range"});
+  }
+  expect_has(fault("[generation]\ntop_k = -1\n"), {"top_k is out of range"});
+  expect_has(fault("[generation]\nseed = -1\n"), {"seed is out of range"});
+  expect_has(fault("[generation]\nrepeat = 2\n"), {"did you mean 'repeats'"});
+  for (const char* name : {"", "name = \"vote\"", "name = \"any_x\""}) {
+    expect_has(fault(rules + "[[extract]]\n" + name + "\n"), {"extraction 3 has no name of its own"});
+  }
+  expect_has(fault(rules + "[[extract]]\nname = \"last\"\n"), {"extraction 3", "last"});
+}
+
+TEST(Kinds, FaultsOfLoglikelihoodAndRollingAreNamed) {
+  const std::string rows = R"({"q": "Q", "t": "some text", "o": ["a", "b"]})"
+                           "\n"
+                           R"({"q": "Q", "t": "", "o": ["a", "b"]})"
+                           "\n"
+                           R"({"q": "Q", "t": null, "o": ["a", "b"]})"
+                           "\n";
+  const auto fault = [&](const std::string& task) { return error_of([&] { items_of(rows, task); }); };
+  expect_has(fault("measures = [\"loglikelihood\"]\nprompt = \"{q}\"\n"), {"whose loss is measured", "target ="});
+  expect_has(fault("measures = [\"loss\"]\nprompt = \"{q}\"\n"), {"whose loss is measured"});
+  expect_has(
+      fault("measures = [\"loglikelihood\", \"choice\"]\nprompt = \"{q}\"\nchoices = \"{o}\"\nanswer_index = \"0\"\n"),
+      {"loglikelihood", "out of measures"});
+  expect_has(fault("measures = [\"rolling\"]\nprompt = \"{q}\"\n"), {"text of rolling perplexity", "add: text"});
+  expect_has(fault("measures = [\"loss\"]\nprompt = \"{q}\"\ntarget = \"{q}\"\ntext = \"{t}\"\n"),
+             {"only the measure rolling"});
+  expect_has(fault("measures = [\"roling\"]\ntext = \"{t}\"\n"), {"did you mean 'rolling'"});
+  const Json rolling = record_of(rows, "measures = [\"rolling\"]\ntext = \"{t}\"\n");
+  EXPECT_EQ(rolling.get_int("items", 0), 1);
+  EXPECT_EQ(rolling.get_int("items_skipped", 0), 2) << rolling.dump();
+  // A single text has no standard error.
+  EXPECT_EQ(rolling.at("word_perplexity_se").dump(), "null");
+  const auto measures = records::measures_of(rolling);
+  ASSERT_EQ(measures.size(), 4u);
+  for (const records::Measure& m : measures) {
+    EXPECT_FALSE(m.higher_is_better) << m.name;
+    EXPECT_EQ(m.main, m.name == "bits_per_byte") << m.name;
+  }
+  const Json given = record_of(rows, "measures = [\"loglikelihood\"]\nprompt = \"{q}\"\ntarget = \"{t}\"\n");
+  EXPECT_EQ(given.get_int("items", 0), 1);
+  EXPECT_TRUE(given.contains("acc") && given.contains("task_loss") && given.contains("task_bits_per_byte"));
 }
 
 }  // namespace
