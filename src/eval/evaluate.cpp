@@ -129,7 +129,9 @@ std::vector<Json> Evaluator::run_task(const Loaded& loaded, const TaskContext& c
                                 {"name", loaded.spec.name},
                                 {"kind", "task"},
                                 {"skill", records::enum_name(loaded.spec.skill)}});
-    record.set("shots", loaded.spec.item_file ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
+    const auto& variants = loaded.spec.variants;  // none for item files
+    const bool prompts = std::any_of(variants.begin(), variants.end(), [](const Variant& v) { return v.has_prompt(); });
+    record.set("shots", !prompts ? 0 : options_.shots >= 0 ? options_.shots : loaded.spec.few_shot.shots);
     for (const auto& [key, value] : summary.as_object()) record.set(key, value);
     const Generation& generation = loaded.spec.generation;
     if (loaded.spec.has("generate") && generation.temperature > 0) {

@@ -45,14 +45,15 @@ bool same_item(const EvalItem& a, const EvalItem& b) {
 FewShotExamples::FewShotExamples(const TaskSpec& task, const Variant& variant, i64 shots,
                                  const std::vector<Json>& own_rows)
     : task_(task),
-      asked_(variant),
-      shown_(variant.example ? *variant.example : variant),
+      variant_(variant),
+      example_variant_(variant.example ? *variant.example : variant),
       shots_(shots),
       random_(static_cast<u32>(task.few_shot.seed)) {
   if (shots == 0) return;
   own_ = task.few_shot.file.empty();
   rows_ = own_ ? own_rows : data::read_rows(task.few_shot.file);
-  std::erase_if(rows_, [&](const Json& row) { return !row_fits(shown_, row) || !has_values(shown_, row); });
+  std::erase_if(
+      rows_, [&](const Json& row) { return !row_fits(example_variant_, row) || !has_values(example_variant_, row); });
   examples_.resize(rows_.size());
   if (static_cast<i64>(rows_.size()) < shots + (own_ ? 1 : 0)) too_few(static_cast<i64>(rows_.size()));
 }
@@ -61,7 +62,7 @@ std::string FewShotExamples::text_for(const EvalItem& item, const Json& row) {
   std::string text;
   if (shots_ == 0) return text;
   for (const i64 i : choose(item, row)) {
-    const EvalItem& example = example_at(i).shown;
+    const EvalItem& example = example_at(i).item;
     text += example.prompt + task_.few_shot.delimiter.value_or(task_.delimiter) + example.target;
     text += task_.few_shot.separator;
   }
@@ -82,10 +83,10 @@ FewShotExamples::Example& FewShotExamples::example_at(i64 i) {
   if (example) return *example;
   const Json& row = rows_[static_cast<std::size_t>(i)];
   const std::string where = fmt::format("{}, few-shot example {}", own_ ? task_.path : task_.few_shot.file, i + 1);
-  example = Example{make_item(shown_, row, i, where), {}};
-  if (asked_.example) {
+  example = Example{make_item(example_variant_, row, i, where), {}};
+  if (variant_.example) {
     try {
-      example->asked = make_item(asked_, row, i, where);
+      example->as_item = make_item(variant_, row, i, where);
     } catch (const Error&) {}  // a row of another form
   }
   return *example;
@@ -94,7 +95,7 @@ FewShotExamples::Example& FewShotExamples::example_at(i64 i) {
 bool FewShotExamples::equals(i64 i, const EvalItem& item, const Json& row) {
   if (rows_[static_cast<std::size_t>(i)] == row) return true;
   const Example& example = example_at(i);
-  return same_item(example.shown, item) || (example.asked && same_item(*example.asked, item));
+  return same_item(example.item, item) || (example.as_item && same_item(*example.as_item, item));
 }
 
 std::vector<i64> FewShotExamples::choose(const EvalItem& item, const Json& row) {

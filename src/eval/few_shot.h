@@ -22,8 +22,8 @@ class FewShotExamples {
 
  private:
   struct Example {
-    EvalItem shown;                 // by the template of the examples
-    std::optional<EvalItem> asked;  // by the task's template, where that is another one and fits the row
+    EvalItem item;                    // by the template of the examples
+    std::optional<EvalItem> as_item;  // by the task's template, where that is another one and fits the row
   };
   [[noreturn]] void too_few(i64 got) const;
   Example& example_at(i64 i);
@@ -31,8 +31,8 @@ class FewShotExamples {
   std::vector<i64> choose(const EvalItem& item, const Json& row);
 
   const TaskSpec& task_;
-  const Variant& asked_;
-  const Variant& shown_;
+  const Variant& variant_;
+  const Variant& example_variant_;
   i64 shots_;
   bool own_ = false;  // the examples are from the task's own files
   PythonRandom random_;

@@ -114,6 +114,9 @@ std::vector<records::Measure> measures_for(const TaskSpec& spec, const std::vect
   for (const std::string& name : names) {
     records::Measure m = measure_of(name);
     if (m.unit == records::Unit::share_of_items) m.chance = chance;
+    if (name.starts_with("exact_match_any")) {  // of independent guesses
+      m.chance = 1 - std::pow(1 - chance, static_cast<double>(spec.generation.repeats));
+    }
     m.main = name == score || name == "task_loss" || name == "knowledge_share";
     measures.push_back(std::move(m));
   }

@@ -89,8 +89,7 @@ std::vector<EvalItem> items_of_rows(const TaskSpec& task, const ItemsRequest& re
       wheres.push_back(fmt::format("{}, row {}", file, ++number));
     }
   }
-  const bool rolling = task.measures == std::vector<std::string>{"rolling"};  // has no prompts
-  const i64 shots = rolling ? 0 : request.shots >= 0 ? request.shots : task.few_shot.shots;
+  const i64 shots = request.shots >= 0 ? request.shots : task.few_shot.shots;
   std::vector<i64> order(rows.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<i64>(i);
   if (task.shuffle_seed >= 0) {
@@ -104,7 +103,7 @@ std::vector<EvalItem> items_of_rows(const TaskSpec& task, const ItemsRequest& re
   for (const Variant& v : task.variants) {
     ++variant;
     std::vector<EvalItem> items;
-    FewShotExamples examples(task, v, shots, rows);
+    FewShotExamples examples(task, v, v.has_prompt() ? shots : 0, rows);
     for (std::size_t r = 0; v.choices_drawn > 0 && r < rows.size(); ++r) {  // all rows: the pool of choices
       if (!row_fits(v, rows[r])) continue;
       EvalItem item = make_item_or_skip(task, v, rows[r], static_cast<i64>(r), wheres[r], first);

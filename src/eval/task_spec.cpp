@@ -156,7 +156,7 @@ void read_variant(Table& table, Variant& v) {
 }
 
 // How rows become examples, when [few_shot] has templates of its own.
-void read_example(Table& table, Variant& v) {
+void read_example(Table& table, bool other_file, Variant& v) {
   const auto given = [&](std::initializer_list<const char*> keys) {
     return std::any_of(keys.begin(), keys.end(), [&](const char* key) { return table.find(key) != nullptr; });
   };
@@ -169,9 +169,10 @@ void read_example(Table& table, Variant& v) {
     example.answers.clear();
     example.target.clear();
   }
-  // The fields of other rows need not be those of the task's.
+  // The rows of another file need not have the fields that the task's rows must have.
   const bool own = given({"prompt", "choice_text", "answer_index", "index_base", "require"}) || answer;
-  if (own) example.require.clear();
+  if (own && other_file) example.require.clear();
+  example.choices_drawn = 0;
   read_templates(table, example);
   if (!own) return;
   if (answer && example.choices.is_null() && example.contexts.is_null()) example.answer_index.clear();
@@ -187,8 +188,8 @@ void read_few_shot(const Json& json, const std::string& folder, TaskSpec& task) 
   table.read_choice("draw", out.draw, {"random", "first"});
   table.read("seed", out.seed);
   table.read("separator", out.separator);
-  if (const Json* delimiter = table.find("delimiter")) out.delimiter = delimiter->as_string();
-  for (Variant& v : task.variants) read_example(table, v);
+  if (table.find("delimiter") != nullptr) table.read("delimiter", out.delimiter.emplace());
+  for (Variant& v : task.variants) read_example(table, !out.file.empty(), v);
   table.finish();
   if (out.shots < 0 || out.seed < 0 || out.seed > 0xFFFFFFFFll) {
     throw Error({.where = table.where(),

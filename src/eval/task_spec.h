@@ -40,6 +40,7 @@ struct Variant {
   // Choices drawn from the other rows' values of the first answer; 0: none.
   i64 choices_drawn = 0;
   std::shared_ptr<const Variant> example;  // how a row becomes a few-shot example; null: in the same way
+  bool has_prompt() const { return !prompt.empty() || !contexts.is_null(); }
   bool has_choices() const { return !choices.is_null() || !contexts.is_null() || choices_drawn > 0; }
 };
 

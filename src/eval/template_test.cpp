@@ -2,6 +2,7 @@
 // template of their own, repeats, the measures loglikelihood and rolling. The engine is a hash (fake_engine.h).
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 
 #include "base/error.h"
@@ -244,6 +245,19 @@ TEST(Examples, FromAnotherFileWithATemplateOfTheirOwn) {
                "[few_shot]\nshots = 1\ndraw = \"first\"\nprompt = \"Example {q}\"\n");
   EXPECT_EQ(twice.at(0).prompt, "Example 6+6? 12\n\nQ: 5+5?\nA:");
   EXPECT_EQ(twice.at(1).prompt, "Example 5+5? 10\n\nQ: 6+6?\nA:");
+  // The task's require still holds for its own rows.
+  const auto required = items_of(
+      R"({"q": "5+5?", "o": ["9", "10"], "i": 1, "ok": []})"
+      "\n"
+      R"({"q": "6+6?", "o": ["11", "12"], "i": 1, "ok": 1})"
+      "\n"
+      R"({"q": "7+7?", "o": ["14", "12"], "i": 0, "ok": 1})"
+      "\n",
+      "measures = [\"choice\"]\nprompt = \"Q: {q}\\nA:\"\nchoices = \"{o}\"\nanswer_index = \"{i}\"\nrequire = [\"ok\"]\n"
+      "[few_shot]\nshots = 1\ndraw = \"first\"\nprompt = \"Example {q}\"\n");
+  EXPECT_EQ(required.at(1).prompt, "Example 6+6? 12\n\nQ: 7+7?\nA:");
+  expect_has(error_of([&] { items_of(rows, head + own + "shots = 1\ndelimiter = 3\n"); }),
+             {"'delimiter' has the wrong type"});
   // Nor is it when the file is a copy whose rows have a further field.
   place("copy.jsonl", R"({"q": "5+5?", "o": ["9", "10"], "i": 1, "x": 1})"
                       "\n"
@@ -264,8 +278,9 @@ TEST(Repeats, MeanVoteAndAnyOfEachExtraction) {
   const std::string rules =
       "[[extract]]\nregex = '([aeiou])'\n[[extract]]\nname = \"last\"\nregex = '([aeiou])'\npick = \"last\"\n";
   EvalOptions options;
-  options.tasks = {
-      place("task.toml", head + "[generation]\ntokens_max = 20\ntemperature = 1\nrepeats = 5\nseed = 3\n" + rules)};
+  options.tasks = {place(
+      "task.toml",
+      "chance = 0.1\n" + head + "[generation]\ntokens_max = 20\ntemperature = 1\nrepeats = 5\nseed = 3\n" + rules)};
   options.items_folder = test_path("items");
   const auto tokenizer =
       data::Tokenizer::load(std::string(MOEBIUS_SOURCE_DIR) + "/tests/golden/lm_eval/model/tokenizer.json");
@@ -293,6 +308,9 @@ TEST(Repeats, MeanVoteAndAnyOfEachExtraction) {
     EXPECT_GT(any, mean) << suffix;
     EXPECT_GT(mean, 0) << suffix;
     EXPECT_TRUE(record.contains(std::string("exact_match_vote") + suffix + "_se"));
+  }
+  for (const records::Measure& m : records::measures_of(record)) {
+    EXPECT_NEAR(m.chance, m.name.starts_with("exact_match_any") ? 1 - std::pow(0.9, 5) : 0.1, 1e-12) << m.name;
   }
   EXPECT_EQ(record.get_int("repeats", 0), 5);
   EXPECT_EQ(record.get_int("seed", 0), 3);
@@ -335,6 +353,7 @@ TEST(Kinds, FaultsOfLoglikelihoodAndRollingAreNamed) {
   const Json rolling = record_of(rows, "measures = [\"rolling\"]\ntext = \"{t}\"\n");
   EXPECT_EQ(rolling.get_int("items", 0), 1);
   EXPECT_EQ(rolling.get_int("items_skipped", 0), 2) << rolling.dump();
+  EXPECT_EQ(items_of(rows, "measures = [\"rolling\"]\ntext = \"{t}\"\n", 5).size(), 3u);  // no prompt, no examples
   // A single text has no standard error.
   EXPECT_EQ(rolling.at("word_perplexity_se").dump(), "null");
   const auto measures = records::measures_of(rolling);
