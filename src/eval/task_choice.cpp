@@ -51,18 +51,16 @@ class ChoiceTask final : public Task {
     for (const Loglik& result : results) sums.push_back(result.sum);
     const i64 best = best_choice(sums);
     const Loglik& gold = results[static_cast<std::size_t>(item.gold)];
-    if (item.contexts.empty()) out.record.set("choices", item.choices);
-    if (!item.contexts.empty()) out.record.set("contexts", item.contexts);
+    out.record.set(item.contexts.empty() ? "choices" : "contexts", item.choices);
     out.record.set("gold", item.gold);
     out.record.set("logprobs", sums);
     out.record.set("chosen", best);
+    const bool endings = item.contexts.empty();  // otherwise all continuations are the same text
+    const i64 best_norm = endings ? best_choice_normalised(sums, item.choices) : -1;
+    if (endings) out.record.set("chosen_norm", best_norm);
     out.chance = 1.0 / static_cast<double>(results.size());
     out.add("acc", best == item.gold);
-    if (item.contexts.empty()) {  // otherwise all continuations are the same
-      const i64 best_norm = best_choice_normalised(sums, item.choices);
-      out.record.set("chosen_norm", best_norm);
-      out.add("acc_norm", best_norm == item.gold);
-    }
+    if (endings) out.add("acc_norm", best_norm == item.gold);
     if (item.bits_values > 0) {
       out.add("exact_match", gold.greedy);  // greedy decoding would generate the gold value
       out.bits_total = std::log2(static_cast<double>(item.bits_values));
