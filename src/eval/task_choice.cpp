@@ -51,7 +51,11 @@ class ChoiceTask final : public Task {
     for (const Loglik& result : results) sums.push_back(result.sum);
     const i64 best = best_choice(sums);
     const Loglik& gold = results[static_cast<std::size_t>(item.gold)];
-    out.record.set(item.contexts.empty() ? "choices" : "contexts", item.choices);
+    if (item.contexts.empty()) {
+      out.record.set("choices", item.choices);
+    } else {
+      out.record.set("contexts", item.contexts);
+    }
     out.record.set("gold", item.gold);
     out.record.set("logprobs", sums);
     out.record.set("chosen", best);
