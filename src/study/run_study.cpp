@@ -108,6 +108,7 @@ int run_study(const std::vector<std::string>& words) {
   Words given = read_words(words);
   kernels::isa_select(given.common.isa);
   keep_precision(given.spec, given.out);
+  check_texts(given.spec);
   if (given.common.dry_run) return dry_run(given);
   const StudySpec& spec = given.spec;
   const StudyPlan all = plan_study(spec);

@@ -44,17 +44,29 @@ data::PackOptions pack_options(const StudySpec& spec, const StudyText& text, con
   return options;
 }
 
+// The task as the seed draws it. Copies of a family share their options, so the seed is set for this call only.
+data::GeneratedTask make_task(const StudySpec& spec, const StudyTask& task, i64 seed) {
+  struct Restore {
+    i64& seed;
+    const i64 before = seed;
+    ~Restore() { seed = before; }
+  } const restore{*task.family.seed};
+  *task.family.seed = spec.seed_task(task, seed);
+  return task.family.make();
+}
+
 // Writes the items of the generated tasks, too.
-Generated make_generated(const StudySpec& spec, StudyFiles& files) {
+Generated make_generated(const StudySpec& spec, i64 seed, StudyFiles& files) {
   Generated made;
-  const std::string folder = path_join(files.folder, "items");
-  const auto take = [&](data::GeneratedTask task) {
+  const std::string folder = path_join(files.task_folder(seed), "items");
+  folder_make(folder);
+  files.items.clear();
+  for (const StudyTask& of_study : spec.data.tasks) {
+    data::GeneratedTask task = make_task(spec, of_study, seed);
     data::write_generated_task(task, folder, false);
     for (const data::TaskItems& items : task.tasks) files.items.push_back(items.task + ".jsonl");
     made.emplace_back(task.name, std::move(task.documents));
-  };
-  folder_make(folder);
-  for (const StudyTask& task : spec.data.tasks) take(task.family.make());
+  }
   return made;
 }
 
@@ -92,28 +104,51 @@ bool write_held_out(const StudySpec& spec, const StudyText& text, const StudyFil
   return !lines.empty();
 }
 
+StudyShard shard_of(const std::string& name, double share, const data::PackResult& packed, bool held_out) {
+  return {name, share, packed.meta.tokens, packed.meta.documents, packed.meta.bytes, held_out};
+}
+
+void check_interrupt() { interrupt_check("run the same command again: the data is generated from the start"); }
+
+void pack_generated(const StudySpec& spec, const Generated& generated, const data::Tokenizer& tokenizer,
+                    const std::string& folder, std::vector<StudyShard>& shards) {
+  for (std::size_t t = 0; t < generated.size(); ++t) {
+    const auto& [name, documents] = generated[t];
+    const data::PackResult packed = data::pack_documents(documents, tokenizer, name, path_join(folder, name), true);
+    shards.push_back(shard_of(name, spec.data.tasks[t].share, packed, false));
+  }
+}
+
 StudyFiles make_files(const StudySpec& spec, const std::string& folder) {
   log_info("data: generating tasks, training the tokenizer, packing tokens");
   StudyFiles files;
   files.folder = folder;
-  const Generated generated = make_generated(spec, files);
+  if (spec.tasks_by_seed()) {
+    for (const i64 seed : spec.seeds) files.seeds.push_back({seed, {}});
+  }
+  Generated generated = make_generated(spec, spec.seeds.front(), files);
   const data::Tokenizer tokenizer = make_tokenizer(spec, generated, folder);
   files.vocab = tokenizer.vocab_size();
   tokenizer.save(files.tokenizer());
-  const auto add = [&](const std::string& name, double share, const data::PackResult& packed, bool held_out) {
-    files.shards.push_back({name, share, packed.meta.tokens, packed.meta.documents, packed.meta.bytes, held_out});
-  };
   for (const StudyText& text : spec.data.text) {
-    interrupt_check("run the same command again: the data is generated from the start");
+    check_interrupt();
     const data::PackResult packed = data::pack_corpus(pack_options(spec, text, folder), tokenizer);
-    add(text.name, text.share, packed, write_held_out(spec, text, files));
+    files.shards.push_back(shard_of(text.name, text.share, packed, write_held_out(spec, text, files)));
   }
-  for (std::size_t t = 0; t < generated.size(); ++t) {
-    const auto& [name, documents] = generated[t];
-    add(name, spec.data.tasks[t].share, data::pack_documents(documents, tokenizer, name, path_join(folder, name), true),
-        false);
+  if (files.seeds.empty()) pack_generated(spec, generated, tokenizer, folder, files.shards);
+  for (SeedShards& own : files.seeds) {
+    check_interrupt();
+    if (own.seed != spec.seeds.front()) generated = make_generated(spec, own.seed, files);
+    pack_generated(spec, generated, tokenizer, files.task_folder(own.seed), own.shards);
   }
   return files;
+}
+
+// What decides the files, for data.json.
+Json settings_of(const StudySpec& spec) {
+  Json settings = spec.data.to_json();
+  if (spec.tasks_by_seed()) settings.set("seeds", Json(Json::Array(spec.seeds.begin(), spec.seeds.end())));
+  return settings;
 }
 
 // Of every text file that the study names.
@@ -127,12 +162,17 @@ Json text_digests(const StudySpec& spec) {
 
 bool complete(const StudyFiles& files) {
   std::vector<std::string> paths = {files.tokenizer()};
-  for (const std::string& item : files.items) paths.push_back(files.item_path(item));
   for (const StudyShard& shard : files.shards) {
-    const std::string prefix = path_join(files.folder, shard.name);
-    paths.insert(paths.end(), {prefix + ".bin", prefix + ".idx"});
     if (shard.held_out) paths.push_back(files.held_out_path(shard.name));
   }
+  const auto add_of_seed = [&](i64 seed) {
+    for (const std::string& item : files.items) paths.push_back(files.item_path(item, seed));
+    for (const data::MixtureSource& source : files.mixture(seed)) {
+      paths.insert(paths.end(), {source.path + ".bin", source.path + ".idx"});
+    }
+  };
+  for (const SeedShards& own : files.seeds) add_of_seed(own.seed);
+  if (files.seeds.empty()) add_of_seed(0);
   return std::all_of(paths.begin(), paths.end(), file_exists);
 }
 
@@ -155,18 +195,30 @@ void check_made(const Json& made, const Json& settings, const Json& digests, con
 
 }  // namespace
 
-std::vector<data::MixtureSource> StudyFiles::mixture() const {
+std::string StudyFiles::task_folder(i64 seed) const {
+  return seeds.empty() ? folder : path_join(folder, fmt::format("seed-{}", seed));
+}
+
+std::vector<data::MixtureSource> StudyFiles::mixture(i64 seed) const {
   std::vector<data::MixtureSource> sources;
-  for (const StudyShard& shard : shards)
-    sources.push_back({shard.name, path_join(folder, shard.name), shard.share, -1});
+  const auto add = [&](const StudyShard& shard, const std::string& of) {
+    sources.push_back({shard.name, path_join(of, shard.name), shard.share, -1});
+  };
+  for (const StudyShard& shard : shards) add(shard, folder);
+  for (const SeedShards& own : seeds) {
+    if (own.seed != seed) continue;
+    for (const StudyShard& shard : own.shards) add(shard, task_folder(seed));
+  }
   return sources;
 }
 
 Json StudyFiles::to_json(i64 tokens) const {
+  std::vector<StudyShard> all = shards;
+  if (!seeds.empty()) all.insert(all.end(), seeds.front().shards.begin(), seeds.front().shards.end());
   double sum = 0;
-  for (const StudyShard& shard : shards) sum += shard.share;
+  for (const StudyShard& shard : all) sum += shard.share;
   Json rows = Json::array();
-  for (const StudyShard& shard : shards) {
+  for (const StudyShard& shard : all) {
     const double weight = shard.share / sum;
     rows.push_back(Json::object({{"source", shard.name},
                                  {"weight", weight},
@@ -176,10 +228,16 @@ Json StudyFiles::to_json(i64 tokens) const {
   return rows;
 }
 
+void check_texts(const StudySpec& spec) {
+  for (const StudyText& text : spec.data.text) {
+    for (const std::string& file : text.input) input_path(spec, file);
+  }
+}
+
 StudyFiles prepare_data(const StudySpec& spec, const std::string& folder) {
   folder_make(folder);
   const std::string stamp = path_join(folder, "data.json");
-  const Json settings = spec.data.to_json(), digests = text_digests(spec);
+  const Json settings = settings_of(spec), digests = text_digests(spec);
   if (file_exists(stamp)) {
     const Json made = Json::parse_file(stamp);
     check_made(made, settings, digests, folder);

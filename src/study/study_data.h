@@ -1,6 +1,7 @@
-// The data of a study, made once and shared by its runs: a tokenizer trained on the mixture, token shards, evaluation
-// items of the generated tasks, held-out text. In: StudyData. Out: files under FOLDER. Refuses a
-// folder whose data was made with other settings or from other text.
+// The data of a study, made once: a tokenizer trained on the mixture of the first seed, token shards, evaluation items of
+// the generated tasks, held-out text. All runs share it, except for the generated tasks of a study that varies them: each
+// seed has its own. In: StudySpec. Out: files under FOLDER. Refuses a folder whose data was made with other settings or
+// from other text.
 #pragma once
 
 #include <string>
@@ -23,21 +24,38 @@ struct StudyShard {
   }
 };
 
+// The shards of one seed's own generated tasks.
+struct SeedShards {
+  i64 seed = 0;
+  std::vector<StudyShard> shards;
+  void visit(records::Fields& f) { f("seed", seed)("shards", shards); }
+};
+
 // Names within one folder, so that a study may be moved.
 struct StudyFiles {
   std::string folder;
   i64 vocab = 0;                   // tokens the tokenizer has
   std::vector<std::string> items;  // item files of the generated tasks
-  std::vector<StudyShard> shards;
+  std::vector<StudyShard> shards;  // of all seeds
+  std::vector<SeedShards> seeds;   // empty: all seeds share the generated tasks
 
-  void visit(records::Fields& f) { f("vocab", vocab)("items", items)("shards", shards); }  // all but the folder
+  void visit(records::Fields& f) {  // all but the folder
+    f("vocab", vocab)("items", items)("shards", shards)("seeds", seeds);
+  }
   std::string tokenizer() const { return path_join(folder, "tokenizer.json"); }
-  std::string item_path(const std::string& name) const { return path_join(folder, "items/" + name); }
+  // Of the generated tasks of a seed.
+  std::string task_folder(i64 seed) const;
+  std::string item_path(const std::string& name, i64 seed) const {
+    return path_join(task_folder(seed), "items/" + name);
+  }
   std::string held_out_path(const std::string& name) const { return path_join(folder, name + ".held-out.jsonl"); }
-  std::vector<data::MixtureSource> mixture() const;
-  // The rows of study.json's "data": weights, sizes, number of passes for `tokens`.
+  std::vector<data::MixtureSource> mixture(i64 seed) const;
+  // The rows of study.json's "data": weights, sizes (of the first seed), number of passes for `tokens`.
   Json to_json(i64 tokens) const;
 };
+
+// Throws Error when a text file of the study is missing.
+void check_texts(const StudySpec& spec);
 
 // Makes what is missing under `folder`. Throws Error when files there were made with other settings.
 StudyFiles prepare_data(const StudySpec& spec, const std::string& folder);

@@ -16,6 +16,8 @@ namespace moebius::study {
 
 namespace {
 
+constexpr double kSeedMax = 4e15;  // sums of two are exact, and seeds of `train`
+
 // Takes `table` apart: what the list knows is set, sub-tables named in `tables` are left to their readers.
 void read_table(const Json& table, OptionList& list, const std::vector<std::string>& tables, const std::string& where) {
   Json plain = Json::object();
@@ -80,7 +82,7 @@ StudyData read_data(const Json& table, const std::string& where) {
   OptionList list;
   list.add("sequence", &data.sequence, "tokens per sequence", {.min = 8, .max = 65536});
   list.add("vocab", &data.vocab, "tokens of the vocabulary trained for the study", {.min = 300, .max = 1e6});
-  list.add("seed", &data.seed, "seed of the data's order");
+  list.add("seed", &data.seed, "seed of the data's order", {.min = 0, .max = kSeedMax});
   list.add("tokenizer-bytes-each", &data.tokenizer_bytes_each, "text of each source for the tokenizer", {.min = 1000});
   list.add("attend-across-documents", &data.attend_across_documents, "attention crosses documents");
   std::vector<std::string> tables = {"text"};
@@ -320,6 +322,29 @@ std::vector<std::string> study_names() {
 
 namespace {
 
+void check_seeds(const StudySpec& spec) {
+  if (spec.seeds.size() > 1 && !spec.varies("init") && !spec.varies("order") && !spec.tasks_by_seed()) {
+    throw Error({.where = spec.path,
+                 .what = "the seeds do not differ in anything, so their runs would be equal",
+                 .wanted = "vary with init or order, or with tasks and a generated task in [data]",
+                 .got = fmt::format("{} seeds, vary = [{}]", spec.seeds.size(), fmt::join(spec.vary, ", "))});
+  }
+  const auto check = [&](const std::string& what, const std::string& key, i64 seed) {
+    if (seed >= 0) return;
+    throw Error({.where = spec.path,
+                 .what = fmt::format("the seed of {} would be negative", what),
+                 .wanted = fmt::format("{} + (seed - first seed) of at least 0", key),
+                 .got = fmt::format("{}", seed),
+                 .fix = "begin the list of seeds with the smallest"});
+  };
+  for (const i64 seed : spec.seeds) {
+    check("the data's order", "[data] seed", spec.seed_data(seed));
+    for (const StudyTask& task : spec.data.tasks) {
+      check(task.family.name, fmt::format("[data.{}] seed", task.family.name), spec.seed_task(task, seed));
+    }
+  }
+}
+
 void read_study(const Json& root, StudySpec& spec) {
   const std::string& where = spec.path;
   OptionList list;
@@ -327,7 +352,8 @@ void read_study(const Json& root, StudySpec& spec) {
   list.add("title", &spec.title, "title of the report");
   list.add("question", &spec.question, "one or two sentences");
   list.add("tokens", &spec.tokens, "training tokens of each run", {.unit = "TOKENS", .min = 1, .max = 1e13});
-  list.add("seeds", &spec.seeds, "seeds of initialisation", {.min = 0});
+  list.add("seeds", &spec.seeds, "seeds of the runs", {.min = 0, .max = kSeedMax});
+  list.add("vary", &spec.vary, "what differs between seeds", {.choices = {"init", "order", "tasks"}});
   list.add("minutes", &spec.minutes, "time limit; seeds, tokens and models are reduced to fit; 0: no limit",
            {.min = 0, .max = 1e7});
   read_table(
@@ -359,6 +385,7 @@ void read_study(const Json& root, StudySpec& spec) {
   if (root.contains("branches")) {
     spec.branches = read_branches(table_or_throw(root, "branches", where), where + ", [branches]");
   }
+  check_seeds(spec);
   read_list(root, "hypotheses", &Json::is_object, "[[hypotheses]] tables", where, spec.hypotheses);
   read_list(root, "notes", &Json::is_string, "a list of texts", where, spec.notes);
   if (spec.data.text.empty() && spec.data.tasks.empty()) {

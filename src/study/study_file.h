@@ -2,6 +2,7 @@
 // studies/NAME.toml or a path. Out: StudySpec, every key checked. Not for derived numbers: study_plan.h.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,11 @@ struct StudyTask {
   double share = 0;  // of the training tokens
 };
 
-// The mixture that every run of the study sees, in the same order.
+// The mixture that all runs of a seed see, in the same order.
 struct StudyData {
   i64 sequence = 128;
   i64 vocab = 1024;
-  i64 seed = 1;                         // order of the data
+  i64 seed = 1;                         // order of the data, of the first seed
   double tokenizer_bytes_each = 1.5e6;  // text of each source that the tokenizer is trained on
   std::vector<StudyText> text;
   std::vector<StudyTask> tasks;  // generated
@@ -69,6 +70,7 @@ struct StudySpec {
   std::string name, title, question;
   i64 tokens = 0;  // of each run
   std::vector<i64> seeds = {1};
+  std::vector<std::string> vary = {"init", "order", "tasks"};  // what differs between seeds
   double minutes = 0;  // limit that seeds, tokens and models are fitted to (study_fit.h); 0: none
   Json model = Json::object();
   std::vector<StudyModel> models;
@@ -80,6 +82,16 @@ struct StudySpec {
   Json hypotheses = Json::array();
   Json notes = Json::array();
   std::string path;  // of the file
+
+  bool varies(const std::string& part) const { return std::find(vary.begin(), vary.end(), part) != vary.end(); }
+  // Several seeds, each with its own generated tasks.
+  bool tasks_by_seed() const { return varies("tasks") && seeds.size() > 1 && !data.tasks.empty(); }
+  // What the seed of a run means: the first seed of the study has the seeds of [data] as they are.
+  i64 seed_init(i64 seed) const { return varies("init") ? seed : seeds.front(); }
+  i64 seed_data(i64 seed) const { return data.seed + (varies("order") ? seed - seeds.front() : 0); }
+  i64 seed_task(const StudyTask& task, i64 seed) const {
+    return *task.family.seed + (tasks_by_seed() ? seed - seeds.front() : 0);
+  }
 };
 
 // `name_or_path`: "quick" finds studies/quick.toml in the source tree. Throws Error for unknown keys (with the nearest),

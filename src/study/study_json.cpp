@@ -47,8 +47,9 @@ Json evaluations_of(const StudySpec& spec, const StudyFiles& files) {
   Json rows = Json::array();
   for (const std::string& item : files.items) {
     const std::string name = item.substr(0, item.rfind('.'));
-    rows.push_back(
-        Json::object({{"name", name}, {"skill", Json::parse_file(files.item_path(name + ".meta.json")).at("skill")}}));
+    rows.push_back(Json::object(
+        {{"name", name},
+         {"skill", Json::parse_file(files.item_path(name + ".meta.json", spec.seeds.front())).at("skill")}}));
   }
   for (const std::string& name : spec.evaluate.tasks) rows.push_back(Json::object({{"name", name}}));
   return rows;

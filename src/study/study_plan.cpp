@@ -267,8 +267,8 @@ train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) 
   options.tokens = run.tokens;
   options.sequence = spec.data.sequence;
   options.attend_across_documents = spec.data.attend_across_documents;
-  options.seed_init = run.seed;
-  options.seed_data = spec.data.seed;
+  options.seed_init = spec.seed_init(run.seed);
+  options.seed_data = spec.seed_data(run.seed);
   if (run.learning_rate > 0) options.optimizer.learning_rate = run.learning_rate;
   if (run.warmup_steps >= 0) options.optimizer.warmup_steps = run.warmup_steps;
   if (run.role == records::RunRole::trunk) options.optimizer.schedule = "constant";
@@ -335,13 +335,27 @@ void PlannedRun::visit(records::Fields& f) {
   f("branch_of", branch_of)("branch_step", branch_step)("tokens_shared", tokens_shared);
 }
 
+// Of each seed of the study, in their order: what it means for each part.
+Json seeds_json(const StudySpec& spec) {
+  const auto list = [&](const auto& seed_of) {
+    Json seeds = Json::array();
+    for (const i64 seed : spec.seeds) seeds.push_back(seed_of(seed));
+    return seeds;
+  };
+  Json seeds = Json::object({{"init", list([&](i64 seed) { return spec.seed_init(seed); })},
+                             {"order", list([&](i64 seed) { return spec.seed_data(seed); })}});
+  for (const StudyTask& task : spec.data.tasks) {
+    seeds.set(task.family.name, list([&](i64 seed) { return spec.seed_task(task, seed); }));
+  }
+  return seeds;
+}
+
 Json plan_to_json(const StudyPlan& plan) {
   std::vector<PlannedRun> all = plan.runs;
   Json runs;
   records::Fields(&runs).value(all);
   const StudySpec& spec = plan.spec;
-  Json notes = spec.notes, seeds_items = Json::array();
-  for (const StudyTask& task : spec.data.tasks) seeds_items.push_back(*task.family.seed);
+  Json notes = spec.notes;
   if (!plan.fitted_text.empty()) notes.push_back(plan.fitted_text);
   return Json::object({{"name", spec.name},
                        {"title", spec.title.empty() ? spec.name : spec.title},
@@ -349,9 +363,8 @@ Json plan_to_json(const StudyPlan& plan) {
                        {"budget_tokens", spec.tokens},
                        {"precision", plan.runs.empty() ? "" : train_options(spec, plan.runs.front()).precision},
                        {"runs", runs},
-                       {"seeds", Json::object({{"init", Json(Json::Array(spec.seeds.begin(), spec.seeds.end()))},
-                                               {"data", Json(Json::Array{Json(spec.data.seed)})},
-                                               {"items", seeds_items}})},
+                       {"vary", spec.vary},
+                       {"seeds", seeds_json(spec)},
                        {"branches", spec.branches.at},
                        {"hypotheses", spec.hypotheses},
                        {"fitted", plan.fitted},

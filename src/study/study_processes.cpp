@@ -25,9 +25,10 @@ namespace {
 // the parts of a pass with few rows.
 constexpr i64 kSequencesGenerated = 64;
 
-eval::EvalOptions eval_options(const StudySpec& spec, const StudyFiles& files, const std::string& items_folder) {
+eval::EvalOptions eval_options(const StudySpec& spec, i64 seed, const StudyFiles& files,
+                               const std::string& items_folder) {
   eval::EvalOptions options;
-  for (const std::string& item : files.items) options.tasks.push_back(files.item_path(item));
+  for (const std::string& item : files.items) options.tasks.push_back(files.item_path(item, seed));
   for (const std::string& task : spec.evaluate.tasks) options.tasks.push_back(task);
   options.task_folders = {study_task_folder()};
   for (const StudyShard& shard : files.shards) {
@@ -83,11 +84,11 @@ RunFile run_file_of(const StudyPlan& plan, const PlannedRun& run, const StudyFil
   RunFile file = shape_file_of(plan, run, threads);
   file.training.out = path_join(folder, "runs/" + run.name);
   file.training.tokenizer = files.tokenizer();
-  file.training.sources = files.mixture();
+  file.training.sources = files.mixture(run.seed);
   file.branch_steps = run.branch_steps;
   if (!run.branch_of.empty()) file.branch_from = branch_folder(folder, run);
   file.evaluation_steps = evaluation_steps(plan, run);
-  file.evaluation = eval_options(plan.spec, files, path_join(file.training.out, "items"));
+  file.evaluation = eval_options(plan.spec, run.seed, files, path_join(file.training.out, "items"));
   return file;
 }
 
@@ -105,7 +106,7 @@ ShapeTimes time_shapes(const StudyPlan& plan, const StudyFiles* files, const std
       RunFile file = shape_file_of(plan, run, parallel_threads());
       if (files != nullptr) {
         file.training.tokenizer = files->tokenizer();
-        file.evaluation = eval_options(plan.spec, *files, "");
+        file.evaluation = eval_options(plan.spec, run.seed, *files, "");
         file.evaluation_steps = {0};
       }
       file.timed = true;

@@ -174,6 +174,34 @@ TEST(RunFile, ReadsBackEqual) {
   }
 }
 
+// Each seed has its own problems and people; the tokenizer is that of the first seed, whose tasks are those of [data].
+TEST(StudyRun, SeedsHaveTheirOwnTasksAndOneTokenizer) {
+  log_set_level(LogLevel::warning);
+  const std::string folder = test_path("tasks");
+  folder_remove_all(folder);
+  const std::string varied = path_join(folder, "varied"), fixed = path_join(folder, "fixed");
+  const StudySpec spec = make_plan(folder, "512", "[3, 5]").spec;
+  const StudyFiles files = prepare_data(spec, varied);
+  const StudyFiles shared = prepare_data(make_plan(folder, "512", "[3, 5]\nvary = [\"init\"]").spec, fixed);
+  const auto read = [](const StudyFiles& of, const std::string& file, i64 seed) {
+    return file_read(path_join(of.task_folder(seed), file));
+  };
+  for (const char* file : {"items/arithmetic.jsonl", "items/facts-recall.jsonl", "arithmetic.bin", "facts.bin"}) {
+    EXPECT_EQ(read(files, file, 3), read(shared, file, 3)) << file;
+    EXPECT_NE(read(files, file, 5), read(shared, file, 5)) << file;
+  }
+  EXPECT_EQ(file_read(files.tokenizer()), file_read(shared.tokenizer()));
+  EXPECT_EQ(files.mixture(5)[0].path, path_join(varied, "seed-5/facts"));
+  EXPECT_EQ(files.mixture(5).size(), 2u);
+  EXPECT_EQ(*spec.data.tasks[0].family.seed, 1);
+  // Made once: nothing is written again, and a lost shard of any seed is.
+  EXPECT_EQ(prepare_data(spec, varied).seeds.size(), 2u);
+  file_remove(path_join(varied, "seed-5/facts.bin"));
+  EXPECT_EQ(records::fields_to_json(prepare_data(spec, varied)).dump(), records::fields_to_json(files).dump());
+  EXPECT_TRUE(file_exists(path_join(varied, "seed-5/facts.bin")));
+  EXPECT_THROW(prepare_data(make_plan(folder, "512", "[3, 6]").spec, varied), Error);
+}
+
 // The text is trained on as it was when the study began.
 TEST(StudyRun, ChangedTextIsRefused) {
   log_set_level(LogLevel::warning);

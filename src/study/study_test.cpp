@@ -134,6 +134,10 @@ TEST(StudyFile, WhatWouldStopARunIsFoundInThePlan) {
            {"[data]", "[[models]]\nname = \"a\\nb\"\nexperts = 2\n[data]", "is not a valid run name"},
            {"[data]", "[[models]]\nname = \"" + std::string(201, 'n') + "\"\nexperts = 2\n[data]", "at most 200 bytes"},
            {"seeds = [1, 2]", "seeds = 3", "'seeds' is not a list"},
+           {"seeds = [1, 2]", "seeds = [1, 2]\nvary = [\"tasks\", \"data\"]", "'data' is not a value of 'vary'"},
+           {"seeds = [1, 2]", "seeds = [1, 2]\nvary = []", "the seeds do not differ in anything"},
+           {"seeds = [1, 2]", "seeds = [2, 0]\nvary = [\"tasks\"]", "the seed of arithmetic would be negative"},
+           {"seeds = [1, 2]", "seeds = [2, 0]\nvary = [\"order\"]", "the seed of the data's order would be negative"},
            {"top-k = [1, 2, 8]", "top-k = []", "'top-k' of the grid is an empty list"},
            {"top-k = [1, 2, 8]", "top-k = 2", "'top-k' of the grid is not a list"},
            {"heads = 2", "heads = 2\nvocab = 500", "'vocab' has no effect here"},
@@ -166,6 +170,29 @@ TEST(StudyFile, ShippedStudiesPlan) {
   for (const std::string& name : study_names()) {
     const StudyPlan plan = plan_study(study_load(name));
     EXPECT_GE(plan.runs.size(), 7u) << name;
+  }
+}
+
+TEST(StudyPlan, SeedsVaryWhatTheFileSays) {
+  for (const std::vector<std::string>& vary : std::vector<std::vector<std::string>>{
+           {"init", "order", "tasks"}, {"init"}, {"order"}, {"tasks"}, {"init", "tasks"}}) {
+    const auto has = [&](const char* part) { return std::find(vary.begin(), vary.end(), part) != vary.end(); };
+    std::string text = kSmall;
+    text.replace(text.find("seeds = [1, 2]"), 14, "seeds = [4, 7]\nvary = " + Json(vary).dump());
+    text.replace(text.find("items = 10"), 10, "items = 10\nseed = 20");
+    const StudyPlan plan = plan_study(study_load(write_study("vary", text)));
+    for (const PlannedRun& run : plan.runs) {
+      const train::TrainOptions options = train_options(plan.spec, run);
+      const bool second = run.seed == 7;
+      EXPECT_EQ(options.seed_init, second && has("init") ? 7 : 4) << run.name;
+      EXPECT_EQ(options.seed_data, second && has("order") ? 4 : 1) << run.name;
+      EXPECT_EQ(plan.spec.seed_task(plan.spec.data.tasks[0], run.seed), second && has("tasks") ? 23 : 20) << run.name;
+    }
+    const Json study = plan_to_json(plan);
+    EXPECT_EQ(study.at("vary"), Json(vary));
+    EXPECT_EQ(study.at("seeds").at("init").dump(), has("init") ? "[4,7]" : "[4,4]");
+    EXPECT_EQ(study.at("seeds").at("order").dump(), has("order") ? "[1,4]" : "[1,1]");
+    EXPECT_EQ(study.at("seeds").at("arithmetic").dump(), has("tasks") ? "[20,23]" : "[20,20]");
   }
 }
 
