@@ -45,8 +45,8 @@ struct StudyModel {
   bool essential = true;  // never left out to save time
 };
 
-// How learning rates are chosen: one value with its source, or a sweep at the smallest and the largest number of
-// experts, the others by interpolation in log E.
+// How learning rates are chosen: one value with its source, or a sweep at some models of each width, the others by
+// interpolation (study_rates.h).
 struct StudyLearningRate {
   double value = 0;           // > 0: this one for all
   std::string source;         // why

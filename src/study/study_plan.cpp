@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <set>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/units.h"
+#include "study/study_rates.h"
 #include "train/run_roof.h"
 #include "train/schedule.h"
 
@@ -65,8 +65,6 @@ model::ModelConfig resolve_model(const StudySpec& spec, const StudyModel& entry)
   return config;
 }
 
-i64 expert_count(const model::ModelConfig& config) { return std::max<i64>(config.experts.experts, 1); }
-
 PlannedRun plan_run(const StudySpec& spec, const model::ModelConfig& config, i64 seed) {
   PlannedRun run;
   run.model = config.name;
@@ -110,19 +108,15 @@ void add_branched(StudyPlan& plan, const model::ModelConfig& config, i64 seed) {
 
 void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs) {
   const StudySpec& spec = plan.spec;
-  for (const i64 experts : {plan.fewest_experts, plan.most_experts}) {
-    const auto config = std::find_if(configs.begin(), configs.end(),
-                                     [&](const model::ModelConfig& c) { return expert_count(c) == experts; });
-    CHECK(config != configs.end(), "the extremes come from the list itself");
+  for (const std::size_t index : trial_models(configs)) {
     for (const double rate : spec.learning_rate.sweep) {
-      PlannedRun run = plan_run(spec, *config, spec.seeds.front());
-      run.name = fmt::format("sweep-{}-lr{:g}", config->name, rate);
+      PlannedRun run = plan_run(spec, configs[index], spec.seeds.front());
+      run.name = fmt::format("sweep-{}-lr{:g}", configs[index].name, rate);
       run.role = records::RunRole::sweep;
       run.tokens = spec.learning_rate.sweep_tokens > 0 ? spec.learning_rate.sweep_tokens : spec.tokens / 5;
       run.learning_rate = rate;
       plan.runs.push_back(std::move(run));
     }
-    if (plan.fewest_experts == plan.most_experts) break;
   }
 }
 
@@ -161,24 +155,6 @@ void check_runs(const StudyPlan& plan) {
       throw Error(std::move(parts));
     }
   }
-}
-
-// The best rate of the trials at one number of experts.
-double best_rate(const StudyPlan& plan, const std::map<std::string, double>& losses, i64 experts) {
-  double best = 0, best_loss = std::numeric_limits<double>::infinity();
-  for (const PlannedRun& run : plan.runs) {
-    if (run.role != records::RunRole::sweep || expert_count(run.config) != experts) continue;
-    const auto loss = losses.find(run.name);
-    if (loss == losses.end() || !std::isfinite(loss->second) || loss->second >= best_loss) continue;
-    best_loss = loss->second;
-    best = run.learning_rate;
-  }
-  if (best == 0) {
-    throw Error({.where = "learning-rate sweep",
-                 .what = fmt::format("no trial at {} experts ended with a finite loss", experts),
-                 .fix = "add smaller learning rates to the sweep"});
-  }
-  return best;
 }
 
 }  // namespace
@@ -224,11 +200,6 @@ StudyPlan plan_study(const StudySpec& spec) {
   plan.spec = spec;
   std::vector<model::ModelConfig> configs;
   for (const StudyModel& entry : spec.models) configs.push_back(resolve_model(spec, entry));
-  const auto by_experts = [](const model::ModelConfig& a, const model::ModelConfig& b) {
-    return expert_count(a) < expert_count(b);
-  };
-  plan.fewest_experts = expert_count(*std::min_element(configs.begin(), configs.end(), by_experts));
-  plan.most_experts = expert_count(*std::max_element(configs.begin(), configs.end(), by_experts));
   if (!spec.learning_rate.sweep.empty()) add_trials(plan, configs);
   // Seeds outermost: when a study is cut short, every model has as many seeds as any other, or one fewer.
   for (const i64 seed : spec.seeds) {
@@ -292,31 +263,6 @@ std::vector<i64> evaluation_steps(const StudyPlan& plan, const PlannedRun& run) 
     at.push_back(std::llround(fraction * static_cast<double>(steps)));
   }
   return at;
-}
-
-std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, double>& trial_losses) {
-  const StudyLearningRate& rule = plan.spec.learning_rate;
-  if (rule.value > 0) return fmt::format("{:g} for every run: {}", rule.value, rule.source);
-  const double low = best_rate(plan, trial_losses, plan.fewest_experts);
-  const double high = best_rate(plan, trial_losses, plan.most_experts);
-  const double span = std::log(static_cast<double>(plan.most_experts) / static_cast<double>(plan.fewest_experts));
-  for (PlannedRun& run : plan.runs) {
-    if (run.role == records::RunRole::sweep) continue;
-    const double at =
-        span > 0
-            ? std::log(static_cast<double>(expert_count(run.config)) / static_cast<double>(plan.fewest_experts)) / span
-            : 0.0;
-    run.learning_rate = std::exp((1 - at) * std::log(low) + at * std::log(high));
-  }
-  std::vector<std::string> rates;
-  for (const double rate : rule.sweep) rates.push_back(fmt::format("{:g}", rate));
-  const auto [least, most] = std::minmax_element(rule.sweep.begin(), rule.sweep.end());
-  const bool at_end = low == *least || low == *most || high == *least || high == *most;
-  return fmt::format(
-      "swept over {} at E = {} (best {:g}) and E = {} (best {:g}) by the train loss at the end of each trial; the other "
-      "runs use a value interpolated linearly in log E{}",
-      fmt::join(rates, ", "), plan.fewest_experts, low, plan.most_experts, high,
-      at_end && rule.sweep.size() > 1 ? "; a best rate at an end of the range may lie outside of it" : "");
 }
 
 void PlannedRun::visit(records::Fields& f) {
@@ -387,6 +333,9 @@ std::string plan_table(const StudyPlan& plan) {
   const auto left_out =
       std::count_if(plan.runs.begin(), plan.runs.end(), [](const PlannedRun& r) { return r.left_out; });
   text += fmt::format("{} runs", plan.runs.size() - static_cast<std::size_t>(left_out));
+  const auto trials = std::count_if(plan.runs.begin(), plan.runs.end(),
+                                    [](const PlannedRun& r) { return r.role == records::RunRole::sweep; });
+  if (trials > 0) text += fmt::format(" ({} of them learning rate trials)", trials);
   if (plan.jobs > 1) text += fmt::format(", {} side by side", plan.jobs);
   if (plan.seconds_estimated > 0) {
     const std::string precision = train_options(plan.spec, plan.runs.front()).precision;

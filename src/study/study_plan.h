@@ -54,7 +54,6 @@ struct StudyPlan {
 
   // Of each of them, of `threads` in all.
   int threads_of_run(int threads) const { return std::max(1, threads / static_cast<int>(jobs)); }
-  i64 fewest_experts = 0, most_experts = 0;
 };
 
 // Branches of a trunk (schedule wsd): what they are good for is in docs/study.md (Hu et al. 2024, 2404.06395; Haegele et
@@ -89,10 +88,6 @@ std::vector<i64> evaluation_steps(const StudyPlan& plan, const PlannedRun& run);
 
 // What `train` is told for one run, folders and data left out. Throws Error for unknown keys of [train].
 train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run);
-
-// Learning rate of every main run from the trials' losses (run name -> final loss): the best at the fewest experts and
-// the best at the most, in between linear in log E. Returns the sentence that the report prints.
-std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, double>& trial_losses);
 
 Json plan_to_json(const StudyPlan& plan);  // study.json without what only the run knows
 std::string plan_table(const StudyPlan& plan);

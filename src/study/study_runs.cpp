@@ -23,6 +23,7 @@
 #include "study/study_json.h"
 #include "study/study_processes.h"
 #include "study/study_queue.h"
+#include "study/study_rates.h"
 #include "study/study_recommend.h"
 #include "study/study_time.h"
 #include "train/train_run.h"

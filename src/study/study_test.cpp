@@ -196,40 +196,6 @@ TEST(StudyPlan, SeedsVaryWhatTheFileSays) {
   }
 }
 
-TEST(StudyPlan, TrialsStandAtTheExtremes) {
-  const StudyPlan plan = plan_study(study_load(write_study("trials", kSmall)));
-  int trials = 0, runs = 0;
-  for (const PlannedRun& run : plan.runs) {
-    if (run.role == records::RunRole::sweep) {
-      ++trials;
-      EXPECT_TRUE(run.config.experts.experts <= 1 || run.config.experts.experts == 16) << run.name;
-    } else {
-      ++runs;
-      EXPECT_EQ(run.learning_rate, 0);
-    }
-  }
-  EXPECT_EQ(trials, 4);
-  EXPECT_EQ(runs, 12);
-}
-
-TEST(StudyPlan, LearningRatesAreInterpolatedInLogExperts) {
-  StudyPlan plan = plan_study(study_load(write_study("rates", kSmall)));
-  std::map<std::string, double> losses;
-  for (const PlannedRun& run : plan.runs) {
-    if (run.role != records::RunRole::sweep) continue;
-    const bool dense = run.config.experts.experts <= 1;
-    losses[run.name] = (run.learning_rate > 2e-3) == dense ? 2.0 : 1.0;  // dense likes 1e-3, E = 16 likes 4e-3
-  }
-  const std::string rule = choose_learning_rates(plan, losses);
-  EXPECT_NE(rule.find("best 0.001"), std::string::npos);
-  EXPECT_NE(rule.find("may lie outside"), std::string::npos);  // both are at an end of two
-  for (const PlannedRun& run : plan.runs) {
-    if (run.role == records::RunRole::sweep) continue;
-    const double wanted = run.model == "dense" ? 1e-3 : run.config.experts.experts == 4 ? 2e-3 : 4e-3;
-    EXPECT_NEAR(run.learning_rate, wanted, 1e-9) << run.name;
-  }
-}
-
 // The overnight study must span tokens per parameter from 1 to 100.
 TEST(StudyPlan, OvernightGridSpansTokensPerParameter) {
   const StudyPlan plan = plan_study(study_load("optimal-sparsity-mini"));
