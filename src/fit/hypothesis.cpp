@@ -13,6 +13,7 @@
 #include "base/options.h"
 #include "base/units.h"
 #include "fit/power.h"
+#include "fit/compared.h"
 #include "fit/rise_fall.h"
 
 namespace moebius::fit {
@@ -368,6 +369,7 @@ records::Verdicts study_verdicts(const std::string& folder) {
   records::Verdicts verdicts{.runs_done = std::ssize(study.done_runs()), .hypotheses = {}};
   for (const Hypothesis& one : hypotheses_parse(study)) {
     verdicts.hypotheses.push_back(hypothesis_test(study, one, verdicts.hypotheses.size()));
+    verdicts.hypotheses.back().compared = compared_quantities(study, one);
   }
   return verdicts;
 }

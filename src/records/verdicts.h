@@ -20,6 +20,21 @@ enum class Outcome { supported, refuted, unresolved };
 template <>
 inline constexpr std::array kEnumNames<Outcome> = {"supported", "refuted", "unresolved"};
 
+// Whether a quantity is the same for all runs of a comparison; unknown: not for all of them is it known yet.
+enum class Held { equal, varies, unknown };
+template <>
+inline constexpr std::array kEnumNames<Held> = {"equal", "varies", "unknown"};
+
+struct ComparedQuantity {
+  std::string name;  // "total parameters"
+  Held held = Held::unknown;
+  double low = kUnknown, high = kUnknown;  // the range; unknown for `data`, which has none
+  void visit(Fields& f) { f("name", name)("held", held)("low", low)("high", high); }
+};
+
+// "equal: tokens, data; varies: total parameters (295k to 6.52M, x22)"
+std::string compared_text(const std::vector<ComparedQuantity>& compared);
+
 struct HypothesisVerdict {
   std::string id, text;
   HypothesisKind kind = HypothesisKind::monotone;
@@ -29,8 +44,9 @@ struct HypothesisVerdict {
   std::string effect_name;  // "change of facts: accuracy for each doubling of total parameters"
   std::string reason;       // one sentence on how the verdict came about
   i64 configurations = 0;
-  i64 seeds = 0;                       // fewest at any configuration used
-  i64 runs = 0, runs_of_the_plan = 0;  // that the verdict rests on; that match it, finished or not
+  i64 seeds = 0;                                // fewest at any configuration used
+  std::vector<ComparedQuantity> compared = {};  // over the runs of the verdict
+  i64 runs = 0, runs_of_the_plan = 0;           // that the verdict rests on; that match it, finished or not
   void visit(Fields& f);
 };
 

@@ -70,9 +70,11 @@ std::string hypotheses_body(const records::Verdicts& verdicts) {
                        html_escape(result.text), html_escape(result.id), verdict_badge(result.outcome));
     out += fmt::format("<td class=\"wrap\"><span class=\"effect\">{}</span><div class=\"small\">{}</div></td>",
                        html_escape(interval_text(result.effect)), html_escape(result.effect_name));
-    out += fmt::format("<td class=\"wrap\">{}<div class=\"small\">{}, at least {} each</div></td></tr>\n",
-                       html_escape(result.reason), format_plural(result.configurations, "configuration"),
-                       format_plural(result.seeds, "seed"));
+    out += fmt::format(
+        "<td class=\"wrap\">{}<div class=\"small\">{}, at least {} each</div><div class=\"small\">{}</div>"
+        "</td></tr>\n",
+        html_escape(result.reason), format_plural(result.configurations, "configuration"),
+        format_plural(result.seeds, "seed"), html_escape(records::compared_text(result.compared)));
   }
   return out + "</tbody></table></div>\n";
 }

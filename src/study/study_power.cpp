@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/units.h"
+#include "fit/compared.h"
 #include "fit/hypothesis.h"
 
 namespace moebius::study {
@@ -178,6 +179,7 @@ std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::
   std::vector<PowerRow> rows;
   for (const fit::Hypothesis& h : fit::hypotheses_parse(planned, plan.spec.path)) {
     rows.push_back(row_of(plan, planned, h, studies, noise_assumed));
+    rows.back().compared = fit::compared_quantities(planned, h);
   }
   return rows;
 }
@@ -187,7 +189,8 @@ std::string power_table(const std::vector<PowerRow>& rows) {
   std::string text = "statistical power: smallest effects detected in 80 % of such studies (5 %, two-sided)\n";
   bool unknown = false;
   for (const PowerRow& row : rows) {
-    text += fmt::format("{} ({})\n  {}\n", row.id, row.kind, row.effect_name);
+    text +=
+        fmt::format("{} ({})\n  {}\n  {}\n", row.id, row.kind, row.effect_name, records::compared_text(row.compared));
     if (!row.problem.empty()) {
       text += fmt::format("  {}\n", row.problem);
       unknown |= !(row.noise.seed > 0);
@@ -217,7 +220,7 @@ void PowerRow::visit(records::Fields& f) {
   f("id", id)("kind", kind)("effect_name", effect_name)("smallest_effect", effect)("problem", problem);
   f("noise", noise.seed)("noise_items", noise.item)("noise_source", noise_source);
   f("noise_degrees_of_freedom", noise_df)("seeds", seeds)("seeds_tested", seeds_tested)("seconds", seconds);
-  f("seeds_half", seeds_half)("seconds_half", seconds_half);
+  f("seeds_half", seeds_half)("seconds_half", seconds_half)("compared", compared);
 }
 
 }  // namespace moebius::study

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fit/power.h"
+#include "records/verdicts.h"
 #include "study/study_plan.h"
 
 namespace moebius::study {
@@ -23,7 +24,8 @@ struct PowerRow {
   double seconds = 0;  // of its runs with seeds_tested seeds, here
   i64 seeds_half = 0;  // for half the effect; 0: more than kSeedsMax
   double seconds_half = 0;
-  void visit(records::Fields& f);  // for writing
+  std::vector<records::ComparedQuantity> compared = {};  // what its runs have in common
+  void visit(records::Fields& f);                        // for writing
 };
 
 // `folders`: studies whose finished runs show the noise; those that cannot be read are Errors. `noise_assumed` is used

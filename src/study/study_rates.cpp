@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "base/check.h"
@@ -74,48 +76,49 @@ double interpolated_rate(const std::vector<Tuned>& tuned, const model::ModelConf
   return std::exp(sum / weights);
 }
 
+// A configuration of one width.
+struct Point {
+  std::size_t index;
+  i64 experts, k;
+};
+
+// The first with the smallest and the first with the largest number, in the order of the study file.
+std::array<Point, 2> ends_of(const std::vector<Point>& points, i64 Point::*number) {
+  const auto less = [&](const Point& a, const Point& b) { return a.*number < b.*number; };
+  return {*std::min_element(points.begin(), points.end(), less), *std::max_element(points.begin(), points.end(), less)};
+}
+
+std::vector<Point> trial_points(const std::vector<Point>& points) {
+  std::vector<Point> chosen;
+  const auto is_chosen = [&](const auto& wanted) { return std::any_of(chosen.begin(), chosen.end(), wanted); };
+  for (const Point& end : ends_of(points, &Point::experts)) {
+    std::vector<Point> same_experts;
+    std::copy_if(points.begin(), points.end(), std::back_inserter(same_experts),
+                 [&](const Point& p) { return p.experts == end.experts; });
+    for (const Point& one : ends_of(same_experts, &Point::k)) {
+      if (!is_chosen([&](const Point& p) { return p.experts == one.experts && p.k == one.k; })) chosen.push_back(one);
+    }
+  }
+  std::vector<Point> routed_points;
+  std::copy_if(points.begin(), points.end(), std::back_inserter(routed_points),
+               [](const Point& p) { return p.experts > 1; });
+  if (routed_points.empty()) return chosen;
+  for (const Point& one : ends_of(routed_points, &Point::k)) {
+    if (!is_chosen([&](const Point& p) { return p.experts > 1 && p.k == one.k; })) chosen.push_back(one);
+  }
+  return chosen;
+}
+
 }  // namespace
 
 std::vector<std::size_t> trial_models(const std::vector<model::ModelConfig>& configs) {
-  std::vector<std::size_t> chosen;
-  std::vector<i64> widths;
-  for (const model::ModelConfig& config : configs) {
-    if (std::find(widths.begin(), widths.end(), config.d_model) == widths.end()) widths.push_back(config.d_model);
+  std::map<i64, std::vector<Point>> widths;
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    widths[configs[i].d_model].push_back({i, expert_count(configs[i]), active_count(configs[i])});
   }
-  for (const i64 width : widths) {
-    std::vector<std::size_t> of_width;
-    for (std::size_t i = 0; i < configs.size(); ++i) {
-      if (configs[i].d_model == width) of_width.push_back(i);
-    }
-    const auto choose = [&](std::size_t index) {
-      const auto equal = [&](std::size_t other) {
-        return configs[other].d_model == width && expert_count(configs[other]) == expert_count(configs[index]) &&
-               active_count(configs[other]) == active_count(configs[index]);
-      };
-      if (std::none_of(chosen.begin(), chosen.end(), equal)) chosen.push_back(index);
-    };
-    // The first of the smallest and the first of the largest, in the order of the study file.
-    const auto choose_ends = [&](const std::vector<std::size_t>& indices, const auto& number_of) {
-      const auto less = [&](std::size_t a, std::size_t b) { return number_of(configs[a]) < number_of(configs[b]); };
-      if (indices.empty()) return;
-      choose(*std::min_element(indices.begin(), indices.end(), less));
-      choose(*std::max_element(indices.begin(), indices.end(), less));
-    };
-    const auto where = [&](const auto& wanted) {
-      std::vector<std::size_t> found;
-      std::copy_if(of_width.begin(), of_width.end(), std::back_inserter(found),
-                   [&](std::size_t i) { return wanted(configs[i]); });
-      return found;
-    };
-    const auto by_experts = [&](std::size_t a, std::size_t b) {
-      return expert_count(configs[a]) < expert_count(configs[b]);
-    };
-    const auto ends = std::minmax_element(of_width.begin(), of_width.end(), by_experts);
-    for (const std::size_t end : {*ends.first, *ends.second}) {
-      choose_ends(where([&](const model::ModelConfig& c) { return expert_count(c) == expert_count(configs[end]); }),
-                  active_count);
-    }
-    choose_ends(where(routed), active_count);
+  std::vector<std::size_t> chosen;
+  for (const auto& [width, points] : widths) {
+    for (const Point& point : trial_points(points)) chosen.push_back(point.index);
   }
   return chosen;
 }
