@@ -43,7 +43,7 @@ TEST(Compared, RangesOverTheRunsThatMatch) {
   auto compared = compared_quantities(study, h);
   EXPECT_EQ(records::compared_text(compared),
             "equal: active parameters, training FLOPs, tokens, data; "
-            "varies: total parameters (2k to 8k, x4), learning rate (0.001 to 0.002, x2)");
+            "varies: total parameters (2.00k to 8.00k, x4), learning rate (0.001 to 0.002, x2)");
   h.where = Json::object();
   compared = compared_quantities(study, h);
   EXPECT_EQ(find(compared, "total parameters").high, 64000);
