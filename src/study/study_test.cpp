@@ -237,8 +237,9 @@ TEST(StudyPower, SaysWhatItDoesNotKnowAndWhatSeedsBuy) {
   EXPECT_EQ(unknown[1].problem, "the noise between seeds is unknown");
   EXPECT_NE(power_table(unknown).find("--pilot FOLDER"), std::string::npos);
   // The learning rates are not swept yet.
-  EXPECT_NE(power_table(unknown).find("equal: training FLOPs, tokens, data; varies: total parameters ("),
-            std::string::npos);
+  EXPECT_NE(
+      power_table(unknown).find("equal: active parameters, training FLOPs, tokens, data; varies: total parameters ("),
+      std::string::npos);
   EXPECT_NE(power_table(unknown).find("; unknown: learning rate\n"), std::string::npos);
   const auto assumed = study_power(plan, {}, 0.05);
   EXPECT_EQ(assumed[1].noise_source, "assumed (--noise)");
