@@ -19,7 +19,7 @@ double number(const std::string& text, const std::string& what, const std::strin
   const double value = std::strtod(text.c_str(), &end);
   if (text.empty() || end != text.c_str() + text.size() || !(value >= 0)) {
     throw Error({.where = where,
-                 .what = fmt::format("the {} in source '{}' is not a number", what, whole),
+                 .what = fmt::format("the {} in source '{}' is not a number of 0 or more", what, whole),
                  .wanted = "name=path:weight or name=path:weight:epochs",
                  .got = text,
                  .fix = kMixtureFile});

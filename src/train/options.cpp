@@ -27,7 +27,7 @@ void OptimizerOptions::describe(OptionList& list) {
            {.unit = "X", .min = 0, .max = 10});
   list.add("beta1", &beta1, "AdamW: decay of the first moment", {.unit = "X", .min = 0, .max = 0.999999});
   list.add("beta2", &beta2, "AdamW: decay of the second moment", {.unit = "X", .min = 0, .max = 0.999999});
-  list.add("epsilon", &epsilon, "AdamW: added to the root of the second moment", {.unit = "X", .min = 0, .max = 1});
+  list.add("epsilon", &epsilon, "AdamW: added to the root of the second moment", {.unit = "X", .min = 1e-30, .max = 1});
   list.add("clip", &clip, "largest global norm of the gradient; 0: no clipping", {.unit = "X", .min = 0, .max = 1e9});
 }
 
