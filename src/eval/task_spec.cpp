@@ -81,6 +81,17 @@ class Table {
   std::vector<std::string> known_;
 };
 
+// The entries of [[key]]; none when it is missing.
+Json::Array read_tables(Table& table, const std::string& key) {
+  const Json* list = table.find(key);
+  if (list == nullptr) return {};
+  if (list->is_array()) return list->as_array();
+  throw Error({.where = table.where(),
+               .what = fmt::format("the key '{}' has the wrong type", key),
+               .wanted = fmt::format("tables that begin with [[{}]]", key),
+               .got = list->dump().substr(0, 100)});
+}
+
 // A template of a list, or a list of templates.
 void read_templates(Table& table, const std::string& key, Json& into) {
   const Json* value = table.find(key);
@@ -234,15 +245,13 @@ void read_generation(const Json& json, TaskSpec& task) {
 
 void read_scoring(Table& table, TaskSpec& task) {
   if (const Json* generation = table.find("generation")) read_generation(*generation, task);
-  if (const Json* list = table.find("extract")) {
-    for (const Json& json : list->as_array()) {
-      Table t(json, task.path + ", [[extract]]");
-      Extraction e;
-      t.read("name", e.name);
-      read_extraction(t, e);
-      t.finish();
-      task.extractions.push_back(std::move(e));
-    }
+  for (const Json& json : read_tables(table, "extract")) {
+    Table t(json, task.path + ", [[extract]]");
+    Extraction e;
+    t.read("name", e.name);
+    read_extraction(t, e);
+    t.finish();
+    task.extractions.push_back(std::move(e));
   }
   if (const Json* json = table.find("normalise")) {
     Table t(*json, task.path + ", [normalise]");
@@ -369,17 +378,14 @@ TaskSpec load_toml_task(const std::string& path) {
   table.read("shuffle_seed", task.shuffle_seed);
   Variant base;
   read_variant(table, base);
-  if (const Json* list = table.find("variant")) {
-    for (const Json& entry : list->as_array()) {
-      Variant v = base;
-      Table t(entry, path + ", [[variant]]");
-      read_variant(t, v);
-      t.finish();
-      task.variants.push_back(std::move(v));
-    }
-  } else {
-    task.variants.push_back(base);
+  for (const Json& entry : read_tables(table, "variant")) {
+    Variant v = base;
+    Table t(entry, path + ", [[variant]]");
+    read_variant(t, v);
+    t.finish();
+    task.variants.push_back(std::move(v));
   }
+  if (task.variants.empty()) task.variants.push_back(base);
   if (const Json* shots = table.find("few_shot")) read_few_shot(*shots, folder_of(path), task);
   read_scoring(table, task);
   table.finish();

@@ -330,6 +330,9 @@ TEST(Repeats, MeanVoteAndAnyOfEachExtraction) {
   for (const char* name : {"", "name = \"vote\"", "name = \"any_x\""}) {
     expect_has(fault(rules + "[[extract]]\n" + name + "\n"), {"extraction 3 has no name of its own"});
   }
+  for (const char* key : {"extract", "variant"}) {
+    expect_has(fault(std::string(key) + " = 3\n"), {"task.toml", "has the wrong type", "[[" + std::string(key) + "]]"});
+  }
   expect_has(fault(rules + "[[extract]]\nname = \"last\"\n"), {"extraction 3", "last"});
 }
 
