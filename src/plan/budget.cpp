@@ -51,6 +51,9 @@ void fill(Choice& choice, const Budget& budget, const LawFit& fit, const std::ve
   choice.flops_inference = per_token / 3 * budget.inference_tokens;
 }
 
+// Whether the budget demands of the law to count inference.
+bool must_trade(const Budget& budget) { return budget.inference_tokens > 0 && !budget.inference_assumed; }
+
 // The greatest width whose model fits the memory; nothing when not even the smallest does.
 std::optional<double> width_limit(const Form& form, const Budget& budget) {
   if (budget.memory <= 0) return kWidthHigh;
@@ -125,8 +128,7 @@ double compute_for_tokens(const std::vector<Form>& forms, const LawFit& fit, con
 }
 
 Task routed_task(const Budget& budget) {
-  if (budget.inference_tokens > 0)
-    return {.reason = "the law has no term for tokens, so it cannot trade tokens for size"};
+  if (must_trade(budget)) return {.reason = "the law has no term for tokens, so it cannot trade tokens for size"};
   if (budget.compute <= 0) return {.reason = "the law has no term for tokens; add --compute"};
   return {.mode = Task::Mode::split,
           .compute = budget.compute,
@@ -135,8 +137,7 @@ Task routed_task(const Budget& budget) {
 }
 
 Task leverage_task(const Budget& budget, double compute) {
-  if (budget.inference_tokens > 0)
-    return {.reason = "the law predicts leverage, not loss, so there is no loss to keep equal"};
+  if (must_trade(budget)) return {.reason = "the law predicts leverage, not loss, so there is no loss to keep equal"};
   if (compute <= 0) return {.reason = "the law requires --compute"};
   if (budget.compute > 0 && budget.tokens > 0) {
     return {.mode = Task::Mode::split, .compute = compute, .tokens = budget.tokens, .reason = ""};
@@ -190,6 +191,7 @@ std::optional<Choice> built_choice(const Form& form, const LawFit& fit, const Ta
     choice.tokens = *tokens;
   }
   fill(choice, budget, fit, fit.values);
+  choice.extrapolated = !extrapolation_warnings(fit, law_point(choice.form, choice.numbers, choice.tokens)).empty();
   return choice;
 }
 
@@ -333,11 +335,23 @@ std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>
         {.where = "moebius plan",
          .what = "no model fits this budget",
          .got = reasons,
-         .fix = fmt::format("use more compute or memory, or a smaller --vocab: the smallest dense shape (d {:g}) has "
+         .fix = fmt::format("{}use more compute or memory, or a smaller --vocab: the smallest dense shape (d {:g}) has "
                             "{} parameters with this vocabulary and needs {} of memory",
-                            d, format_exact(std::llround(least.total)), format_bytes(memory_bytes(least)))});
+                            must_trade(budget) ? "leave out --inference-tokens, or " : "", d,
+                            format_exact(std::llround(least.total)), format_bytes(memory_bytes(least)))});
   }
   return plans;
+}
+
+const LawPlan* recommended_law(const std::vector<LawPlan>& plans) {
+  for (const Law law :
+       {Law::joint, Law::abnar, Law::fine_grained, Law::leverage, Law::flame, Law::chinchilla, Law::routed}) {
+    for (const LawPlan& plan : plans) {
+      const bool usable = plan.optimum && plan.warnings.empty() && !plan.shapes.front().extrapolated;
+      if (usable && plan.fit.law == law) return &plan;
+    }
+  }
+  return nullptr;
 }
 
 Disagreement disagreement(const std::vector<LawPlan>& plans) {

@@ -20,6 +20,8 @@ struct Budget {
   double tokens = 0;            // training tokens
   double memory = 0;            // bytes for weights and the cache of 16k positions in bf16
   double inference_tokens = 0;  // tokens that the model will process after training
+  // Assumed, not given by the user: laws that cannot trade training tokens for size are planned for training alone.
+  bool inference_assumed = false;
   Geometry geometry;
 };
 // Throws Error when the parts contradict each other or do not determine a plan.
@@ -33,6 +35,7 @@ struct Choice {
   double value = 0;  // loss in nats a token; for `leverage`: C_dense / C_moe at equal loss
   double flops_training = 0, flops_inference = 0;  // by the law's formula
   bool memory_binds = false;
+  bool extrapolated = false;  // of built shapes: outside the range of the fit whose `value` it has
   model::ModelConfig config;  // of built shapes only
 };
 
@@ -49,6 +52,13 @@ struct LawPlan {
 
 // One plan per fit, in their order. Throws Error when no law gives a plan.
 std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>& fits);
+
+// The law to follow: of those whose range contains the budget, the optimum and the first built shape, the one that knows
+// most of the shape (joint, abnar, fine-grained, leverage, flame, chinchilla, routed). Null: no law is in its range.
+const LawPlan* recommended_law(const std::vector<LawPlan>& plans);
+
+// Above this many training FLOPs the program assumes inference of 10T tokens (docs/plan.md).
+constexpr double kInferenceFrom = 1e22, kInferenceTokens = 10e12;
 
 // Over the laws that give a plan: the least and the greatest, and their ratio.
 struct Disagreement {

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "plan/budget.h"
+#include "plan/depth.h"
 #include "plan/launch.h"
 #include "plan/plan_tables.h"
 #include "plan/rules.h"
@@ -29,7 +30,9 @@ Budget budget_of(const BudgetOptions& options, const PlanOptions& plan, const mo
   Budget budget;
   budget.compute = options.compute;
   budget.tokens = static_cast<double>(plan.tokens);
-  budget.inference_tokens = static_cast<double>(options.inference_tokens);
+  budget.inference_assumed = options.inference_tokens < 0 && budget.tokens <= 0 && budget.compute > kInferenceFrom;
+  budget.inference_tokens =
+      budget.inference_assumed ? kInferenceTokens : std::max(0.0, static_cast<double>(options.inference_tokens));
   if (!options.memory.empty()) {
     const auto bytes = parse_bytes(options.memory);
     if (!bytes || *bytes <= 0) {
@@ -87,21 +90,23 @@ void BudgetOptions::describe(OptionList& list) {
   list.add("compute", &compute, "training FLOPs, as each law counts them", {.unit = "FLOPS", .min = 1, .max = 1e27});
   list.add("memory", &memory, "memory for the weights and 16k cached positions in bf16", {.unit = "80GiB"});
   list.add("inference-tokens", &inference_tokens,
-           "tokens processed in inference: minimises training + inference FLOPs at the loss that --compute gives",
-           {.unit = "N", .min = 0});
+           "tokens processed in inference: minimises training + inference FLOPs at the loss that --compute gives; 0: "
+           "training only; -1: 10T above 1e22 training FLOPs, else 0",
+           {.unit = "N", .min = -1});
   list.add("skill", &skill, "also apply the rule of the Optimal Sparsity paper for this skill",
            {.choices = {"", "reasoning", "memorisation"}});
   list.add("fit", &fit, "coefficients and samples from moebius fit --out, or a published fit's name (hoffmann-2022)",
            {.unit = "fit.json"});
   list.add("law", &laws, "plan with this law only", {.choices = law_words()});
-  list.add("width-per-layer", &width_per_layer, "depth of planned shapes: layers = d / this", {.min = 8, .max = 1024});
+  list.add("width-per-layer", &width_per_layer,
+           "depth of planned shapes: layers = d / this; 0: as published models of that width", {.min = 0, .max = 1024});
   list.add("out", &out, "write plan.json, study.toml, megatron.sh and torchtitan_plan.py of the chosen shape",
            {.unit = "FOLDER"});
   list.add("shapes", &shapes, "number of shapes per law in the table", {.unit = "N", .min = 1, .max = 50});
 }
 
 bool BudgetOptions::given() const {
-  return compute > 0 || !memory.empty() || inference_tokens > 0 || !skill.empty() || !fit.empty();
+  return compute > 0 || !memory.empty() || inference_tokens >= 0 || !skill.empty() || !fit.empty();
 }
 
 model::ModelConfig budget_base(int variant) {
@@ -127,17 +132,79 @@ void refuse_shape_option(std::string key) {
                .fix = fmt::format("leave out --{}, or the options of the budget", key)});
 }
 
-// The plan that rates are given for and that --out writes: the skill's pick, else the joint law's first shape (the only law
-// over size, tokens and experts at once), else the first law's that has one.
-const Choice& chosen_shape(const std::vector<LawPlan>& plans, const std::optional<SkillPlan>& skill) {
-  if (skill) return skill->shapes.front();
-  const LawPlan* chosen = nullptr;
-  for (const LawPlan& plan : plans) {
-    if (plan.shapes.empty()) continue;
-    if (chosen == nullptr || plan.fit.law == fit::Law::joint) chosen = &plan;
+namespace {
+
+// The shape that rates are given for and that --out writes.
+struct Chosen {
+  const Choice* shape = nullptr;  // null: no law's range contains the budget, and the user named neither law nor skill
+  bool recommended = false;       // inside the range of its law or rule
+  std::string why;
+};
+
+Chosen choose_shape(const BudgetOptions& options, const std::vector<LawPlan>& plans,
+                    const std::optional<SkillPlan>& skill) {
+  if (skill) {
+    return {.shape = &skill->shapes.front(),
+            .recommended = skill->warnings.empty(),
+            .why = fmt::format("the rule for {} of arXiv 2508.18672{}", options.skill,
+                               skill->warnings.empty() ? "" : ", outside its range")};
   }
-  return chosen->shapes.front();
+  if (const LawPlan* law = recommended_law(plans)) {
+    return {.shape = &law->shapes.front(),
+            .recommended = true,
+            .why = fmt::format("the law '{}', inside its range", fit::law_name(law->fit.law))};
+  }
+  if (options.laws == "all") return {};
+  return {.shape = &plans.front().shapes.front(),
+          .recommended = false,
+          .why = fmt::format("the law '{}', outside its range or not determined", options.laws)};
 }
+
+constexpr const char* kNoneRecommended =
+    "no shape is recommended: the range of no law contains this budget and the shape that the law proposes for it";
+
+// Sets the rates of the chosen shape in the JSON and returns them as text.
+std::string add_rates(const Chosen& chosen, const Budget& budget, bool files, Json& json) {
+  json.set("chosen", chosen.shape ? choice_json(budget, *chosen.shape) : Json());
+  json.set("recommended", chosen.recommended);
+  if (chosen.shape == nullptr) {
+    for (const char* key : {"rates", "learning_rate", "batch_tokens", "rate_source", "other_rules"})
+      json.set(key, Json());
+    return fmt::format(
+        "\n{}\nthe tables show what the laws give outside their ranges; --law NAME gives the rates of one\n",
+        kNoneRecommended);
+  }
+  const std::vector<RateRule> rules = rate_rules(rate_input(*chosen.shape));
+  const Rate rate = choose_rate(rules);
+  const std::vector<SideNote> notes = side_notes(*chosen.shape);
+  json.set("rates", rates_json(rules));
+  json.set("learning_rate", rate.learning_rate);
+  json.set("batch_tokens", rate.batch_tokens);
+  json.set("rate_source", rate.source);
+  json.set("other_rules", side_json(notes));
+  std::string text =
+      fmt::format("\n{}{}: {}\n  by {}\n", chosen.recommended ? "recommended shape" : "shape for the learning rate",
+                  files ? " and files" : "", chosen.shape->config.name, chosen.why);
+  if (!chosen.recommended) text += "  not a recommendation: see the warnings\n";
+  const std::string depth = depth_warning(chosen.shape->numbers.d_model);
+  if (budget.geometry.width_per_layer <= 0 && !depth.empty()) text += "  " + depth + "\n";
+  return text + rates_text(*chosen.shape, rules) + side_text(notes);
+}
+
+std::string write_files(const Chosen& chosen, const Budget& budget, const std::string& folder, Json& json) {
+  const Rate rate = choose_rate(rate_rules(rate_input(*chosen.shape)));
+  const Launch launch = make_launch(*chosen.shape, rate, budget.geometry.sequence, chosen.why);
+  const std::vector<std::string> files = write_launch(launch, folder, json);
+  json.set("files", files);
+  std::string text =
+      fmt::format("\nwritten for {} to {}: {}\n", chosen.shape->config.name, folder, fmt::join(files, ", "));
+  if (torchtitan_module(launch).empty()) {
+    text += "no torchtitan_plan.py: torchtitan does not support this shape (GELU experts, ...)\n";
+  }
+  return text;
+}
+
+}  // namespace
 
 BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, const model::ModelConfig& base) {
   const Budget budget = budget_of(options, plan, base);
@@ -146,9 +213,13 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
   const std::vector<LawPlan> plans = plan_budget(budget, fits);
   std::optional<SkillPlan> skill;
   if (!options.skill.empty()) skill = plan_skill(options.skill, budget, skill_law(options));
-  const Choice& chosen = chosen_shape(plans, skill);
-  const std::vector<RateRule> rules = rate_rules(rate_input(chosen));
-  const Rate rate = choose_rate(rules);
+  const Chosen chosen = choose_shape(options, plans, skill);
+  if (chosen.shape == nullptr && !options.out.empty()) {
+    throw Error(
+        {.where = "--out " + options.out,
+         .what = kNoneRecommended,
+         .fix = "add --law joint (or another law) to write the shape of that law, or leave out --out for the tables"});
+  }
 
   BudgetResult result;
   result.json = Json::object({{"budget", budget_json(budget)}, {"laws", laws_json(budget, plans)}});
@@ -157,29 +228,10 @@ BudgetResult run_budget(const BudgetOptions& options, const PlanOptions& plan, c
                                                 {"tokens", interval_json(spread.tokens)},
                                                 {"tpp", interval_json(spread.tpp)}}));
   if (skill) result.json.set("skill", skill_json(budget, *skill));
-  result.json.set("chosen", choice_json(budget, chosen));
-  result.json.set("rates", rates_json(rules));
-  result.json.set("learning_rate", rate.learning_rate);
-  result.json.set("batch_tokens", rate.batch_tokens);
-  result.json.set("rate_source", rate.source);
-  const std::vector<SideNote> notes = side_notes(chosen);
-  result.json.set("other_rules", side_json(notes));
   result.text = budget_text(budget) + laws_text(budget, plans) + shapes_text(budget, plans, options.shapes);
   if (skill) result.text += skill_text(*skill, options.shapes);
-  const std::string why = skill ? fmt::format("the rule for {} of arXiv 2508.18672", options.skill)
-                                : fmt::format("the law '{}'", fit::law_name(chosen.form.law));
-  result.text += fmt::format("\nshape for the learning rate{}: {}, by {} (--law, --skill)\n",
-                             options.out.empty() ? "" : " and files", chosen.config.name, why);
-  result.text += rates_text(chosen, rules) + side_text(notes) + warnings_text(plans);
-  if (!options.out.empty()) {
-    const Launch launch = make_launch(chosen, rate, budget.geometry.sequence, why);
-    const std::vector<std::string> files = write_launch(launch, options.out, result.json);
-    result.json.set("files", files);
-    result.text += fmt::format("\nwritten for {} to {}: {}\n", chosen.config.name, options.out, fmt::join(files, ", "));
-    if (torchtitan_module(launch).empty()) {
-      result.text += "no torchtitan_plan.py: torchtitan does not support this shape (GELU experts, ...)\n";
-    }
-  }
+  result.text += add_rates(chosen, budget, !options.out.empty(), result.json) + warnings_text(plans);
+  if (!options.out.empty()) result.text += write_files(chosen, budget, options.out, result.json);
   return result;
 }
 

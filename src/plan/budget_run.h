@@ -15,11 +15,11 @@ namespace moebius::plan {
 struct BudgetOptions {
   double compute = 0;
   std::string memory;
-  i64 inference_tokens = 0;
+  i64 inference_tokens = -1;  // -1: 10T above 1e22 FLOPs
   std::string skill;
   std::vector<std::string> fit;  // files, or names of published fits
   std::string laws = "all";
-  double width_per_layer = 64;
+  double width_per_layer = 0;
   i64 shapes = 2;
   std::string out;
   void describe(OptionList& list);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "fit/optimum.h"
 #include "plan/law_fit.h"
+#include "plan/rules.h"
 
 namespace moebius::plan {
 namespace {
@@ -18,6 +19,7 @@ Budget budget_with(double compute, i64 vocab = 50257) {
   Budget budget;
   budget.compute = compute;
   budget.geometry.base.vocab = vocab;
+  budget.geometry.width_per_layer = 64;  // the papers' own
   return budget;
 }
 
@@ -175,6 +177,103 @@ TEST(Budget, BuiltShapesAreExactAndNearTheOptimum) {
   }
 }
 
+// A law is followed only where the budget, its optimum and its first shape are inside its range.
+TEST(Budget, RecommendsOnlyInsideARange) {
+  for (const double compute : {1e18, 1e20, 1e21, 3e22, 1e24, 1e26}) {
+    const auto plans = plan_budget(budget_with(compute), published_law_fits());
+    bool any = false;
+    for (const LawPlan& plan : plans) {
+      const Choice& shape = plan.shapes.front();
+      any = any || (plan.warnings.empty() &&
+                    extrapolation_warnings(plan.fit, law_point(shape.form, shape.numbers, shape.tokens)).empty());
+    }
+    const LawPlan* law = recommended_law(plans);
+    EXPECT_EQ(law != nullptr, any) << compute;
+    if (law == nullptr) continue;
+    EXPECT_TRUE(law->warnings.empty()) << compute;
+    EXPECT_FALSE(law->shapes.front().extrapolated) << compute;
+  }
+  // abnar: 3e19 to 1e21 FLOPs; the joint law's optimum has more than its 5e9 parameters there.
+  const auto inside = plan_budget(budget_with(1e20), published_law_fits());
+  ASSERT_NE(recommended_law(inside), nullptr);
+  EXPECT_EQ(recommended_law(inside)->fit.law, fit::Law::abnar);
+  EXPECT_EQ(recommended_law(plan_budget(budget_with(1e26), published_law_fits())), nullptr);
+  EXPECT_EQ(recommended_law(plan_budget(budget_with(1e26), fits_with(fit::Law::joint))), nullptr);
+}
+
+// A fit that is not determined is not followed, even inside its range.
+TEST(Budget, DoubtfulFitIsNotRecommended) {
+  auto fits = fits_with(fit::Law::abnar);
+  EXPECT_NE(recommended_law(plan_budget(budget_with(1e20), fits)), nullptr);
+  fits.front().warnings.push_back("not determined");
+  EXPECT_EQ(recommended_law(plan_budget(budget_with(1e20), fits)), nullptr);
+}
+
+// The forms that the page names, enumerated here, at every buildable width: none beats the first shape of the law, and
+// no shape of a skill's rule inside the law's range does.
+TEST(Budget, AbnarIsTheBestOfItsPage) {
+  std::vector<Form> forms = {{.law = fit::Law::abnar, .width = 4}};
+  for (const i64 top_k : {1, 2, 4, 8, 16}) {
+    for (const i64 share : {2, 4, 8, 16, 32}) {
+      if (share * top_k <= 256)
+        forms.push_back({.law = fit::Law::abnar, .experts = share * top_k, .top_k = top_k, .width = 2});
+    }
+  }
+  for (const i64 experts : {64, 128, 256, 384})
+    forms.push_back({.law = fit::Law::abnar, .experts = experts, .top_k = 8, .shared = 1, .width = 2.0 / 7});
+  const LawFit fit = fits_with(fit::Law::abnar).front();
+  for (const double compute : {3e19, 3e20, 1e21}) {
+    Budget budget = budget_with(compute);
+    budget.geometry.width_per_layer = 0;
+    double best = 1e9;
+    for (const Form& form : forms) {
+      for (const i64 d : buildable_widths()) {
+        if (d > 4096 || !buildable(form, budget.geometry, d)) continue;
+        const Numbers numbers = numbers_of(build(form, budget.geometry, d), budget.geometry.sequence);
+        best =
+            std::min(best, fit::law_value(fit.law, fit.values, law_point(form, numbers, compute / numbers.flops_6n)));
+      }
+    }
+    const LawPlan plan = plan_budget(budget, {fit}).front();
+    EXPECT_DOUBLE_EQ(plan.shapes.front().value, best) << compute;
+    for (std::size_t i = 1; i < plan.shapes.size(); ++i) EXPECT_LE(best, plan.shapes[i].value);
+    for (const std::string skill : {"reasoning", "memorisation"}) {
+      for (const Choice& shape : plan_skill(skill, budget, fit).shapes) {
+        EXPECT_TRUE(shape.extrapolated || shape.value >= best) << compute << " " << shape.config.name;
+      }
+    }
+  }
+}
+
+// 8 of 64 to 384 experts and a shared one are among the forms of both laws that see k / E and no form.
+TEST(Budget, ModernFormsAreCandidates) {
+  for (const fit::Law law : {fit::Law::abnar, fit::Law::leverage}) {
+    const std::vector<Form> forms = forms_of(law, "");
+    for (const i64 experts : {64, 128, 256, 384}) {
+      const auto at = std::find_if(forms.begin(), forms.end(), [&](const Form& form) {
+        return form.experts == experts && form.top_k == 8 && form.shared == 1;
+      });
+      ASSERT_NE(at, forms.end()) << experts;
+      const model::ModelConfig config = build(*at, budget_with(1e21).geometry, 7168);
+      EXPECT_EQ(config.experts.width, 2048);  // DeepSeek-V3's and Kimi K2's
+      EXPECT_EQ(config.experts.shared_experts, 1);
+    }
+  }
+}
+
+TEST(Budget, AssumedInferenceLeavesLawsThatCannotTrade) {
+  Budget budget = budget_with(4e22);
+  budget.inference_tokens = kInferenceTokens;
+  budget.inference_assumed = true;
+  const auto assumed = plan_budget(budget, published_law_fits());
+  for (const LawPlan& plan : assumed) {
+    ASSERT_TRUE(plan.optimum.has_value()) << fit::law_name(plan.fit.law);
+    const bool trades = plan.fit.law != fit::Law::routed && plan.fit.law != fit::Law::leverage;
+    EXPECT_EQ(plan.compute_optimal.has_value(), trades) << fit::law_name(plan.fit.law);
+    EXPECT_TRUE(!trades || plan.optimum->numbers.active < plan.compute_optimal->numbers.active);
+  }
+}
+
 // Brute force over every buildable shape of every form, with nothing of the search: no shape beats the plan's first.
 TEST(Budget, NoShapeBeatsTheFirst) {
   const Budget budget = budget_with(3e20);
@@ -220,6 +319,7 @@ TEST(Budget, TokensAloneAndBoth) {
   Budget tokens;
   tokens.tokens = 38e9;  // the joint law, 4 experts: 1e21 FLOPs. Over all experts a smaller budget is enough.
   tokens.geometry.base.vocab = 50257;
+  tokens.geometry.width_per_layer = 64;
   const auto alone = plan_budget(tokens, fits_with(fit::Law::joint));
   EXPECT_NEAR(optimum(alone).tokens / 38e9, 1, 1e-3);
   EXPECT_EQ(optimum(alone).form.experts, 32);

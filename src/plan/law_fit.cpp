@@ -25,7 +25,7 @@ std::map<std::string, std::pair<double, double>> published_ranges(const fit::Pub
     case Law::chinchilla: return {{"parameters_total", {44e6, 16e9}}, {"tokens", {2e8, 5e11}}};
     case Law::fine_grained:
       return {{"parameters_total", {129e6, 3.7e9}}, {"tokens", {16e9, 130e9}}, {"granularity", {1, 16}}};
-    case Law::abnar: return {{"flops", {3e19, 1e21}}, {"sparsity", {0, 0.98}}};
+    case Law::abnar: return {{"flops", {3e19, 1e21}}, {"activation", {0.02, 1}}};  // sparsity 0 to 0.98
     case Law::joint:
       return {{"parameters_active", {1e7, 2.7e9}}, {"parameters_total", {1e7, 5e9}}, {"experts", {1, 32}}};
     case Law::routed: return {{"parameters_active", {15e6, 1.3e9}}, {"experts", {1, 512}}};

@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "fit/optimum.h"
+#include "plan/depth.h"
 #include "plan/rules.h"
 
 namespace moebius::plan {
@@ -21,7 +22,9 @@ std::string spread_text(const Interval& interval) {
   return fmt::format("{} to {}", format_count(interval.low), format_count(interval.high));
 }
 
-std::string short_number(double value) { return value < 1000 ? fmt::format("{:.2g}", value) : format_count(value); }
+std::string short_number(double value) {
+  return value < 100 ? fmt::format("{:.2g}", value) : value < 1000 ? fmt::format("{:.0f}", value) : format_count(value);
+}
 
 // Exact below a trillion; beyond, no column is wide enough and --json has the digits.
 std::string count_text(double parameters) {
@@ -101,6 +104,16 @@ std::string wrapped(const std::string& text) {
   return out + "  " + line + "\n";
 }
 
+Json depth_rule_json(const Budget& budget) {
+  if (budget.geometry.width_per_layer > 0) return Json();
+  Json models = Json::array();
+  for (const PublishedDepth& depth : published_depths()) {
+    models.push_back(Json::object(
+        {{"model", depth.model}, {"d_model", depth.d_model}, {"layers", depth.layers}, {"source", depth.source}}));
+  }
+  return Json::object({{"rule", "least-squares line through the logarithms of width and depth"}, {"models", models}});
+}
+
 }  // namespace
 
 std::string budget_text(const Budget& budget) {
@@ -110,9 +123,17 @@ std::string budget_text(const Budget& budget) {
   if (budget.memory > 0)
     text += fmt::format(", {} for weights and {} positions of cache", format_bytes(budget.memory), kCachePositions);
   if (budget.inference_tokens > 0) text += fmt::format(", {:.4g} tokens of inference", budget.inference_tokens);
-  text += fmt::format(
-      "\nshapes: vocabulary {}, layers = d / {:g}, heads of 64 (of 128 from d 1024 on), attention over {} tokens\n",
-      budget.geometry.base.vocab, budget.geometry.width_per_layer, budget.geometry.sequence);
+  if (budget.inference_assumed) {
+    text += fmt::format(
+        "\n  assumed above {:g} training FLOPs: a plan has the loss that --compute buys at the fewest FLOPs of training and\n"
+        "  inference, and may train for more than --compute; --inference-tokens N sets N, 0 plans for training only",
+        kInferenceFrom);
+  }
+  const std::string layers = budget.geometry.width_per_layer > 0
+                                 ? fmt::format("layers = d / {:g}", budget.geometry.width_per_layer)
+                                 : "layers as published models";
+  text += fmt::format("\nshapes: vocabulary {}, {}, heads of 64 (of 128 from d 1024 on), attention over {} tokens\n",
+                      budget.geometry.base.vocab, layers, budget.geometry.sequence);
   return text;
 }
 
@@ -134,6 +155,8 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
                         spread_text(plan.parameters_active), spread_text(plan.tokens));
     if (!plan.fit.interval_source.empty())
       notes += fmt::format("  {}: intervals from {}\n", word, plan.fit.interval_source);
+    if (budget.inference_assumed && !plan.compute_optimal)
+      notes += fmt::format("  {}: for training only: the law cannot trade tokens for size\n", word);
     const double dense = effective_parameters(plan);
     if (std::isfinite(dense))
       notes += fmt::format("  {}: equivalent to a dense model of {} under its law\n", word, format_count(dense));
@@ -180,8 +203,8 @@ std::string shapes_text(const Budget& budget, const std::vector<LawPlan>& plans,
       kCachePositions);
   for (const LawPlan& plan : plans) {
     if (plan.shapes.empty()) continue;
-    text += fmt::format("  {}: {}; FLOPs per token {}\n", fit::law_name(plan.fit.law), form_text(plan.fit.law),
-                        law_flops_formula(plan.fit.law));
+    text += wrapped(fmt::format("{}: {}; FLOPs per token {}", fit::law_name(plan.fit.law), form_text(plan.fit.law),
+                                law_flops_formula(plan.fit.law)));
   }
   if (budget.compute > 0 && budget.tokens > 0) {
     double least = 1e300, most = 0;
@@ -237,6 +260,7 @@ Json choice_json(const Budget& budget, const Choice& choice) {
     json.set("parameters_total", std::llround(choice.numbers.total));
     json.set("parameters_active", std::llround(choice.numbers.active));
     json.set("config", choice.config.to_json());
+    json.set("in_range", !choice.extrapolated);
   }
   return json;
 }
@@ -247,8 +271,10 @@ Json budget_json(const Budget& budget) {
                        {"tokens", given(budget.tokens)},
                        {"memory_bytes", given(budget.memory)},
                        {"inference_tokens", given(budget.inference_tokens)},
+                       {"inference_assumed", budget.inference_assumed},
                        {"vocab", budget.geometry.base.vocab},
-                       {"width_per_layer", budget.geometry.width_per_layer},
+                       {"width_per_layer", given(budget.geometry.width_per_layer)},
+                       {"depth_rule", depth_rule_json(budget)},
                        {"sequence", budget.geometry.sequence}});
 }
 
@@ -308,11 +334,14 @@ std::string skill_text(const SkillPlan& plan, i64 shapes) {
                       "active", "total", "tokens", "TPP", "FLOPs", "Abnar loss");
   for (std::size_t i = 0; i < plan.shapes.size() && static_cast<i64>(i) < std::max<i64>(shapes, 7); ++i) {
     const Choice& c = plan.shapes[i];
-    text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8.3g}{:>11.3g}{:>12.4f}\n",
+    text += fmt::format("{:<13}{:>6}{:>4}{:>7}{:>4}{:>16}{:>18}{:>9}{:>8.3g}{:>11.3g}{:>12.4f}{}\n",
                         i == 0 ? "the pick" : "", c.config.d_model, c.config.layers, c.form.experts, c.form.top_k,
                         format_exact(std::llround(c.numbers.active)), format_exact(std::llround(c.numbers.total)),
-                        format_count(c.tokens), c.tokens / c.numbers.total, c.flops_training, c.value);
+                        format_count(c.tokens), c.tokens / c.numbers.total, c.flops_training, c.value,
+                        c.extrapolated ? "*" : "");
   }
+  if (std::any_of(plan.shapes.begin(), plan.shapes.end(), [](const Choice& c) { return c.extrapolated; }))
+    text += "*: outside the range of the law's runs: the loss is an extrapolation\n";
   for (const std::string& warning : plan.warnings) text += wrapped(warning);
   return text;
 }

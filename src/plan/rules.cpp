@@ -16,7 +16,7 @@ namespace {
 
 std::string outside(const char* what, double value, double low, double high) {
   if (value >= low && value <= high) return "";
-  return fmt::format("{} {:.3g} ({:.3g} to {:.3g})", what, value, low, high);
+  return fmt::format("{} {:.4g} ({:.4g} to {:.4g})", what, value, low, high);
 }
 
 std::string joined(const std::vector<std::string>& parts) {
@@ -92,6 +92,7 @@ Choice skill_choice(const Form& form, const Budget& budget, const LawFit& law, i
   choice.numbers = numbers_of(choice.config, budget.geometry.sequence);
   choice.tokens = tokens_of(budget, choice.numbers);
   choice.value = fit::law_value(law.law, law.values, law_point(form, choice.numbers, choice.tokens));
+  choice.extrapolated = !extrapolation_warnings(law, law_point(form, choice.numbers, choice.tokens)).empty();
   choice.flops_training = choice.numbers.flops_6n * choice.tokens;
   choice.flops_inference = choice.numbers.flops_6n / 3 * budget.inference_tokens;
   return choice;
@@ -125,9 +126,16 @@ void add_nearest(std::vector<Choice>& shapes, const Form& form, const Budget& bu
 
 void add_warnings(SkillPlan& plan) {
   const Choice& pick = plan.shapes.front();
-  const double d = static_cast<double>(pick.config.d_model);
-  const std::string range = joined({outside("d", d, 512, 2048), outside("tokens", pick.tokens, 1e11, 1.5e11)});
-  if (!range.empty()) plan.warnings.push_back("the rule was observed at d 512 to 2048 and 125B tokens: " + range);
+  const auto number = [](i64 value) { return static_cast<double>(value); };
+  const std::string range =
+      joined({outside("d", number(pick.config.d_model), 512, 2048),
+              outside("layers", number(pick.config.layers), 16, 16), outside("E", number(pick.form.experts), 8, 256),
+              outside("k", number(pick.form.top_k), 2, 16), outside("tokens", pick.tokens, 1e11, 1.5e11)});
+  if (!range.empty()) {
+    plan.warnings.push_back(
+        "the rule was observed at d 512 to 2048, 16 layers, 8 to 256 experts, top-2 to top-16 and 125B tokens: outside: " +
+        range);
+  }
 }
 
 }  // namespace
@@ -210,9 +218,12 @@ SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFi
                  .fix = "change --compute, --tokens, --memory or --vocab, or leave out --skill"});
   }
   if (reasoning) {
-    // Both given: compute decides how dense. Compute alone: the loss law decides.
+    // Both given: compute decides how dense. Compute alone: the loss law decides, inside its range
+    // if it can.
+    const bool fixed = budget.tokens > 0 && budget.compute > 0;
     const auto key = [&](const Choice& c) {
-      return budget.tokens > 0 && budget.compute > 0 ? std::fabs(std::log(c.flops_training / budget.compute)) : c.value;
+      return std::pair(!fixed && c.extrapolated,
+                       fixed ? std::fabs(std::log(c.flops_training / budget.compute)) : c.value);
     };
     const auto pick = std::min_element(plan.shapes.begin(), plan.shapes.end(),
                                        [&](const Choice& a, const Choice& b) { return key(a) < key(b); });

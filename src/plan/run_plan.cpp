@@ -34,11 +34,13 @@ const StageHelp& help() {
           "  For a budget: budget, laws [{law, fit, source, validity, form, reason, optimum SHAPE, compute_optimal SHAPE,\n"
           "  interval_source, parameters_active_95, parameters_total_95, tokens_95, value_95, experts_95, sparsest,\n"
           "  parameters_effective (routed only: of the dense model of equal loss), shapes [SHAPE], warnings}],\n"
-          "  disagreement {parameters_active, tokens, tpp}, skill {skill, rule, source, shapes, warnings}, chosen SHAPE,\n"
+          "  disagreement {parameters_active, tokens, tpp}, skill {skill, rule, source, shapes, warnings}, chosen SHAPE or null,\n"
+          "  recommended (chosen is inside the range of its law or rule),\n"
           "  rates [{rule, source, formula, learning_rate, batch_tokens, warning}], learning_rate, batch_tokens,\n"
           "  rate_source, other_rules [{source, text}], files; SHAPE: d_model, layers, experts, shared_experts, top_k,\n"
           "  granularity, parameters_total, parameters_active, tokens, tpp, loss or leverage, flops_training,\n"
-          "  flops_inference, flops_formula, memory_bytes, training_bytes, memory_binds; config, of a concrete shape",
+          "  flops_inference, flops_formula, memory_bytes, training_bytes, memory_binds; config and in_range, of\n"
+          "  a concrete shape",
       .examples =
           "  moebius plan optimal-sparsity-d512-E64-k2\n"
           "  moebius plan mixtral-8x7b --tokens 1T --json\n"

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "fit/optimum.h"
+#include "plan/depth.h"
 
 namespace moebius::plan {
 
@@ -41,15 +42,36 @@ std::vector<Form> fine_grained_forms(const std::string& fit_name) {
   return forms;
 }
 
-// The law sees k / E alone; the form is Mixtral's with experts of 2 d (as in 2508.18672).
+// 8 of 64 to 384 experts of 2 d / 7 and a shared one, as in DeepSeek-V3 (256) and Kimi K2 (384).
+std::vector<Form> modern_forms(Form form) {
+  form.top_k = 8;
+  form.shared = 1;
+  form.width = 2.0 / 7;
+  std::vector<Form> forms;
+  for (const i64 experts : {64, 128, 256, 384}) {
+    form.experts = experts;
+    forms.push_back(form);
+  }
+  return forms;
+}
+
+// The law sees k / E alone, up to a sparsity of 0.98: Mixtral's form with experts of 2 d and the grid of 2508.18672, and
+// the modern forms.
 std::vector<Form> abnar_forms() {
-  std::vector<Form> forms = doubling({.law = Law::abnar, .top_k = 2, .width = 2}, 4, 64);
-  forms.insert(forms.begin(), {.law = Law::abnar, .width = 4});
+  constexpr i64 kExpertsMax = 256, kSparsityMax = 32;
+  std::vector<Form> forms = {{.law = Law::abnar, .width = 4}};
+  for (i64 top_k = 1; top_k <= 16; top_k *= 2) {
+    const auto more = doubling({.law = Law::abnar, .top_k = top_k, .width = 2}, 2 * top_k,
+                               std::min(kExpertsMax, kSparsityMax * top_k));
+    forms.insert(forms.end(), more.begin(), more.end());
+  }
+  const auto modern = modern_forms({.law = Law::abnar});
+  forms.insert(forms.end(), modern.begin(), modern.end());
   return forms;
 }
 
 // Ling-mini-beta is the pattern: routed experts of 3 d / 16 and a shared one, active experts as wide as 39 / 16 d together,
-// the first layer dense. G = 2 d / F; the shares of active experts go down to the law's last, 1/128.
+// the first layer dense. G = 2 d / F; the shares of active experts go down to the law's last, 1/128. And the modern forms.
 std::vector<Form> leverage_forms() {
   std::vector<Form> forms;
   constexpr double kActiveWidth = 39.0 / 16;
@@ -66,6 +88,8 @@ std::vector<Form> leverage_forms() {
                        .granularity = granularity});
     }
   }
+  const auto modern = modern_forms({.law = Law::leverage, .dense_width = 18.0 / 7, .granularity = 7});
+  forms.insert(forms.end(), modern.begin(), modern.end());
   return forms;
 }
 
@@ -76,6 +100,10 @@ i64 round_to(double value, i64 multiple) {
 }
 
 }  // namespace
+
+double layers_at(const Geometry& geometry, double d_model) {
+  return geometry.width_per_layer > 0 ? d_model / geometry.width_per_layer : published_depth(d_model);
+}
 
 std::vector<Form> forms_of(Law law, const std::string& fit_name) {
   switch (law) {
@@ -95,11 +123,15 @@ std::vector<Form> forms_of(Law law, const std::string& fit_name) {
 std::string form_text(Law law) {
   switch (law) {
     case Law::chinchilla: return "dense, SwiGLU of 8/3 d";
-    case Law::fine_grained: return "G E experts (E 64, or the fit's) of 4 d / G, top-G, GELU";
-    case Law::abnar: return "Mixtral form: SwiGLU experts of 2 d, top-2, E 4 to 64; the law depends on k/E only";
-    case Law::joint: return "SwiGLU experts of 3 d, top-1, E 1 to 32";
-    case Law::routed: return "GELU experts of 4 d, top-1, E 1 to 512, in every layer (the paper: every second)";
-    case Law::leverage: return "a shared expert, the first layer dense, active width 39/16 d like Ling-mini-beta";
+    case Law::fine_grained: return "G E experts (E 64, or the fit's) of 4 d / G, top-G, GELU; G 1, 2, 4, ..., 64";
+    case Law::abnar:
+      return "dense; SwiGLU experts of 2 d, top-1, 2, 4, 8, 16 of 2 k to 32 k (E a power of two, up to 256); 8 of 64, 128, 256, 384 of "
+             "2 d / 7 and a shared one; the law depends on k/E only";
+    case Law::joint: return "SwiGLU experts of 3 d, top-1, E 1, 2, 4, 8, 16, 32";
+    case Law::routed:
+      return "GELU experts of 4 d, top-1, E 1, 2, 4, ..., 512, in every layer (the paper: every second)";
+    case Law::leverage:
+      return "a shared expert, the first layer dense: active width 39/16 d like Ling-mini-beta, or 8 of 64, 128, 256, 384 of 2 d / 7";
     case Law::flame: return "64 SwiGLU experts of 11/16 d, top-6, two shared, the first layer dense";
   }
   return "";
@@ -112,7 +144,7 @@ Numbers numbers_at(const Form& form, const Geometry& geometry, double d) {
   const double kv = attention.kv_heads > 0 ? std::min(d, static_cast<double>(attention.kv_heads) * head) : d;
   Numbers n;
   n.d_model = d;
-  n.layers = d / geometry.width_per_layer;
+  n.layers = layers_at(geometry, d);
   n.embedding = 2 * static_cast<double>(geometry.base.vocab) * d;
   const double dense = form.dense_width > 0 ? std::min(1.0, n.layers) : 0, moe = n.layers - dense;
   const double fixed = n.layers * (2 * d * d + 2 * d * kv) + dense * matrices * form.dense_width * d * d;
@@ -166,7 +198,7 @@ model::ModelConfig build(const Form& form, const Geometry& geometry, i64 d_model
   const double d = static_cast<double>(d_model);
   model::ModelConfig config = geometry.base;
   config.d_model = d_model;
-  config.layers = std::max<i64>(2, std::llround(d / geometry.width_per_layer));
+  config.layers = std::max<i64>(2, std::llround(layers_at(geometry, d)));
   config.attention.head_dim = head_width(d_model);
   config.attention.heads = d_model / config.attention.head_dim;
   config.sequence_max = std::max(config.sequence_max, geometry.sequence);

@@ -23,9 +23,9 @@ struct Form {
 
 // What all shapes of a plan share: the rule for depth, and the options of the model that the user may set.
 struct Geometry {
-  double width_per_layer = 64;  // layers = d / this (the joint and the fine-grained paper's own rule is 64)
-  i64 sequence = 4096;          // for attention's FLOPs
-  model::ModelConfig base;      // vocabulary, key heads, router and losses; its shape is not used
+  double width_per_layer = 0;  // layers = d / this (64 in the joint and the fine-grained paper); 0: depth.h
+  i64 sequence = 4096;         // for attention's FLOPs
+  model::ModelConfig base;     // vocabulary, key heads, router and losses; its shape is not used
 };
 
 // Sizes of a model that laws, memory and tables use.
@@ -38,13 +38,16 @@ struct Numbers {
   double kv_bytes_per_position = 0;         // bf16
 };
 
-// The forms among which a plan under the law chooses, the sparsest last. `fit_name`: for laws whose published fits hold for
+// The layers of a shape, continuous.
+double layers_at(const Geometry& geometry, double d_model);
+
+// The forms among which a plan under the law chooses. `fit_name`: for laws whose published fits hold for
 // one expansion rate only.
 std::vector<Form> forms_of(fit::Law law, const std::string& fit_name);
 // One line on the form: "SwiGLU experts of 3 d, top-1, heads of 64".
 std::string form_text(fit::Law law);
 
-// At a width that need not be buildable: layers = d / width_per_layer, no norms.
+// At a width that need not be buildable: continuous layers, no norms.
 Numbers numbers_at(const Form& form, const Geometry& geometry, double d_model);
 // Exactly, from model::count_model.
 Numbers numbers_of(const model::ModelConfig& config, i64 sequence);
