@@ -11,6 +11,7 @@
 #include "base/options.h"
 #include "base/units.h"
 #include "eval/task_spec.h"
+#include "study/study_ties.h"
 
 namespace moebius::study {
 
@@ -194,10 +195,11 @@ std::string grid_name(const Json& point, const std::set<std::string>& varied = {
 
 // The cross product of the lists; dense points do not vary top-k, and k never exceeds E. With k = 1 a renormalised gate
 // would be the constant 1 and leave the router without a gradient from the task: such points keep the probability.
-std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) {
+std::vector<StudyModel> expand_grid(const Json& shared, const Json& grid, const std::string& where) {
   std::vector<Json> points = {Json::object()};
   std::set<std::string> varied;
-  for (const auto& [key, values] : grid.as_object()) {
+  for (const auto& [key, given] : grid.as_object()) {
+    const Json values = is_tie(key, given) ? Json(Json::Array{given}) : given;
     if (!values.is_array() || values.count() == 0) {
       throw Error(
           {.where = where,
@@ -219,6 +221,7 @@ std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) 
   }
   std::vector<StudyModel> models;
   for (Json& point : points) {
+    resolve_ties(shared, point, fmt::format("{}, {}", where, point.dump()));
     if (point.get_int("top-k", 1) > std::max<i64>(point.get_int("experts", 1 << 20), 1) &&
         point.get_int("experts", 2) > 1) {
       continue;
@@ -232,12 +235,13 @@ std::vector<StudyModel> expand_grid(const Json& grid, const std::string& where) 
   return models;
 }
 
-std::vector<StudyModel> read_models(const Json& root, const std::string& where) {
+// `shared`: the table [model] of the study; its expressions are computed for each model, and leave it.
+std::vector<StudyModel> read_models(const Json& root, Json& shared, const std::string& where) {
   std::vector<StudyModel> models;
   if (const Json* grids = root.find("grid")) {
     const Json::Array list = grids->is_array() ? grids->as_array() : Json::Array{*grids};
     for (const Json& grid : list) {
-      for (StudyModel& model : expand_grid(grid, where + ", [grid]")) models.push_back(std::move(model));
+      for (StudyModel& model : expand_grid(shared, grid, where + ", [grid]")) models.push_back(std::move(model));
     }
   }
   if (const Json* runs = root.find("models")) {
@@ -252,9 +256,20 @@ std::vector<StudyModel> read_models(const Json& root, const std::string& where) 
           model.overrides.set(key, value);
         }
       }
+      resolve_ties(shared, model.overrides, fmt::format("{}, model '{}'", where, model.name));
       if (model.name.empty()) model.name = grid_name(model.overrides);
       models.push_back(std::move(model));
     }
+  }
+  Json ties = Json::object();
+  move_ties(shared, ties);
+  for (StudyModel& model : models) {
+    for (const auto& [key, text] : ties.as_object()) {
+      std::string underscored = key;
+      std::replace(underscored.begin(), underscored.end(), '-', '_');
+      if (!model.overrides.contains(key) && !model.overrides.contains(underscored)) model.overrides.set(key, text);
+    }
+    resolve_ties(shared, model.overrides, fmt::format("{}, model '{}'", where, model.name));
   }
   for (std::size_t i = 0; i < models.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
@@ -375,7 +390,7 @@ void read_study(const Json& root, StudySpec& spec) {
                  .got = spec.name});
   }
   spec.model = table_or_throw(root, "model", where);
-  spec.models = read_models(root, where);
+  spec.models = read_models(root, spec.model, where);
   spec.data = read_data(table_or_throw(root, "data", where), where);
   if (root.contains("train")) spec.train = table_or_throw(root, "train", where);
   spec.learning_rate = read_learning_rate(table_or_throw(root, "learning-rate", where), where + ", [learning-rate]");
