@@ -52,7 +52,13 @@ data::GeneratedTask make_task(const StudySpec& spec, const StudyTask& task, i64 
     ~Restore() { seed = before; }
   } const restore{*task.family.seed};
   *task.family.seed = spec.seed_task(task, seed);
-  return task.family.make();
+  try {
+    return task.family.make();
+  } catch (const Error& e) {
+    ErrorParts parts = e.parts();
+    parts.where = fmt::format("{}, [data.{}]", spec.path, task.family.name);
+    throw Error(std::move(parts));
+  }
 }
 
 // Writes the items of the generated tasks, too.
@@ -199,12 +205,14 @@ std::string StudyFiles::task_folder(i64 seed) const {
   return seeds.empty() ? folder : path_join(folder, fmt::format("seed-{}", seed));
 }
 
-std::vector<data::MixtureSource> StudyFiles::mixture(i64 seed) const {
+std::vector<data::MixtureSource> StudyFiles::mixture(i64 seed, const std::map<std::string, double>& shares) const {
   std::vector<data::MixtureSource> sources;
   const auto add = [&](const StudyShard& shard, const std::string& of) {
-    sources.push_back({shard.name, path_join(of, shard.name), shard.share, -1});
+    const auto own = shares.find(shard.name);
+    const double share = own == shares.end() ? shard.share : own->second;
+    if (share > 0) sources.push_back({shard.name, path_join(of, shard.name), share, -1});
   };
-  for (const StudyShard& shard : shards) add(shard, folder);
+  for (const StudyShard& shard : this->shards) add(shard, folder);
   for (const SeedShards& own : seeds) {
     if (own.seed != seed) continue;
     for (const StudyShard& shard : own.shards) add(shard, task_folder(seed));

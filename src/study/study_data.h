@@ -4,6 +4,7 @@
 // from other text.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,8 @@ struct StudyFiles {
     return path_join(task_folder(seed), "items/" + name);
   }
   std::string held_out_path(const std::string& name) const { return path_join(folder, name + ".held-out.jsonl"); }
-  std::vector<data::MixtureSource> mixture(i64 seed) const;
+  // `shares`: those that differ from the study's; a source with a share of 0 is left out.
+  std::vector<data::MixtureSource> mixture(i64 seed, const std::map<std::string, double>& shares = {}) const;
   // The rows of study.json's "data": weights, sizes (of the first seed), number of passes for `tokens`.
   Json to_json(i64 tokens) const;
 };

@@ -236,6 +236,42 @@ std::vector<StudyModel> expand_grid(const Json& shared, const Json& grid, const 
 }
 
 // `shared`: the table [model] of the study; its expressions are computed for each model, and leave it.
+// Of one model: { facts-share = 0.4 }.
+std::map<std::string, double> read_shares(const Json& table, const std::string& where) {
+  std::map<std::string, double> shares;
+  for (const auto& [key, value] : table.as_object()) {
+    const bool is_share = key.ends_with("-share") || key.ends_with("_share");
+    if (!is_share || !value.is_number() || value.as_double() < 0 || value.as_double() > 1) {
+      throw Error({.where = where,
+                   .what = fmt::format("'{}' is not the share of a source", key),
+                   .wanted = "NAME-share = a number from 0 to 1, with the name of a source of [data]",
+                   .got = value.dump().substr(0, 100)});
+    }
+    shares[key.substr(0, key.size() - 6)] = value.as_double();
+  }
+  return shares;
+}
+
+// The shares of models name sources of the study, and leave each model some data.
+void check_shares(const StudySpec& spec) {
+  std::map<std::string, double> of_study;
+  for (const StudyText& text : spec.data.text) of_study[text.name] = text.share;
+  for (const StudyTask& task : spec.data.tasks) of_study[task.family.name] = task.share;
+  std::vector<std::string> names;
+  for (const auto& [name, share] : of_study) names.push_back(name);
+  for (const StudyModel& model : spec.models) {
+    const std::string where = fmt::format("{}, model '{}', data", spec.path, model.name);
+    std::map<std::string, double> shares = of_study;
+    for (const auto& [name, share] : model.shares) {
+      index_of_word(name, names, "source with a share in [data]", where);
+      shares[name] = share;
+    }
+    if (std::all_of(shares.begin(), shares.end(), [](const auto& one) { return one.second <= 0; })) {
+      throw Error({.where = where, .what = "all shares are 0", .wanted = "a positive share of one source"});
+    }
+  }
+}
+
 std::vector<StudyModel> read_models(const Json& root, Json& shared, const std::string& where) {
   std::vector<StudyModel> models;
   if (const Json* grids = root.find("grid")) {
@@ -252,6 +288,10 @@ std::vector<StudyModel> read_models(const Json& root, Json& shared, const std::s
           model.name = table.at(key).as_string();  // at(): an error names the key
         } else if (key == "essential") {
           model.essential = table.at(key).as_bool();
+        } else if (key == "train") {
+          model.train = table_or_throw(table, key, where + ", [[models]]");
+        } else if (key == "data") {
+          model.shares = read_shares(table_or_throw(table, key, where + ", [[models]]"), where + ", [[models]], data");
         } else {
           model.overrides.set(key, value);
         }
@@ -401,6 +441,7 @@ void read_study(const Json& root, StudySpec& spec) {
     spec.branches = read_branches(table_or_throw(root, "branches", where), where + ", [branches]");
   }
   check_seeds(spec);
+  check_shares(spec);
   read_list(root, "hypotheses", &Json::is_object, "[[hypotheses]] tables", where, spec.hypotheses);
   read_list(root, "notes", &Json::is_string, "a list of texts", where, spec.notes);
   if (spec.data.text.empty() && spec.data.tasks.empty()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,13 @@ struct StudyData {
   Json to_json() const;
 };
 
-// One configuration: a name and what differs from the study's [model] table.
+// One configuration: a name and what differs from the study's [model], [train] and [data] tables.
 struct StudyModel {
   std::string name;
   Json overrides = Json::object();
   bool essential = true;  // never left out to save time
+  Json train = Json::object();
+  std::map<std::string, double> shares;  // of sources, by name
 };
 
 // How learning rates are chosen: one value with its source, or a sweep at some models of each width, the others by

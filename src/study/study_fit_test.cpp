@@ -138,6 +138,13 @@ TEST(StudyTime, ShapesBetweenTimedOnesAreInterpolated) {
   EXPECT_GT(ratio["E16"], ratio["E8"]);
   EXPECT_LT(ratio["E16"], 4);
   EXPECT_EQ(shapes_to_time(plan), (std::vector<std::string>{"dense", "E8", "E16", "E32"}));
+  // More work is not estimated to be faster, however different the shares of the roofline at the ends are.
+  estimate_seconds(plan, {{"dense", {10 * roofline["dense"], 0, 0}}, {"E32", {10.4 * roofline["dense"], 0, 0}}});
+  std::map<std::string, double> seconds;
+  for (const PlannedRun& run : plan.runs) seconds[run.model] = run.seconds_estimated;
+  EXPECT_LT(seconds["dense"], seconds["E8"]);
+  EXPECT_LT(seconds["E8"], seconds["E16"]);
+  EXPECT_LT(seconds["E16"], seconds["E32"]);
 }
 
 TEST(StudyTime, SideBySideTheLastRunsEndAlone) {

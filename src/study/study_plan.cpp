@@ -65,6 +65,49 @@ model::ModelConfig resolve_model(const StudySpec& spec, const StudyModel& entry)
   return config;
 }
 
+std::string underscored(std::string key) {
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+// The options of training and the shares that any model of the study has of its own, with their values for `run`.
+Json settings_of(const StudySpec& spec, const PlannedRun& run) {
+  train::TrainOptions options = train_options(spec, run);
+  OptionList list;
+  options.describe(list);
+  const Json resolved = list.to_json();
+  Json settings = Json::object(), shares = Json::object();
+  bool data_differs = false;
+  for (const StudyModel& model : spec.models) {
+    data_differs = data_differs || !model.shares.empty();
+    for (const auto& [key, value] : model.train.as_object()) {
+      const std::string name = underscored(key);
+      if (name != "learning_rate") settings.set(name, resolved.at(name));
+    }
+  }
+  if (!data_differs) return settings;
+  const auto add = [&](const std::string& name, double share) {
+    const auto own = run.shares.find(name);
+    shares.set(name, own == run.shares.end() ? share : own->second);
+    settings.set(underscored(name) + "_share", shares.at(name));
+  };
+  for (const StudyText& text : spec.data.text) add(text.name, text.share);
+  for (const StudyTask& task : spec.data.tasks) add(task.family.name, task.share);
+  settings.set("data", shares);
+  return settings;
+}
+
+const StudyModel& model_of(const StudySpec& spec, const std::string& name) {
+  const auto found =
+      std::find_if(spec.models.begin(), spec.models.end(), [&](const StudyModel& m) { return m.name == name; });
+  CHECK(found != spec.models.end(), "configurations come from the study's models");
+  return *found;
+}
+
+bool has_own_rate(const StudyModel& model) {
+  return model.train.contains("learning-rate") || model.train.contains("learning_rate");
+}
+
 PlannedRun plan_run(const StudySpec& spec, const model::ModelConfig& config, i64 seed) {
   PlannedRun run;
   run.model = config.name;
@@ -73,7 +116,12 @@ PlannedRun plan_run(const StudySpec& spec, const model::ModelConfig& config, i64
   run.tokens = spec.tokens;
   run.config = config;
   run.counts = model::count_model(config, spec.data.sequence);
-  run.learning_rate = spec.learning_rate.value;
+  const StudyModel& entry = model_of(spec, config.name);
+  run.train = entry.train;
+  run.shares = entry.shares;
+  run.settings = settings_of(spec, run);
+  run.rate_fixed = has_own_rate(entry);
+  run.learning_rate = run.rate_fixed ? train_options(spec, run).optimizer.learning_rate : spec.learning_rate.value;
   return run;
 }
 
@@ -108,10 +156,14 @@ void add_branched(StudyPlan& plan, const model::ModelConfig& config, i64 seed) {
 
 void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs) {
   const StudySpec& spec = plan.spec;
-  for (const std::size_t index : trial_models(configs)) {
+  std::vector<model::ModelConfig> to_tune;
+  for (const model::ModelConfig& config : configs) {
+    if (!has_own_rate(model_of(spec, config.name))) to_tune.push_back(config);
+  }
+  for (const std::size_t index : trial_models(to_tune)) {
     for (const double rate : spec.learning_rate.sweep) {
-      PlannedRun run = plan_run(spec, configs[index], spec.seeds.front());
-      run.name = fmt::format("sweep-{}-lr{:g}", configs[index].name, rate);
+      PlannedRun run = plan_run(spec, to_tune[index], spec.seeds.front());
+      run.name = fmt::format("sweep-{}-lr{:g}", to_tune[index].name, rate);
       run.role = records::RunRole::sweep;
       run.tokens = spec.learning_rate.sweep_tokens > 0 ? spec.learning_rate.sweep_tokens : spec.tokens / 5;
       run.learning_rate = rate;
@@ -120,21 +172,29 @@ void add_trials(StudyPlan& plan, const std::vector<model::ModelConfig>& configs)
   }
 }
 
-// What would stop a run only when it starts, or would have no effect: its name as a folder, and the options of [train].
+// Keys of [train], and of the `train` of models, that the study sets itself.
+void check_train_keys(const StudySpec& spec) {
+  std::vector<std::pair<const char*, const char*>> keys = {
+      {"tokens", "the tokens of each run are tokens at the top of the file"},
+      {"steps", "the length of each run is tokens at the top of the file"},
+      {"sequence", "the length of a sequence is sequence under [data]"},
+      {"attend-across-documents", "the key belongs under [data]"},
+      {"seed-init", "the seeds of the runs are seeds at the top of the file"},
+      {"seed-data", "the seed of the data is seed under [data]"},
+      {"data", "the sources are the tables of [data]"},
+      {"mixture", "the sources are the tables of [data]"},
+      {"tokenizer", "the study trains its tokenizer on its data"},
+      {"out", "each run has its folder in the study's"},
+      {"learning-rate", "the learning rate is value or sweep under [learning-rate]"}};
+  refuse_keys(spec.train, keys, spec.path + ", [train]");
+  keys.back() = {"precision", "all runs have the precision of [train]"};
+  for (const StudyModel& model : spec.models) {
+    refuse_keys(model.train, keys, fmt::format("{}, model '{}', train", spec.path, model.name));
+  }
+}
+
+// What would stop a run only when it starts: its name as a folder, and the options of [train].
 void check_runs(const StudyPlan& plan) {
-  refuse_keys(plan.spec.train,
-              {{"tokens", "the tokens of each run are tokens at the top of the file"},
-               {"steps", "the length of each run is tokens at the top of the file"},
-               {"sequence", "the length of a sequence is sequence under [data]"},
-               {"attend-across-documents", "the key belongs under [data]"},
-               {"seed-init", "the seeds of the runs are seeds at the top of the file"},
-               {"seed-data", "the seed of the data is seed under [data]"},
-               {"learning-rate", "the learning rate is value or sweep under [learning-rate]"},
-               {"data", "the sources are the tables of [data]"},
-               {"mixture", "the sources are the tables of [data]"},
-               {"tokenizer", "the study trains its tokenizer on its data"},
-               {"out", "each run has its folder in the study's"}},
-              plan.spec.path + ", [train]");
   std::set<std::string> names;
   for (const PlannedRun& run : plan.runs) {
     const bool control = std::any_of(run.name.begin(), run.name.end(), [](unsigned char c) { return c < ' '; });
@@ -151,7 +211,9 @@ void check_runs(const StudyPlan& plan) {
       train::check_options(options);
     } catch (const Error& e) {
       ErrorParts parts = e.parts();
-      parts.where = fmt::format("{}, [train], {}", plan.spec.path, parts.where);
+      parts.where = run.train.count() == 0
+                        ? fmt::format("{}, [train], {}", plan.spec.path, parts.where)
+                        : fmt::format("{}, [train] and model '{}', {}", plan.spec.path, run.config.name, parts.where);
       throw Error(std::move(parts));
     }
   }
@@ -198,6 +260,7 @@ BranchPlan plan_branches(const StudyBranches& branches, const train::TrainOption
 StudyPlan plan_study(const StudySpec& spec) {
   StudyPlan plan;
   plan.spec = spec;
+  check_train_keys(spec);
   std::vector<model::ModelConfig> configs;
   for (const StudyModel& entry : spec.models) configs.push_back(resolve_model(spec, entry));
   if (!spec.learning_rate.sweep.empty()) add_trials(plan, configs);
@@ -234,6 +297,7 @@ train::TrainOptions train_options(const StudySpec& spec, const PlannedRun& run) 
   OptionList list;
   options.describe(list);
   list.set_from_json(spec.train, spec.path + ", [train]");
+  list.set_from_json(run.train, fmt::format("{}, model '{}', train", spec.path, run.config.name));
   train::resolve_precision(options);
   options.tokens = run.tokens;
   options.sequence = spec.data.sequence;
@@ -276,6 +340,10 @@ void PlannedRun::visit(records::Fields& f) {
   f("tokens_total", tokens)("tpp", of_tokens)("sparsity", idle)("learning_rate", rate);
   f("balance_coefficient", config.losses.balance_coefficient)("balance_scope", scope);
   f("seconds_estimated", seconds_estimated);
+  for (const auto& [key, value] : settings.as_object()) {
+    Json copy = value;
+    f(key.c_str(), copy);
+  }
   if (left_out) f("left_out", left_out);
   if (branch_of.empty()) return;
   f("branch_of", branch_of)("branch_step", branch_step)("tokens_shared", tokens_shared);

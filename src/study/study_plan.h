@@ -23,14 +23,18 @@ struct PlannedRun {
   i64 tokens = 0;
   model::ModelConfig config;
   model::ModelCounts counts;
-  double learning_rate = 0;       // 0: not known before the sweep
-  double seconds_estimated = 0;   // with evaluations; a branch's without the trunk's steps
-  bool left_out = false;          // it does not fit the study's minutes
-  std::string branch_of;          // a branch: the name of its trunk
-  i64 branch_step = 0;            // and after how many of the trunk's steps it begins
-  i64 tokens_shared = 0;          // and their tokens
-  i64 warmup_steps = -1;          // of trunk and branches; -1: as [train] says
-  std::vector<i64> branch_steps;  // a trunk: where branches begin
+  Json train = Json::object();           // options of [train] that are the model's own
+  std::map<std::string, double> shares;  // of sources, that are the model's own
+  Json settings = Json::object();  // what differs between models in training and data, with the values of this one
+  double learning_rate = 0;        // 0: not known before the sweep
+  bool rate_fixed = false;         // by the model's `train`
+  double seconds_estimated = 0;    // with evaluations; a branch's without the trunk's steps
+  bool left_out = false;           // it does not fit the study's minutes
+  std::string branch_of;           // a branch: the name of its trunk
+  i64 branch_step = 0;             // and after how many of the trunk's steps it begins
+  i64 tokens_shared = 0;           // and their tokens
+  i64 warmup_steps = -1;           // of trunk and branches; -1: as [train] says
+  std::vector<i64> branch_steps;   // a trunk: where branches begin
 
   i64 tokens_own() const { return tokens - tokens_shared; }
   // Tokens / total parameters (2508.18672).

@@ -84,7 +84,7 @@ RunFile run_file_of(const StudyPlan& plan, const PlannedRun& run, const StudyFil
   RunFile file = shape_file_of(plan, run, threads);
   file.training.out = path_join(folder, "runs/" + run.name);
   file.training.tokenizer = files.tokenizer();
-  file.training.sources = files.mixture(run.seed);
+  file.training.sources = files.mixture(run.seed, run.shares);
   file.branch_steps = run.branch_steps;
   if (!run.branch_of.empty()) file.branch_from = branch_folder(folder, run);
   file.evaluation_steps = evaluation_steps(plan, run);

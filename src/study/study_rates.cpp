@@ -125,10 +125,18 @@ std::vector<std::size_t> trial_models(const std::vector<model::ModelConfig>& con
 
 std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, double>& trial_losses) {
   const StudyLearningRate& rule = plan.spec.learning_rate;
-  if (rule.value > 0) return fmt::format("{:g} for every run: {}", rule.value, rule.source);
+  std::vector<std::string> own;
+  for (const PlannedRun& run : plan.runs) {
+    if (run.rate_fixed && std::find(own.begin(), own.end(), run.config.name) == own.end())
+      own.push_back(run.config.name);
+  }
+  const std::string own_rates =
+      own.empty() ? "" : fmt::format("; the study file sets that of {}", fmt::join(own, ", "));
+  if (rule.value > 0) return fmt::format("{:g} for every run: {}{}", rule.value, rule.source, own_rates);
   const std::vector<Tuned> tuned = tuned_models(plan, trial_losses);
   for (PlannedRun& run : plan.runs) {
-    if (run.role != records::RunRole::sweep) run.learning_rate = interpolated_rate(tuned, run.config);
+    if (run.role != records::RunRole::sweep && !run.rate_fixed)
+      run.learning_rate = interpolated_rate(tuned, run.config);
   }
   std::vector<std::string> rates, best;
   for (const double rate : rule.sweep) rates.push_back(fmt::format("{:g}", rate));
@@ -140,8 +148,8 @@ std::string choose_learning_rates(StudyPlan& plan, const std::map<std::string, d
   }
   return fmt::format(
       "swept over {} at {} by the train loss at the end of each trial; the other runs use a value interpolated in log E "
-      "and log k between the models of their width{}",
-      fmt::join(rates, ", "), fmt::join(best, ", "),
+      "and log k between the models of their width{}{}",
+      fmt::join(rates, ", "), fmt::join(best, ", "), own_rates,
       at_end.empty() || rule.sweep.size() < 2
           ? ""
           : fmt::format("; the best rate of {} is at an end of the range and may lie outside of it",

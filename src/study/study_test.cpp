@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "records/record.h"
 #include "base/test_folder.h"
+#include "study/study_data.h"
 #include "study/study_file.h"
 #include "study/study_plan.h"
 #include "study/study_power.h"
@@ -143,6 +144,14 @@ TEST(StudyFile, WhatWouldStopARunIsFoundInThePlan) {
            {"heads = 2", "heads = 2\nvocab = 500", "'vocab' has no effect here"},
            {"[data]", "[train]\nlearning_rate = 1e-3\n[data]", "'learning_rate' has no effect here"},
            {"[data]", "[train]\nsequence = 64\n[data]", "'sequence' has no effect here"},
+           {"[data]", "[[models]]\nname = \"m\"\ntrain = { sequence = 64 }\n[data]", "model 'm', train"},
+           {"[data]", "[[models]]\nname = \"m\"\ntrain = { precision = \"f32\" }\n[data]", "'precision' has no effect"},
+           {"[data]", "[[models]]\nname = \"m\"\ntrain = { batch-tokens = 100 }\n[data]", "model 'm', batch-tokens"},
+           {"[data]", "[[models]]\nname = \"m\"\ntrain = 3\n[data]", "'train' is not a table"},
+           {"[data]", "[[models]]\nname = \"m\"\ndata = { facts = 0.5 }\n[data]",
+            "'facts' is not the share of a source"},
+           {"[data]", "[[models]]\nname = \"m\"\ndata = { arithmetik-share = 0.5 }\n[data]", "'arithmetic'"},
+           {"[data]", "[[models]]\nname = \"m\"\ndata = { arithmetic-share = 0 }\n[data]", "all shares are 0"},
            {"[data.arithmetic]", "[[data.text]]\nname = \"arithmetic\"\ninput = \"a\"\nshare = 0.5\n[data.arithmetic]",
             "two sources are named 'arithmetic'"},
            {"[data.arithmetic]", "[[data.text]]\nname = \"../a\"\ninput = \"a\"\nshare = 0.5\n[data.arithmetic]",
@@ -171,6 +180,48 @@ TEST(StudyFile, ShippedStudiesPlan) {
     const StudyPlan plan = plan_study(study_load(name));
     EXPECT_GE(plan.runs.size(), 7u) << name;
   }
+}
+
+// Ablations in one file: models with their own options of training and their own mixture.
+TEST(StudyPlan, ModelsHaveTheirOwnTrainingAndData) {
+  std::string text = kSmall;
+  text.replace(
+      text.find("[data]"), 6,
+      "[[models]]\nname = \"small-batch\"\nexperts = 4\ntop-k = 2\n"
+      "train = { batch-tokens = 256, learning-rate = 2e-3 }\n"
+      "[[models]]\nname = \"facts\"\nexperts = 4\ntop-k = 2\ndata = { facts-share = 0.75, arithmetic-share = 0 }\n"
+      "[train]\nbatch-tokens = 512\n[data]");
+  text += "[data.facts]\nshare = 0.25\n";
+  const std::string claims =
+      "[[hypotheses]]\nid = \"h\"\ntext = \"t\"\nkind = \"difference\"\ny = \"train.loss_final\"\n"
+      "direction = \"increase\"\na = { batch_tokens = 256 }\nb = { facts_share = 0.75, batch_tokens = 512 }\n";
+  const StudyPlan plan = plan_study(study_load(write_study("ablation", text + claims)));
+  StudyFiles files;
+  files.folder = "data";
+  files.shards = {{"facts", 0.25, 10, 1, 40, false}, {"arithmetic", 1.0, 10, 1, 40, false}};
+  int seen = 0;
+  for (const PlannedRun& run : plan.runs) {
+    const train::TrainOptions options = train_options(plan.spec, run);
+    const bool small = run.model == "small-batch", facts = run.model == "facts";
+    EXPECT_EQ(options.batch_tokens, small ? 256 : 512) << run.name;
+    const auto sources = files.mixture(run.seed, run.shares);
+    ASSERT_EQ(sources.size(), facts ? 1u : 2u);
+    EXPECT_EQ(sources[0].weight, facts ? 0.75 : 0.25);
+    if (!small) continue;
+    ++seen;
+    EXPECT_EQ(run.role, records::RunRole::main);  // no trial: it has its rate
+    EXPECT_EQ(options.optimizer.learning_rate, 2e-3);
+  }
+  EXPECT_EQ(seen, 2);
+  const Json runs = plan_to_json(plan).at("runs");
+  const Json& last = runs.as_array().back();
+  EXPECT_EQ(last.at("batch_tokens").as_int(), 512);
+  EXPECT_EQ(last.at("data").dump(), "{\"facts\":0.75,\"arithmetic\":0.0}");
+  const auto rows = study_power(plan, {}, 0.05);
+  EXPECT_NE(power_table(rows).find("data"), std::string::npos);
+  const auto& compared = rows.at(0).compared;
+  EXPECT_EQ(compared.at(4).name, "data");
+  EXPECT_EQ(compared.at(4).held, records::Held::varies);
 }
 
 TEST(StudyPlan, SeedsVaryWhatTheFileSays) {

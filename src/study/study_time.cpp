@@ -36,15 +36,18 @@ std::vector<Shape> list_shapes(const StudyPlan& plan) {
   return list;
 }
 
-// Between the two timed shapes around `roofline`, or that of the nearer end.
+// Seconds over the roofline's seconds: linear between the logarithms of the two timed shapes around `roofline`, so that a
+// shape with more work than another is not estimated to be faster. Beyond the ends, in proportion to the roofline.
 double interpolate(const std::vector<std::pair<double, double>>& points, double roofline) {
   const auto above = std::lower_bound(points.begin(), points.end(), std::pair{roofline, 0.0});
-  if (above == points.begin()) return points.front().second;
-  if (above == points.end()) return points.back().second;
+  const auto in_proportion = [&](const auto& end) { return end.second * roofline / end.first; };
+  if (above == points.begin()) return in_proportion(points.front());
+  if (above == points.end()) return in_proportion(points.back());
   const auto below = above - 1;
   if (above->first == below->first) return above->second;
   const double at = std::log(roofline / below->first) / std::log(above->first / below->first);
-  return below->second + at * (above->second - below->second);
+  if (!(below->second > 0 && above->second > 0)) return below->second + at * (above->second - below->second);
+  return std::exp((1 - at) * std::log(below->second) + at * std::log(above->second));
 }
 
 }  // namespace
@@ -70,24 +73,24 @@ std::vector<std::string> shapes_to_time(const StudyPlan& plan) {
 
 void estimate_seconds(StudyPlan& plan, const ShapeTimes& times) {
   CHECK(!times.empty(), "an estimate needs one timed shape");
-  std::vector<std::pair<double, double>> token_ratios, evaluation_ratios;  // over the roofline's time of a token
+  std::vector<std::pair<double, double>> token_times, evaluation_times;  // over the roofline's time of a token
   double start_seconds = 0;
   const std::vector<Shape> shapes = list_shapes(plan);
   for (const Shape& shape : shapes) {
     const auto time = times.find(shape.model);
     if (time == times.end()) continue;
-    token_ratios.push_back({shape.token_seconds, time->second.token_seconds / shape.token_seconds});
-    evaluation_ratios.push_back({shape.token_seconds, time->second.evaluation_seconds / shape.token_seconds});
+    token_times.push_back({shape.token_seconds, time->second.token_seconds});
+    evaluation_times.push_back({shape.token_seconds, time->second.evaluation_seconds});
     start_seconds = std::max(start_seconds, time->second.start_seconds);
   }
-  CHECK(!token_ratios.empty(), "the timed shapes are the plan's");
+  CHECK(!token_times.empty(), "the timed shapes are the plan's");
   std::map<std::string, double> roofline;
   for (const Shape& shape : shapes) roofline[shape.model] = shape.token_seconds;
   for (PlannedRun& run : plan.runs) {
     const double token = roofline.at(run.config.name);
     const double evaluations = static_cast<double>(evaluation_steps(plan, run).size());
-    run.seconds_estimated = interpolate(token_ratios, token) * token * static_cast<double>(run.tokens_own()) +
-                            interpolate(evaluation_ratios, token) * token * evaluations + start_seconds + kRoofSeconds;
+    run.seconds_estimated = interpolate(token_times, token) * static_cast<double>(run.tokens_own()) +
+                            interpolate(evaluation_times, token) * evaluations + start_seconds + kRoofSeconds;
   }
 }
 

@@ -17,8 +17,8 @@ using ShapeTimes = std::map<std::string, ShapeTime>;  // by the model's name
 // expensive, between which the others are interpolated.
 std::vector<std::string> shapes_to_time(const StudyPlan& plan);
 
-// Fills seconds_estimated of every run. A shape that was not timed takes its roofline's time (model/roofline.h) times the
-// ratio of time to roofline of its neighbours, linear in the logarithm of the roofline's time.
+// Fills seconds_estimated of every run. The time of a shape that was not timed is interpolated between its neighbours in
+// time at the roofline (model/roofline.h), linear between logarithms.
 void estimate_seconds(StudyPlan& plan, const ShapeTimes& times);
 
 // From the first run to the end of the last, without those that are left out or in `done`.
