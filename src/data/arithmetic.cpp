@@ -47,7 +47,7 @@ void describe(ArithmeticOptions& options, OptionList& list) {
   list.add("wording", &options.wording, "length of the sentences", {.choices = {"compact", "full"}});
 }
 
-GeneratedTask make_arithmetic(const ArithmeticOptions& options) {
+void check(const ArithmeticOptions& options) {
   const char* const where = "arithmetic task";
   const auto fail = [&](const std::string& what, const std::string& wanted, const std::string& got) {
     throw Error({.where = where, .what = what, .wanted = wanted, .got = got});
@@ -60,6 +60,11 @@ GeneratedTask make_arithmetic(const ArithmeticOptions& options) {
   if (options.wording != "compact" && options.wording != "full")
     fail("unknown wording", "compact or full", options.wording);
   check_problem_options(options.problems, where, 0, problem_operations_max(options.decoys));
+  for (const std::string& name : options.operators) operator_parse(name);
+}
+
+GeneratedTask make_arithmetic(const ArithmeticOptions& options) {
+  check(options);
   ProblemRules rules;
   rules.modulus = options.modulus;
   rules.decoys = options.decoys;

@@ -84,6 +84,8 @@ bool is_prime(i64 n) {
   return n > 1;
 }
 
+}  // namespace
+
 void check(const ExpressionsOptions& options) {
   const char* const where = "expressions task";
   // With a composite modulus, products are 0 more often and tell less about their factors.
@@ -106,8 +108,6 @@ void check(const ExpressionsOptions& options) {
                  .wanted = "grades-test of 2 and more"});
   }
 }
-
-}  // namespace
 
 void describe(ExpressionsOptions& options, OptionList& list) {
   describe(options.problems, list);

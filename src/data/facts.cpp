@@ -64,7 +64,9 @@ std::string prompt_of(const std::string& form, const std::string& subject) {
   return text;
 }
 
-void check_options(const FactsOptions& options) {
+}  // namespace
+
+void check(const FactsOptions& options) {
   const i64 names =
       static_cast<i64>(facts_first_names().size() * facts_middle_names().size() * facts_last_names().size());
   const auto fail = [](const std::string& what, const std::string& wanted, const std::string& got) {
@@ -89,6 +91,8 @@ void check_options(const FactsOptions& options) {
     fail("values-max, items-max or zipf is out of range", "0 or more; values-max 0 or at least 2", "");
   }
 }
+
+namespace {
 
 void make_people(World& world) {
   const auto& first = facts_first_names();
@@ -333,7 +337,7 @@ void describe(FactsOptions& options, OptionList& list) {
 }
 
 GeneratedTask make_facts(const FactsOptions& options) {
-  check_options(options);
+  check(options);
   World world;
   world.options = options;
   world.attributes = options.attributes;

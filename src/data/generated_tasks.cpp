@@ -41,6 +41,7 @@ GeneratedFamily family_of(const char* name, const char* summary, GeneratedTask (
           options,
           &seed_of(*options),
           [options](OptionList& list) { describe(*options, list); },
+          [options] { data::check(*options); },
           [options, make] { return make(*options); }};
 }
 

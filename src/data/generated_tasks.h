@@ -108,6 +108,12 @@ void describe(ArithmeticOptions& options, OptionList& list);
 void describe(ExpressionsOptions& options, OptionList& list);
 void describe(LookUpsOptions& options, OptionList& list);
 
+// Throws Error for options that cannot be combined or are out of range. The makers check, too.
+void check(const FactsOptions& options);
+void check(const ArithmeticOptions& options);
+void check(const ExpressionsOptions& options);
+void check(const LookUpsOptions& options);
+
 GeneratedTask make_facts(const FactsOptions& options);
 GeneratedTask make_arithmetic(const ArithmeticOptions& options);
 GeneratedTask make_expressions(const ExpressionsOptions& options);
@@ -120,6 +126,7 @@ struct GeneratedFamily {
   std::shared_ptr<void> options;
   i64* seed = nullptr;  // in the options
   std::function<void(OptionList&)> describe;
+  std::function<void()> check;
   std::function<GeneratedTask()> make;
 };
 // All families, each with new default options. The one place where a family is added.

@@ -50,7 +50,7 @@ void describe(LookUpsOptions& options, OptionList& list) {
   list.add("names", &options.names, "names in a problem", {.min = 3, .max = 32});
 }
 
-GeneratedTask make_look_ups(const LookUpsOptions& options) {
+void check(const LookUpsOptions& options) {
   const char* const where = "look-ups task";
   if (options.names < 3 || options.names > 32) {
     throw Error({.where = where,
@@ -59,6 +59,10 @@ GeneratedTask make_look_ups(const LookUpsOptions& options) {
                  .got = fmt::format("{}", options.names)});
   }
   check_problem_options(options.problems, where, 1, options.names - 1);  // after `names` hops one is back
+}
+
+GeneratedTask make_look_ups(const LookUpsOptions& options) {
+  check(options);
   ProblemFamily family;
   family.name = "look-ups";
   family.skill = "look-up";

@@ -52,13 +52,7 @@ data::GeneratedTask make_task(const StudySpec& spec, const StudyTask& task, i64 
     ~Restore() { seed = before; }
   } const restore{*task.family.seed};
   *task.family.seed = spec.seed_task(task, seed);
-  try {
-    return task.family.make();
-  } catch (const Error& e) {
-    ErrorParts parts = e.parts();
-    parts.where = fmt::format("{}, [data.{}]", spec.path, task.family.name);
-    throw Error(std::move(parts));
-  }
+  return task.family.make();
 }
 
 // Writes the items of the generated tasks, too.

@@ -111,7 +111,15 @@ StudyData read_data(const Json& table, const std::string& where) {
     of_task.add("share", &task.share, "share of the training tokens", {.min = 0, .max = 1});
     family.describe(of_task);
     read_table(*options, of_task, {}, fmt::format("{}, [data.{}]", where, family.name));
-    if (task.share > 0) data.tasks.push_back(std::move(task));
+    if (task.share <= 0) continue;
+    try {
+      task.family.check();
+    } catch (const Error& e) {
+      ErrorParts parts = e.parts();
+      parts.where = fmt::format("{}, [data.{}]", where, family.name);
+      throw Error(std::move(parts));
+    }
+    data.tasks.push_back(std::move(task));
   }
   return data;
 }

@@ -144,6 +144,8 @@ TEST(StudyFile, WhatWouldStopARunIsFoundInThePlan) {
            {"heads = 2", "heads = 2\nvocab = 500", "'vocab' has no effect here"},
            {"[data]", "[train]\nlearning_rate = 1e-3\n[data]", "'learning_rate' has no effect here"},
            {"[data]", "[train]\nsequence = 64\n[data]", "'sequence' has no effect here"},
+           {"grades = [0, 1]", "grades = [0, 99]", "[data.arithmetic]"},
+           {"problems = 300", "problems = 300\noperators = [\"plus\"]", "[data.arithmetic]"},
            {"[data]", "[[models]]\nname = \"m\"\ntrain = { sequence = 64 }\n[data]", "model 'm', train"},
            {"[data]", "[[models]]\nname = \"m\"\ntrain = { precision = \"f32\" }\n[data]", "'precision' has no effect"},
            {"[data]", "[[models]]\nname = \"m\"\ntrain = { batch-tokens = 100 }\n[data]", "model 'm', batch-tokens"},
