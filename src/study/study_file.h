@@ -45,7 +45,7 @@ struct StudyModel {
   Json overrides = Json::object();
   bool essential = true;  // never left out to save time
   Json train = Json::object();
-  std::map<std::string, double> shares;  // of sources, by name
+  std::map<std::string, double> shares = {};  // of sources, by name
 };
 
 // How learning rates are chosen: one value with its source, or a sweep at some models of each width, the others by
