@@ -256,7 +256,7 @@ constexpr const char* kMethod =
     "are at least two, otherwise 1.96 standard errors over test items, which says nothing about other seeds. Hypotheses "
     "are tested by a bootstrap that resamples the seeds of every configuration and adds the items' standard errors; with "
     "few seeds, the interval is widened. A verdict other than unresolved requires three seeds of every configuration, "
-    "all runs finished, and an effect outside noise. All models answer the same items, so item errors partly cancel in "
+    "all runs finished, and an effect outside noise. All models of a seed answer the same items, so item errors partly cancel in "
     "differences; the intervals are therefore conservative. Verdicts hold for the configurations that were tested, not "
     "beyond them.</p>\n";
 
