@@ -59,7 +59,7 @@ std::vector<Tuned> tuned_models(const StudyPlan& plan, const std::map<std::strin
 // Shepard's method with the first power of the distance: exact at each tuned model, never outside their range, and linear
 // where there are two.
 double interpolated_rate(const std::vector<Tuned>& tuned, const model::ModelConfig& config) {
-  double sum = 0, weights = 0;
+  double sum = 0, weights = 0, least = std::numeric_limits<double>::infinity(), most = 0;
   for (const Tuned& one : tuned) {
     if (one.config->name == config.name) return one.rate;
   }
@@ -69,11 +69,13 @@ double interpolated_rate(const std::vector<Tuned>& tuned, const model::ModelConf
     const double distance = std::hypot(log_ratio(expert_count(config), expert_count(*one.config)),
                                        log_ratio(active_count(config), active_count(*one.config)));
     if (distance == 0) return one.rate;
+    least = std::min(least, one.rate);
+    most = std::max(most, one.rate);
     sum += std::log(one.rate) / distance;
     weights += 1 / distance;
   }
   CHECK(weights > 0, "each width has trials");
-  return std::exp(sum / weights);
+  return std::clamp(std::exp(sum / weights), least, most);  // equal rates stay equal, in spite of rounding
 }
 
 // A configuration of one width.
