@@ -19,7 +19,7 @@ using fit::Law;
 constexpr double kWidthLow = 48, kWidthHigh = 131072;
 constexpr double kRoutedTokens = 130e9;  // of every run of the routed law
 
-// What is sought under one law.
+// What is minimised under one law, and what is given.
 struct Task {
   enum class Mode {
     compute,    // the least loss for `compute`
@@ -51,7 +51,7 @@ void fill(Choice& choice, const Budget& budget, const LawFit& fit, const std::ve
   choice.flops_inference = per_token / 3 * budget.inference_tokens;
 }
 
-// Whether the budget demands of the law to count inference.
+// Whether a law that cannot count inference gives no plan: the user asked for inference, it was not assumed.
 bool must_trade(const Budget& budget) { return budget.inference_tokens > 0 && !budget.inference_assumed; }
 
 // The greatest width whose model fits the memory; nothing when not even the smallest does.
@@ -172,7 +172,7 @@ Task task_of(const Budget& budget, const LawFit& fit, const std::vector<double>&
           .reason = ""};
 }
 
-// A built shape that satisfies the constraints as closely as its size allows; nothing when there is none.
+// A built shape that satisfies the constraints as closely as its size allows; nothing if it cannot.
 std::optional<Choice> built_choice(const Form& form, const LawFit& fit, const Task& task, const Budget& budget,
                                    i64 width) {
   Choice choice;
@@ -261,8 +261,8 @@ LawPlan plan_law(const Budget& budget, const LawFit& fit) {
   if (!plan.reason.empty()) return plan;
   plan.optimum = solve_forms(forms, fit, fit.values, task, budget);
   if (!plan.optimum) {
-    plan.reason =
-        budget.memory > 0 ? "no shape fits the memory and the budget" : "the budget is too small for any shape";
+    plan.reason = budget.memory > 0 ? "no shape fits the memory and the budget"
+                                    : "the budget is too small for any shape with this vocabulary (--vocab)";
     return plan;
   }
   const auto [least, most] = std::minmax_element(forms.begin(), forms.end(), sparser);
@@ -282,6 +282,12 @@ LawPlan plan_law(const Budget& budget, const LawFit& fit) {
   const auto far =
       extrapolation_warnings(fit, law_point(plan.optimum->form, plan.optimum->numbers, plan.optimum->tokens));
   plan.warnings.insert(plan.warnings.end(), far.begin(), far.end());
+  const double guess = std::log(static_cast<double>(budget.geometry.base.vocab));
+  if (fit.law != Law::leverage && plan.optimum->value > guess) {
+    plan.warnings.push_back(
+        fmt::format("{}: a loss of {:.2f} is above {:.2f}, that of equal probabilities for all tokens",
+                    fit::law_name(fit.law), plan.optimum->value, guess));
+  }
   if (fit.law == Law::routed && budget.tokens > 0 && budget.tokens != kRoutedTokens) {
     plan.warnings.push_back("routed: the law is for 130B tokens; the effect of other numbers of tokens is unknown");
   }

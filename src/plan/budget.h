@@ -53,8 +53,8 @@ struct LawPlan {
 // One plan per fit, in their order. Throws Error when no law gives a plan.
 std::vector<LawPlan> plan_budget(const Budget& budget, const std::vector<LawFit>& fits);
 
-// The law to follow: of those whose range contains the budget, the optimum and the first built shape, the one that knows
-// most of the shape (joint, abnar, fine-grained, leverage, flame, chinchilla, routed). Null: no law is in its range.
+// The law to follow: its range contains the optimum for this budget and the first built shape, and its fit has no
+// warnings. Of several, the law with the most variables of the shape (joint, abnar, fine-grained, leverage, flame, chinchilla, routed). Null: no law is in its range.
 const LawPlan* recommended_law(const std::vector<LawPlan>& plans);
 
 // Above this many training FLOPs the program assumes inference of 10T tokens (docs/plan.md).

@@ -138,6 +138,7 @@ namespace {
 struct Chosen {
   const Choice* shape = nullptr;  // null: no law's range contains the budget, and the user named neither law nor skill
   bool recommended = false;       // inside the range of its law or rule
+  bool alternatives = true;       // the law compares several forms
   std::string why;
 };
 
@@ -146,17 +147,20 @@ Chosen choose_shape(const BudgetOptions& options, const std::vector<LawPlan>& pl
   if (skill) {
     return {.shape = &skill->shapes.front(),
             .recommended = skill->warnings.empty(),
+            .alternatives = true,
             .why = fmt::format("the rule for {} of arXiv 2508.18672{}", options.skill,
                                skill->warnings.empty() ? "" : ", outside its range")};
   }
   if (const LawPlan* law = recommended_law(plans)) {
     return {.shape = &law->shapes.front(),
             .recommended = true,
+            .alternatives = forms_of(law->fit.law, law->fit.name).size() > 1,
             .why = fmt::format("the law '{}', inside its range", fit::law_name(law->fit.law))};
   }
   if (options.laws == "all") return {};
   return {.shape = &plans.front().shapes.front(),
           .recommended = false,
+          .alternatives = plans.front().shapes.size() > 1,
           .why = fmt::format("the law '{}', outside its range or not determined", options.laws)};
 }
 
@@ -185,6 +189,7 @@ std::string add_rates(const Chosen& chosen, const Budget& budget, bool files, Js
   std::string text =
       fmt::format("\n{}{}: {}\n  by {}\n", chosen.recommended ? "recommended shape" : "shape for the learning rate",
                   files ? " and files" : "", chosen.shape->config.name, chosen.why);
+  if (!chosen.alternatives) text += "  the only form of this law: it was not compared with others\n";
   if (!chosen.recommended) text += "  not a recommendation: see the warnings\n";
   const std::string depth = depth_warning(chosen.shape->numbers.d_model);
   if (budget.geometry.width_per_layer <= 0 && !depth.empty()) text += "  " + depth + "\n";

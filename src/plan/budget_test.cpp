@@ -245,6 +245,52 @@ TEST(Budget, AbnarIsTheBestOfItsPage) {
   }
 }
 
+// The highest leverage of all forms that the page names; with inference, the fewest FLOPs of all forms and widths.
+TEST(Budget, OtherGoalsAreTheBestOfTheirPages) {
+  const LawFit ling = fits_with(fit::Law::leverage).front();
+  double most = 0;
+  const auto add = [&](double granularity, double used, double experts) {
+    fit::LawPoint point;
+    point.granularity = granularity, point.flops = 1e20;
+    point.experts = experts, point.top_k = used - 1, point.experts_shared = 1;
+    most = std::max(most, fit::law_value(ling.law, ling.values, point));
+  };
+  for (const double share : {4, 8, 16, 32, 64, 128}) {
+    for (const double granularity : {4.0, 8.0, 32.0 / 3, 16.0}) {
+      const double used = std::round(39.0 / 32 * granularity);
+      add(granularity, used, std::round(used * share / 8) * 8);
+    }
+  }
+  for (const double experts : {64, 128, 256, 384}) add(7, 9, experts);
+  EXPECT_NEAR(optimum(plan_budget(budget_with(1e20), {ling})).value, most, 1e-9);
+
+  Budget budget = budget_with(1e20);
+  budget.geometry.width_per_layer = 0;
+  budget.inference_tokens = 1e12;
+  for (const fit::Law law : {fit::Law::joint, fit::Law::abnar}) {
+    const LawPlan plan = plan_budget(budget, fits_with(law)).front();
+    double least = 1e300;
+    for (const Form& form : forms_of(law, plan.fit.name)) {
+      for (const i64 d : buildable_widths()) {
+        if (d > 4096 || !buildable(form, budget.geometry, d)) continue;
+        const Numbers numbers = numbers_of(build(form, budget.geometry, d), budget.geometry.sequence);
+        const auto loss = [&](double t) { return fit::law_value(law, plan.fit.values, law_point(form, numbers, t)); };
+        const auto tokens = fit::tokens_for_loss(loss, plan.compute_optimal->value);
+        if (tokens) least = std::min(least, numbers.flops_6n * (*tokens + budget.inference_tokens / 3));
+      }
+    }
+    const Choice& first = plan.shapes.front();
+    EXPECT_NEAR((first.flops_training + first.flops_inference) / least, 1, 1e-9) << fit::law_name(law);
+  }
+}
+
+// No model is worse than equal probabilities: a law that says so does not hold there.
+TEST(Budget, ImpossibleLossesAreSaid) {
+  const LawPlan plan = plan_budget(budget_with(6.4e12, 1024), fits_with(fit::Law::abnar)).front();
+  EXPECT_GT(plan.optimum->value, std::log(1024.0));
+  EXPECT_NE(plan.warnings.back().find("is above 6.93, that of equal probabilities"), std::string::npos);
+}
+
 // 8 of 64 to 384 experts and a shared one are among the forms of both laws that see k / E and no form.
 TEST(Budget, ModernFormsAreCandidates) {
   for (const fit::Law law : {fit::Law::abnar, fit::Law::leverage}) {

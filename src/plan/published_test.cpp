@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "base/file.h"
 #include "plan/budget.h"
@@ -24,13 +25,16 @@ constexpr Published kPublished[] = {{"OLMoE", 1.3e9, 6.9e9, 5.1e12},
                                     {"Kimi K2", 32.6e9, 1.04e12, 15.5e12}};
 
 // As `moebius plan --compute C` plans it, and with `--inference-tokens 0`.
-std::vector<LawPlan> plans_of(const Published& model, bool training_only) {
+const std::vector<LawPlan>& plans_of(const Published& model, bool training_only) {
+  static std::map<std::pair<double, bool>, std::vector<LawPlan>> made;
+  std::vector<LawPlan>& plans = made[{model.compute(), training_only}];
+  if (!plans.empty()) return plans;
   Budget budget;
   budget.compute = model.compute();
   budget.geometry.base = budget_base();
   budget.inference_assumed = !training_only;
   budget.inference_tokens = training_only ? 0 : kInferenceTokens;
-  return plan_budget(budget, published_law_fits());
+  return plans = plan_budget(budget, published_law_fits());
 }
 
 std::string table(bool training_only) {
@@ -38,7 +42,7 @@ std::string table(bool training_only) {
   std::vector<std::string> rows(static_cast<std::size_t>(fit::kLaws));
   for (const Published& model : kPublished) {
     text += fmt::format(" {} |", model.name), line += "---|";
-    const auto plans = plans_of(model, training_only);
+    const auto& plans = plans_of(model, training_only);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const Choice& optimum = *plans[i].optimum;
       if (rows[i].empty()) rows[i] = fmt::format("| {} |", fit::law_name(plans[i].fit.law));
@@ -74,7 +78,7 @@ TEST(Published, NoLawIsRecommended) {
 // Counting inference brings every law that can trade closer to what was trained, in active parameters.
 TEST(Published, InferenceIsCloserToPractice) {
   for (const Published& model : kPublished) {
-    const auto with = plans_of(model, false), without = plans_of(model, true);
+    const auto &with = plans_of(model, false), &without = plans_of(model, true);
     for (std::size_t i = 0; i < with.size(); ++i) {
       if (!with[i].compute_optimal) continue;
       const auto distance = [&](const LawPlan& plan) {
