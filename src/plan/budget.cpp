@@ -51,7 +51,7 @@ void fill(Choice& choice, const Budget& budget, const LawFit& fit, const std::ve
   choice.flops_inference = per_token / 3 * budget.inference_tokens;
 }
 
-// Whether a law that cannot count inference gives no plan: the user asked for inference, it was not assumed.
+// Whether a law that cannot count inference gives no plan: --inference-tokens is given, not assumed.
 bool must_trade(const Budget& budget) { return budget.inference_tokens > 0 && !budget.inference_assumed; }
 
 // The greatest width whose model fits the memory; nothing when not even the smallest does.

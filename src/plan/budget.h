@@ -32,7 +32,7 @@ struct Choice {
   Form form;
   Numbers numbers;
   double tokens = 0;
-  double value = 0;  // loss in nats a token; for `leverage`: C_dense / C_moe at equal loss
+  double value = 0;  // loss in nats per token; for `leverage`: C_dense / C_moe at equal loss
   double flops_training = 0, flops_inference = 0;  // by the law's formula
   bool memory_binds = false;
   bool extrapolated = false;  // of built shapes: outside the range of the fit whose `value` it has
@@ -44,7 +44,7 @@ struct LawPlan {
   std::string reason;                     // why the law gives no plan; empty: it does
   std::optional<Choice> optimum;          // at a continuous width
   std::optional<Choice> compute_optimal;  // with inference tokens: what training alone would choose, at the same loss
-  std::vector<Choice> shapes;             // that can be built, one a form, the best first
+  std::vector<Choice> shapes;             // that can be built, one per form, the best first
   Interval parameters_active, parameters_total, tokens, value, experts;
   bool sparsest = false;              // the optimum is the sparsest of all forms: the law sets no limit to sparsity
   std::vector<std::string> warnings;  // extrapolation, and what the fit says of itself

@@ -64,7 +64,7 @@ std::string toml_rate(const Rate& rate) {
                      peak / 4, peak / 2, peak);
 }
 
-// Arguments of a command as arrays of bash, one a line.
+// Arguments of a command as bash arrays, one argument per line.
 class Arguments {
  public:
   void group(const std::string& name) { text_ += (text_.empty() ? "" : ")\n") + name + "=(\n"; }

@@ -162,10 +162,10 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
       notes += fmt::format("  {}: equivalent to a dense model of {} under its law\n", word, format_count(dense));
   }
   text += disagreement_text(plans) + costs_text(budget, plans);
-  const auto words = [&](auto holds) {
+  const auto words = [&](auto condition) {
     std::vector<std::string> names;
     for (const LawPlan& plan : plans) {
-      if (plan.optimum && holds(plan)) names.emplace_back(fit::law_name(plan.fit.law));
+      if (plan.optimum && condition(plan)) names.emplace_back(fit::law_name(plan.fit.law));
     }
     return fmt::format("{}", fmt::join(names, ", "));
   };
@@ -174,7 +174,7 @@ std::string laws_text(const Budget& budget, const std::vector<LawPlan>& plans) {
   const std::string far = words([](const LawPlan& plan) { return !plan.warnings.empty(); });
   if (!bound.empty()) text += fmt::format("memory binds: {}\n", bound);
   if (!sparsest.empty())
-    text += fmt::format("{} do not limit sparsity within their range: the sparsest form wins; --memory limits it\n",
+    text += fmt::format("no limit to sparsity within the range of {}: the sparsest form wins; --memory limits it\n",
                         sparsest);
   if (!far.empty()) text += "*: not reliable here, see the warnings below\n";
   text +=

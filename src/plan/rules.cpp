@@ -183,9 +183,13 @@ std::vector<SideNote> side_notes(const Choice& choice) {
   const double sparsity = static_cast<double>(form.experts) / static_cast<double>(form.top_k);
   const double ratio = fit::kimi_flops_ratio(sparsity);
   if (std::isfinite(ratio)) {
-    notes.push_back({"Kimi team 2025, arXiv 2507.20534, with k 8",
+    notes.push_back({"Kimi team 2025, arXiv 2507.20534",
                      fmt::format("E/k {:.3g} needs {:.2f} times the FLOPs of E/k 8 for the same loss", sparsity,
-                                 ratio / fit::kimi_flops_ratio(8))});
+                                 ratio / fit::kimi_flops_ratio(8)) +
+                         (form.top_k == 8 && form.shared == 1
+                              ? ""
+                              : fmt::format(" (measured with k 8 and one shared expert; the shape has k {} and {})",
+                                            form.top_k, form.shared))});
   }
   const i64 active = form.top_k + form.shared;
   notes.push_back({"Zhao et al. 2025, arXiv 2509.23678, secondary source",
@@ -239,7 +243,7 @@ SkillPlan plan_skill(const std::string& skill, const Budget& budget, const LawFi
 
 std::string skill_rule_text(const std::string& skill) {
   const std::string evidence =
-      "a rule of thumb, not a law (Nakamura et al. 2025, arXiv 2508.18672): 65 Mixtral-form models, experts of 2 d, 16 layers, 125B "
+      "Evidence: a rule of thumb, not a law (Nakamura et al. 2025, arXiv 2508.18672): 65 Mixtral-form models, experts of 2 d, 16 layers, 125B "
       "tokens, one seed each; not tested with shared experts, other token budgets or other forms";
   if (skill == "reasoning") {
     return "reasoning: accuracy peaks near 20 training tokens per TOTAL parameter; at equal TPP a larger top-k is better; at "

@@ -12,8 +12,8 @@ namespace moebius::plan {
 
 struct RateRule {
   std::string name, source, formula;
-  double learning_rate = 0;  // peak; 0: the rule says nothing
-  double batch_tokens = 0;   // 0: the rule says nothing
+  double learning_rate = 0;  // peak; 0: not covered by the rule
+  double batch_tokens = 0;   // 0: not covered by the rule
   std::string warning;       // outside the rule's range; empty: inside
 };
 // What the rules read of a model.
@@ -27,7 +27,7 @@ struct RateInput {
 RateInput rate_input(const Choice& choice);
 // Step Law (2503.04715), joint MoE (2502.05172), Ling (2507.17702).
 std::vector<RateRule> rate_rules(const RateInput& input);
-// The rule to train by: the first without a warning in the order Ling, joint, Step Law; with all warned, Step Law, the only
+// The rule to train by: the first without a warning in the order Ling, joint, Step Law; if all have one, Step Law, the only
 // one fitted over size and tokens at once. The batch is the same rule's, or Step Law's when it has none.
 struct Rate {
   bool inside = false;  // the rule's range

@@ -66,6 +66,11 @@ TEST(Rules, SideNotesSayWhatTheShapeHas) {
   const auto notes = side_notes(choice);
   ASSERT_EQ(notes.size(), 3u);
   EXPECT_NE(notes[0].text.find("E/k 48 needs 0.59 times"), std::string::npos) << notes[0].text;  // 1 / 1.69
+  EXPECT_EQ(notes[0].text.find("measured with"), std::string::npos);
+  choice.form.shared = 0;  // not the form of the rule's runs
+  EXPECT_NE(side_notes(choice)[0].text.find("measured with k 8 and one shared expert; the shape has k 8 and 0"),
+            std::string::npos);
+  choice.form.shared = 1;
   EXPECT_NE(notes[1].text.find("optimal: 6.8 active experts, 31 % shared; the shape has 9 and 11 %"),
             std::string::npos);
   EXPECT_NE(notes[2].text.find("87.5B tokens; the plan has 100B"), std::string::npos) << notes[2].text;
