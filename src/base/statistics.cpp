@@ -1,10 +1,10 @@
 // Means, fits and the bootstrap.
 #include "base/statistics.h"
 
-#include <array>
 #include <cmath>
 
 #include "base/check.h"
+#include "base/linear_statistics.h"
 #include "base/rng.h"
 
 namespace moebius {
@@ -39,11 +39,19 @@ double correlation_of(const std::vector<double>& x, const std::vector<double>& y
 // The means of every configuration, resampled or as they are.
 class Resampler {
  public:
-  explicit Resampler(const std::vector<Group>& groups) : groups_(groups), x_(groups.size()), y_(groups.size()) {
+  explicit Resampler(const std::vector<Group>& groups)
+      : groups_(groups), x_(groups.size()), y_(groups.size()), x_variance_(groups.size()), y_variance_(groups.size()) {
     for (std::size_t g = 0; g < groups.size(); ++g) {
+      const double n = static_cast<double>(groups[g].size());
       for (const Value& value : groups[g]) {
-        x_[g] += value.x / static_cast<double>(groups[g].size());
-        y_[g] += value.y / static_cast<double>(groups[g].size());
+        x_[g] += value.x / n;
+        y_[g] += value.y / n;
+        x_variance_[g] += or_zero(value.x_se) * or_zero(value.x_se) / n;
+        y_variance_[g] += or_zero(value.y_se) * or_zero(value.y_se) / n;
+      }
+      const double stretch = n > 1 ? std::sqrt(n / (n - 1)) : 0;
+      for (const Value& value : groups[g]) {
+        if (n > 1) residuals_.push_back({stretch * (value.x - x_[g]), stretch * (value.y - y_[g])});
       }
     }
   }
@@ -54,23 +62,27 @@ class Resampler {
   void draw(Rng& rng, std::vector<double>& x, std::vector<double>& y) const {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       const double n = static_cast<double>(groups_[g].size());
-      const double stretch = n > 1 ? std::sqrt(n / (n - 1)) : 0;
       double sum_x = 0, sum_y = 0;
-      for (std::size_t i = 0; i < groups_[g].size(); ++i) {
-        const Value& value = groups_[g][rng.next_below(groups_[g].size())];
-        sum_x += stretch * (value.x - x_[g]) + noise(rng, value.x_se);
-        sum_y += stretch * (value.y - y_[g]) + noise(rng, value.y_se);
+      for (std::size_t i = 0; i < groups_[g].size() && !residuals_.empty(); ++i) {
+        const Residual& one = residuals_[rng.next_below(residuals_.size())];
+        sum_x += one.x;
+        sum_y += one.y;
       }
-      x[g] = x_[g] + sum_x / n;
-      y[g] = y_[g] + sum_y / n;
+      x[g] = x_[g] + sum_x / n + noise(rng, x_variance_[g]);
+      y[g] = y_[g] + sum_y / n + noise(rng, y_variance_[g]);
     }
   }
 
  private:
-  static double noise(Rng& rng, double se) { return or_zero(se) > 0 ? se * rng.next_normal() : 0; }
+  struct Residual {
+    double x, y;
+  };
+  static double noise(Rng& rng, double variance) { return variance > 0 ? std::sqrt(variance) * rng.next_normal() : 0; }
 
   const std::vector<Group>& groups_;
-  std::vector<double> x_, y_;
+  std::vector<double> x_, y_;                    // means
+  std::vector<double> x_variance_, y_variance_;  // over items
+  std::vector<Residual> residuals_;              // of all configurations
 };
 
 bool has_noise(const std::vector<Group>& groups) {
@@ -107,39 +119,7 @@ double deviation_of(const std::vector<double>& values) {
   return std::sqrt(sum / static_cast<double>(values.size() - 1));
 }
 
-double student_t95(i64 df) {
-  static constexpr std::array<double, 30> table = {
-      12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-      2.120,  2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
-  if (df <= 0) return 1.96;
-  if (df <= 30) return table[static_cast<std::size_t>(df - 1)];
-  return 1.96 + 2.5 / static_cast<double>(df);  // within 0.002 of the law beyond 30
-}
-
-SeedMean seed_mean(const std::vector<double>& values, const std::vector<double>& item_se) {
-  const double mean = mean_of(values);
-  if (values.size() > 1) {
-    const double n = static_cast<double>(values.size());
-    const double half = student_t95(static_cast<i64>(values.size()) - 1) * deviation_of(values) / std::sqrt(n);
-    return {interval_around(mean, half), IntervalKind::seeds};
-  }
-  if (values.size() == 1 && item_se.size() == 1 && std::isfinite(item_se[0]))
-    return {interval_around(mean, 1.96 * item_se[0]), IntervalKind::items};
-  return {interval_around(mean, kUnknown), IntervalKind::none};
-}
-
-Interval difference_of(const std::vector<double>& a, const std::vector<double>& a_se, const std::vector<double>& b,
-                       const std::vector<double>& b_se) {
-  double half = kUnknown;
-  const double na = static_cast<double>(a.size()), nb = static_cast<double>(b.size());
-  if (a.size() > 1 && b.size() > 1) {
-    const double va = deviation_of(a) * deviation_of(a) / na, vb = deviation_of(b) * deviation_of(b) / nb;
-    half = student_t95(static_cast<i64>(a.size() + b.size()) - 2) * std::sqrt(va + vb);
-  } else if (a.size() == 1 && b.size() == 1) {
-    half = 1.96 * std::sqrt(a_se[0] * a_se[0] + b_se[0] * b_se[0]);
-  }
-  return interval_around(mean_of(b) - mean_of(a), half);
-}
+double student_t95(i64 df) { return df <= 0 ? 1.96 : student_t(static_cast<double>(df)); }
 
 double slope_of(const std::vector<double>& x, const std::vector<double>& y) {
   const double mx = mean_of(x), my = mean_of(y);
@@ -179,13 +159,12 @@ double spearman_of(const std::vector<double>& x, const std::vector<double>& y) {
   return correlation_of(ranks_of(x), ranks_of(y));
 }
 
-Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage,
-                   i64 replicates) {
-  Interval interval;
+Bootstrap bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, i64 replicates) {
+  Bootstrap result;
   for (const Group& group : groups) CHECK(!group.empty(), "a configuration without runs");
   const Resampler resampler(groups);
-  interval.estimate = statistic(resampler.x(), resampler.y());
-  if (!has_noise(groups) || !std::isfinite(interval.estimate)) return interval;
+  result.estimate = statistic(resampler.x(), resampler.y());
+  if (!has_noise(groups) || !std::isfinite(result.estimate)) return result;
   std::vector<double> x(groups.size()), y(groups.size()), draws;
   draws.reserve(static_cast<std::size_t>(replicates));
   Rng rng(0, RngStream::bootstrap, test);
@@ -194,13 +173,20 @@ Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic,
     const double value = statistic(x, y);
     if (std::isfinite(value)) draws.push_back(value);
   }
-  if (static_cast<i64>(draws.size()) < replicates / 2) return interval;
+  if (static_cast<i64>(draws.size()) < replicates / 2) return result;
   std::ranges::sort(draws);
-  i64 df = -static_cast<i64>(groups.size());
-  for (const Group& group : groups) df += static_cast<i64>(group.size());
-  const double widen = student_t95(df) / 1.96;
-  interval.low = interval.estimate + widen * (percentile(draws, 0.5 - coverage / 2) - interval.estimate);
-  interval.high = interval.estimate + widen * (percentile(draws, 0.5 + coverage / 2) - interval.estimate);
+  result.draws = std::move(draws);
+  for (const Group& group : groups) result.df += static_cast<double>(group.size()) - 1;
+  return result;
+}
+
+Interval Bootstrap::interval(double level) const {
+  Interval interval{.estimate = estimate};
+  if (draws.empty()) return interval;
+  const double normal = student_t(std::numeric_limits<double>::infinity(), level);
+  const double widen = df > 0 ? student_t(df, level) / normal : 1;
+  interval.low = estimate + widen * (percentile(draws, level / 2) - estimate);
+  interval.high = estimate + widen * (percentile(draws, 1 - level / 2) - estimate);
   return interval;
 }
 

@@ -1,4 +1,4 @@
-// The statistics behind verdicts and error bars: means, slopes, rank correlation, bootstrap intervals.
+// Means, slopes, rank correlation and bootstrap intervals.
 // In: measured values with item-level standard errors, grouped by configuration; out: an estimate and its 95 %
 // interval. Deterministic: the bootstrap draws from base/rng.h. Knows nothing of records or pages.
 #pragma once
@@ -60,20 +60,6 @@ double deviation_of(const std::vector<double>& values);
 // Two-sided 95 % point of Student's t; 1.96 for df <= 0 (no degrees of freedom: the normal distribution of the items).
 double student_t95(i64 df);
 
-// A mean over seeds with its 95 % interval: Student's t over the seeds when there are two or more, else 1.96 standard
-// errors over items, else none.
-enum class IntervalKind { seeds, items, none };
-struct SeedMean {
-  Interval interval;
-  IntervalKind kind = IntervalKind::none;
-};
-SeedMean seed_mean(const std::vector<double>& values, const std::vector<double>& item_se);
-
-// The difference of two configurations' means (b - a) with its 95 % interval, by the same rule: Student's t over seeds
-// when both have two or more, else the items' standard errors, else unknown.
-Interval difference_of(const std::vector<double>& a, const std::vector<double>& a_se, const std::vector<double>& b,
-                       const std::vector<double>& b_se);
-
 // Least squares; NaN when x does not vary.
 double slope_of(const std::vector<double>& x, const std::vector<double>& y);
 struct Parabola {
@@ -89,14 +75,22 @@ double spearman_of(const std::vector<double>& x, const std::vector<double>& y);
 // A statistic of the configurations' means.
 using Statistic = std::function<double(const std::vector<double>& x, const std::vector<double>& y)>;
 
-// Bootstrap interval of `statistic` over the configurations' means. Each of `replicates` replicates resamples the seeds
-// of each configuration, with deviations from the mean scaled by sqrt(n/(n-1)), and adds normal noise of the item-level
-// standard errors; percentiles are then widened by t(df)/1.96 with df = number of runs - number of configurations,
-// since few seeds make bootstrap intervals too narrow. With single seeds only the item noise is left, and with no
-// standard errors either the interval is unknown. `coverage` is 0.95 unless several are tested at once. `test` numbers
+// Bootstrap of `statistic` over the configurations' means, for statistics that are not linear in them
+// (base/linear_statistics.h has the linear ones). Each of `replicates` replicates gives every configuration as many
+// residuals as it has runs, drawn from those of all configurations (deviations from the own mean, scaled by
+// sqrt(n/(n-1)); x and y together), and, once for all of its seeds, normal noise of the item-level standard errors. With
+// single seeds only the item noise is left, and with no standard errors either the interval is unknown. `test` numbers
 // the test within a study: equal inputs give equal intervals.
+struct Bootstrap {
+  double estimate = kUnknown;
+  std::vector<double> draws;  // sorted; empty: unknown
+  double df = 0;              // number of runs - number of configurations; 0: only item noise
+  // The percentile interval that excludes a true value with probability `level`, widened by t(df)/z, since few seeds
+  // make bootstrap intervals too narrow.
+  Interval interval(double level = 0.05) const;
+};
 constexpr i64 kReplicates = 2000;
-Interval bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test, double coverage = 0.95,
-                   i64 replicates = kReplicates);
+Bootstrap bootstrap(const std::vector<Group>& groups, const Statistic& statistic, u64 test,
+                    i64 replicates = kReplicates);
 
 }  // namespace moebius

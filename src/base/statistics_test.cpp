@@ -10,25 +10,6 @@
 namespace moebius {
 namespace {
 
-TEST(Statistics, MeansAndIntervals) {
-  const SeedMean three = seed_mean({1, 2, 3}, {0.1, 0.1, 0.1});
-  EXPECT_EQ(three.kind, IntervalKind::seeds);
-  EXPECT_DOUBLE_EQ(three.interval.estimate, 2);
-  EXPECT_NEAR(three.interval.high - 2, 4.303 / std::sqrt(3.0), 1e-12);
-  const SeedMean one = seed_mean({0.5}, {0.02});
-  EXPECT_EQ(one.kind, IntervalKind::items);
-  EXPECT_NEAR(one.interval.low, 0.5 - 0.0392, 1e-12);
-  EXPECT_EQ(seed_mean({0.5}, {kUnknown}).kind, IntervalKind::none);
-  EXPECT_FALSE(seed_mean({0.5}, {kUnknown}).interval.known());
-}
-
-TEST(Statistics, StudentT) {
-  EXPECT_NEAR(student_t95(4), 2.776, 1e-9);
-  EXPECT_NEAR(student_t95(60), 2.000, 0.002);
-  EXPECT_NEAR(student_t95(120), 1.980, 0.002);
-  EXPECT_NEAR(student_t95(0), 1.96, 1e-9);
-}
-
 TEST(Statistics, SlopeParabolaSpearman) {
   EXPECT_DOUBLE_EQ(slope_of({0, 1, 2, 3}, {1, 3, 5, 7}), 2);
   EXPECT_TRUE(std::isnan(slope_of({1, 1}, {1, 2})));
@@ -43,29 +24,41 @@ TEST(Statistics, SlopeParabolaSpearman) {
   EXPECT_TRUE(std::isnan(spearman_of({1, 1}, {1, 2})));
 }
 
-TEST(Statistics, DifferenceOfMeans) {
-  const Interval seeds = difference_of({1, 2, 3}, {0, 0, 0}, {2, 3, 4}, {0, 0, 0});
-  EXPECT_NEAR(seeds.low, 1 - 2.776 * std::sqrt(2.0 / 3), 1e-9);
-  const Interval items = difference_of({0.5}, {0.03}, {0.6}, {0.04});
-  EXPECT_NEAR(items.high, 0.1 + 1.96 * 0.05, 1e-12);
-  EXPECT_FALSE(difference_of({0.5}, {kUnknown}, {0.6}, {0.04}).known());
-}
-
 TEST(Bootstrap, IsDeterministicAndKnowsWhenItKnowsNothing) {
   const std::vector<Group> groups = {{{0, 1.0}, {0, 1.1}}, {{1, 2.0}, {1, 2.1}}, {{2, 3.0}, {2, 2.9}}};
-  const Interval first = bootstrap(groups, slope_of, 3), second = bootstrap(groups, slope_of, 3);
+  const Interval first = bootstrap(groups, slope_of, 3).interval(), second = bootstrap(groups, slope_of, 3).interval();
   EXPECT_EQ(first.low, second.low);
   EXPECT_EQ(first.high, second.high);
   EXPECT_TRUE(first.above(0));
-  const Interval silent = bootstrap({{{0, 1}}, {{1, 2}}}, slope_of, 3);
+  const Interval silent = bootstrap({{{0, 1}}, {{1, 2}}}, slope_of, 3).interval();
   EXPECT_DOUBLE_EQ(silent.estimate, 1);
   EXPECT_FALSE(silent.known());
 }
 
 TEST(Bootstrap, SingleSeedsLeaveTheItemNoise) {
   const std::vector<Group> groups = {{{0, 0, kUnknown, 0.3}}, {{1, 1, kUnknown, 0.4}}};
-  const Interval interval = bootstrap(groups, slope_of, 1);
+  const Interval interval = bootstrap(groups, slope_of, 1).interval();
   EXPECT_NEAR(interval.high - interval.low, 2 * 1.96 * 0.5, 0.12);
+}
+
+// All seeds answer the same items: the items' noise of a configuration with many seeds is that of one run.
+TEST(Bootstrap, ItemNoiseDoesNotShrinkWithSeeds) {
+  std::vector<Group> groups(2);
+  for (int seed = 0; seed < 25; ++seed) {
+    groups[0].push_back({0, 0, kUnknown, 0.3});
+    groups[1].push_back({1, 1, kUnknown, 0.4});
+  }
+  const Interval interval = bootstrap(groups, slope_of, 1).interval();
+  EXPECT_NEAR(interval.high - interval.low, 2 * 1.96 * 0.5, 0.15);
+}
+
+// Three equal seeds at one configuration do not make its mean certain: residuals are pooled.
+TEST(Bootstrap, ResidualsArePooled) {
+  const std::vector<Group> groups = {{{0, 1}, {0, 1}, {0, 1}}, {{1, 4}, {1, 5}, {1, 6}}};
+  const Interval first = bootstrap(
+                             groups, [](const auto&, const auto& y) { return y[0]; }, 1)
+                             .interval();
+  EXPECT_GT(first.high - first.low, 0.5);
 }
 
 // About 95 % of the 95 % intervals must contain the true value: 200 studies of 5 configurations with 3 seeds.
@@ -81,7 +74,7 @@ TEST(Bootstrap, CoversTheTruth) {
         group.push_back({static_cast<double>(point), 0.3 * point + rng.next_normal()});
       groups.push_back(group);
     }
-    const Interval interval = bootstrap(groups, slope_of, static_cast<u64>(study));
+    const Interval interval = bootstrap(groups, slope_of, static_cast<u64>(study)).interval();
     covered += interval.low <= 0.3 && interval.high >= 0.3 ? 1 : 0;
   }
   EXPECT_GE(covered, 180);  // 190 expected, standard deviation 3

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "data/byte_stream.h"
 #include "eval/metrics.h"
+#include "records/item_scores.h"
 
 namespace moebius::eval {
 
@@ -104,7 +105,7 @@ Json Evaluator::counts() const {
 
 void Evaluator::write_items(const Loaded& loaded, const std::vector<ItemScores>& scores, i64 step) const {
   folder_make(options_.items_folder);
-  AtomicFile file(path_join(options_.items_folder, loaded.spec.name + ".jsonl"));
+  AtomicFile file(path_join(options_.items_folder, records::items_file_name(loaded.spec.name, false)));
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const EvalItem& item = loaded.items[i];
     Json line = Json::object({{"step", step}, {"task", loaded.spec.name}, {"index", item.index}});
@@ -113,6 +114,23 @@ void Evaluator::write_items(const Loaded& loaded, const std::vector<ItemScores>&
     line.set("prompt", item.prompt);
     for (const auto& [key, value] : scores[i].record.as_object()) line.set(key, value);
     const std::string text = line.dump() + "\n";
+    file.write(text.data(), static_cast<i64>(text.size()));
+  }
+  file.commit();
+}
+
+void Evaluator::write_documents(const std::string& source, const LossResult& result, i64 step) const {
+  folder_make(options_.items_folder);
+  AtomicFile file(path_join(options_.items_folder, records::items_file_name(source, true)));
+  for (const LossResult::Document& one : result.by_document) {
+    const std::string text = Json::object({{"step", step},
+                                           {"source", source},
+                                           {"index", one.index},
+                                           {"tokens", one.tokens},
+                                           {"bytes", one.bytes},
+                                           {"loss_sum", one.nats}})
+                                 .dump() +
+                             "\n";
     file.write(text.data(), static_cast<i64>(text.size()));
   }
   file.commit();
@@ -182,6 +200,7 @@ std::vector<Json> Evaluator::run(const infer::Engine& engine, i64 step, i64 toke
   for (const LossDocuments& source : sources_) {
     const LossResult r =
         held_out_loss(engine, tokenizer_, source, {options_.loss_window, options_.loss_prefix}, context.limits);
+    if (!options_.items_folder.empty()) write_documents(source.name, r, step);
     records.push_back(Json::object({{"step", step},
                                     {"tokens", tokens},
                                     {"name", source.name},

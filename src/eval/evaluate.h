@@ -51,6 +51,7 @@ class Evaluator {
   void check_names() const;
   std::vector<Json> run_task(const Loaded& loaded, const TaskContext& context, i64 step, i64 tokens) const;
   void write_items(const Loaded& loaded, const std::vector<ItemScores>& scores, i64 step) const;
+  void write_documents(const std::string& source, const LossResult& result, i64 step) const;
 
   data::Tokenizer tokenizer_;
   EvalOptions options_;

@@ -129,6 +129,7 @@ LossResult held_out_loss(const infer::Engine& engine, const data::Tokenizer& tok
     result.tokens += static_cast<i64>(tokens[d]);
     result.bytes += static_cast<i64>(bytes[d]);
     result.documents += tokens[d] > 0;
+    if (tokens[d] > 0) result.by_document.push_back({static_cast<i64>(d), nats[d], tokens[d], bytes[d]});
   }
   return result;
 }

@@ -30,6 +30,12 @@ struct LossResult {
   double loss = 0, loss_se = 0;                    // nats per token; the errors of a single document are NaN
   double bits_per_byte = 0, bits_per_byte_se = 0;  // NaN when no scored token has bytes
   i64 tokens = 0, bytes = 0, documents = 0;
+  // Sums of each scored document, for comparing models document by document.
+  struct Document {
+    i64 index = 0;  // in the source
+    double nats = 0, tokens = 0, bytes = 0;
+  };
+  std::vector<Document> by_document;
 };
 
 // The tokens of a source's documents, read once and scored many times.

@@ -1,11 +1,14 @@
-// Standard errors of the linear statistics; simulation for the two tests that have none.
+// Simulated studies, and formulas for many seeds.
+// In, out: power.h.
 #include "fit/power.h"
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "base/check.h"
+#include "base/linear_statistics.h"
 #include "base/parallel.h"
 #include "fit/rise_fall.h"
 #include "base/rng.h"
@@ -14,38 +17,72 @@ namespace moebius::fit {
 
 namespace {
 
-constexpr i64 kStudiesPeak = 1000, kStudiesCorrelation = 200;
+constexpr i64 kStudiesLinear = 2000, kStudiesPeak = 1000, kStudiesCorrelation = 200;
+constexpr i64 kSeedsSimulated = 16;  // more: by a formula
 constexpr i64 kReplicatesFew = 400;  // of the bootstrap inside a simulation
 constexpr int kBisections = 12;
 
-// 80 % point of Student's t, within 0.005 of the tables.
-double student_t80(double df) { return 0.8416 + 0.36 / df + 0.17 / (df * df); }
-constexpr double kNormal90 = 1.2816;
-
 bool two_groups(HypothesisKind kind) { return kind == HypothesisKind::difference || kind == HypothesisKind::equal; }
+bool by_simulated_test(HypothesisKind kind) {
+  return kind == HypothesisKind::peak || kind == HypothesisKind::correlation;
+}
 
-// sqrt of the sum of squared weights that the statistic gives to configurations' means.
-double weight_norm(const PowerDesign& design) {
-  if (two_groups(design.kind)) {
-    const double b = static_cast<double>(std::ranges::count(design.in_b, true));
-    return std::sqrt(1 / b + 1 / (static_cast<double>(design.in_b.size()) - b));
-  }
-  const double mean = mean_of(design.x);
+double level_of(const PowerDesign& design) { return kLevel95 / static_cast<double>(std::max<i64>(1, design.tests)); }
+
+// The weights that the statistic gives to configurations' means.
+std::vector<double> weights_of(const PowerDesign& design) {
+  if (!two_groups(design.kind)) return slope_weights(design.x);
+  const double b = static_cast<double>(std::ranges::count(design.in_b, true));
+  const double a = static_cast<double>(design.in_b.size()) - b;
+  std::vector<double> weights;
+  for (const bool in_b : design.in_b) weights.push_back(in_b ? 1 / b : -1 / a);
+  return weights;
+}
+
+double norm_of(const std::vector<double>& weights) {
   double squares = 0;
-  for (const double x : design.x) squares += (x - mean) * (x - mean);
-  return 1 / std::sqrt(squares);
+  for (const double weight : weights) squares += weight * weight;
+  return std::sqrt(squares);
 }
 
-double configurations(const PowerDesign& design) {
-  return static_cast<double>(two_groups(design.kind) ? design.in_b.size() : design.x.size());
+// The effect, or the margin, that one simulated study without effect would just have resolved.
+double just_resolved(const PowerDesign& design, const PowerNoise& noise, const std::vector<double>& weights,
+                     i64 study) {
+  Rng rng(1, RngStream::bootstrap, static_cast<u64>(study));
+  std::vector<std::vector<double>> values(weights.size());
+  std::vector<double> by_seed(static_cast<std::size_t>(design.seeds));
+  for (std::size_t g = 0; g < weights.size(); ++g) {
+    for (double& sum : by_seed) {
+      values[g].push_back(noise.seed * rng.next_normal());
+      sum += weights[g] * values[g].back();
+    }
+  }
+  const double item_se = noise.item * norm_of(weights), seeds = static_cast<double>(design.seeds);
+  std::vector<double> numbers(by_seed.size());
+  std::iota(numbers.begin(), numbers.end(), 1);
+  LinearEstimate estimate = linear_estimate(weights, values, item_se, std::vector(weights.size(), numbers));
+  if (design.kind == HypothesisKind::contrast) {
+    estimate.seed_errors.push_back({deviation_of(by_seed) / std::sqrt(seeds), seeds - 1});
+  }
+  const double value = estimate.value + item_se * rng.next_normal(), half = estimate.half(level_of(design));
+  return design.margin ? half + std::fabs(value) : half - value;
 }
 
-double by_law_of_t(const PowerDesign& design, const PowerNoise& noise) {
-  const double seeds = static_cast<double>(design.seeds);
-  const double df = configurations(design) * (seeds - 1);
-  const double error = weight_norm(design) * std::sqrt((noise.seed * noise.seed + noise.item * noise.item) / seeds);
-  const double t = student_t95(static_cast<i64>(df));
-  return error * (t + (design.kind == HypothesisKind::equal ? kNormal90 : student_t80(df)));
+double of_linear(const PowerDesign& design, const PowerNoise& noise) {
+  const std::vector<double> weights = weights_of(design);
+  if (design.seeds > kSeedsSimulated) {  // the degrees of freedom hardly matter any more
+    const double seeds = static_cast<double>(design.seeds), level = level_of(design);
+    const double seed_se = norm_of(weights) * noise.seed / std::sqrt(seeds), item_se = norm_of(weights) * noise.item;
+    const double df = static_cast<double>(weights.size() - 1) * (seeds - 1), normal = 1e9;
+    return std::hypot(student_t(df, level) * seed_se, student_t(normal, level) * item_se) +
+           student_t(normal, design.margin ? 1 - kPower : 2 * (1 - kPower)) * std::hypot(seed_se, item_se);
+  }
+  std::vector<double> needs(kStudiesLinear);
+  parallel_for(kStudiesLinear, [&](i64 study, int) {
+    needs[static_cast<std::size_t>(study)] = just_resolved(design, noise, weights, study);
+  });
+  std::ranges::sort(needs);
+  return percentile(needs, kPower);
 }
 
 // The effect at which `share` reaches the power; share(effect) grows with its effect. Effects in units of the noise.
@@ -94,7 +131,7 @@ double of_peak(const PowerDesign& design, const PowerNoise& noise) {
   return noise.seed * bisect([&](double effect) {
            return share_of(kStudiesPeak, [&](i64 study) {
              const RiseFall found = test.test(seed_means(draw(design.x, shape, effect, design.seeds, 0, study)), 1);
-             return found.shape == TurnShape::inside;
+             return found.shape == TurnShape::inside && found.p <= level_of(design);
            });
          });
 }
@@ -108,7 +145,9 @@ double of_correlation(const PowerDesign& design, const PowerNoise& noise) {
   return noise.seed * bisect([&](double effect) {
            return share_of(kStudiesCorrelation, [&](i64 study) {
              const auto groups = draw(place, shape, effect, design.seeds, noise.item / noise.seed, study);
-             return bootstrap(groups, spearman_of, static_cast<u64>(study), 0.95, kReplicatesFew).above(0);
+             return bootstrap(groups, spearman_of, static_cast<u64>(study), kReplicatesFew)
+                 .interval(level_of(design))
+                 .above(0);
            });
          });
 }
@@ -121,6 +160,10 @@ const char* power_problem(const PowerDesign& design) {
     return b == 0 || b == static_cast<std::ptrdiff_t>(design.in_b.size()) ? "one of the two groups is empty" : "";
   }
   const std::size_t values = std::set<double>(design.x.begin(), design.x.end()).size();
+  if (design.kind == HypothesisKind::contrast && values < 2) return "a contrast needs an x that varies";
+  if (design.kind == HypothesisKind::flat && values < 2) return "a change per doubling needs an x that varies";
+  if (design.kind == HypothesisKind::matched && values < 2)
+    return "a comparison at equal values needs an x that varies";
   if (design.kind == HypothesisKind::monotone && values < 3) return "a trend needs three values of x";
   if (design.kind == HypothesisKind::peak && values < 4) return "a turning point needs four values of x";
   if (design.kind == HypothesisKind::correlation && design.x.size() < 5)
@@ -133,22 +176,30 @@ double smallest_effect(const PowerDesign& design, const PowerNoise& noise) {
   if (*power_problem(design) != '\0') return kUnknown;
   if (design.kind == HypothesisKind::peak) return of_peak(design, noise);
   if (design.kind == HypothesisKind::correlation) return of_correlation(design, noise);
-  return by_law_of_t(design, noise);
+  if (design.kind == HypothesisKind::matched) return kUnknown;  // depends on the values of what is held equal
+  return of_linear(design, noise);
 }
 
 i64 seeds_needed(const PowerDesign& design, const PowerNoise& noise, double effect) {
   // With several seeds, a simulated effect shrinks as the square root of their number: simulate once, then extrapolate.
-  if (design.kind == HypothesisKind::peak || design.kind == HypothesisKind::correlation) {
+  if (by_simulated_test(design.kind)) {
     const double ratio = smallest_effect(design, noise) / effect;
     if (!(ratio > 0)) return 0;
     const double seeds = std::ceil(static_cast<double>(design.seeds) * std::max(1.0, ratio * ratio));
     return seeds > static_cast<double>(kSeedsMax) ? 0 : static_cast<i64>(seeds);
   }
   PowerDesign more = design;
-  for (more.seeds = std::max<i64>(design.seeds, 2); more.seeds <= kSeedsMax; ++more.seeds) {
-    if (smallest_effect(more, noise) <= effect) return more.seeds;
+  const auto enough = [&](i64 seeds) {
+    more.seeds = seeds;
+    return smallest_effect(more, noise) <= effect;
+  };
+  i64 low = std::max<i64>(design.seeds, 2) - 1, high = kSeedsMax;
+  if (!enough(high)) return 0;
+  while (high - low > 1) {
+    const i64 middle = low < kSeedsSimulated && high > kSeedsSimulated ? kSeedsSimulated : (low + high) / 2;
+    (enough(middle) ? high : low) = middle;
   }
-  return 0;
+  return high;
 }
 
 }  // namespace moebius::fit

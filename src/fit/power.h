@@ -21,9 +21,12 @@ struct PowerDesign {
   std::vector<double> x;   // of each configuration, in the scale that the test uses (log2); places if x is a result
   std::vector<bool> in_b;  // difference, equal: which group a configuration is in
   i64 seeds = 0;           // of each configuration
+  bool margin = false;     // the effect is to be shown to lie within a margin (equal, flat; contrast with a margin)
+  i64 tests = 1;  // hypotheses of the study: each is tested at 0.05/tests (the first step of Holm's correction)
 };
 
-// Standard deviations of one run's number: `seed` between seeds, `item` of the evaluation's items (the report adds it).
+// Standard deviations of one run's number: `seed` between seeds, `item` of the evaluation's items, which all seeds share.
+// For slopes, differences and contrasts, `seed` is what is left when effects common to all runs of a seed are taken out.
 struct PowerNoise {
   double seed = kUnknown;
   double item = 0;
@@ -32,11 +35,11 @@ struct PowerNoise {
 // Empty when the design can be tested, with or without seeds; else the sentence that says why not.
 const char* power_problem(const PowerDesign& design);
 
-// monotone: slope of y for each unit of x; difference: of the groups' means; equal: the margin that can be shown when
-// there is no difference: all by Student's t, (t(0.975, df) + t(0.8, df)) times the standard error. peak: the height of
-// a parabola's top in the middle of x over both ends; correlation: the whole change of y over evenly spaced
-// configurations in a line: both by simulation of the test (the same numbers on every call). NaN when the design cannot
-// be tested or nothing is large enough. Noise above 0, seeds at least 2.
+// monotone, contrast: slope of the outcome for each unit of x; difference: of the groups' means; with a margin: the
+// margin that can be shown when there is no effect: all by simulation of base/linear_statistics.h's interval under normal
+// noise. peak: the height of a parabola's top in the middle of x over both ends; correlation: the whole change of y over
+// evenly spaced configurations in a line: both by simulation of the test. The same numbers on every call. NaN when the
+// design cannot be tested or nothing is large enough. Noise above 0, seeds at least 2.
 double smallest_effect(const PowerDesign& design, const PowerNoise& noise);
 
 // The fewest seeds a configuration with which `effect` is found, at least `design.seeds`; 0: more than kSeedsMax.

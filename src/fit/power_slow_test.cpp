@@ -21,7 +21,7 @@ double power_of(const PowerDesign& design, double noise, const Statistic& statis
         groups[i].push_back({design.x.empty() ? 0 : design.x[i], truth[i] + noise * rng.next_normal()});
       }
     }
-    found += bootstrap(groups, statistic, static_cast<u64>(study), 0.95, 1000).above(0);
+    found += bootstrap(groups, statistic, static_cast<u64>(study), 1000).interval().above(0);
   }
   return static_cast<double>(found) / kStudies;
 }

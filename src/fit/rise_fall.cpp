@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/linear_statistics.h"
 #include "base/rng.h"
 
 namespace moebius::fit {
@@ -145,18 +146,24 @@ bool RiseFallTest::may_peak_at(std::size_t point, const std::vector<double>& blo
   return may;
 }
 
-// The set of possible peaks, the interval, and the estimate: the vertex of a parabola through the interval's points,
+std::array<std::size_t, 2> RiseFallTest::peak_set(const SeedMeans& means, const std::vector<double>& block_means,
+                                                  double level) const {
+  const double bound = critical(level) * means.deviation;
+  std::array<std::size_t, 2> set = {means.x.size(), 0};
+  for (std::size_t i = 0; i < means.x.size(); ++i) {
+    if (!may_peak_at(i, block_means, bound)) continue;
+    set[0] = std::min(set[0], i);
+    set[1] = i;
+  }
+  return set;
+}
+
+// The interval of the turning point, and the estimate: the vertex of a parabola through the interval's points,
 // or the best point where that makes no sense.
 void RiseFallTest::locate(const SeedMeans& means, const std::vector<double>& block_means, double sign,
                           RiseFall& result) const {
   const std::size_t points = means.x.size();
-  const double bound = critical(kLevel) * means.deviation;
-  std::size_t first = points, last = 0;
-  for (std::size_t i = 0; i < points; ++i) {
-    if (!may_peak_at(i, block_means, bound)) continue;
-    first = std::min(first, i);
-    last = i;
-  }
+  const auto [first, last] = peak_set(means, block_means, kLevel);
   if (first == points) {
     result.shape = TurnShape::several;
     return;
@@ -164,6 +171,12 @@ void RiseFallTest::locate(const SeedMeans& means, const std::vector<double>& blo
   if (result.p > kLevel) {
     if (last == 0) result.shape = TurnShape::low_end;
     if (first + 1 == points) result.shape = TurnShape::high_end;
+    if (result.shape == TurnShape::not_determined) return;
+    const auto same = [&](double level) {
+      const auto set = peak_set(means, block_means, std::min(level, kLevel));
+      return set[0] == first && set[1] == last;
+    };
+    result.p_end = std::max(smallest_level(same), 1 / static_cast<double>(kNullDraws + 1));
     return;
   }
   result.shape = TurnShape::inside;

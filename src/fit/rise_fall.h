@@ -3,6 +3,7 @@
 // turning point can be. No curve is assumed, so nothing is said about the peak's form. Numbers: docs/task-laws.md.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "base/statistics.h"
@@ -27,6 +28,7 @@ using records::TurnShape;
 struct RiseFall {
   TurnShape shape = TurnShape::not_determined;
   double p = kUnknown;                      // of rise and fall together
+  double p_end = kUnknown;                  // low_end, high_end: of every other place of the best value
   double rise = kUnknown, fall = kUnknown;  // of the most convincing three blocks: their differences, in y
   Interval at;                              // of the turning point in x, 95 %; known only when the shape is `inside`
   i64 points = 0;
@@ -65,6 +67,9 @@ class RiseFallTest {
   std::vector<double> block_means(const std::vector<double>& y) const;
   double largest_fall(const std::vector<double>& block_means) const;
   bool may_peak_at(std::size_t point, const std::vector<double>& block_means, double bound) const;
+  // The first and the last point of the set of possible peaks at this level; first > last: none.
+  std::array<std::size_t, 2> peak_set(const SeedMeans& means, const std::vector<double>& block_means,
+                                      double level) const;
   void locate(const SeedMeans& means, const std::vector<double>& block_means, double sign, RiseFall& result) const;
 
   std::vector<double> count_;

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "base/stage.h"
 #include "base/units.h"
+#include "fit/coverage.h"
 #include "fit/hypothesis.h"
 #include "fit/study_fit.h"
 #include "fit/runs.h"
@@ -30,12 +31,13 @@ const StageHelp kHelp = {
         "  {NAME {value, low, high, determined, note}}, determined, verdict, knowledge, notes, holdout_error (relative), holdout, rmse,\n"
         "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, data, seed; with --full, and in the file of --out,\n"
         "  also samples, residuals, curves and holdout's runs and errors;\n"
-        "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --hypotheses:\n  hypotheses [{id, verdict, effect, reason, ...}]; with --synthetic: planted (docs/formats.md)",
+        "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --hypotheses:\n  hypotheses [{id, verdict, effect, reason, ...}]; with --synthetic: planted;\n  with --coverage: coverage [{interval, noise, seeds, studies, share, false_alarms}] alone (docs/formats.md)",
     .examples =
         "  moebius fit runs/optimal-sparsity-mini --law all --out fit.json\n"
         "  moebius fit runs/optimal-sparsity-mini --task-laws\n"
         "  moebius fit runs.csv --law joint --column loss=eval_loss --holdout folds\n"
         "  moebius fit chinchilla.csv --law chinchilla --drop-highest-loss 5 --json\n"
+        "  moebius fit --coverage 10000\n"
         "  moebius fit --synthetic ludziejewski-2025 --runs 10000 --noise 0.01 --law joint"};
 
 struct StageOptions {
@@ -49,6 +51,7 @@ struct StageOptions {
   bool task_laws = false;
   bool hypotheses = false;
   bool full = false;
+  i64 coverage = 0;
 
   void describe(OptionList& list) {
     std::vector<std::string> laws;
@@ -75,6 +78,11 @@ struct StageOptions {
     list.add(
         "full", &full,
         "include samples, residuals, curves and held-out runs with their errors in --json (--out always has them)");
+    list.add(
+        "coverage", &coverage,
+        "instead of fitting: simulate N studies of each kind and print how often the intervals of the report contain "
+        "the true value, and how often a page reports effects that are not there (docs/statistics.md)",
+        {.unit = "N", .min = 0, .max = 1000000});
     list.add("write-runs", &write_runs, "write the runs here as CSV", {.unit = "FILE"});
   }
 };
@@ -205,6 +213,14 @@ int run_fit(const std::vector<std::string>& words) {
   options.describe(list);
   std::vector<std::string> data;
   const StageCommon common = stage_parse(kHelp, list, words, &data, 1000);
+  if (stage.coverage > 0 && !common.dry_run) {
+    std::vector<CoverageRow> rows = interval_coverage(stage.coverage);
+    for (CoverageRow& row : false_alarms(stage.coverage)) rows.push_back(std::move(row));
+    Json json;
+    records::Fields(&json).value(rows);
+    stage_print(common, Json::object({{"coverage", std::move(json)}}), coverage_text(rows));
+    return 0;
+  }
   words_check(common, stage, data);
   records::FitFile file;
   file.data = data;

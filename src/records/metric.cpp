@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -12,22 +13,6 @@
 namespace moebius::records {
 
 namespace {
-
-// "eval.NAME.PART.KEY" cut at its first and last dot: names and parts may hold dots themselves.
-struct EvalPath {
-  std::string test;  // "NAME.PART"
-  std::string key;
-};
-
-// Nothing when it is another path, or a piece is missing.
-std::optional<EvalPath> eval_path(const std::string& path) {
-  const std::size_t key_begin = path.rfind('.');
-  if (!path.starts_with("eval.") || key_begin < 5) return std::nullopt;
-  const EvalPath pieces{path.substr(5, key_begin - 5), path.substr(key_begin + 1)};
-  const std::size_t dot = pieces.test.find('.');
-  const bool complete = dot != std::string::npos && dot > 0 && dot + 1 < pieces.test.size() && !pieces.key.empty();
-  return complete ? std::optional(pieces) : std::nullopt;
-}
 
 std::string label_of(const std::string& key) {
   static const std::map<std::string, std::string> labels = {
@@ -75,7 +60,33 @@ Measured load_measure(const RunRecords& run, const std::string& key) {
   return {};
 }
 
+// Without "ln ".
+Measured plain_metric(const RunRecords& run, const std::string& path) {
+  if (const auto pieces = eval_path(path)) {
+    const EvalRecord* eval = run.eval_final(pieces->test);
+    return eval == nullptr ? Measured{} : measured_in(eval->fields, pieces->key);
+  }
+  if (path.starts_with("train.")) return measured_in(run.train_end, path.substr(6));
+  if (path.starts_with("load.")) return load_measure(run, path.substr(5));
+  if (path.starts_with("config.")) return {run.config_number(path.substr(7)), kUnknown};
+  if (path == "flops_train") return {run.number("flops_per_token_megatron") * run.number("tokens_total"), kUnknown};
+  return {run.number(path), kUnknown};
+}
+
 }  // namespace
+
+bool metric_is_log(const std::string& path) { return path.starts_with("ln "); }
+
+std::string metric_plain(const std::string& path) { return metric_is_log(path) ? path.substr(3) : path; }
+
+std::optional<EvalPath> eval_path(const std::string& path) {
+  const std::size_t key_begin = path.rfind('.');
+  if (!path.starts_with("eval.") || key_begin < 5) return std::nullopt;
+  const EvalPath pieces{path.substr(5, key_begin - 5), path.substr(key_begin + 1)};
+  const std::size_t dot = pieces.test.find('.');
+  const bool complete = dot != std::string::npos && dot > 0 && dot + 1 < pieces.test.size() && !pieces.key.empty();
+  return complete ? std::optional(pieces) : std::nullopt;
+}
 
 Measured measured_in(const Json& fields, const std::string& key) {
   const auto number = [&](const std::string& wanted) {
@@ -85,12 +96,14 @@ Measured measured_in(const Json& fields, const std::string& key) {
   return {number(key), number(key + "_se")};
 }
 
-void metric_check(const std::string& path, const std::string& where) {
-  if (!path.empty() && (!path.starts_with("eval.") || eval_path(path))) return;
-  throw Error({.where = where,
-               .what = fmt::format("'{}' is not a metric path", path),
-               .wanted = "for example eval.facts.all.acc, train.loss_final, config.experts or parameters_total",
-               .fix = "docs/report.md lists the metric paths"});
+void metric_check(const std::string& whole, const std::string& where) {
+  const std::string path = metric_plain(whole);
+  if (path.find(' ') != 0 && !path.empty() && (!path.starts_with("eval.") || eval_path(path))) return;
+  throw Error(
+      {.where = where,
+       .what = fmt::format("'{}' is not a metric path", whole),
+       .wanted = "for example eval.facts.all.acc, ln eval.facts.all.task_loss, train.loss_final or parameters_total",
+       .fix = "docs/report.md lists the metric paths"});
 }
 
 Measured chance_in(const Json& fields) {
@@ -104,18 +117,13 @@ Measured chance_of(const RunRecords& run, const std::string& part_path) {
 }
 
 Measured metric_of(const RunRecords& run, const std::string& path) {
-  if (const auto pieces = eval_path(path)) {
-    const EvalRecord* eval = run.eval_final(pieces->test);
-    return eval == nullptr ? Measured{} : measured_in(eval->fields, pieces->key);
-  }
-  if (path.starts_with("train.")) return measured_in(run.train_end, path.substr(6));
-  if (path.starts_with("load.")) return load_measure(run, path.substr(5));
-  if (path.starts_with("config.")) return {run.config_number(path.substr(7)), kUnknown};
-  if (path == "flops_train") return {run.number("flops_per_token_megatron") * run.number("tokens_total"), kUnknown};
-  return {run.number(path), kUnknown};
+  const Measured plain = plain_metric(run, metric_plain(path));
+  if (!metric_is_log(path)) return plain;
+  return plain.value > 0 ? Measured{std::log(plain.value), plain.se / plain.value} : Measured{};
 }
 
 std::string metric_label(const std::string& path) {
+  if (metric_is_log(path)) return fmt::format("ln({})", metric_label(metric_plain(path)));
   const auto pieces = eval_path(path);
   if (!pieces) return label_of(path);
   const std::size_t dot = pieces->test.rfind('.');
@@ -124,7 +132,7 @@ std::string metric_label(const std::string& path) {
 }
 
 const Measure* measure_at(const RunRecords& run, const std::string& path) {
-  const auto pieces = eval_path(path);
+  const auto pieces = eval_path(metric_plain(path));
   const EvalRecord* eval = pieces ? run.eval_final(pieces->test) : nullptr;
   return eval == nullptr ? nullptr : eval->measure(pieces->key);
 }

@@ -5,8 +5,10 @@
 //   flops_train          flops_per_token_megatron x tokens
 //   config.KEY           the configuration
 //   KEY                  the `run` record: parameters_total, tpp, sparsity, ...
+//   ln PATH              the natural logarithm of one of these
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,16 @@ struct Measured {
 
 // `key` of an eval record's fields, or of another record.
 Measured measured_in(const Json& fields, const std::string& key);
+// "ln PATH" is the logarithm of PATH, and its standard error that of PATH over the value (first order).
+bool metric_is_log(const std::string& path);
+std::string metric_plain(const std::string& path);  // without the "ln "
+// "eval.NAME.PART.KEY" cut at its first and last dot: names and parts may hold dots themselves. Nothing when it is
+// another path, or a piece is missing.
+struct EvalPath {
+  std::string test;  // "NAME.PART"
+  std::string key;
+};
+std::optional<EvalPath> eval_path(const std::string& path);
 // Throws Error when `path` cannot name a metric; `where` is the place of the path, for the error.
 void metric_check(const std::string& path, const std::string& where);
 Measured metric_of(const RunRecords& run, const std::string& path);
@@ -33,7 +45,7 @@ Measured chance_in(const Json& fields);
 Measured chance_of(const RunRecords& run, const std::string& part_path);
 // "facts, grade all: accuracy"; "total parameters".
 std::string metric_label(const std::string& path);
-// What "eval.NAME.PART.KEY" measures; nullptr for other paths, and where the run has no such evaluation.
+// What "eval.NAME.PART.KEY" (or "ln " of it) measures; nullptr for other paths, and where the run has no such evaluation.
 const Measure* measure_at(const RunRecords& run, const std::string& path);
 
 // A score this many standard errors above guessing is not chance.

@@ -10,7 +10,8 @@
 namespace moebius::records {
 
 void HypothesisVerdict::visit(Fields& f) {
-  f("id", id)("text", text)("kind", kind).or_null("x", x)("y", y)("verdict", outcome)("effect", effect);
+  f("id", id)("text", text)("kind", kind).or_null("x", x)("y", y);
+  f.or_null("minus", minus).or_null("at", at)("verdict", outcome)("effect", effect)("p", p);
   f("effect_name", effect_name)("reason", reason)("configurations", configurations)("seeds", seeds);
   f("runs", runs)("runs_of_the_plan", runs_of_the_plan)("compared", compared);
 }

@@ -12,9 +12,10 @@ namespace moebius::records {
 // Fewer seeds at any configuration give no verdict but `unresolved`.
 constexpr i64 kSeedsForVerdict = 3;
 
-enum class HypothesisKind { monotone, peak, correlation, difference, equal };
+enum class HypothesisKind { monotone, peak, correlation, difference, equal, contrast, flat, matched };
 template <>
-inline constexpr std::array kEnumNames<HypothesisKind> = {"monotone", "peak", "correlation", "difference", "equal"};
+inline constexpr std::array kEnumNames<HypothesisKind> = {"monotone", "peak",     "correlation", "difference",
+                                                          "equal",    "contrast", "flat",        "matched"};
 
 enum class Outcome { supported, refuted, unresolved };
 template <>
@@ -38,9 +39,11 @@ std::string compared_text(const std::vector<ComparedQuantity>& compared);
 struct HypothesisVerdict {
   std::string id, text;
   HypothesisKind kind = HypothesisKind::monotone;
-  std::string x, y;  // metric paths; x is empty for kinds that compare two groups
+  std::string x, y;       // metric paths; x is empty for kinds that compare two groups
+  std::string minus, at;  // contrast: the metric that is subtracted; matched: the metric that is held equal
   Outcome outcome = Outcome::unresolved;
   Interval effect;          // 95 %
+  double p = kUnknown;      // the smallest level at which the test gives a verdict; before the correction
   std::string effect_name;  // "change of facts: accuracy for each doubling of total parameters"
   std::string reason;       // one sentence on how the verdict came about
   i64 configurations = 0;

@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 
+#include "base/linear_statistics.h"
 #include "base/units.h"
 
 namespace moebius::records {
@@ -148,26 +150,56 @@ i64 Styles::of_curve(const RunRecords& run) const { return style_in(model_styles
 
 namespace {
 
-// Adds the mean over the seeds of `point` to `series` and to `csv`; nothing where no seed has both numbers.
-void point_add(const Configuration& point, const std::string& x, const std::string& y, Series& series, CsvTable& csv) {
+// The runs of a configuration that have both numbers.
+struct SeedValues {
   std::vector<double> xs, ys, errors;
-  for (const RunRecords* run : point.runs) {
-    const Measured mx = metric_of(*run, x), my = metric_of(*run, y);
-    if (!std::isfinite(mx.value) || !std::isfinite(my.value)) continue;
-    xs.push_back(mx.value);
-    ys.push_back(my.value);
-    errors.push_back(my.se);
+};
+
+// The points of one figure or series. Their error bars share one deviation between seeds, pooled over all of them, so
+// that seeds that are equal by luck do not make a bar of length zero.
+class SeedPoints {
+ public:
+  SeedPoints(const std::vector<Configuration>& points, const std::string& x, const std::string& y)
+      : points_(points), x_(x), y_(y) {
+    for (const Configuration& point : points) {
+      SeedValues seeds;
+      for (const RunRecords* run : point.runs) {
+        const Measured mx = metric_of(*run, x), my = metric_of(*run, y);
+        if (!std::isfinite(mx.value) || !std::isfinite(my.value)) continue;
+        seeds.xs.push_back(mx.value);
+        seeds.ys.push_back(my.value);
+        seeds.errors.push_back(my.se);
+      }
+      all_.push_back(std::move(seeds));
+    }
   }
-  if (xs.empty()) return;
-  const SeedMean mean = seed_mean(ys, errors);
-  const RunRecords& run = point.first();
-  const double at = mean_of(xs);
-  series.points.push_back({at, mean.interval.estimate, mean.interval.low, mean.interval.high, point_label(run)});
-  const double chance = records::chance_of(run, y.substr(0, y.rfind('.') + 1)).value;
-  csv.row({point.model, series.name, run.config_number("experts"), run.config_number("top_k"),
-           run.config_number("d_model"), static_cast<double>(ys.size()), x, at, y, mean.interval.estimate,
-           mean.interval.low, mean.interval.high, records::enum_name(mean.kind), chance});
-}
+
+  // Adds the mean over the seeds of points[i] to `series` and to `csv`; nothing where no seed has both numbers.
+  void add(std::size_t i, Series& series, CsvTable& csv) const {
+    if (all_[i].ys.empty()) return;
+    std::vector<double> weights;
+    std::vector<std::vector<double>> values;
+    for (std::size_t other = 0; other < all_.size(); ++other) {
+      if (all_[other].ys.empty()) continue;
+      weights.push_back(other == i ? 1 : 0);
+      values.push_back(all_[other].ys);
+    }
+    const LinearEstimate mean = linear_estimate(weights, values, unpaired_item_se({1}, {all_[i].errors}));
+    const Interval bar = mean.interval();
+    const RunRecords& run = points_[i].first();
+    const double at = mean_of(all_[i].xs);
+    series.points.push_back({at, bar.estimate, bar.low, bar.high, point_label(run)});
+    const double chance = records::chance_of(run, y_.substr(0, y_.rfind('.') + 1)).value;
+    csv.row({points_[i].model, series.name, run.config_number("experts"), run.config_number("top_k"),
+             run.config_number("d_model"), static_cast<double>(all_[i].ys.size()), x_, at, y_, bar.estimate, bar.low,
+             bar.high, records::enum_name(mean.kind()), chance});
+  }
+
+ private:
+  const std::vector<Configuration>& points_;
+  const std::string &x_, &y_;
+  std::vector<SeedValues> all_;
+};
 
 void sort_by_x(Series& series) { std::ranges::stable_sort(series.points, {}, &FigurePoint::x); }
 
@@ -176,12 +208,14 @@ void sort_by_x(Series& series) { std::ranges::stable_sort(series.points, {}, &Fi
 View view_of(const FigureInput& in, const std::string& x, const std::string& y, CsvTable& csv) {
   View view{.y_label = metric_label(y.starts_with("eval.") ? y.substr(y.rfind('.') + 1) : y)};
   std::map<i64, Series> by_style;
-  for (const Configuration& point : in.configurations) {
+  const SeedPoints points(in.configurations, x, y);
+  for (std::size_t i = 0; i < in.configurations.size(); ++i) {
+    const Configuration& point = in.configurations[i];
     const i64 style = in.styles.of(point.first());
     Series& series = by_style[style];
     series.name = in.styles.series_of(point.first());
     series.style = style;
-    point_add(point, x, y, series, csv);
+    points.add(i, series, csv);
   }
   for (auto& [style, series] : by_style) {
     sort_by_x(series);
@@ -193,7 +227,8 @@ View view_of(const FigureInput& in, const std::string& x, const std::string& y, 
 Series series_of(const std::vector<Configuration>& points, const std::string& name, i64 style, const std::string& x,
                  const std::string& y, CsvTable& csv) {
   Series series{.name = name, .style = style};
-  for (const Configuration& point : points) point_add(point, x, y, series, csv);
+  const SeedPoints seeds(points, x, y);
+  for (std::size_t i = 0; i < points.size(); ++i) seeds.add(i, series, csv);
   sort_by_x(series);
   return series;
 }

@@ -131,7 +131,7 @@ TEST(Report, CsvHoldsTheRecordsNumbers) {
   });
   ASSERT_NE(hit, tasks.end());
   EXPECT_NEAR(std::stod((*hit)[9]), 0.35 * 0.8, 1e-12);
-  EXPECT_NEAR(std::stod((*hit)[11]) - std::stod((*hit)[9]), 1.96 * std::sqrt(0.28 * 0.72 / 600), 1e-9);
+  EXPECT_NEAR(std::stod((*hit)[11]) - std::stod((*hit)[9]), 1.959964 * std::sqrt(0.28 * 0.72 / 600), 1e-7);
   EXPECT_EQ((*hit)[12], "items");
   EXPECT_EQ((*hit)[13], "0.1");
   const auto load = csv_rows(path_join(fake.folder, "figures/expert_load.csv"));

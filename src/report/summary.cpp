@@ -6,8 +6,11 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <optional>
 
+#include "base/linear_statistics.h"
 #include "base/units.h"
+#include "records/item_scores.h"
 #include "report/figure_bench.h"
 #include "report/tables.h"
 
@@ -164,6 +167,46 @@ Seeds seeds_of(const Configuration& point, const std::string& path) {
   return seeds;
 }
 
+// Differences of configurations' means (b - a), with seeds and held-out documents paired.
+class SeedDifferences {
+ public:
+  SeedDifferences(const std::vector<std::pair<const Configuration*, Seeds>>& points, const std::string& path) {
+    std::vector<const RunRecords*> runs;
+    std::vector<std::size_t> configuration;
+    for (const auto& [point, seeds] : points) {
+      numbers_.emplace_back();
+      for (const RunRecords* run : point->runs) {
+        if (!std::isfinite(metric_of(*run, path).value)) continue;
+        numbers_.back().push_back(run->number("seed"));
+        runs.push_back(run);
+        configuration.push_back(values_.size());
+      }
+      values_.push_back(seeds.values);
+      errors_.push_back(seeds.errors);
+    }
+    const records::Measure* measure = records::measure_at(*runs.front(), path);
+    const bool documents = measure != nullptr && measure->unit == records::Unit::bits_per_byte;
+    if (documents) paired_.emplace(runs, configuration, std::vector{path});
+  }
+
+  Interval operator()(std::size_t a, std::size_t b) const {
+    std::vector<double> weights(values_.size()), of_runs;
+    weights[a] = -1;
+    weights[b] = 1;
+    for (std::size_t g = 0; g < values_.size(); ++g) {
+      of_runs.insert(of_runs.end(), values_[g].size(), weights[g] / static_cast<double>(values_[g].size()));
+    }
+    const double paired = paired_ ? paired_->standard_error(of_runs) : kUnknown;
+    return linear_estimate(weights, values_, std::isfinite(paired) ? paired : unpaired_item_se(weights, errors_),
+                           numbers_)
+        .interval();
+  }
+
+ private:
+  std::vector<std::vector<double>> values_, errors_, numbers_;  // numbers of the seeds
+  std::optional<records::PairedItems> paired_;  // items are not: reading them for every score takes too long
+};
+
 void spread_add(const std::vector<Configuration>& points, const std::string& path, bool higher_is_better,
                 const std::string& name, Summary& out) {
   std::vector<std::pair<const Configuration*, Seeds>> known;
@@ -172,20 +215,19 @@ void spread_add(const std::vector<Configuration>& points, const std::string& pat
     if (!seeds.values.empty()) known.emplace_back(&point, std::move(seeds));
   }
   if (known.size() < 2) return;
-  const auto lower = [](const auto& a, const auto& b) { return mean_of(a.second.values) < mean_of(b.second.values); };
-  auto low = std::ranges::min_element(known, lower), high = std::ranges::max_element(known, lower);
-  const auto best = higher_is_better ? high : low, worst = higher_is_better ? low : high;
-  const auto text = [](const auto& it) {
-    return fmt::format("{} ({})", it->first->model, number_text(mean_of(it->second.values)));
+  std::vector<std::size_t> order =
+      order_by(known.size(), [&](std::size_t i) { return mean_of(known[i].second.values); });
+  if (!higher_is_better) std::ranges::reverse(order);
+  const std::size_t worst = order.front(), best = order.back();
+  const auto text = [&](std::size_t i) {
+    return fmt::format("{} ({})", known[i].first->model, number_text(mean_of(known[i].second.values)));
   };
   Spread spread{.measure = name, .best = text(best), .worst = text(worst), .difference = {}};
-  const auto difference = [](const Seeds& a, const Seeds& b) {
-    return difference_of(a.values, a.errors, b.values, b.errors);
-  };
-  spread.difference = difference(worst->second, best->second);
+  const SeedDifferences difference(known, path);
+  spread.difference = difference(worst, best);
   for (std::size_t i = 0; i < known.size(); ++i) {
     for (std::size_t j = i + 1; j < known.size(); ++j) {
-      const Interval gap = difference(known[i].second, known[j].second);
+      const Interval gap = difference(i, j);
       ++spread.pairs;
       spread.pairs_unknown += gap.known() ? 0 : 1;
       spread.pairs_within_noise += gap.known() && gap.low <= 0 && gap.high >= 0 ? 1 : 0;

@@ -78,6 +78,7 @@ Words read_words(const std::vector<std::string>& words) {
 
 int dry_run(const Words& given) {
   StudyPlan plan = plan_study(given.spec);
+  check_hypotheses(plan);
   try {
     const i64 jobs = choose_jobs(plan, given.jobs, parallel_threads());
     plan = settle_plan(given.spec, jobs, nullptr, given.out, kProgram);

@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
+#include "base/linear_statistics.h"
 #include "base/units.h"
+#include "eval/task_spec.h"
 #include "fit/compared.h"
 #include "fit/hypothesis.h"
 
@@ -32,30 +35,37 @@ records::StudyRuns records_of(const StudyPlan& plan) {
 }
 
 struct Noise {
-  double squares = 0;  // of deviations from the configurations' means
-  i64 df = 0, runs = 0, configurations = 0;
+  double squares = 0, df = 0;  // of residuals (base/linear_statistics.h)
+  i64 runs = 0, configurations = 0;
   double item_squares = 0;  // sum of squared standard errors over runs
 };
 
-// Adds the noise between the seeds of one finished study in a metric.
-void add_noise(const records::StudyRuns& study, const std::string& metric, Noise& noise) {
+// Adds the noise between the seeds of one finished study in the outcome of a hypothesis. Tests of turning points and
+// rank correlations do not pair seeds.
+void add_noise(const records::StudyRuns& study, const fit::Hypothesis& h, Noise& noise) {
+  const bool pairs = h.kind != fit::HypothesisKind::peak && h.kind != fit::HypothesisKind::correlation;
+  std::vector<std::vector<double>> values, seeds;
   for (const records::Configuration& point : records::configurations_of(study.done_runs())) {
-    std::vector<double> values;
+    std::vector<double> of_point, point_seeds;
     double item_squares = 0;
     for (const records::RunRecords* run : point.runs) {
-      const records::Measured measure = records::metric_of(*run, metric);
+      const records::Measured measure = fit::outcome_of(*run, h);
       if (!measure.known()) continue;
-      values.push_back(measure.value);
+      of_point.push_back(measure.value);
+      point_seeds.push_back(run->number("seed"));
       item_squares += std::isfinite(measure.se) ? measure.se * measure.se : 0;
     }
-    if (values.size() < 2) continue;
-    const double deviation = deviation_of(values);
-    noise.squares += deviation * deviation * static_cast<double>(values.size() - 1);
-    noise.df += static_cast<i64>(values.size()) - 1;
-    noise.runs += static_cast<i64>(values.size());
+    if (of_point.size() < 2) continue;
+    noise.runs += std::ssize(of_point);
     noise.configurations += 1;
     noise.item_squares += item_squares;
+    values.push_back(std::move(of_point));
+    seeds.push_back(std::move(point_seeds));
   }
+  if (!pairs) seeds.clear();
+  const SeedNoise one = seed_noise(values, seeds);
+  noise.squares += one.squares;
+  noise.df += one.df;
 }
 
 struct Design {
@@ -67,6 +77,8 @@ struct Design {
 Design design_of(const records::StudyRuns& study, const fit::Hypothesis& h) {
   Design design;
   design.power.kind = h.kind;
+  design.power.margin = h.has_margin();
+  design.power.tests = std::ssize(study.study.get_array("hypotheses"));
   const bool groups = h.two_groups();
   std::vector<double> x;
   for (const records::RunRecords& run : study.runs) {
@@ -101,6 +113,13 @@ std::string effect_name_of(const fit::Hypothesis& h, bool x_is_result) {
     case fit::HypothesisKind::difference: return fmt::format("{}: difference of the two groups", y);
     case fit::HypothesisKind::equal:
       return fmt::format("{}: margin within which the two groups can be shown to agree", y);
+    case fit::HypothesisKind::contrast:
+      return fmt::format("{} minus {}: {} per doubling of {}", y, records::metric_label(h.minus),
+                         h.has_margin() ? "margin within which the change can be shown to lie" : "change", x);
+    case fit::HypothesisKind::flat:
+      return fmt::format("{}: margin within which the change per doubling of {} can be shown to lie", y, x);
+    case fit::HypothesisKind::matched:
+      return fmt::format("{}: change per doubling of {} at equal {}", y, x, records::metric_label(h.at));
   }
   return y;
 }
@@ -125,15 +144,15 @@ double seconds_of_seed(const StudyPlan& plan, const std::vector<std::string>& mo
          static_cast<double>(std::max<std::size_t>(1, plan.spec.seeds.size()));
 }
 
-void set_noise(const std::vector<records::StudyRuns>& studies, double assumed, PowerRow& row) {
+void set_noise(const std::vector<records::StudyRuns>& studies, const fit::Hypothesis& h, double assumed,
+               PowerRow& row) {
   Noise noise;
-  for (const records::StudyRuns& study : studies) add_noise(study, row.y, noise);
+  for (const records::StudyRuns& study : studies) add_noise(study, h, noise);
   if (noise.df > 0 && noise.squares > 0) {
-    row.noise = {std::sqrt(noise.squares / static_cast<double>(noise.df)),
-                 std::sqrt(noise.item_squares / static_cast<double>(noise.runs))};
-    row.noise_df = noise.df;
+    row.noise = {std::sqrt(noise.squares / noise.df), std::sqrt(noise.item_squares / static_cast<double>(noise.runs))};
+    row.noise_df = static_cast<i64>(std::lround(noise.df));
     row.noise_source = fmt::format("measured: {} runs of {} configurations, {} degrees of freedom", noise.runs,
-                                   noise.configurations, noise.df);
+                                   noise.configurations, row.noise_df);
   } else if (assumed > 0) {
     row.noise = {assumed, 0};
     row.noise_source = "assumed (--noise)";
@@ -151,9 +170,11 @@ PowerRow row_of(const StudyPlan& plan, const records::StudyRuns& planned, const 
   row.seeds = static_cast<i64>(plan.spec.seeds.size());
   row.seeds_tested = std::max(row.seeds, records::kSeedsForVerdict);
   design.power.seeds = row.seeds_tested;
-  set_noise(studies, assumed, row);
+  set_noise(studies, h, assumed, row);
   row.problem = design.models.empty() ? "no run of the study matches" : fit::power_problem(design.power);
   if (row.problem.empty() && !(row.noise.seed > 0)) row.problem = "the noise between seeds is unknown";
+  if (row.problem.empty() && h.kind == fit::HypothesisKind::matched)
+    row.problem = fmt::format("the power depends on the runs' values of {}", records::metric_label(h.at));
   if (!row.problem.empty()) return row;
   row.effect = fit::smallest_effect(design.power, row.noise);
   if (!std::isfinite(row.effect)) {
@@ -164,12 +185,55 @@ PowerRow row_of(const StudyPlan& plan, const records::StudyRuns& planned, const 
   row.seconds = seed_seconds * static_cast<double>(row.seeds_tested);
   row.seeds_half = fit::seeds_needed(design.power, row.noise, row.effect / 2);
   row.seconds_half = seed_seconds * static_cast<double>(row.seeds_half);
+  row.margin = h.margin;
+  if (row.margin_too_small()) row.seeds_margin = fit::seeds_needed(design.power, row.noise, row.margin);
   return row;
+}
+
+// A share of items says something only beside what guessing reaches: 1 / choices, the task's `chance`, or the best
+// shortcut of generated items. Throws Error when `path` is one without it.
+void check_baseline(const StudyPlan& plan, const std::string& path, const std::string& where) {
+  const auto pieces = records::eval_path(records::metric_plain(path));
+  if (!pieces || !pieces->key.starts_with("exact_match")) return;
+  const std::string name = pieces->test.substr(0, pieces->test.rfind('.'));
+  const std::vector<std::string>& tasks = plan.spec.evaluate.tasks;
+  if (std::find(tasks.begin(), tasks.end(), name) == tasks.end()) return;
+  const eval::TaskSpec task = eval::find_task(name, {study_task_folder()});
+  if (!task.has("generate") || std::isfinite(task.chance) || task.meta.is_object()) return;
+  throw Error({.where = where,
+               .what = fmt::format("the score '{}' has no baseline: nothing says what guessing reaches", path),
+               .wanted = "a task with 'chance', with choices, or with generated items",
+               .fix = fmt::format("add 'chance = ...' to {}, or test the task's task_loss", task.path)});
+}
+
+std::string margin_advice(const PowerRow& row) {
+  const std::string needed = row.seeds_margin > 0
+                                 ? fmt::format("it needs {} seeds", row.seeds_margin)
+                                 : fmt::format(
+                                       "even {} seeds would not suffice; the noise of the items does not shrink with "
+                                       "them: use a wider margin or more items",
+                                       fit::kSeedsMax);
+  return fmt::format("the margin of {:g} cannot be shown with {} seeds: {}", row.margin, row.seeds_tested, needed);
 }
 
 }  // namespace
 
-void check_hypotheses(const StudyPlan& plan) { fit::hypotheses_parse(records_of(plan), plan.spec.path); }
+void check_hypotheses(const StudyPlan& plan) {
+  const records::StudyRuns planned = records_of(plan);
+  for (const fit::Hypothesis& h : fit::hypotheses_parse(planned, plan.spec.path)) {
+    const std::string where = fmt::format("{}, hypothesis {}", plan.spec.path, h.id);
+    for (const std::string& score : h.scores()) check_baseline(plan, score, where);
+    const Design design = design_of(planned, h);
+    const std::string problem =
+        design.models.empty() ? "no run of the study matches" : fit::power_problem(design.power);
+    if (problem.empty()) continue;
+    throw Error({.where = where,
+                 .what = "the study cannot test this hypothesis: " + problem,
+                 .got = fmt::format("{} matching {}", design.models.size(),
+                                    design.models.size() == 1 ? "configuration" : "configurations"),
+                 .fix = "change its 'where', 'a', 'b' or 'x', or add configurations to the study"});
+  }
+}
 
 std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders,
                                   double noise_assumed) {
@@ -186,7 +250,9 @@ std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::
 
 std::string power_table(const std::vector<PowerRow>& rows) {
   if (rows.empty()) return "";
-  std::string text = "statistical power: smallest effects detected in 80 % of such studies (5 %, two-sided)\n";
+  std::string text =
+      fmt::format("statistical power: smallest effects detected in 80 % of such studies (two-sided, 5 %{})\n",
+                  rows.size() > 1 ? fmt::format(" over the {} hypotheses together", rows.size()) : "");
   bool unknown = false;
   for (const PowerRow& row : rows) {
     text +=
@@ -204,6 +270,7 @@ std::string power_table(const std::vector<PowerRow>& rows) {
     text += row.seeds_half > 0
                 ? fmt::format("  half of it requires {} seeds, {}\n", row.seeds_half, format_seconds(row.seconds_half))
                 : fmt::format("  half of it requires more than {} seeds\n", fit::kSeedsMax);
+    if (row.margin_too_small()) text += "  " + margin_advice(row) + "\n";
     text +=
         fmt::format("  noise of a run {:.3g}{}; {}\n", row.noise.seed,
                     row.noise.item > 0 ? fmt::format(", of its items {:.3g}", row.noise.item) : "", row.noise_source);
@@ -220,7 +287,8 @@ void PowerRow::visit(records::Fields& f) {
   f("id", id)("kind", kind)("effect_name", effect_name)("smallest_effect", effect)("problem", problem);
   f("noise", noise.seed)("noise_items", noise.item)("noise_source", noise_source);
   f("noise_degrees_of_freedom", noise_df)("seeds", seeds)("seeds_tested", seeds_tested)("seconds", seconds);
-  f("seeds_half", seeds_half)("seconds_half", seconds_half)("compared", compared);
+  f("seeds_half", seeds_half)("seconds_half", seconds_half)("margin", margin)("seeds_margin", seeds_margin);
+  f("compared", compared);
 }
 
 }  // namespace moebius::study

@@ -21,6 +21,9 @@ struct PowerRow {
   i64 noise_df = 0;                 // 0: assumed
   i64 seeds = 0, seeds_tested = 0;  // of the plan; those the effect is for: at least the report's three
   double effect = kUnknown;
+  double margin = kUnknown;  // of the hypothesis, if it has one: it can be shown if it is at least `effect`
+  i64 seeds_margin = 0;      // for it; 0: more than kSeedsMax
+  bool margin_too_small() const { return effect > margin; }
   double seconds = 0;  // of its runs with seeds_tested seeds, here
   i64 seeds_half = 0;  // for half the effect; 0: more than kSeedsMax
   double seconds_half = 0;
@@ -32,7 +35,8 @@ struct PowerRow {
 // where they show none (NaN: nothing is assumed). Throws Error for a faulty hypothesis.
 std::vector<PowerRow> study_power(const StudyPlan& plan, const std::vector<std::string>& folders, double noise_assumed);
 
-// Throws Error for a faulty hypothesis of the study file, so that it is found before the runs and not after them.
+// Throws Error for a hypothesis of the study file that is faulty or that these runs could never test (an x that does not
+// vary, an empty group, a score without a baseline), so that it is found before the runs and not after them.
 void check_hypotheses(const StudyPlan& plan);
 
 std::string power_table(const std::vector<PowerRow>& rows);
