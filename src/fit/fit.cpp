@@ -135,7 +135,7 @@ void residual_numbers(LawFit& fit) {
   const double n = static_cast<double>(fit.points.size());
   fit.rmse = std::sqrt(squares / n);
   fit.rmse_log = std::sqrt(squares_log / n);
-  fit.aic = aic_of(fit.rmse_log, std::ssize(fit.points), std::ssize(law_coefficients(fit.kind)));
+  fit.aicc = aicc_of(fit.rmse_log, std::ssize(fit.points), std::ssize(law_coefficients(fit.kind)));
 }
 
 }  // namespace
@@ -155,9 +155,10 @@ void FitOptions::describe(OptionList& list) {
   list.add("seed", &seed, "of samples, folds and synthetic runs", {.min = 0});
 }
 
-double aic_of(double rmse_log, i64 runs, i64 coefficients) {
-  return static_cast<double>(runs) * 2 * std::log(std::max(rmse_log, 1e-300)) +
-         2 * static_cast<double>(coefficients + 1);
+double aicc_of(double rmse_log, i64 runs, i64 coefficients) {
+  const double n = static_cast<double>(runs), k = static_cast<double>(coefficients + 1), rest = n - k - 1;
+  if (rest <= 0) return std::numeric_limits<double>::infinity();
+  return n * 2 * std::log(std::max(rmse_log, 1e-300)) + 2 * k + 2 * k * (k + 1) / rest;
 }
 
 std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts,

@@ -52,8 +52,9 @@ LawFit fit_law(const Runs& all, Law law, const FitOptions& options);
 // The parts, for tests.
 std::vector<Minimum> best_optima(const Objective& objective, const std::vector<LawPoint>& points, i64 starts,
                                  i64 count);
-// AIC of residuals in ln loss: n ln(mean square) + 2 (coefficients + 1).
-double aic_of(double rmse_log, i64 runs, i64 coefficients);
+// AICc (Hurvich and Tsai 1989) of residuals in ln loss: n ln(mean square) + 2 k + 2 k (k + 1)/(n - k - 1), k =
+// coefficients + 1; infinite when n <= k + 1.
+double aicc_of(double rmse_log, i64 runs, i64 coefficients);
 
 // Fills coefficients, verdict and notes from the rest.
 void judge(const Objective& objective, LawFit& fit);

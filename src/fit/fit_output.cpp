@@ -56,7 +56,7 @@ std::string residual_lines(const LawFit& fit) {
 
 using records::ComparedPair;
 
-constexpr double kAicLeast = 2;     // Burnham and Anderson's rule of thumb
+constexpr double kAiccLeast = 2;    // Burnham and Anderson's rule of thumb
 constexpr double kNoiseErrors = 2;  // standard errors
 
 void holdout_compare(const LawFit& a, const LawFit& b, ComparedPair& pair) {
@@ -78,28 +78,34 @@ void holdout_compare(const LawFit& a, const LawFit& b, ComparedPair& pair) {
 
 void pair_judge(const LawFit& a, const LawFit& b, ComparedPair& pair) {
   const std::string names = fmt::format("{} and {}", law_name(a.kind), law_name(b.kind));
-  const bool aic_near = pair.aic_difference < kAicLeast;
+  const bool aicc_near = pair.aicc_difference < kAiccLeast;
   const bool held = std::isfinite(pair.holdout_difference);
-  const double margin = kNoiseErrors * pair.holdout_difference_se;
-  const bool noise = held && std::fabs(pair.holdout_difference) <= margin;
-  const bool against = held && !noise && pair.holdout_difference < 0;
-  pair.distinct = !aic_near && !noise && !against;
-  if (pair.distinct) {
-    pair.text =
-        fmt::format("{} is better than {}: AIC by {:.1f}{}", law_name(a.kind), law_name(b.kind), pair.aic_difference,
-                    held ? fmt::format(", held-out error by {:.2g} (standard error {:.1g})", pair.holdout_difference,
-                                       pair.holdout_difference_se)
-                         : ", no hold-out");
+  std::vector<std::string> reasons;
+  for (const LawFit* law : {&a, &b}) {
+    if (!law->determined) reasons.push_back(fmt::format("{} is not determined by these runs", law_name(law->kind)));
+  }
+  if (!held) reasons.push_back("no runs were held out");
+  if (!reasons.empty()) {
+    pair.text = fmt::format("{} are not ranked: {}", names, fmt::join(reasons, "; "));
     return;
   }
-  std::vector<std::string> reasons;
-  if (aic_near) reasons.push_back(fmt::format("AIC differs by {:.3g}, less than 2", pair.aic_difference));
+  const double margin = kNoiseErrors * pair.holdout_difference_se;
+  const bool noise = std::fabs(pair.holdout_difference) <= margin;
+  const bool against = !noise && pair.holdout_difference < 0;
+  pair.distinct = !aicc_near && !noise && !against;
+  if (pair.distinct) {
+    pair.text = fmt::format("{} is better than {}: AICc by {:.1f}, held-out error by {:.2g} (standard error {:.1g})",
+                            law_name(a.kind), law_name(b.kind), pair.aicc_difference, pair.holdout_difference,
+                            pair.holdout_difference_se);
+    return;
+  }
+  if (aicc_near) reasons.push_back(fmt::format("AICc differs by {:.3g}, less than 2", pair.aicc_difference));
   if (noise) {
     reasons.push_back(fmt::format("the held-out errors differ by {:.2g}, within noise (standard error {:.1g})",
                                   pair.holdout_difference, pair.holdout_difference_se));
   }
   if (against) {
-    reasons.push_back(fmt::format("AIC favours {}, the held-out error {}", law_name(a.kind), law_name(b.kind)));
+    reasons.push_back(fmt::format("AICc favours {}, the held-out error {}", law_name(a.kind), law_name(b.kind)));
   }
   pair.text = fmt::format("{} cannot be told apart: {}", names, fmt::join(reasons, "; "));
 }
@@ -144,10 +150,10 @@ std::string fit_to_text(const LawFit& fit) {
     for (const Coefficient& c : fit.coefficients) text += coefficient_line(c);
     const std::string delta =
         std::isfinite(fit.huber_delta) ? fmt::format("Huber delta {:g}", fit.huber_delta) : "least squares";
-    text += fmt::format("objective: {:.8g} over {} ({}, {} residuals{}), AIC {:.1f}\n", fit.minima.front().cost,
+    text += fmt::format("objective: {:.8g} over {} ({}, {} residuals{}), AICc {:.1f}\n", fit.minima.front().cost,
                         format_plural(std::ssize(fit.points), "run"), delta,
                         form_of(fit.kind).log_residual ? "log" : "linear",
-                        fit.weight_decay > 0 ? fmt::format(", weight decay {:g}", fit.weight_decay) : "", fit.aic);
+                        fit.weight_decay > 0 ? fmt::format(", weight decay {:g}", fit.weight_decay) : "", fit.aicc);
     text += residual_lines(fit);
   }
   if (fit.holdout) {
@@ -164,7 +170,7 @@ std::string fit_to_text(const LawFit& fit) {
 std::string comparison_to_text(const std::vector<SkippedLaw>& skipped, const Comparison& comparison) {
   std::string text = "comparison:\n";
   for (const records::RankedLaw& one : comparison.laws) {
-    text += fmt::format("  {:<13} AIC {:<10.1f} held-out error {}\n", one.law, one.aic,
+    text += fmt::format("  {:<13} AICc {:<10.1f} held-out error {}\n", one.law, one.aicc,
                         std::isfinite(one.holdout_error) ? fmt::format("{:.2f} %", 100 * one.holdout_error) : "-");
   }
   for (const records::ComparedPair& pair : comparison.pairs) text += fmt::format("  {}\n", pair.text);
@@ -177,29 +183,39 @@ Comparison compare_laws(const std::vector<LawFit>& fits) {
   for (const LawFit& fit : fits) {
     if (fit.fitted() && fit.kind != Law::leverage) order.push_back(&fit);
   }
-  std::ranges::stable_sort(order, {}, &LawFit::aic);
+  std::ranges::stable_sort(order, {}, &LawFit::aicc);
   Comparison comparison;
-  std::vector<std::string> equals;
+  std::vector<std::string> ranked, equals;  // determined laws with a hold-out; those that the first is not better than
   for (std::size_t i = 0; i < order.size(); ++i) {
     const LawFit& a = *order[i];
-    comparison.laws.push_back({std::string(law_name(a.kind)), a.aic, a.aic - order.front()->aic, a.holdout_error()});
+    comparison.laws.push_back({std::string(law_name(a.kind)), a.aicc, a.aicc - order.front()->aicc, a.holdout_error()});
+    if (a.determined && a.holdout) ranked.emplace_back(law_name(a.kind));
     for (std::size_t j = i + 1; j < order.size(); ++j) {
       const LawFit& b = *order[j];
       ComparedPair pair{.a = std::string(law_name(a.kind)), .b = std::string(law_name(b.kind)), .text = {}};
-      pair.aic_difference = b.aic - a.aic;
+      pair.aicc_difference = b.aicc - a.aicc;
       holdout_compare(a, b, pair);
       pair_judge(a, b, pair);
-      if (i == 0 && !pair.distinct) equals.push_back(pair.b);
+      if (ranked.size() == 1 && ranked[0] == pair.a && b.determined && b.holdout && !pair.distinct)
+        equals.push_back(pair.b);
       comparison.pairs.push_back(std::move(pair));
     }
   }
   if (order.size() < 2) {
     comparison.verdict = "nothing to compare: fewer than two laws were fitted";
-  } else if (equals.empty()) {
-    comparison.verdict = fmt::format("{} describes the runs best", comparison.laws.front().law);
-  } else {
+  } else if (ranked.empty()) {
+    comparison.verdict = "no law is ranked: none is determined by these runs and predicted runs that were held out";
+  } else if (ranked.size() == 1) {
     comparison.verdict =
-        fmt::format("the runs cannot tell {} from {}", comparison.laws.front().law, fmt::join(equals, ", "));
+        fmt::format("{} is the only law that these runs determine; the others are not ranked", ranked[0]);
+  } else if (equals.empty()) {
+    comparison.verdict = fmt::format("{} describes the runs best among the laws that they determine", ranked[0]);
+  } else {
+    comparison.verdict = fmt::format("the runs cannot tell {} from {}", ranked[0], fmt::join(equals, ", "));
+  }
+  if (!ranked.empty() && ranked[0] != comparison.laws.front().law) {
+    comparison.verdict +=
+        fmt::format("; {} has the lowest AICc, but these runs do not determine it", comparison.laws.front().law);
   }
   return comparison;
 }

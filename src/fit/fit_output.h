@@ -13,8 +13,8 @@ using records::Comparison;
 using records::SkippedLaw;
 
 // Laws of different quantities (loss, leverage) and laws without a fit are left out.
-// Two laws are told apart when AIC differs by 2 or more and the paired difference of held-out errors is beyond twice
-// its standard error, both in favour of the same law (AIC alone without a hold-out).
+// Two laws are told apart when AICc differs by 2 or more and the paired difference of held-out errors is beyond twice
+// its standard error, both in favour of the same law. Laws that are not determined, or without a hold-out, are not ranked.
 Comparison compare_laws(const std::vector<LawFit>& fits);
 
 records::FittedLaw fitted_law(const LawFit& fit);

@@ -205,7 +205,29 @@ TEST(Compare, TheLawThatMadeTheRunsWins) {
   const Comparison comparison = compare_laws(fits);
   ASSERT_EQ(comparison.laws.size(), 3u);
   EXPECT_EQ(comparison.laws.front().law, "joint");
-  EXPECT_EQ(comparison.verdict, "joint describes the runs best");
+  // The best AICc, but not determined: named, not ranked.
+  EXPECT_NE(comparison.verdict.find("joint has the lowest AICc, but these runs do not determine it"), std::string::npos)
+      << comparison.verdict;
+  for (const records::ComparedPair& pair : comparison.pairs) {
+    const bool is_named = pair.text.find("joint is not determined") != std::string::npos;
+    EXPECT_EQ(is_named, pair.a == "joint") << pair.text;
+  }
+}
+
+TEST(Compare, AiccPunishesSaturatedFits) {
+  EXPECT_NEAR(aicc_of(std::exp(-1), 10, 3), -20 + 8 + 40.0 / 5, 1e-12);  // k = 4
+  EXPECT_TRUE(std::isinf(aicc_of(1e-9, 7, 5)));
+}
+
+TEST(Compare, OnlyDeterminedLawsAreRanked) {
+  Runs runs = chinchilla_planted(80, 0.01);
+  for (std::size_t i = 0; i < runs.points.size(); ++i)
+    runs.points[i].parameters_active = runs.points[i].parameters_total / (1 + static_cast<double>(i % 7));
+  const auto verdict_of = [&](const FitOptions& options) {
+    return compare_laws({fit_law(runs, Law::chinchilla, options), fit_law(runs, Law::flame, options)}).verdict;
+  };
+  EXPECT_EQ(verdict_of({.bootstrap = 0, .holdout = "none"}),
+            "no law is ranked: none is determined by these runs and predicted runs that were held out");
 }
 
 TEST(Compare, EqualLawsCannotBeToldApart) {

@@ -29,7 +29,7 @@ const StageHelp kHelp = {
     .json_keys =
         "law, formula, source, meaning, quantity, objective, penalty, residual, huber_delta, weight_decay, coefficients\n"
         "  {NAME {value, low, high, determined, note}}, determined, verdict, knowledge, notes, holdout_error (relative), holdout, rmse,\n"
-        "  rmse_log, aic, runs, runs_dropped, runs_total, range, optima, interval_level, data, seed; with --full, and in the file of --out,\n"
+        "  rmse_log, aicc, runs, runs_dropped, runs_total, range, optima, interval_level, data, seed; with --full, and in the file of --out,\n"
         "  also samples, residuals, curves and holdout's runs and errors;\n"
         "  with --law all: laws, skipped, comparison; with --task-laws: task_laws, turning_points, left_out; with --hypotheses:\n  hypotheses [{id, verdict, effect, reason, ...}]; with --synthetic: planted;\n  with --coverage: coverage [{interval, noise, seeds, studies, share, false_alarms}] alone (docs/formats.md)",
     .examples =

@@ -12,6 +12,7 @@ namespace moebius::fit {
 
 namespace {
 
+constexpr double kVariesLeast = 1.05;  // high/low of a column: less says nothing about its term
 constexpr double kVanished = 1e-7;  // a coefficient that moves the prediction by less than this share does not matter
 constexpr double kScaleRatioMax = 100;    // high/low of scales: two orders of magnitude
 constexpr double kExponentRatioMax = 10;  // high/low of exponents
@@ -19,13 +20,18 @@ constexpr i64 kFreedomLeast =
     2;  // runs - coefficients; with one, three in five of the verdicts were wrong in a simulation
 constexpr double kAloneWider = 2;  // the bootstrap interval is used unless the linearised one is this many times wider
 
-// "all runs have the same parameters_total", for every input of the law.
+// "all runs have the same parameters_total", or hardly different ones, for every input of the law.
 std::vector<std::string> levers_missing(const LawFit& fit) {
   std::vector<std::string> lines;
   for (const std::string& need : law_needs(fit.kind)) {
-    std::set<double> values;
-    for (const LawPoint& p : fit.points) values.insert(point_number(p, need));
-    if (values.size() == 1) lines.push_back(fmt::format("all runs have the same {} ({})", need, *values.begin()));
+    Range values;
+    for (const LawPoint& p : fit.points) values.add(point_number(p, need));
+    if (values.low == values.high) {
+      lines.push_back(fmt::format("all runs have the same {} ({})", need, values.low));
+    } else if (values.high < kVariesLeast * values.low) {
+      lines.push_back(
+          fmt::format("all runs have nearly the same {} ({:.4g} to {:.4g})", need, values.low, values.high));
+    }
   }
   return lines;
 }
@@ -146,13 +152,15 @@ std::string names_where(const LawFit& fit, bool (*wanted)(const Coefficient&)) {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-// A law that explains no more than the mean of ln loss does.
+// A law that explains no more than the mean of ln loss does, by AIC without the correction for few runs, which would
+// refuse every law with few degrees of freedom before its coefficients are judged one by one.
 bool explains_nothing(const LawFit& fit) {
   double mean = 0, squares = 0;
   const double n = static_cast<double>(fit.points.size());
   for (const LawPoint& p : fit.points) mean += std::log(p.loss) / n;
   for (const LawPoint& p : fit.points) squares += std::pow(std::log(p.loss) - mean, 2);
-  return fit.aic >= aic_of(std::sqrt(squares / n), std::ssize(fit.points), 1);
+  const double gain = 2 * n * std::log(std::sqrt(squares / n) / std::max(fit.rmse_log, 1e-300));
+  return gain <= 2 * (static_cast<double>(law_coefficients(fit.kind).size()) - 1);
 }
 
 void notes_add(const Objective& objective, LawFit& fit) {

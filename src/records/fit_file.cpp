@@ -78,7 +78,7 @@ void FittedLaw::visit(Fields& f) {
   f("objective", objective)("penalty", penalty)("residual", residual)("huber_delta", huber_delta);
   f("weight_decay", weight_decay).named("coefficients", coefficients)("determined", determined);
   verdict.visit(f);
-  f("notes", notes)("holdout_error", error)("holdout", holdout)("rmse", rmse)("rmse_log", rmse_log)("aic", aic);
+  f("notes", notes)("holdout_error", error)("holdout", holdout)("rmse", rmse)("rmse_log", rmse_log)("aicc", aicc);
   f("runs", runs).named("range", range)("optima", optima)("interval_level", interval_level);
   if (!f.brief()) f("samples", samples)("residuals", residuals)("curves", curves);
 }
@@ -86,11 +86,11 @@ void FittedLaw::visit(Fields& f) {
 void SkippedLaw::visit(Fields& f) { f("law", law)("reason", reason); }
 
 void RankedLaw::visit(Fields& f) {
-  f("law", law)("aic", aic)("aic_difference", aic_difference)("holdout_error", holdout_error);
+  f("law", law)("aicc", aicc)("aicc_difference", aicc_difference)("holdout_error", holdout_error);
 }
 
 void ComparedPair::visit(Fields& f) {
-  f("a", a)("b", b)("aic_difference", aic_difference)("holdout_difference", holdout_difference);
+  f("a", a)("b", b)("aicc_difference", aicc_difference)("holdout_difference", holdout_difference);
   f("holdout_difference_se", holdout_difference_se)("distinct", distinct)("text", text);
 }
 

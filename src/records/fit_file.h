@@ -123,7 +123,7 @@ struct FittedLaw {
   Verdict verdict;
   std::vector<std::string> notes;
   std::optional<Holdout> holdout;
-  double rmse = kUnknown, rmse_log = kUnknown, aic = kUnknown;
+  double rmse = kUnknown, rmse_log = kUnknown, aicc = kUnknown;
   i64 runs = 0;
   std::vector<ColumnRange> range;
   std::vector<LawOptimum> optima;
@@ -142,20 +142,20 @@ struct SkippedLaw {
 
 struct RankedLaw {
   std::string law;
-  double aic = kUnknown, aic_difference = kUnknown, holdout_error = kUnknown;
+  double aicc = kUnknown, aicc_difference = kUnknown, holdout_error = kUnknown;
   void visit(Fields& f);
 };
 
 struct ComparedPair {
-  std::string a, b;  // a has the lower AIC
-  double aic_difference = kUnknown, holdout_difference = kUnknown, holdout_difference_se = kUnknown;
+  std::string a, b;  // a has the lower AICc
+  double aicc_difference = kUnknown, holdout_difference = kUnknown, holdout_difference_se = kUnknown;
   bool distinct = false;
   std::string text;
   void visit(Fields& f);
 };
 
 struct Comparison {
-  std::vector<RankedLaw> laws;  // the lowest AIC first
+  std::vector<RankedLaw> laws;  // the lowest AICc first
   std::vector<ComparedPair> pairs;
   std::string verdict;
   void visit(Fields& f);

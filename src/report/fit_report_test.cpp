@@ -115,7 +115,7 @@ Json fake_law() {
                                  {"runs", Json(Json::Array{Json("r3")})},
                                  {"error", 0.0105},
                                  {"errors", Json(Json::Array{Json(-0.02)})}})},
-       {"aic", -123.4},
+       {"aicc", -123.4},
        {"runs", 4},
        {"residuals", residuals},
        {"curves", Json::object({{"isoflop", Json(Json::Array{fake_isoflop(1e15, true), fake_isoflop(4e15, false)})},

@@ -72,8 +72,8 @@ Table table_laws(const FitFile& fit) {
                       {{"objective", true, "what the fit minimised, at its optimum"}, number_of(&FittedLaw::objective)},
                       {{"held-out error", true, "mean of abs(predicted - measured) / measured over held-out runs"},
                        [](const FittedLaw& law) { return percent_or(law.holdout_error()); }},
-                      {{"AIC", true, "lower is better; comparable on equal data only"}, [](const FittedLaw& law) {
-                         return std::isfinite(law.aic) ? fmt::format("{:.1f}", law.aic) : "-";
+                      {{"AICc", true, "lower is better; comparable on equal data only"}, [](const FittedLaw& law) {
+                         return std::isfinite(law.aicc) ? fmt::format("{:.1f}", law.aicc) : "-";
                        }}});
   for (const auto& [law, reason] : fit.loss.skipped) {
     table.rows.push_back({law, {"", "muted"}, {"not fitted: " + reason, "muted wrap"}, "-", "-", "-", "-"});
