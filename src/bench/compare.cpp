@@ -68,10 +68,11 @@ Json baseline_load(const std::string& path, const Json& identity) {
   for (const auto& [key, value] : identity.as_object()) {
     const Json* before = saved.is_object() ? saved.find(key) : nullptr;
     if (before == nullptr) {
-      throw Error({.where = path,
-                   .what = fmt::format("not a result of bench that can be compared: '{}' is missing", key),
-                   .wanted = "what roof, train, operation or grid printed with --json",
-                   .fix = fmt::format("save one with moebius bench {} --json > FILE", identity.at("what").as_string())});
+      throw Error(
+          {.where = path,
+           .what = fmt::format("not a result of bench that can be compared: '{}' is missing", key),
+           .wanted = "what roof, train, operation or grid printed with --json",
+           .fix = fmt::format("save one with moebius bench {} --json > FILE", identity.at("what").as_string())});
     }
     if (before->dump() == value.dump()) continue;
     throw Error({.where = path,
