@@ -96,7 +96,9 @@ double share_supported(const StudyPlan& plan, std::size_t hypothesis, const Trut
     const records::StudyRuns records = finished(plan, truth, study);
     const auto hypotheses = fit::hypotheses_parse(records);
     const auto result = fit::hypothesis_test(records, hypotheses.at(hypothesis), static_cast<u64>(study));
-    supported[static_cast<std::size_t>(study)] = result.outcome == fit::Outcome::supported;
+    // The dry run's effects are for the first step of Holm's correction over all hypotheses of the study.
+    const bool suffices = result.p <= 0.05 / static_cast<double>(hypotheses.size());
+    supported[static_cast<std::size_t>(study)] = result.outcome == fit::Outcome::supported && suffices;
   });
   return static_cast<double>(std::count(supported.begin(), supported.end(), char{1})) / kStudies;
 }
