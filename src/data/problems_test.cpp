@@ -16,7 +16,7 @@
 namespace moebius::data {
 namespace {
 
-const TaskItems& task_named(const GeneratedTask& task, const std::string& name) {
+const TaskItems& items_named(const GeneratedTask& task, const std::string& name) {
   for (const TaskItems& items : task.tasks) {
     if (items.task == name) return items;
   }
@@ -149,7 +149,7 @@ TEST(Arithmetic, StepsAndAnswersAreRight) {
   options.problems.problems = 7000;
   options.problems.items = 100;
   const GeneratedTask task = make_arithmetic(options);
-  for (const TaskItem& item : task_named(task, "arithmetic").items) {
+  for (const TaskItem& item : items_named(task, "arithmetic").items) {
     const Parsed p = parse(item.prompt);
     EXPECT_EQ(std::to_string(p.value(p.asked, 23)), item.answer) << item.prompt;
     const i64 operations = std::stoll(item.grade);
@@ -212,7 +212,7 @@ TEST(Arithmetic, NamesMustBeFollowed) {
   ArithmeticOptions options;
   options.problems.items = 200;
   const GeneratedTask task = make_arithmetic(options);
-  const TaskItems& items = task_named(task, "arithmetic");
+  const TaskItems& items = items_named(task, "arithmetic");
   const Json& grades = items.meta.at("grades");
   for (const i64 grade : {0, 1, 2}) {
     double mean = 0;
@@ -287,7 +287,7 @@ TEST(Expressions, AnswersStepsAndResultsAreRight) {
   options.problems.items = 100;
   options.problems.problems = 5000;
   const GeneratedTask task = make_expressions(options);
-  for (const TaskItem& item : task_named(task, "expressions").items) {
+  for (const TaskItem& item : items_named(task, "expressions").items) {
     std::istringstream in(item.prompt);
     EXPECT_EQ(std::to_string(evaluate(in, 11)), item.answer) << item.prompt;
     const i64 operations = std::stoll(item.grade);
@@ -333,7 +333,7 @@ TEST(LookUps, AnswersFollowTheHops) {
   const GeneratedTask task = make_look_ups(options);
   std::unordered_set<std::string> asked;
   for (const std::string& d : task.documents) asked.insert(d.substr(0, d.find('?') + 1));
-  for (const TaskItem& item : task_named(task, "look-ups").items) {
+  for (const TaskItem& item : items_named(task, "look-ups").items) {
     EXPECT_FALSE(asked.contains(item.prompt.substr(0, item.prompt.find('?') + 1)));
     std::map<std::string, std::string> next;
     std::vector<std::string> words;
