@@ -8,12 +8,12 @@
 namespace moebius::fit {
 namespace {
 
-constexpr i64 kStudies = 1000;
+constexpr i64 kSimulated = 1000;
 
 TEST(Coverage, IntervalsContainTheTruth) {
   // 93 % or more; minus 1.5 standard deviations of the simulation.
-  const double least = 0.93 - 1.5 * std::sqrt(0.93 * 0.07 / kStudies);
-  const std::vector<CoverageRow> rows = interval_coverage(kStudies);
+  const double least = 0.93 - 1.5 * std::sqrt(0.93 * 0.07 / kSimulated);
+  const std::vector<CoverageRow> rows = interval_coverage(kSimulated);
   ASSERT_EQ(rows.size(), 36u);
   for (const CoverageRow& row : rows) {
     EXPECT_GE(row.share, least) << row.interval << ", " << row.noise << ", " << row.seeds << " seeds";
@@ -23,8 +23,8 @@ TEST(Coverage, IntervalsContainTheTruth) {
 }
 
 TEST(Coverage, PagesRarelyReportWhatIsNotThere) {
-  for (const CoverageRow& row : false_alarms(kStudies)) {
-    EXPECT_LE(row.share, 0.05 + 1.5 * std::sqrt(0.05 * 0.95 / kStudies)) << row.noise << ", " << row.seeds;
+  for (const CoverageRow& row : false_alarms(kSimulated)) {
+    EXPECT_LE(row.share, 0.05 + 1.5 * std::sqrt(0.05 * 0.95 / kSimulated)) << row.noise << ", " << row.seeds;
     EXPECT_GT(row.share, 0) << row.noise << ", " << row.seeds;
   }
 }

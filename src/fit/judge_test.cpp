@@ -18,7 +18,7 @@ struct Plan {
   double x_at_equal_z = 0;                // matched: effect of log2 x on train.y beside ln z
 };
 
-records::StudyRuns study_of(const Plan& plan) {
+records::StudyRuns made_study(const Plan& plan) {
   records::StudyRuns study;
   study.study = Json::object();
   Rng rng(3, RngStream::test);
@@ -51,7 +51,7 @@ TEST(Contrast, PairsTheScoresOfARun) {
   Hypothesis h = claim_of(HypothesisKind::contrast, "ln train.a");
   h.minus = "ln train.b";
   h.upward = false;
-  const HypothesisVerdict result = hypothesis_test(study_of({}), h, 0);
+  const HypothesisVerdict result = hypothesis_test(made_study({}), h, 0);
   EXPECT_EQ(result.outcome, Outcome::supported) << result.reason;
   EXPECT_NEAR(result.effect.estimate, -0.2, 0.02);
   EXPECT_LT(result.p, 0.01);
@@ -59,25 +59,25 @@ TEST(Contrast, PairsTheScoresOfARun) {
   EXPECT_LT(result.effect.high - result.effect.low, 0.1);
   Hypothesis alone = claim_of(HypothesisKind::monotone, "ln train.b");
   alone.upward = false;
-  EXPECT_EQ(hypothesis_test(study_of({}), alone, 0).outcome, Outcome::unresolved);
+  EXPECT_EQ(hypothesis_test(made_study({}), alone, 0).outcome, Outcome::unresolved);
   h.upward = true;
-  EXPECT_EQ(hypothesis_test(study_of({}), h, 0).outcome, Outcome::refuted);
-  EXPECT_EQ(hypothesis_test(study_of({.slope_a = -0.1}), h, 0).outcome, Outcome::unresolved);
+  EXPECT_EQ(hypothesis_test(made_study({}), h, 0).outcome, Outcome::refuted);
+  EXPECT_EQ(hypothesis_test(made_study({.slope_a = -0.1}), h, 0).outcome, Outcome::unresolved);
 }
 
 TEST(Contrast, EqualWithinAMargin) {
   Hypothesis h = claim_of(HypothesisKind::contrast, "ln train.a");
   h.minus = "ln train.b";
   h.margin = 0.1;
-  EXPECT_EQ(hypothesis_test(study_of({.slope_a = -0.1}), h, 0).outcome, Outcome::supported);
-  EXPECT_EQ(hypothesis_test(study_of({.slope_a = -0.5}), h, 0).outcome, Outcome::refuted);
+  EXPECT_EQ(hypothesis_test(made_study({.slope_a = -0.1}), h, 0).outcome, Outcome::supported);
+  EXPECT_EQ(hypothesis_test(made_study({.slope_a = -0.5}), h, 0).outcome, Outcome::refuted);
   h.margin = 0.001;
-  EXPECT_EQ(hypothesis_test(study_of({.slope_a = -0.1}), h, 0).outcome, Outcome::unresolved);
+  EXPECT_EQ(hypothesis_test(made_study({.slope_a = -0.1}), h, 0).outcome, Outcome::unresolved);
 }
 
 // A seed that changes the slope itself (all its runs) is one observation, not one for each configuration.
 TEST(Contrast, SeedsThatChangeTheSlopeAreCounted) {
-  records::StudyRuns study = study_of({.slope_a = -0.1, .noise = 0});
+  records::StudyRuns study = made_study({.slope_a = -0.1, .noise = 0});
   for (records::RunRecords& run : study.runs) {
     const double tilt = 0.1 * (run.number("seed") - 2), g = std::log2(run.number("parameters_total") / 1000);
     run.train_end.set("a", run.train_end.at("a").as_double() * std::exp(tilt * g));
@@ -91,22 +91,22 @@ TEST(Contrast, SeedsThatChangeTheSlopeAreCounted) {
 TEST(Flat, TheChangePerDoublingLiesWithinTheMargin) {
   Hypothesis h = claim_of(HypothesisKind::flat, "ln train.a");
   h.margin = 0.05;
-  EXPECT_EQ(hypothesis_test(study_of({.slope_a = 0.01, .luck = 0.01}), h, 0).outcome, Outcome::supported);
-  EXPECT_EQ(hypothesis_test(study_of({.slope_a = -0.3, .luck = 0.01}), h, 0).outcome, Outcome::refuted);
-  EXPECT_EQ(hypothesis_test(study_of({.slope_a = 0.01, .luck = 0.5}), h, 0).outcome, Outcome::unresolved);
+  EXPECT_EQ(hypothesis_test(made_study({.slope_a = 0.01, .luck = 0.01}), h, 0).outcome, Outcome::supported);
+  EXPECT_EQ(hypothesis_test(made_study({.slope_a = -0.3, .luck = 0.01}), h, 0).outcome, Outcome::refuted);
+  EXPECT_EQ(hypothesis_test(made_study({.slope_a = 0.01, .luck = 0.5}), h, 0).outcome, Outcome::unresolved);
 }
 
 TEST(Matched, WhatIsHeldEqualExplainsNothingElse) {
   Hypothesis h = claim_of(HypothesisKind::matched, "train.y");
   h.at = "train.z";
-  const HypothesisVerdict none = hypothesis_test(study_of({}), h, 0);
+  const HypothesisVerdict none = hypothesis_test(made_study({}), h, 0);
   EXPECT_EQ(none.outcome, Outcome::unresolved) << none.reason;
   EXPECT_NEAR(none.effect.estimate, 0, 0.02);
-  const HypothesisVerdict some = hypothesis_test(study_of({.x_at_equal_z = 0.1}), h, 0);
+  const HypothesisVerdict some = hypothesis_test(made_study({.x_at_equal_z = 0.1}), h, 0);
   EXPECT_EQ(some.outcome, Outcome::supported) << some.reason;
   EXPECT_NEAR(some.effect.estimate, 0.1, 0.02);
   h.at = "parameters_total";  // x itself
-  EXPECT_NE(hypothesis_test(study_of({}), h, 0).reason.find("does not vary at equal values"), std::string::npos);
+  EXPECT_NE(hypothesis_test(made_study({}), h, 0).reason.find("does not vary at equal values"), std::string::npos);
 }
 
 TEST(Hypothesis, AnAxisThatDoesNotVaryIsNoTest) {
@@ -115,7 +115,7 @@ TEST(Hypothesis, AnAxisThatDoesNotVaryIsNoTest) {
     h.x = "config.experts";
     h.at = "train.z";
     h.margin = kind == HypothesisKind::flat ? 1 : kUnknown;
-    const HypothesisVerdict result = hypothesis_test(study_of({}), h, 0);
+    const HypothesisVerdict result = hypothesis_test(made_study({}), h, 0);
     EXPECT_EQ(result.outcome, Outcome::unresolved);
     EXPECT_NE(result.reason.find("x that varies"), std::string::npos) << result.reason;
   }
@@ -144,7 +144,7 @@ void add_scores(records::StudyRuns& study, const std::string& skill, double exac
 
 TEST(Gate, LossesOfASkillCountOnlyIfItsScoreBeatsTheBestShortcut) {
   const auto outcome_at = [](const std::string& skill, double exact_match, const std::string& key) {
-    records::StudyRuns study = study_of({.luck = 0.01});
+    records::StudyRuns study = made_study({.luck = 0.01});
     add_scores(study, skill, exact_match);
     Hypothesis h = claim_of(HypothesisKind::monotone, "ln eval.task.5." + key);
     h.upward = false;
@@ -163,7 +163,7 @@ TEST(Gate, LossesOfASkillCountOnlyIfItsScoreBeatsTheBestShortcut) {
 
 // A contrast needs both of its scores.
 TEST(Gate, TheSubtractedScoreCountsToo) {
-  records::StudyRuns study = study_of({.luck = 0.01});
+  records::StudyRuns study = made_study({.luck = 0.01});
   add_scores(study, "composition", 0.38);
   Hypothesis h = claim_of(HypothesisKind::contrast, "ln train.b");
   h.minus = "ln eval.task.5.step_loss";

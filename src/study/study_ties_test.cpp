@@ -21,7 +21,7 @@ i64 value(const std::string& text) {
       "a test");
 }
 
-std::string error_of(const std::string& text) {
+std::string refusal_of(const std::string& text) {
   try {
     value(text);
   } catch (const Error& e) {
@@ -42,16 +42,16 @@ TEST(StudyTies, IntegerArithmetic) {
 }
 
 TEST(StudyTies, FaultsAreErrors) {
-  EXPECT_NE(error_of("1023 / top-k").find("'1023 / top-k' is not a whole number"), std::string::npos);
-  EXPECT_NE(error_of("1 / (top-k - 4)").find("division by zero"), std::string::npos);
-  EXPECT_NE(error_of("9223372036854775807 * 2").find("too large"), std::string::npos);
-  EXPECT_NE(error_of("99999999999999999999").find("too large"), std::string::npos);
-  EXPECT_NE(error_of("topk").find("no key topk"), std::string::npos);
+  EXPECT_NE(refusal_of("1023 / top-k").find("'1023 / top-k' is not a whole number"), std::string::npos);
+  EXPECT_NE(refusal_of("1 / (top-k - 4)").find("division by zero"), std::string::npos);
+  EXPECT_NE(refusal_of("9223372036854775807 * 2").find("too large"), std::string::npos);
+  EXPECT_NE(refusal_of("99999999999999999999").find("too large"), std::string::npos);
+  EXPECT_NE(refusal_of("topk").find("no key topk"), std::string::npos);
   for (const char* text : {"", "1 +", "(1", "1)", "1 2", "2 ** 3", "top-k &", "1.5"}) {
-    EXPECT_NE(error_of(text), "") << text;
+    EXPECT_NE(refusal_of(text), "") << text;
   }
-  EXPECT_NE(error_of(std::string(100000, '(')).find("too many parentheses"), std::string::npos);
-  EXPECT_NE(error_of(std::string(100000, '-') + "1").find("too many parentheses"), std::string::npos);
+  EXPECT_NE(refusal_of(std::string(100000, '(')).find("too many parentheses"), std::string::npos);
+  EXPECT_NE(refusal_of(std::string(100000, '-') + "1").find("too many parentheses"), std::string::npos);
 }
 
 StudyPlan plan_of(const std::string& model, const std::string& models) {
