@@ -13,7 +13,7 @@ namespace moebius::fit {
 namespace {
 
 // 80 % of 400 studies has a standard deviation of 2 %.
-constexpr int kStudies = 400;
+constexpr int kStudiesOfPower = 400;
 constexpr double kTolerance = 0.06;
 
 // values[i][seed] around truth[i].
@@ -33,11 +33,11 @@ double share_of(const std::vector<double>& weights, i64 seeds, double noise, con
   int found = 0;
   std::vector<double> numbers(static_cast<std::size_t>(seeds));
   std::iota(numbers.begin(), numbers.end(), 1);
-  for (int study = 0; study < kStudies; ++study) {
+  for (int study = 0; study < kStudiesOfPower; ++study) {
     const auto values = study_of(truth, seeds, noise, study);
     found += holds(linear_estimate(weights, values, kUnknown, std::vector(weights.size(), numbers)).interval());
   }
-  return static_cast<double>(found) / kStudies;
+  return static_cast<double>(found) / kStudiesOfPower;
 }
 
 bool above_zero(const Interval& interval) { return interval.above(0); }
@@ -90,7 +90,7 @@ TEST(Power, CorrelationIsFoundAsOftenAsSaid) {
   std::vector<double> truth;
   for (const double x : design.x) truth.push_back(change * x / 5);
   int found = 0;
-  for (int study = 0; study < kStudies; ++study) {
+  for (int study = 0; study < kStudiesOfPower; ++study) {
     const auto values = study_of(truth, 3, 1, study);
     std::vector<Group> groups(values.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -98,7 +98,7 @@ TEST(Power, CorrelationIsFoundAsOftenAsSaid) {
     }
     found += bootstrap(groups, spearman_of, static_cast<u64>(study), 1000).interval().above(0);
   }
-  EXPECT_NEAR(static_cast<double>(found) / kStudies, kPower, 0.09);  // itself from 200 simulations
+  EXPECT_NEAR(static_cast<double>(found) / kStudiesOfPower, kPower, 0.09);  // itself from 200 simulations
 }
 
 }  // namespace
