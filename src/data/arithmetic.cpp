@@ -77,10 +77,7 @@ GeneratedTask make_arithmetic(const ArithmeticOptions& options) {
   family.stream = RngStream::arithmetic;
   family.modulus = options.modulus;
   family.draw = [&](Rng& rng, i64 grade) { return draw(rng, rules, options, grade); };
-  ArithmeticOptions resolved = options;
-  OptionList list;
-  describe(resolved, list);
-  return make_problems(family, options.problems, list.to_json());
+  return make_problems(family, options);
 }
 
 }  // namespace moebius::data

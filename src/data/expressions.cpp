@@ -125,10 +125,7 @@ GeneratedTask make_expressions(const ExpressionsOptions& options) {
   family.modulus = options.modulus;
   family.repeats = true;  // there are only 147 problems of one operation modulo 7
   family.draw = [&](Rng& rng, i64 grade) { return draw(rng, options, grade); };
-  ExpressionsOptions resolved = options;
-  OptionList list;
-  describe(resolved, list);
-  return make_problems(family, options.problems, list.to_json());
+  return make_problems(family, options);
 }
 
 }  // namespace moebius::data

@@ -69,10 +69,7 @@ GeneratedTask make_look_ups(const LookUpsOptions& options) {
   family.grade_unit = "hops";
   family.stream = RngStream::look_ups;
   family.draw = [&](Rng& rng, i64 grade) { return draw(rng, options, grade); };
-  LookUpsOptions resolved = options;
-  OptionList list;
-  describe(resolved, list);
-  return make_problems(family, options.problems, list.to_json());
+  return make_problems(family, options);
 }
 
 }  // namespace moebius::data

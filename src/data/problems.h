@@ -46,4 +46,12 @@ void check_problem_options(const ProblemOptions& options, const std::string& whe
 // `resolved`: all options of the family, for the meta files.
 GeneratedTask make_problems(const ProblemFamily& family, const ProblemOptions& options, const Json& resolved);
 
+// `options` has ProblemOptions in `problems`, and a describe() of its own.
+template <typename Options>
+GeneratedTask make_problems(const ProblemFamily& family, Options options) {
+  OptionList list;
+  describe(options, list);
+  return make_problems(family, options.problems, list.to_json());
+}
+
 }  // namespace moebius::data

@@ -12,6 +12,7 @@
 #include "data/shard.h"
 #include "eval/evaluate.h"
 #include "eval/fake_engine.h"
+#include "eval/test_files.h"
 #include "records/measure.h"
 
 namespace moebius::eval {
@@ -20,21 +21,6 @@ namespace {
 const std::string kModelGolden = std::string(MOEBIUS_SOURCE_DIR) + "/tests/golden/lm_eval/model/";
 
 data::Tokenizer lm_eval_tokenizer() { return data::Tokenizer::load(kModelGolden + "tokenizer.json"); }
-
-std::string place(const std::string& name, const std::string& content) {
-  const std::string path = test_path(name);
-  file_write_atomic(path, content);
-  return path;
-}
-
-std::string error_of(const std::function<void()>& run) {
-  try {
-    run();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 i64 gold_of_label(const std::string& label, const std::string& choices) {
   place("labels.jsonl", "{\"q\": \"Q\", \"c\": " + choices + ", \"a\": " + label + "}\n");

@@ -12,25 +12,11 @@
 #include "eval/evaluate.h"
 #include "eval/fake_engine.h"
 #include "eval/template.h"
+#include "eval/test_files.h"
 #include "records/measure.h"
 
 namespace moebius::eval {
 namespace {
-
-std::string place(const std::string& name, const std::string& content) {
-  const std::string path = test_path(name);
-  file_write_atomic(path, content);
-  return path;
-}
-
-std::string error_of(const std::function<void()>& run) {
-  try {
-    run();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 void expect_has(const std::string& text, const std::vector<std::string>& parts) {
   for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
